@@ -1,0 +1,51 @@
+# rl-slt: `make demo` and `make test` work from a fresh clone with nothing but Python and make.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] < (3,13))' 2>/dev/null \
+	&& { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+OUT ?= demo
+
+.PHONY: help demo test test-slow venv lint clean
+
+help:
+	@echo "make demo       install, run the demo study (two arms) into ./$(OUT), print the report's path"
+	@echo "make test       install with the test tools, then ruff, mypy and pytest"
+	@echo "make test-slow  the tests that need minutes"
+	@echo "make clean      remove .venv and caches (runs stay)"
+
+demo: $(VENV)/.installed
+	$(BIN)/rl-slt run --preset demo --out $(OUT) --resume
+
+test: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-slow: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m slow
+
+venv: $(VENV)/.installed-test
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "rl-slt needs Python 3.11 or 3.12 on the PATH (or make PYTHON=/path/to/python); none was found." >&2; exit 1; }
+	@echo "== making $(VENV) with $(PYTHON) =="
+	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) could not make a virtual environment (on Debian: apt install python3-venv)." >&2; rm -rf $(VENV); exit 1; }
+
+# torch comes first and pinned: a later resolver run must not replace it by another build.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "== installing rl-slt from constraints.txt =="
+	@$(PIP) install -q --only-binary torch,procgen-mirror -c constraints.txt torch procgen-mirror \
+		|| { echo "No ready wheel of torch or procgen-mirror for this machine: needs Linux or macOS on x86-64, Python 3.11 or 3.12." >&2; exit 1; }
+	@$(PIP) install -q -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	@echo "== installing the test tools =="
+	@$(PIP) install -q -c constraints.txt -e '.[test]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build *.egg-info

@@ -1,0 +1,1 @@
+"""Goal probes, transitions, associations and reports over tables of a run."""

@@ -1,0 +1,1 @@
+"""CoinRun (and kin) from procgen with controllable placement of the goal object."""

@@ -1,0 +1,1 @@
+"""Per-sample losses of a policy, one per file."""

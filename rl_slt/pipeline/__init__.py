@@ -1,0 +1,1 @@
+"""Stages of a study over runs on disk: train, estimate, probe, report."""
