@@ -55,7 +55,6 @@ def test_packages_resolve_here(name: str) -> None:
 
 
 def test_every_package_is_listed_for_the_wheel() -> None:
-    import tomllib
 
     listed = set(
         tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
