@@ -1,3 +1,5 @@
+"""Files are whole or absent, whatever happens while they are written."""
+
 import json
 from pathlib import Path
 

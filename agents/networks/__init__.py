@@ -1,0 +1,51 @@
+"""Networks by name: one registry, one function that builds."""
+
+import inspect
+from typing import Any
+
+from agents.networks.base import ActorCritic, Body
+from agents.networks.cnn import NatureBody, SmallBody
+from agents.networks.impala import ImpalaBody
+from envs.errors import InputError
+
+__all__ = ["NETWORKS", "ActorCritic", "Body", "build_network"]
+
+NETWORKS: dict[str, type[Body]] = {
+    "small": SmallBody,
+    "nature": NatureBody,
+    "impala": ImpalaBody,
+}
+
+
+def build_network(name: str, n_actions: int = 15, *, shared: bool = True, **kw: Any) -> ActorCritic:
+    """A fresh network, initialised from torch's global generator.
+
+    Args:
+        name: a key of `NETWORKS`.
+        n_actions: number of logits A.
+        shared: one body for policy and value, or one each.
+        kw: settings of the body (`width`, `obs_shape`, `multiplier`).
+
+    Returns:
+        A module from frames uint8 `[B, H, W, C]` to (logits `[B, A]`, value `[B]`).
+
+    Raises:
+        InputError: unknown name or setting.
+    """
+    check_network(name, kw)
+    body = NETWORKS[name]
+    try:
+        return ActorCritic(lambda: body(**kw), n_actions, shared=shared)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"network {name!r} cannot be built with {kw}: {error}") from error
+
+
+def check_network(name: str, kw: dict[str, Any]) -> None:
+    """Raise InputError unless `name` is known and takes the settings `kw`."""
+    if name not in NETWORKS:
+        raise InputError(f"unknown network {name!r}; known: {', '.join(sorted(NETWORKS))}")
+    allowed = set(inspect.signature(NETWORKS[name]).parameters) | {"shared"}
+    if wrong := sorted(set(kw) - allowed):
+        raise InputError(
+            f"network {name!r} has no setting {wrong[0]!r}; allowed: {', '.join(sorted(allowed))}"
+        )
