@@ -1,0 +1,1 @@
+"""Goal probes: does a policy want the coin, or the right side?"""

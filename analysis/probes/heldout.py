@@ -1,0 +1,60 @@
+"""Probes must run on levels that training never saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from envs.errors import InputError
+
+# procgen draws the level seeds of an unlimited training from 0 .. 2^31 - 2.
+ALL_LEVELS = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """How far the levels of a suite are apart from those of a training.
+
+    Attributes:
+        disjoint: no probe level can have been a training level.
+        expected_seen: expected number of probe levels that training also drew, 0 if disjoint.
+    """
+
+    disjoint: bool
+    expected_seen: float
+
+
+def check_held_out(
+    train_levels: tuple[int, int] | str | None,
+    probe_levels: tuple[int, int],
+    *,
+    n_levels: int | None = None,
+    train_episodes: int = 0,
+) -> HeldOut:
+    """Checks that probe levels lie outside the training range.
+
+    Training on all levels cannot exclude any, so there the overlap is stated instead: of
+    `n_levels` probe levels, each of `train_episodes` episodes hits one with probability
+    `n_levels / (2^31 - 1)`. A million episodes meet 0.09 of 200 probe levels on average.
+
+    Args:
+        train_levels: half-open range of training level seeds; None or `all` for unlimited.
+        probe_levels: half-open range of probe level seeds.
+        n_levels: how many of the probe levels are played; default the whole range.
+        train_episodes: episodes that training plays, for the expected overlap.
+
+    Raises:
+        InputError: if the two ranges share a level.
+    """
+    low, high = probe_levels
+    if train_levels is None or train_levels == "all":
+        n = high - low if n_levels is None else n_levels
+        return HeldOut(disjoint=False, expected_seen=n * train_episodes / ALL_LEVELS)
+    if isinstance(train_levels, str):
+        raise InputError(f"train_levels {train_levels!r}: allowed 'all' or a pair (a, b)")
+    first, last = train_levels
+    if first < high and low < last:
+        raise InputError(
+            f"probe levels {low}:{high} overlap the training levels {first}:{last}; "
+            "allowed only levels that training never saw"
+        )
+    return HeldOut(disjoint=True, expected_seen=0.0)

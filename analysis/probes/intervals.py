@@ -1,0 +1,75 @@
+"""Intervals for rates and for scores made of several rates measured on the same levels."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm, t
+
+Floats = NDArray[np.float64]
+LEVEL = 0.95
+_PSEUDO = 4
+
+
+def wilson(successes: float, n: int, level: float = LEVEL) -> tuple[float, float]:
+    """Wilson's score interval of a probability (Wilson 1927, J. Am. Stat. Assoc. 22, 209).
+
+    Args:
+        successes: number of successes.
+        n: number of trials; (0, 1) is returned for none.
+        level: nominal coverage.
+    """
+    if n == 0:
+        return 0.0, 1.0
+    z = float(norm.ppf(0.5 + level / 2))
+    p = successes / n
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    low, high = float(centre - half), float(centre + half)
+    return (0.0 if successes == 0 else low), (1.0 if successes == n else high)
+
+
+def mean_interval(values: Floats, level: float = LEVEL) -> tuple[float, float]:
+    """Student's interval of a mean; (nan, nan) for fewer than two values."""
+    n = len(values)
+    if n < 2:
+        return float("nan"), float("nan")
+    half = float(t.ppf(0.5 + level / 2, n - 1) * values.std(ddof=1) / np.sqrt(n))
+    return float(values.mean()) - half, float(values.mean()) + half
+
+
+def rate_draws(outcomes: Floats, n_draws: int = 2000, seed: int = 0) -> Floats:
+    """Posterior draws of several rates that were observed together on the same levels.
+
+    Levels are reweighted as a whole, so that what is paired stays paired: a Bayesian bootstrap
+    (Rubin 1981, Ann. Stat. 9, 130) with one pseudo-level of prior mass whose outcomes are coin
+    tosses. Without it an outcome never seen would get an interval of width zero. Each single
+    rate then has Jeffreys' posterior Beta(successes + 1/2, failures + 1/2).
+
+    Args:
+        outcomes: `[levels, k]`, 0 or 1: outcome of each level under each of k conditions.
+        n_draws: draws.
+        seed: of the draws.
+
+    Returns:
+        `[n_draws, k]` rates.
+    """
+    n, k = outcomes.shape
+    rng = np.random.default_rng(seed)
+    weights = rng.standard_exponential((n_draws, n))
+    # A Dirichlet process of mass 1 over coin tosses, by its finite approximation
+    # (Ishwaran & Zarepour 2002, Can. J. Stat. 30, 269).
+    prior = rng.standard_gamma(1 / _PSEUDO, (n_draws, _PSEUDO))
+    tosses = rng.integers(0, 2, (n_draws, _PSEUDO, k))
+    total = weights.sum(axis=1) + prior.sum(axis=1)
+    hits = weights @ outcomes + np.einsum("dm,dmk->dk", prior, tosses)
+    return np.asarray(hits / total[:, None])
+
+
+def quantile_interval(draws: Floats, value: float, level: float = LEVEL) -> tuple[float, float]:
+    """Central interval of the finite draws, widened if need be to hold the estimate itself."""
+    kept = draws[np.isfinite(draws)]
+    if not len(kept):
+        return float("nan"), float("nan")
+    low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2])
+    return min(float(low), value), max(float(high), value)
