@@ -1,0 +1,98 @@
+"""The analysis stage: transitions and associations of every run, from its tables alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from analysis import associate, detect_transitions, schema
+from rl_slt.errors import InputError
+from rl_slt.pipeline.layout import Run, Study
+from rl_slt.pipeline.store import read_table, write_table
+
+_FEWEST = 6  # points under which a series is not searched for transitions
+
+
+def analyse_study(study: Study) -> None:
+    """Write `transitions` and `associations` of every run, then the study's tables over all runs."""
+    runs = study.runs
+    for run in runs:
+        analyse_run(run)
+    for name in schema.TABLES:
+        if name not in ("llc_draws", "associations"):  # draws stay with their runs
+            write_table(name, _over_runs(runs, name), study.tables)
+    llc, probes = (latest(_over_runs(runs, n)) for n in ("llc", "probes"))
+    write_table("associations", associate(llc, probes), study.tables)
+
+
+def analyse_run(run: Run) -> None:
+    """Write `transitions` and `associations` of one run."""
+    llc, probes = latest(table_of(run, "llc")), table_of(run, "probes")
+    found = [
+        detect_transitions(steps, values, stderr, run=run.name, series=name)
+        for name, steps, values, stderr in series_of(run, llc, probes)
+        if len(steps) >= _FEWEST
+    ]
+    found = [frame for frame in found if len(frame)]
+    transitions = pd.concat(found, ignore_index=True) if found else schema.empty("transitions")
+    write_table("transitions", transitions, run.tables)
+    write_table("associations", associate(llc, probes), run.tables)
+
+
+def series_of(
+    run: Run, llc: pd.DataFrame, probes: pd.DataFrame
+) -> Iterator[tuple[str, pd.Series, pd.Series, pd.Series | None]]:
+    """Every series of a run that is searched for transitions: name, steps, values, error.
+
+    A failed estimate is no point of its series.
+    """
+    for (loss, states), rows in llc.groupby(["loss", "states"], sort=True):
+        rows = rows.sort_values("step")
+        values = rows["llc"].where(rows["status"] != "failed")
+        yield f"llc:{loss}:{states}", rows["step"], values, rows["llc_stderr"]
+    for (probe, metric), rows in probes.groupby(["probe", "metric"], sort=True):
+        rows = rows.sort_values("step")
+        stderr = (rows["ci_high"] - rows["ci_low"]) / (2 * 1.96)
+        yield f"probe:{probe}:{metric}", rows["step"], rows["value"], stderr
+
+
+def latest(llc: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the latest complete setting of each run, loss and state set.
+
+    A setting is complete when it covers as many checkpoints as any setting of that group does;
+    of the complete ones the one computed last counts.
+    """
+    if "setting_id" not in llc or llc.empty:
+        return llc
+    kept = []
+    for _, rows in llc.groupby(["run", "loss", "states"], sort=False):
+        groups = [part for _, part in rows.groupby("setting_id", sort=False)]
+        kept.append(max(groups, key=lambda part: (part["step"].nunique(), part["created"].max())))
+    return pd.concat(kept).sort_index(ignore_index=True)
+
+
+def table_of(run: Run, name: str) -> pd.DataFrame:
+    """A table of the run; one without rows where it is not there yet."""
+    path = run.tables / f"{name}.parquet"
+    return schema.conform(name, read_table(path)) if path.exists() else schema.empty(name)
+
+
+def _over_runs(runs: Sequence[Run], name: str) -> pd.DataFrame:
+    frames = [frame for frame in (table_of(run, name) for run in runs) if len(frame)]
+    return pd.concat(frames, ignore_index=True) if frames else schema.empty(name)
+
+
+def analyse_path(target: Run | Study, path: Path) -> None:
+    """Analyse a run or a study.
+
+    Raises:
+        InputError: if a table of it is not readable.
+    """
+    if isinstance(target, Study):
+        analyse_study(target)
+    elif (path / "tables").is_dir():
+        analyse_run(target)
+    else:
+        raise InputError(f"{path} has no tables yet; `rl-slt llc` and `rl-slt probe` make them")

@@ -1,0 +1,240 @@
+"""The LLC stage: every checkpoint x loss x state set of some runs, each a restartable unit."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import rl_slt
+from agents import load_policy
+from analysis import schema
+from rl_slt.errors import InputError
+from rl_slt.pipeline import losses as loss_specs
+from rl_slt.pipeline.jobs import Engine, Job, Outcome
+from rl_slt.pipeline.layout import Run, training_of
+from rl_slt.pipeline.locks import stage_locks
+from rl_slt.pipeline.progress import meter
+from rl_slt.pipeline.states import FROZEN_LEVELS, Recipe, collect, parse_states
+from rl_slt.pipeline.store import UnitStore, digest, file_digest, write_table
+from rl_slt.pipeline.study import LLCPlan
+
+_VERSION = 1  # raise when the same settings would give other numbers
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One estimate: all that its worker needs, and all that its numbers depend on."""
+
+    run: str
+    step: int
+    checkpoint: str
+    weights: str
+    reference: str
+    reference_weights: str
+    loss: str
+    recipe: Recipe
+    plan: LLCPlan
+    cache: str
+
+    @property
+    def key(self) -> str:
+        """Hash of everything that the estimate depends on; the `estimate_id`."""
+        return digest([self.weights, self.visitor, *self._settings()])
+
+    @property
+    def setting(self) -> str:
+        """Hash of the settings alone, the same for all checkpoints; the `setting_id`."""
+        return digest(self._settings())
+
+    @property
+    def visitor(self) -> str:
+        """Hash of the weights that visit the states: empty for frozen sets."""
+        return self.weights if parse_states(self.recipe.spec).source == "on-policy" else ""
+
+    def _settings(self) -> list[Any]:
+        plan = dataclasses.asdict(self.plan)
+        for listed in ("losses", "states", "reference"):  # named one by one in the unit itself
+            plan.pop(listed)
+        own = "self" if self.reference == "self" else self.reference_weights
+        return [_VERSION, self.loss, own, dataclasses.asdict(self.recipe), plan]
+
+
+def plan_units(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[Unit]:
+    """The units of one run, in the order of its checkpoints.
+
+    Args:
+        run: the run.
+        plan: which estimates to make.
+        placements: coin placements of the frozen set; shared by the runs that are compared.
+
+    Raises:
+        InputError: for an unknown loss, state set or reference, or a run without checkpoints.
+    """
+    checkpoints = run.checkpoints
+    if not checkpoints:
+        raise InputError(f"run {run.path} has no complete checkpoint yet")
+    reference = _reference(run, plan.reference)
+    ref_hash = file_digest(reference / "policy.safetensors") if reference else ""
+    recipes = [_recipe(run, plan, spec, placements) for spec in plan.states]
+    units = []
+    for checkpoint in checkpoints:
+        weights = file_digest(checkpoint.path / "policy.safetensors")
+        for loss in plan.losses:
+            loss_specs.check(loss)
+            for recipe in recipes:
+                units.append(
+                    Unit(
+                        run=str(run.path.resolve()),
+                        step=checkpoint.step,
+                        checkpoint=str(checkpoint.path.resolve()),
+                        weights=weights,
+                        reference=str(reference.resolve()) if reference else "self",
+                        reference_weights=ref_hash,
+                        loss=loss,
+                        recipe=recipe,
+                        plan=plan,
+                        cache=str((run.path / "parts" / "states").resolve()),
+                    )
+                )
+    return units
+
+
+def estimate_runs(
+    runs: Sequence[Run], plan: LLCPlan, engine: Engine, placements: Sequence[str] = ()
+) -> list[Outcome]:
+    """Make every estimate that is not there yet and assemble the tables of the runs.
+
+    Returns:
+        The units that failed, with their reasons; their neighbours are finished all the same.
+    """
+    shared = sorted(placements) or sorted({training_of(run).coin for run in runs})
+    failed: list[Outcome] = []
+    with stage_locks(runs, "llc"):
+        jobs = []
+        for run in runs:
+            store = UnitStore(run.path, "llc")
+            store.sweep()
+            units = plan_units(run, plan, shared)
+            jobs += [
+                Job(f"llc of {run.name} at step {u.step} ({u.loss}, {u.recipe.spec})", make, (u,))
+                for u in units
+                if not store.has(u.key)
+            ]
+        jobs.sort(key=lambda job: job.args[0].recipe.spec != "frozen")
+        try:
+            with meter("LLC", len(jobs)) as bar:
+                for done, outcome in enumerate(engine.run(jobs, lambda: None), start=1):
+                    bar.update(done, outcome.label.removeprefix("llc of "))
+                    if outcome.reason:
+                        failed.append(outcome)
+        finally:
+            for run in runs:
+                assemble(run)
+    return failed
+
+
+def assemble(run: Run) -> None:
+    """Write `llc` and `llc_draws` of a run from its finished units."""
+    store = UnitStore(run.path, "llc")
+    order = ["loss", "states", "setting_id", "step"]
+    llc = store.read("llc")
+    if len(llc):
+        llc = llc.sort_values(["created", *order], kind="stable").sort_values(order, kind="stable")
+    draws = store.read("llc_draws")
+    if len(draws):
+        draws = draws.sort_values(["step", "estimate_id", "chain", "draw"], kind="stable")
+    write_table("llc", llc, run.tables)
+    write_table("llc_draws", draws, run.tables)
+
+
+def make(unit: Unit) -> None:
+    """Compute one estimate and store it (called on a worker)."""
+    start = time.perf_counter()
+    run, plan = Run(Path(unit.run)), unit.plan
+    policy = load_policy(Path(unit.checkpoint))
+    visiting = policy if unit.visitor else None
+    states = collect(unit.recipe, visiting, Path(unit.cache), unit.visitor)
+    reference = load_policy(Path(unit.reference)) if unit.reference != "self" else None
+    estimate = rl_slt.estimate_llc(
+        policy,
+        states,
+        loss=loss_specs.build(unit.loss, reference),
+        sampler=loss_specs.sampler(plan.sampler, plan.step_size),
+        nbeta=plan.nbeta,
+        localization=plan.localization,
+        chains=plan.chains,
+        draws=plan.draws,
+        burn_in=plan.burn_in,
+        batch_size=plan.batch_size,
+        params=plan.params,
+        seed=plan.seed,
+    )
+    row = _row(run, unit, estimate) | {"seconds": time.perf_counter() - start}
+    draws = estimate.draws.assign(
+        run=run.name, step=unit.step, estimate_id=unit.key, loss=unit.loss,
+        states=unit.recipe.spec,
+    )  # fmt: skip
+    tables = {"llc": pd.DataFrame([row]), "llc_draws": draws}
+    UnitStore(run.path, "llc").put(unit.key, tables)
+
+
+def _row(run: Run, unit: Unit, estimate: Any) -> dict[str, Any]:
+    known = {
+        name: getattr(estimate, name)
+        for name in schema.TABLES["llc"]
+        if hasattr(estimate, name) and name != "draws"
+    }
+    return known | {
+        "run": run.name,
+        "seed": run.seed,
+        "step": unit.step,
+        "estimate_id": unit.key,
+        "setting_id": unit.setting,
+        "created": time.time(),
+        "loss": unit.loss,
+        "reference": unit.reference if unit.reference == "self" else Path(unit.reference).name,
+        "states": unit.recipe.spec,
+        "params": unit.plan.params,
+        "llc_stderr": estimate.stderr,
+        "llc_stderr_data": estimate.stderr_data,
+        "chains": unit.plan.chains,
+        "draws": estimate.draws["draw"].nunique(),
+        "chain_seed": unit.plan.seed,
+    }
+
+
+def _recipe(run: Run, plan: LLCPlan, text: str, placements: Sequence[str]) -> Recipe:
+    spec, train = parse_states(text), training_of(run)
+    frozen = spec.source == "frozen"
+    places = (spec.placement,) if spec.placement else None
+    return Recipe(
+        spec=str(spec),
+        placements=places or (tuple(placements) if frozen else (train.coin,)),
+        settings=train.settings,
+        levels=FROZEN_LEVELS if frozen else train.levels,
+        n=plan.n_states,
+        time_limit=train.time_limit,
+        seed=plan.seed,
+    )
+
+
+def _reference(run: Run, text: str) -> Path | None:
+    """The folder of the reference policy's checkpoint; None for the checkpoint itself."""
+    if text == "self":
+        return None
+    if text == "last":
+        return run.checkpoints[-1].path
+    folder, at, step = text.rpartition("@")
+    other = Run(Path(folder))
+    found = [c.path for c in other.checkpoints if at and str(c.step) == step]
+    if not found:
+        raise InputError(
+            f"unknown reference {text!r}; allowed: self, last, or RUN@STEP of a checkpoint"
+        )
+    return found[0]

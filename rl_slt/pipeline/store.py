@@ -1,0 +1,119 @@
+"""Finished units of work: each is written whole or not at all, under a key of all it depends on.
+
+A unit (one LLC estimate, the probes of one checkpoint) yields a few tables. They are written to a
+folder beside and renamed, so a unit is there completely or not at all, also after kill -9, and two
+commands that computed the same unit cannot harm each other. The tables of a run are assembled from
+its units.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from agents.files import clean_temporary, new_dir, publish_dir, write_atomic
+from analysis import schema
+from rl_slt.errors import InputError
+
+
+def digest(value: Any) -> str:
+    """A short hash of a JSON-able value, the same whatever the order of keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def file_digest(path: Path) -> str:
+    """The hash of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:20]
+
+
+@dataclass(frozen=True)
+class UnitStore:
+    """The finished units of one kind in one run: `parts/KIND/KEY/TABLE.parquet`."""
+
+    run: Path
+    kind: str
+
+    @property
+    def root(self) -> Path:
+        """Folder of this kind's units."""
+        return self.run / "parts" / self.kind
+
+    def has(self, key: str) -> bool:
+        """Whether the unit is finished."""
+        return (self.root / key).is_dir()
+
+    def keys(self) -> list[str]:
+        """Keys of the finished units, sorted."""
+        if not self.root.is_dir():
+            return []
+        return sorted(p.name for p in self.root.iterdir() if not p.name.startswith("."))
+
+    def put(self, key: str, tables: Mapping[str, pd.DataFrame]) -> None:
+        """Store a finished unit; a unit that is there already is left as it is."""
+        if self.has(key):
+            return
+        beside = new_dir(self.root / key)
+        try:
+            for name, frame in tables.items():
+                path = beside / f"{name}.parquet"
+                schema.conform(name, frame).to_parquet(path, index=False)
+            publish_dir(beside, self.root / key)
+        except OSError:
+            if not self.has(key):  # another process may have finished the same unit meanwhile
+                raise
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+    def read(self, table: str) -> pd.DataFrame:
+        """The rows of one table over all finished units, in the order of the keys.
+
+        Raises:
+            InputError: if a unit's file does not read; it names the folder to delete.
+        """
+        frames = []
+        for key in self.keys():
+            if (self.root / key / f"{table}.parquet").exists():
+                frames.append(self.read_unit(key, table))
+        frames = [frame for frame in frames if len(frame)]
+        return pd.concat(frames, ignore_index=True) if frames else schema.empty(table)
+
+    def read_unit(self, key: str, table: str) -> pd.DataFrame:
+        """One table of one finished unit."""
+        return read_table(self.root / key / f"{table}.parquet")
+
+    def sweep(self) -> None:
+        """Delete what a killed process left half-written (call with the stage's lock held)."""
+        clean_temporary(self.root)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A Parquet table.
+
+    Raises:
+        InputError: if the file is missing or is no Parquet table.
+    """
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing") from None
+    except (OSError, ValueError, KeyError) as error:  # pyarrow's errors derive from these
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{path} is not a readable table ({reason}); delete it to make it anew"
+        ) from None
+
+
+def write_table(table: str, frame: pd.DataFrame, folder: Path) -> None:
+    """Write one of the run's or study's tables, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = schema.conform(table, frame)
+    write_atomic(folder / f"{table}.parquet", lambda path: data.to_parquet(path, index=False))

@@ -1,0 +1,146 @@
+"""What a study is: arms, seeds, training, and the settings of the LLC and of the probes.
+
+A study is one small TOML file; the presets are such files in `presets/`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from agents import TrainConfig
+from rl_slt.errors import InputError
+from rl_slt.pipeline.layout import safe_name
+from rl_slt.pipeline.settings import build
+
+
+@dataclass(frozen=True)
+class LLCPlan:
+    """Which LLC estimates to make of each checkpoint, and how."""
+
+    losses: tuple[str, ...] = ("kl",)
+    states: tuple[str, ...] = ("frozen", "on-policy")
+    n_states: int = 2048
+    reference: str = "self"
+    params: str = "*"
+    sampler: str = "auto"
+    step_size: float | None = None
+    nbeta: float | None = None
+    localization: float = 1.0
+    chains: int = 4
+    draws: int = 200
+    burn_in: int = 100
+    batch_size: int = 128
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("n_states", "chains", "draws", "batch_size"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        _require(self.chains >= 2, "chains", self.chains, "2 or more (4 for a sound R-hat)")
+        _require(self.burn_in >= 0, "burn_in", self.burn_in, "0 or more")
+        _require(
+            self.batch_size <= self.n_states, "batch_size", self.batch_size, "at most n_states"
+        )
+        _require(self.localization >= 0, "localization", self.localization, "0 or more")
+        for name in ("step_size", "nbeta"):
+            value = getattr(self, name)
+            _require(value is None or value >= 0, name, value, "positive, or left out")
+        _require(bool(self.losses), "losses", self.losses, "at least one loss")
+        _require(bool(self.states), "states", self.states, "at least one state set")
+
+
+@dataclass(frozen=True)
+class ProbePlan:
+    """Which probes to run on each checkpoint."""
+
+    suite: str = "standard"
+    levels: int | None = None  # per probe; None takes the suite's own number
+    mode: str = "sampled"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.mode in ("sampled", "greedy"), "mode", self.mode, "sampled or greedy")
+        _require(self.levels is None or self.levels >= 1, "levels", self.levels, "1 or more")
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """A whole study.
+
+    `train` holds the settings shared by all arms and `arms` what each arm changes, both in the
+    names of `agents.TrainConfig`.
+    """
+
+    name: str
+    question: str
+    arms: dict[str, dict[str, Any]]
+    train: dict[str, Any] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (0,)
+    llc: LLCPlan = LLCPlan()
+    probe: ProbePlan = ProbePlan()
+
+    def __post_init__(self) -> None:
+        _require(bool(self.arms), "arms", "(none)", "at least one arm")
+        _require(bool(self.seeds), "seeds", "(none)", "at least one seed")
+        for arm, changes in self.arms.items():
+            safe_name(arm, "arm")
+            _require("coin" in changes, f"arms.{arm}", changes, "a coin placement in `coin`")
+            self.train_config(arm, self.seeds[0])
+
+    def train_config(self, arm: str, seed: int) -> TrainConfig:
+        """The training configuration of an arm and a seed."""
+        values = {**self.train, **self.arms[arm], "seed": seed}
+        return build(TrainConfig, values, f"arms.{arm}")
+
+
+def presets() -> list[str]:
+    """Names of the presets that come with the package."""
+    folder = resources.files("rl_slt.pipeline") / "presets"
+    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name[-5:] == ".toml")
+
+
+def load_preset(name: str, seed: int | None = None) -> StudyPlan:
+    """A preset by name.
+
+    Raises:
+        InputError: if there is no such preset.
+    """
+    if name not in presets():
+        raise InputError(f"unknown preset {name!r}; allowed: {', '.join(presets())}")
+    text = (resources.files("rl_slt.pipeline") / "presets" / f"{name}.toml").read_text()
+    return _with_seed(parse_study(text, name), seed)
+
+
+def load_study(path: Path, seed: int | None = None) -> StudyPlan:
+    """A study of one's own from a TOML file.
+
+    Raises:
+        InputError: if the file is missing, is no TOML, or a value in it is wrong.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the study {path}: {error}") from None
+    return _with_seed(parse_study(text, path.stem), seed)
+
+
+def parse_study(text: str, name: str) -> StudyPlan:
+    """A study from the text of its TOML file."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"study {name!r} is not valid TOML: {error}") from None
+    return build(StudyPlan, {"name": name, **values}, f"study {name!r}")
+
+
+def _with_seed(plan: StudyPlan, seed: int | None) -> StudyPlan:
+    return plan if seed is None else dataclasses.replace(plan, seeds=(seed,))
+
+
+def _require(fine: bool, name: str, value: object, allowed: str) -> None:
+    if not fine:
+        raise InputError(f"{name} = {value!r} is not allowed: {allowed}")
