@@ -1,0 +1,111 @@
+"""Detector `derivative`: where the smoothed derivative over log step departs from zero.
+
+Smoothing runs over checkpoints, that is over log step with a bandwidth that follows the spacing;
+sign and zeros of the derivative do not depend on that choice of axis.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.transitions.evidence import LEVEL, weigh
+from analysis.transitions.model import Change, fit, measure, prune, settle
+from analysis.transitions.noise import Fit
+from analysis.transitions.points import Points
+from analysis.transitions.shapes import Family, build_family
+
+Array = npt.NDArray[np.float64]
+NAME = "derivative"
+BANDWIDTHS = (1.0, 2.0, 4.0, 8.0)  # checkpoints, standard deviation of the Gaussian kernel
+DRAWS = 400
+ROUNDS = 2
+
+
+def find_slopes(points: Points) -> tuple[list[Change], float]:
+    """Rises and falls between plateaus and the p-value of there being any.
+
+    Once the evidence for any rise or fall is significant, the derivative is estimated at every
+    checkpoint and bandwidth, and judged against a threshold that holds for all of them at once
+    (SiZer, Chaudhuri & Marron 1999, with correlated noise). Runs of one sign are rises and falls;
+    each is then measured as a ramp between two plateaus.
+    """
+    family = build_family("ramp", points.index)
+    evidence = weigh(points, family)
+    if evidence.p_value > LEVEL:
+        return [], evidence.p_value
+    chosen = [evidence.best]
+    for _ in range(ROUNDS):
+        found = _runs(points, family, fit(points, family, chosen))
+        chosen = settle(points, family, found or [evidence.best], 1.0)
+    chosen = prune(points, family, chosen, keep=1)
+    chosen = settle(points, family, chosen, 1.0)
+    return measure(points, family, chosen), evidence.p_value
+
+
+def slope_scores(points: Points, phi: float, sigma: float) -> Array:
+    """Smoothed derivative over its standard error, at each bandwidth and point, `[h, m]`."""
+    rows = _slope_rows(tuple(points.index.tolist()))
+    spread = points.scale[:, None] * _ar1_root(points, phi)
+    errors = sigma * np.linalg.norm(rows @ spread, axis=-1)
+    return np.asarray((rows @ points.values) / np.maximum(errors, 1e-300))
+
+
+def slope_threshold(points: Points, phi: float) -> float:
+    """Largest of all slope scores that noise alone exceeds in 5 % of series."""
+    noise = np.random.default_rng(0).standard_normal((len(points), DRAWS))
+    rows = _slope_rows(tuple(points.index.tolist()))
+    root = points.scale[:, None] * _ar1_root(points, phi)
+    filtered = rows @ root
+    scores = (filtered / np.linalg.norm(filtered, axis=-1, keepdims=True)) @ noise
+    return float(np.quantile(np.abs(scores).max(axis=(0, 1)), 1.0 - LEVEL))
+
+
+def _runs(points: Points, family: Family, noise: Fit) -> list[int]:
+    """Ramps for the runs of significant slope, the finest bandwidth that shows each first."""
+    scores = slope_scores(points, noise.phi, noise.sigma)
+    limit = slope_threshold(points, noise.phi)
+    taken = np.zeros(len(points), dtype=int)
+    chosen: list[int] = []
+    for row in scores:
+        signs = np.where(np.abs(row) > limit, np.sign(row), 0).astype(int)
+        for low, high in _same_sign(signs):
+            near = slice(max(low - 1, 0), high + 2)
+            if np.any(taken[near] == signs[low]):
+                continue
+            taken[low : high + 1] = signs[low]
+            peak = low + int(np.argmax(np.abs(row[low : high + 1])))
+            chosen.append(_nearest(family, points.index[peak] + 0.5, high - low + 1.0))
+    return chosen
+
+
+def _same_sign(signs: npt.NDArray[np.int_]) -> list[tuple[int, int]]:
+    """First and last place of each run of one sign other than 0."""
+    cuts = np.flatnonzero(np.diff(signs)) + 1
+    bounds = zip([0, *cuts], [*(cuts - 1), len(signs) - 1], strict=True)
+    return [(int(a), int(b)) for a, b in bounds if signs[a] != 0]
+
+
+def _nearest(family: Family, place: float, width: float) -> int:
+    far = np.abs(family.place - place) + 1e-3 * np.abs(family.width - width)
+    return int(np.argmin(far))
+
+
+def _ar1_root(points: Points, phi: float) -> Array:
+    distance = np.abs(points.index[:, None] - points.index[None, :])
+    return np.asarray(np.linalg.cholesky(phi**distance))
+
+
+@lru_cache(maxsize=64)
+def _slope_rows(index: tuple[float, ...]) -> Array:
+    """Weights that give the local linear slope at each point, `[h, m, m]`."""
+    k = np.asarray(index)
+    distance = k[None, :] - k[:, None]
+    rows = []
+    for bandwidth in BANDWIDTHS:
+        w = np.exp(-0.5 * (distance / bandwidth) ** 2) + 1e-12
+        s0, s1, s2 = (np.sum(w * distance**p, axis=1, keepdims=True) for p in range(3))
+        rows.append(w * (s0 * distance - s1) / (s0 * s2 - s1**2))
+    return np.array(rows)

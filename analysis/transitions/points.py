@@ -1,0 +1,108 @@
+"""The points of one series, cleaned: what every detector starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from envs.errors import InputError
+
+Array = npt.NDArray[np.float64]
+OUTLIER = 6.0  # robust standard deviations by which one point must stand off both its sides
+
+
+@dataclass(frozen=True)
+class Points:
+    """Usable points of a series, in order of step; all arrays have the shape `[m]`.
+
+    `index` numbers the checkpoints, unusable ones included, so that a gap stays a gap.
+    `scale` is the noise standard deviation of a point relative to an ordinary one (at least 1).
+    """
+
+    steps: Array
+    index: Array
+    values: Array
+    scale: Array
+    stderr: Array
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def gaps(self) -> Array:
+        """Checkpoints from each point to the one before it, `[m - 1]`, each at least 1."""
+        return np.diff(self.index)
+
+
+def clean_points(steps: object, values: object, stderr: object = None) -> Points:
+    """Sort, drop what is unusable, and weigh points by their standard error.
+
+    Unusable: a value or standard error that is not finite, and a single point that stands off
+    both its neighbours' sides by more than `OUTLIER` robust standard deviations (a failed estimate
+    which did not say so). A large standard error only takes weight away.
+
+    Raises:
+        InputError: on unequal lengths, and on steps that repeat, are negative or not finite.
+    """
+    x, y = _vector("steps", steps), _vector("values", values)
+    s = np.zeros_like(y) if stderr is None else _vector("stderr", stderr)
+    if not len(x) == len(y) == len(s):
+        raise InputError(
+            f"steps, values and stderr have lengths {len(x)}, {len(y)} and {len(s)}; "
+            "allowed: equal lengths"
+        )
+    if not np.all(np.isfinite(x)) or np.any(x < 0) or len(np.unique(x)) < len(x):
+        raise InputError("steps must be finite, at least 0 and without repeats")
+    if np.any(s < 0):
+        raise InputError(f"stderr holds {s[s < 0][0]:g}; allowed: values of at least 0, or NaN")
+    order = np.argsort(x)
+    x, y, s = x[order], y[order], s[order]
+    index = np.arange(len(x), dtype=float)
+    keep = np.isfinite(y) & np.isfinite(s)
+    x, y, s, index = x[keep], y[keep], s[keep], index[keep]
+    keep = ~_isolated(y)
+    x, y, s, index = x[keep], y[keep], s[keep], index[keep]
+    return Points(x, index, y, _relative_scale(y, s), s)
+
+
+def _vector(name: str, values: object) -> Array:
+    try:
+        series = pd.to_numeric(pd.Series(values))
+        out = series.to_numpy(dtype=float, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be a sequence of numbers: {error}") from error
+    return np.array(out, copy=True)
+
+
+def noise_level(values: Array) -> float:
+    """Robust standard deviation of differences of neighbours, over sqrt(2)."""
+    if len(values) < 3:
+        return 0.0
+    jumps = np.abs(np.diff(values))
+    return float(np.median(jumps) / 0.6745 / np.sqrt(2.0))
+
+
+def _isolated(values: Array) -> npt.NDArray[np.bool_]:
+    """Points away from the medians of the two points on both sides, in one direction."""
+    out = np.zeros(len(values), dtype=bool)
+    limit = OUTLIER * noise_level(values)
+    if len(values) < 5 or limit == 0.0:
+        return out
+    pairs = 0.5 * (values[1:] + values[:-1])
+    left, right = values[2:-2] - pairs[:-3], values[2:-2] - pairs[3:]
+    alone = (np.sign(left) == np.sign(right)) & (np.minimum(np.abs(left), np.abs(right)) > limit)
+    out[2:-2] = alone
+    return out
+
+
+def _relative_scale(values: Array, stderr: Array) -> Array:
+    """Noise of a point relative to an ordinary one: its excess error variance is added."""
+    if len(values) < 5 or not np.any(stderr > 0):
+        return np.ones_like(values)
+    usual = float(np.median(stderr))
+    noise = max(noise_level(values), usual, 1e-12 * float(np.max(stderr)))
+    excess = np.maximum(stderr**2 - (2.0 * usual) ** 2, 0.0)
+    return np.sqrt(1.0 + excess / noise**2)

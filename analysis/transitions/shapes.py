@@ -1,0 +1,53 @@
+"""Shapes of a change, as columns of a design: steps, and ramps between two plateaus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+EDGE = 2  # points that must lie on both sides of a change
+WIDTHS = (1.0, 4.0, 8.0, 16.0, 32.0)  # checkpoints from the end of one plateau to the next
+
+
+@dataclass(frozen=True)
+class Family:
+    """Candidate changes: `columns` `[m, k]` rise from 0 to 1, `place` and `width` `[k]`.
+
+    `place` counts checkpoints: the first one past the middle of the change. A ramp of width 1 is a
+    step; its column is 0 before `place` and 1 from there on.
+    """
+
+    name: str
+    columns: Array
+    place: Array
+    width: Array
+
+    def begin(self, k: int) -> float:
+        """Last checkpoint (a fraction, in a ramp) of the plateau before change k."""
+        return float(self.place[k] - 0.5 - 0.5 * self.width[k])
+
+    def end(self, k: int) -> float:
+        """First checkpoint of the plateau after change k."""
+        return float(self.place[k] - 0.5 + 0.5 * self.width[k])
+
+
+def ramp(index: Array, place: float, width: float) -> Array:
+    """Clipped line `min(max((k - place + 1/2) / width + 1/2, 0), 1)` at checkpoints k, `[m]`.
+
+    It is the running integral of a box of that width, so that its coefficient is the derivative of
+    the series smoothed over the box.
+    """
+    return np.clip((index - (place - 0.5)) / width + 0.5, 0.0, 1.0)
+
+
+def build_family(name: str, index: Array) -> Family:
+    """All changes of a family (`step` or `ramp`) for a series at these checkpoints, `[m]`."""
+    m = len(index)
+    widths = WIDTHS[:1] if name == "step" else tuple(w for w in WIDTHS if w <= max(1.0, m / 2))
+    places = index[EDGE : m - EDGE + 1]
+    grid = [(p, w) for w in widths for p in places]
+    columns = np.array([ramp(index, p, w) for p, w in grid]).reshape(len(grid), m).T
+    return Family(name, columns, np.array([p for p, _ in grid]), np.array([w for _, w in grid]))
