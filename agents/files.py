@@ -76,6 +76,13 @@ def publish_dir(temporary: Path, final: Path) -> None:
     _sync(final.parent)
 
 
+def remove_dir(folder: Path) -> None:
+    """Delete `folder` with all it holds; renamed first, so that no half of it looks whole."""
+    dead = temporary_beside(folder)
+    os.replace(folder, dead)
+    shutil.rmtree(dead)
+
+
 def clean_temporary(folder: Path) -> None:
     """Remove what a killed process left under temporary names directly in `folder`."""
     for path in folder.glob(f"{TEMPORARY}*"):

@@ -1,0 +1,30 @@
+"""PPO settings by name: `presets.get("paper", coin=..., steps=...)` gives a TrainConfig."""
+
+from typing import Any
+
+from agents.config import TrainConfig
+from envs import PLAIN_FLAT
+from envs.errors import InputError
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # Langosco et al. 2022 (arXiv 2105.14111), whose settings are those of procgen's own paper.
+    "paper": {},
+    # Flat plain levels, small CNN: learned within minutes on two cores.
+    "demo": {
+        "network": "small",
+        "settings": PLAIN_FLAT,
+        "time_limit": 200,
+        "gamma": 0.99,
+        "ent_coef": 0.02,
+        "steps": 1_000_000,
+        "levels": (0, 100_000),
+        "checkpoints": "log:14",
+    },
+}
+
+
+def get(name: str, **changes: Any) -> TrainConfig:
+    """The settings called `name`, with `changes`; InputError for an unknown name."""
+    if name not in PRESETS:
+        raise InputError(f"unknown preset {name!r}; known: {', '.join(sorted(PRESETS))}")
+    return TrainConfig(**{**PRESETS[name], **changes})

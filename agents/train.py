@@ -1,0 +1,259 @@
+"""Train one agent: from a configuration to a run folder, resumable exactly."""
+
+import contextlib
+import datetime
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.vec_env import VecNormalize
+
+import envs
+from agents.checkpoints import NetworkSpec, is_finished, versions, write_index
+from agents.config import TrainConfig
+from agents.files import clean_temporary, write_json
+from agents.keeper import Keeper, TrainingStopped
+from agents.policy import FramePolicy
+from agents.ppo import FramePPO
+from agents.resume import load_resume, resume_points
+from envs.errors import InputError
+
+CONFIG = "config.json"
+LOCK = ".lock"
+
+
+def train(
+    config: TrainConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    info: dict[str, Any] | None = None,
+) -> None:
+    """Train an agent into the run folder `out`.
+
+    Writes config.json, checkpoints/, resume/, progress.csv and tensorboard/. Killed at any time,
+    the same call with `resume=True` goes on and leaves the same checkpoints and progress.csv, byte
+    for byte, as an uninterrupted run with the same number of threads on the same machine. The
+    first Ctrl-C stops at the next update and saves; a second one stops at once.
+
+    Args:
+        config: all settings.
+        out: the run's folder; new or empty, unless `resume`.
+        resume: go on if `out` holds this very training, else start.
+        progress: called with (environment steps done, in all) after every update.
+        info: more entries for config.json, such as name, arm and command.
+
+    Raises:
+        InputError: wrong device, `out` holds another run or other files, or is being trained in.
+        KeyboardInterrupt: after a Ctrl-C, with everything saved.
+    """
+    out = Path(out)
+    device = check_device(config.device)
+    check_folder(config, out, resume)
+    out.mkdir(parents=True, exist_ok=True)
+    with _locked(out), _threads(config.threads):
+        if is_finished(out):
+            return
+        _prepare(config, out, info or {})
+        _train(config, out, device, progress)
+
+
+def check_device(name: str) -> torch.device:
+    """The torch device called `name`; InputError when there is none such here."""
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        have = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+        raise InputError(f"device {name!r} is not there; available: {', '.join(have)}") from error
+    return device
+
+
+def check_folder(config: TrainConfig, out: Path, resume: bool) -> None:
+    """Raise InputError unless `out` is free for this training or, with `resume`, holds it."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is not a folder")
+    if not (out / CONFIG).exists():
+        names = {p.name for p in out.iterdir()} - {LOCK} if out.exists() else set()
+        if others := sorted(n for n in names if not n.startswith(".tmp-")):
+            raise InputError(
+                f"{out} holds other files ({others[0]}) and no run; choose a new folder"
+            )
+        return
+    if not resume:
+        raise InputError(f"{out} already holds a run; resume it or choose another folder")
+    try:
+        theirs = json.loads((out / CONFIG).read_bytes())["train"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{out / CONFIG} is corrupt or not of a training") from error
+    ours = config.as_dict()
+    if different := [k for k in ours if ours[k] != theirs.get(k)]:
+        key = different[0]
+        raise InputError(
+            f"{out} holds another run: its {key} is {theirs.get(key)!r}, not {ours[key]!r}"
+        )
+
+
+@contextlib.contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Hold the run's lock; the system drops it when the process dies."""
+    lock = FileLock(out / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(f"{out} is being trained by another process") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _prepare(config: TrainConfig, out: Path, info: dict[str, Any]) -> None:
+    """Clean up after a killed process; write config.json where there is none yet."""
+    for folder in (out, out / "checkpoints", out / "resume"):
+        clean_temporary(folder)
+    if not (out / CONFIG).exists():
+        entry = {
+            "name": out.name,
+            "arm": config.coin,
+            "seed": config.seed,
+            "kind": "train",
+            "train": config.as_dict(),
+            "versions": versions(),
+            "command": sys.argv,
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }
+        write_json(out / CONFIG, entry | info)
+
+
+def _train(
+    config: TrainConfig,
+    out: Path,
+    device: torch.device,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    env = make_env(config)
+    try:
+        normalizer = VecNormalize(
+            envs.to_sb3(env),
+            norm_obs=False,
+            norm_reward=config.normalize_reward,
+            gamma=config.gamma,
+        )
+        model = build_model(config, normalizer, device)
+        points = resume_points(out)
+        extra = load_resume(points[-1], model, normalizer, env) if points else None
+        if extra and extra["finished"]:
+            write_index(out, finished=True)
+            return
+        keeper = Keeper(out, config, normalizer, env, resumed=extra, progress=progress)
+        _learn(model, keeper, config)
+    finally:
+        env.close()
+
+
+def make_env(config: TrainConfig) -> Any:
+    """The vector environment that `config` trains in."""
+    return envs.make_vec(
+        config.num_envs,
+        coin=config.coin,
+        levels=config.levels,
+        seed=config.seed,
+        settings=config.settings,
+        time_limit=config.time_limit,
+        game=config.game,
+    )
+
+
+def build_model(config: TrainConfig, env: Any, device: torch.device) -> FramePPO:
+    """The PPO of `config` over the stable-baselines3 environment `env`, freshly initialised."""
+
+    def annealed(remaining: float) -> float:
+        return config.lr * remaining
+
+    spec = NetworkSpec(
+        config.network, config.network_kwargs, int(env.action_space.n), env.observation_space.shape
+    )
+    model = FramePPO(
+        FramePolicy,
+        env,
+        learning_rate=annealed if config.anneal_lr else config.lr,
+        n_steps=config.n_steps,
+        batch_size=config.batch_size,
+        micro_batch=config.micro_batch,
+        n_epochs=config.epochs,
+        gamma=config.gamma,
+        gae_lambda=config.gae_lambda,
+        clip_range=config.clip,
+        clip_range_vf=config.clip_value,
+        ent_coef=config.ent_coef,
+        vf_coef=config.vf_coef,
+        max_grad_norm=config.max_grad_norm,
+        seed=config.seed,
+        device=device,
+        policy_kwargs={
+            "spec": spec,
+            "seed": config.seed,
+            "mixed": config.precision == "bfloat16",
+        },
+        rollout_buffer_kwargs={"seed": config.seed},
+    )
+    model.set_logger(Logger(folder=None, output_formats=[]))
+    return model
+
+
+def _learn(model: FramePPO, keeper: Keeper, config: TrainConfig) -> None:
+    """Run SB3's `learn` to the end, to an early stop or to a Ctrl-C."""
+    left = config.total_steps - model.num_timesteps
+    stopped = None
+    with _interrupts(keeper):
+        try:
+            model.learn(
+                left,
+                callback=keeper,
+                log_interval=10**9,
+                reset_num_timesteps=keeper.resumed is None,
+            )
+        except TrainingStopped as stop:
+            stopped = stop
+        finally:
+            keeper.close()
+    if stopped is not None and not stopped.finished:
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _interrupts(keeper: Keeper) -> Iterator[None]:
+    """Turn the first Ctrl-C into a stop at the next update; the second is the usual one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def first(_signum: int, _frame: Any) -> None:
+        keeper.interrupted = True
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
