@@ -1,0 +1,137 @@
+"""CoinRun: its cells, its layout read from a fresh state, and how coin and agent are written."""
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.layout import Cell, Cells
+from envs.state import RY, VX, VY, State, X, Y
+
+COIN, EMPTY, BARRIER = 1, 100, 19
+WALLS, LAVA = (15, 16), (17, 18)
+SAW, ENEMY, CRATE = 2, 5, 20
+CEILING = 63
+MAX_GAP, MAX_RISE = 8, 5  # columns and rows that a running jump crosses
+TOUCH = 0.001  # procgen shrinks the agent's box by this when it looks for cells (POS_EPS)
+ACTIONS = 15
+
+
+class CoinRunLayout:
+    """A CoinRun level; see `envs.layout.Layout`."""
+
+    supports = frozenset({"end", "section", "ground", "behind", "none", "at", "both"})
+    spawn: Cell = (1, 1)
+
+    def __init__(self, state: State) -> None:
+        self.level_seed = state.step_field("level_seed")
+        self.grid: NDArray[np.int16] = state.grid.astype(np.int16)
+        (y, x), *more = np.argwhere(self.grid == COIN) if (self.grid == COIN).any() else [(0, 0)]
+        if more or x == 0:
+            raise ValueError("the state is not a fresh CoinRun level with one coin")
+        self.end: Cell = (int(x), int(y))
+        cells = np.floor(state.entities[1:, [X, Y]]).astype(int)
+        kinds = state.kinds[1:]
+        self.saws, self.enemies, self.crates = (cells[kinds == k] for k in (SAW, ENEMY, CRATE))
+
+    @property
+    def hazards(self) -> dict[str, Cells]:
+        """Where saws, lava and enemies are at the start."""
+        lava = np.argwhere(np.isin(self.grid, LAVA))[:, ::-1]
+        return {"saw": self.saws, "lava": lava, "enemy": self.enemies}
+
+    @cached_property
+    def _solid(self) -> NDArray[np.bool_]:
+        return np.isin(self.grid, WALLS)
+
+    @cached_property
+    def _free(self) -> NDArray[np.bool_]:
+        free = (self.grid == EMPTY) | (self.grid == BARRIER)
+        for x, y in (*self.saws, *self.enemies, *self.crates):
+            free[y, x] = False
+        return free
+
+    @cached_property
+    def surface(self) -> NDArray[np.int64]:
+        """Row above the highest solid cell below the ceiling, by column [64]."""
+        return CEILING - np.argmax(self._solid[CEILING - 1 :: -1], axis=0)
+
+    @cached_property
+    def coin_cells(self) -> Cells:
+        """Standable, reachable cells strictly between spawn and end, one a column."""
+        x = np.arange(self.spawn[0] + 1, self.end[0])
+        y = self.surface[x]
+        fine = self._free[y, x]
+        x, y = x[fine], y[fine]
+        gap = np.diff(x, prepend=self.spawn[0])
+        rise = np.diff(y, prepend=self.spawn[1])
+        reachable = np.logical_and.accumulate((gap <= MAX_GAP) & (rise <= MAX_RISE))
+        return np.stack([x, y], axis=1)[reachable]
+
+    @cached_property
+    def start_cells(self) -> Cells:
+        """Standable cells on firm ground, away from saws and enemies, not beside spawn or end."""
+        x, y = self.coin_cells.T
+        firm = np.array([self._solid[:row, col].all() for col, row in self.coin_cells], bool)
+        fine = firm & (x >= self.spawn[0] + 3) & (x <= self.end[0] - 2)
+        for hazards, margin in ((self.saws, 1), (self.enemies, 3)):
+            for hx, hy in hazards:
+                fine &= (abs(x - hx) > margin) | (abs(y - hy) > 3)
+        return self.coin_cells[fine]
+
+    @cached_property
+    def section_cells(self) -> Cells:
+        """First column of each section, from the grid.
+
+        The first section starts at column 5. Later ones show as a change of ground height, or
+        (flat levels) as two enemy barriers side by side: one ends a section and one starts it.
+        """
+        found = [5]
+        height = self.surface[5]
+        for x in range(6, self.end[0]):
+            y = self.surface[x]
+            barriers = (self.grid[y, x - 1 : x + 1] == BARRIER).all()
+            if self._solid[:y, x].all() and not self._in_pit(x) and (y != height or barriers):
+                found.append(x)
+            if self._solid[:y, x].all() and not self._in_pit(x):
+                height = y
+        return np.array([(x, self.surface[x]) for x in found])
+
+    def _in_pit(self, x: int) -> bool:
+        y = self.surface[x]
+        hazards = [tuple(c) for c in (*self.saws, *self.enemies)]
+        return bool(y == 1 and (x, 1) in hazards and self._pit_wall_near(x))
+
+    def _pit_wall_near(self, x: int) -> bool:
+        left = x
+        while self.surface[left] == 1 and left > 1:
+            left -= 1
+        return bool(self.surface[left] > 3)
+
+    def is_free(self, cell: Cell) -> bool:
+        """Empty, left of the end wall, and not where the agent starts."""
+        x, y = cell
+        inside = 1 <= x <= self.end[0] and 1 <= y < CEILING
+        return inside and (cell == self.end or (cell != self.spawn and bool(self._free[y, x])))
+
+
+def write_coins(state: State, coins: tuple[Cell, ...]) -> None:
+    """Take every coin out and put coins into these cells."""
+    state.grid[state.grid == COIN] = EMPTY
+    for x, y in coins:
+        state.grid[y, x] = COIN
+
+
+def write_agent(state: State, cell: Cell) -> None:
+    """Let the agent stand still on the floor of a cell, as at spawn."""
+    agent = state.entities[0]
+    agent[X], agent[Y] = cell[0] + 0.5, np.float32(cell[1]) + agent[RY]
+    agent[VX] = agent[VY] = 0
+    state.own_floats()[0] = agent[Y]  # last_agent_y
+
+
+def touches(xy: NDArray[np.float32], cell: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Whether an agent centred at xy [n, 2] touches a cell [n, 2] as procgen counts it."""
+    half = np.array([0.5 - TOUCH, 0.5787 - TOUCH], np.float32)
+    low, high = np.floor(xy - half), np.floor(xy + half)
+    return np.asarray(((low <= cell) & (cell <= high)).all(axis=1))

@@ -1,0 +1,60 @@
+"""What a vector environment is asked to be, checked."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from envs.errors import InputError
+from envs.games import Game, find_game
+from envs.parse import SEEDS, parse_levels, parse_placement
+from envs.placements import End, Placement
+from envs.settings import LevelSettings
+
+ORDERS = ("drawn", "sequential")
+
+
+@dataclass(frozen=True)
+class VecConfig:
+    """The arguments of `envs.make_vec`; see there."""
+
+    num_envs: int
+    placement: Placement = field(default_factory=End)
+    levels: tuple[int, int] | None = None
+    seed: int = 0
+    settings: LevelSettings = field(default_factory=LevelSettings)
+    time_limit: int | None = None
+    track: bool = False
+    order: str = "drawn"
+    stop_at_end: bool = False
+    game: str = "coinrun"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.num_envs, int) or self.num_envs < 1:
+            raise InputError(f"num_envs is {self.num_envs!r}, allowed: integers from 1")
+        if not isinstance(self.seed, int) or not 0 <= self.seed <= SEEDS:
+            raise InputError(f"seed is {self.seed!r}, allowed: integers from 0 to {SEEDS}")
+        limit = self.time_limit
+        if limit is not None and (not isinstance(limit, int) or limit < 1):
+            raise InputError(f"time_limit is {limit!r}, allowed: steps from 1, or none")
+        if self.order not in ORDERS:
+            raise InputError(f"order {self.order!r} is not one of {', '.join(ORDERS)}")
+        if self.stop_at_end and not self.track:
+            raise InputError("stop_at_end needs track=True: it follows the agent's position")
+        modes, mode = self.game_object.modes, self.settings.distribution_mode
+        if mode not in modes:
+            raise InputError(f"{self.game} has no mode {mode!r}, allowed: {', '.join(modes)}")
+
+    @property
+    def game_object(self) -> Game:
+        """The game by its name."""
+        return find_game(self.game)
+
+    @property
+    def stock(self) -> bool:
+        """Whether episodes begin just as procgen begins them."""
+        removes = not self.settings.monsters and self.game_object.enemy is not None
+        return self.placement == End() and self.order == "drawn" and not removes
+
+
+def make_config(num_envs: int, coin: Any, levels: Any, seed: int, **others: Any) -> VecConfig:
+    """A VecConfig from what users write: placements and level ranges may be text."""
+    return VecConfig(num_envs, parse_placement(coin), parse_levels(levels), seed, **others)

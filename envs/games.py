@@ -1,0 +1,47 @@
+"""The games that the environment knows; a new one is one module and one entry here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs import coinrun
+from envs.errors import InputError
+from envs.layout import Cell, Layout
+from envs.state import State
+
+
+@dataclass(frozen=True)
+class Game:
+    """What the vector environment needs to know of a procgen game."""
+
+    name: str
+    modes: tuple[str, ...]  # distribution modes
+    layout: Callable[[State], Layout]
+    write_coins: Callable[[State, tuple[Cell, ...]], None]
+    write_agent: Callable[[State, Cell], None]
+    touches: Callable[[NDArray[np.float32], NDArray[np.int32]], NDArray[np.bool_]]
+    time_limit: int  # procgen's own, in steps
+    enemy: int | None = None  # entity type of walking enemies
+
+
+GAMES = {
+    "coinrun": Game(
+        name="coinrun",
+        modes=("easy", "hard"),
+        layout=coinrun.CoinRunLayout,
+        write_coins=coinrun.write_coins,
+        write_agent=coinrun.write_agent,
+        touches=coinrun.touches,
+        time_limit=1000,
+        enemy=coinrun.ENEMY,
+    ),
+}
+
+
+def find_game(name: str) -> Game:
+    """The game of this name; InputError when there is none."""
+    if name not in GAMES:
+        raise InputError(f"game {name!r} is not one of {', '.join(GAMES)}")
+    return GAMES[name]

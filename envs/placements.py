@@ -1,0 +1,222 @@
+"""Where the coin lies and where the agent starts, as frozen values.
+
+`place(layout)` gives the `Spot` of one level. It draws from generators seeded by the level
+alone, so a level has the same coin and start whatever else is asked for (matched pairs).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from envs.errors import InputError
+from envs.layout import Cell, Cells, Layout, shuffled
+
+VIEW_ROWS = 5  # the agent sees 6 rows up and down, the outermost only in part
+DEFAULT_BEHIND = (2, 6)
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Coins of one level, the displaced one first, and the agent's cell (None: the spawn)."""
+
+    coins: tuple[Cell, ...]
+    agent: Cell | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """A rule for the coin; `mid` starts the agent in mid-level."""
+
+    mid: bool = False
+
+    name = ""
+
+    def place(self, layout: Layout) -> Spot:
+        """Coins and start for this level; InputError when the level does not allow it."""
+        if self.name not in layout.supports:
+            known = ", ".join(sorted(layout.supports))
+            raise InputError(f"placement {str(self)!r} does not exist in this game: {known}")
+        agent = mid_start(layout) if self.mid else None
+        return Spot(self.coins(layout, agent), agent)
+
+    def coins(self, layout: Layout, agent: Cell | None) -> tuple[Cell, ...]:
+        """Cells of the coins when the agent starts at `agent` (None: the spawn)."""
+        raise NotImplementedError
+
+    def choose(self, generator: np.random.Generator) -> "Placement":
+        """The placement of one episode: itself, or a part when this is a mixture."""
+        return self
+
+    @property
+    def is_mixture(self) -> bool:
+        """Whether `choose` draws anything."""
+        return False
+
+    def __str__(self) -> str:
+        return self.name + ("@mid" if self.mid else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class End(Placement):
+    """Stock CoinRun: the coin at the right end."""
+
+    name = "end"
+
+    def coins(self, layout: Layout, agent: Cell | None) -> tuple[Cell, ...]:
+        """The end cell."""
+        return (layout.end,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nowhere(Placement):
+    """No coin."""
+
+    name = "none"
+
+    def coins(self, layout: Layout, agent: Cell | None) -> tuple[Cell, ...]:
+        """No cell."""
+        return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground(Placement):
+    """Uniform over the standable columns between spawn and end."""
+
+    name = "ground"
+
+    def coins(self, layout: Layout, agent: Cell | None) -> tuple[Cell, ...]:
+        """The first cell of the level's order that the agent does not stand in."""
+        return (ground_cell(layout, (agent,)),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section(Placement):
+    """First column of a uniformly drawn section, on the ground (Langosco et al. 2022's fork)."""
+
+    name = "section"
+
+    def coins(self, layout: Layout, agent: Cell | None) -> tuple[Cell, ...]:
+        """One of the section starts."""
+        cells = shuffled(layout, layout.section_cells, "section")
+        return (next((cell for cell in cells if cell != agent), cells[0]),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Both(Placement):
+    """One coin on the ground, at least 3 columns from the end, and one at the end."""
+
+    name = "both"
+
+    def coins(self, layout: Layout, agent: Cell | None) -> tuple[Cell, ...]:
+        """The ground coin first."""
+        end = layout.end
+        near = {(int(x), int(y)) for x, y in layout.coin_cells if abs(x - end[0]) < 3}
+        return (ground_cell(layout, (agent, *sorted(near))), end)
+
+
+@dataclass(frozen=True, kw_only=True)
+class At(Placement):
+    """A given cell."""
+
+    x: int
+    y: int
+
+    name = "at"
+
+    def coins(self, layout: Layout, agent: Cell | None) -> tuple[Cell, ...]:
+        """The cell, checked against the level."""
+        cell = (self.x, self.y)
+        if cell == agent or not layout.is_free(cell):
+            raise InputError(
+                f"placement at={self.x},{self.y}: the cell is not free in level "
+                f"{layout.level_seed} (end of the level: column {layout.end[0]})"
+            )
+        return (cell,)
+
+    def __str__(self) -> str:
+        return f"at={self.x},{self.y}" + ("@mid" if self.mid else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Behind(Placement):
+    """The agent starts mid-level, the coin lies `low` to `high` columns to its left, in view."""
+
+    low: int = DEFAULT_BEHIND[0]
+    high: int = DEFAULT_BEHIND[1]
+    mid: bool = True
+
+    name = "behind"
+
+    def place(self, layout: Layout) -> Spot:
+        """The first start of the level's order that has such a coin, and one such coin."""
+        if self.name not in layout.supports:
+            raise InputError(f"placement {str(self)!r} does not exist in this game")
+        start, coins = start_with_coins(layout, self.low, self.high)
+        return Spot((shuffled(layout, coins, f"behind{start}")[0],), start)
+
+    def __str__(self) -> str:
+        default = (self.low, self.high) == DEFAULT_BEHIND
+        return "behind" if default else f"behind={self.low}-{self.high}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mix(Placement):
+    """Placement `a` with probability `p`, else `b`, drawn anew for every episode."""
+
+    p: float
+    a: Placement
+    b: Placement
+
+    name = "mix"
+
+    def choose(self, generator: np.random.Generator) -> Placement:
+        """One of the two parts, or a part of theirs."""
+        part = self.a if generator.random() < self.p else self.b
+        return part.choose(generator)
+
+    @property
+    def is_mixture(self) -> bool:
+        """Always."""
+        return True
+
+    def __str__(self) -> str:
+        return f"mix:{self.p!r}:{self.a}:{self.b}"
+
+
+def ground_cell(layout: Layout, taken: tuple[Cell | None, ...]) -> Cell:
+    """The first coin cell in the level's order that is not taken (any, if all are)."""
+    cells = shuffled(layout, layout.coin_cells, "ground")
+    return next((cell for cell in cells if cell not in taken), cells[0])
+
+
+def mid_start(layout: Layout) -> Cell:
+    """The start of this level in mid-level: one that `behind` can use, so that both agree."""
+    if "behind" in layout.supports:
+        return start_with_coins(layout, *DEFAULT_BEHIND)[0]
+    return shuffled(layout, layout.start_cells, "start")[0]
+
+
+def start_with_coins(layout: Layout, low: int, high: int) -> tuple[Cell, Cells]:
+    """First start in the level's order with coin cells `low` to `high` columns to its left.
+
+    Where a level has none (crowded or very short), the pair of standable cells that comes
+    nearest to what was asked for.
+    """
+    coins = layout.coin_cells
+    for start in shuffled(layout, layout.start_cells, "start"):
+        left = start[0] - coins[:, 0]
+        seen = (left >= low) & (left <= high) & (abs(coins[:, 1] - start[1]) <= VIEW_ROWS)
+        if seen.any():
+            return start, coins[seen]
+    return _nearest_pair(layout, low, high)
+
+
+def _nearest_pair(layout: Layout, low: int, high: int) -> tuple[Cell, Cells]:
+    """The pair of a start and a coin to its left that misses the range by least."""
+    starts = layout.start_cells if len(layout.start_cells) else layout.coin_cells
+    coins = layout.coin_cells
+    left = starts[:, None, 0] - coins[None, :, 0]
+    miss = np.maximum(low - left, left - high) + 100 * (left < 1)
+    row, column = np.unravel_index(np.argmin(miss), miss.shape)
+    start = (int(starts[row, 0]), int(starts[row, 1]))
+    return start, coins[column : column + 1]

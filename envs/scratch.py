@@ -1,0 +1,75 @@
+"""A spare procgen game: produces fresh levels and draws states, away from any running episode."""
+
+from collections import OrderedDict
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.games import Game, find_game
+from envs.layout import Cell, Layout
+from envs.native import Native
+from envs.settings import LevelSettings
+from envs.state import State, seeded_generators
+
+NEVER = 2**31 - 1  # procgen's own timeout is put out of reach: it shows no terminal frame
+REMEMBERED = 4096  # ends of levels kept
+
+
+class Scratch:
+    """One spare game of a kind; everything it does is determined by the states it is given."""
+
+    def __init__(self, game: Game, settings: LevelSettings) -> None:
+        self.game = game
+        self._native = Native(1, game.name, settings)
+        self._base = self._make_base()
+        self._ends: OrderedDict[int, Cell] = OrderedDict()
+
+    def _make_base(self) -> State:
+        state = State(self._native.get_state(0)).with_level_generator(seeded_generators(0, 1)[0])
+        state.set_step_field("timeout", NEVER)
+        return self.advance(state)
+
+    def advance(self, state: State) -> State:
+        """The fresh state that a forced reset leads to: the next level of its own generator."""
+        self._native.set_state(0, state.data)
+        self._native.step(-1)
+        return State(self._native.peek_state(0))
+
+    def level(self, seed: int) -> State:
+        """The fresh state of one level."""
+        base = State(self._base.data)
+        base.level_range = (seed, seed + 1)
+        return self.advance(base)
+
+    def seeded(self, seed: int, num: int, levels: tuple[int, int]) -> list[State]:
+        """First states of `num` environments, as procgen made with `rand_seed=seed` has them."""
+        states = []
+        for text in seeded_generators(seed, num):
+            state = self._base.with_level_generator(text)
+            state.level_range = levels
+            states.append(self.advance(state))
+        return states
+
+    def layout(self, seed: int) -> Layout:
+        """The layout of one level."""
+        return self.game.layout(self.level(seed))
+
+    def end(self, seed: int) -> Cell:
+        """The end cell of one level, remembered for the levels asked for last."""
+        if seed not in self._ends:
+            self._ends[seed] = self.layout(seed).end
+            if len(self._ends) > REMEMBERED:
+                self._ends.popitem(last=False)
+        return self._ends[seed]
+
+    def render(self, state: bytes | bytearray) -> NDArray[np.uint8]:
+        """The observation [64, 64, 3] of a state."""
+        self._native.set_state(0, state)
+        return self._native.obs[0].copy()
+
+
+@lru_cache(maxsize=16)
+def scratch(game: str, settings: LevelSettings) -> Scratch:
+    """The spare game of this kind, shared by all who ask."""
+    return Scratch(find_game(game), settings)

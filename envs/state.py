@@ -1,0 +1,164 @@
+"""procgen's serialised game state, parsed strictly and edited in place.
+
+Layout (all values little-endian, 4 bytes): version, game name, options and level range, two
+random generators as text, step fields, entities of 31 fields each (entity 0 is the agent),
+drawing fields, a third generator, world size, the grid, the game's own fields, end marker.
+Source: procgen 0.10.7, `Game::serialize`, `BasicAbstractGame::serialize`, `Entity::serialize`.
+"""
+
+import struct
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.errors import InputError
+
+VERSION = 0
+END_MARKER = 0xCAFECAFE
+OWN_FIELDS = {"coinrun": 7, "maze": 2}  # 4-byte fields of the game itself, after the grid
+ENTITY_FIELDS = 31
+OPTION_FIELDS = 17
+STEP_FIELDS = (
+    *("reward", "done", "level_complete", "action", "timeout", "level_seed", "prev_level_seed"),
+    *("episodes_remaining", "episode_done", "last_reward_timer", "last_reward", "default_action"),
+    *("fixed_asset_seed", "time", "waiting"),
+)
+X, Y, VX, VY, RX, RY, TYPE = range(7)  # columns of an entity
+_LOW, _HIGH = 13, 14  # of the option fields
+_DRAWING_FIELDS, _WORLD_FIELDS = 19, 9
+_PLAYER = 0
+
+
+class StateError(InputError):
+    """A state that does not parse: another procgen version, another game or damaged bytes."""
+
+
+def agent_xy(view: memoryview | bytes) -> tuple[float, float]:
+    """Centre of the agent (columns, rows from the bottom), read without parsing the rest."""
+    offset = 8 + int.from_bytes(view[4:8], "little") + 4 * OPTION_FIELDS
+    for _ in range(2):
+        offset += 8 + int.from_bytes(view[offset + 4 : offset + 8], "little")
+    x, y = struct.unpack_from("<2f", view, offset + 4 * len(STEP_FIELDS) + 8)
+    return x, y
+
+
+class State:
+    """One game's state; edits change `data`, the views `entities` and `grid` alias it.
+
+    `entities` float32 [n, 31] (`kinds` int32 [n] are their types) and `grid` int32 [height,
+    width], row 0 at the bottom. Raises StateError when an anchor is not where it must be.
+    """
+
+    def __init__(self, data: bytes | bytearray | memoryview) -> None:
+        self.data = bytearray(data)
+        try:
+            self._parse()
+        except struct.error as error:
+            raise self._refused("it is cut short") from error
+
+    def _int(self, offset: int) -> int:
+        return int(struct.unpack_from("<i", self.data, offset)[0])
+
+    def _skip_generator(self, offset: int) -> int:
+        length = self._int(offset + 4)
+        if not 0 < length < 8000:
+            raise self._refused("a random generator is not where it should be")
+        return offset + 8 + length
+
+    def _parse(self) -> None:
+        if self._int(0) != VERSION or not 0 < self._int(4) < 32:
+            raise self._refused("its header is unknown")
+        self.game = bytes(self.data[8 : 8 + self._int(4)]).decode("ascii", "replace")
+        if self.game not in OWN_FIELDS:
+            raise self._refused(f"it is of game {self.game!r}, known: {', '.join(OWN_FIELDS)}")
+        self._options = 8 + len(self.game)
+        self._generator = self._options + 4 * OPTION_FIELDS
+        self._generator_end = self._skip_generator(self._generator)
+        self._step = self._skip_generator(self._generator_end)
+        count_at = self._step + 4 * len(STEP_FIELDS) + 4
+        count, first = self._int(count_at), count_at + 4
+        if not 0 < count < 5000:
+            raise self._refused(f"it has {count} entities")
+        drawing = first + 4 * ENTITY_FIELDS * count
+        world = self._skip_generator(drawing + 4 * _DRAWING_FIELDS)
+        self._check_grid(world, self._int(count_at - 4))
+        self.entities: NDArray[np.float32] = np.frombuffer(
+            self.data, "<f4", ENTITY_FIELDS * count, first
+        ).reshape(count, ENTITY_FIELDS)
+        self.kinds: NDArray[np.int32] = self.entities.view("<i4")[:, TYPE]
+        if self.kinds[0] != _PLAYER:
+            raise self._refused("its first entity is not the agent")
+        self._entities_at, self._drawing = count_at, drawing
+
+    def _check_grid(self, world: int, cells: int) -> None:
+        width, height = self._int(world), self._int(world + 4)
+        at = world + 4 * _WORLD_FIELDS
+        if (self._int(at), self._int(at + 4), self._int(at + 8)) != (width, height, width * height):
+            raise self._refused("its grid is not where it should be")
+        self._own = at + 12 + 4 * width * height
+        end = self._own + 4 * OWN_FIELDS[self.game]
+        if cells != width * height or len(self.data) != end + 4 or self._marker(end) != END_MARKER:
+            raise self._refused("its end marker is missing")
+        self.grid: NDArray[np.int32] = np.frombuffer(
+            self.data, "<i4", width * height, at + 12
+        ).reshape(height, width)
+
+    def _marker(self, offset: int) -> int:
+        return int(struct.unpack_from("<I", self.data, offset)[0])
+
+    def _refused(self, why: str) -> StateError:
+        version = self._int(0) if len(self.data) >= 4 else None
+        return StateError(
+            f"state of {len(self.data)} bytes, format version {version}, does not parse: {why} "
+            f"(understood: version {VERSION} as written by procgen 0.10.7)"
+        )
+
+    def step_field(self, name: str) -> int:
+        """One of the integer STEP_FIELDS, such as `level_seed`, `time` or `timeout`."""
+        return self._int(self._step + 4 * STEP_FIELDS.index(name))
+
+    def set_step_field(self, name: str, value: int) -> None:
+        """Write one of the integer STEP_FIELDS."""
+        struct.pack_into("<i", self.data, self._step + 4 * STEP_FIELDS.index(name), value)
+
+    @property
+    def level_range(self) -> tuple[int, int]:
+        """Half-open range of the level seeds that procgen draws from."""
+        return self._int(self._options + 4 * _LOW), self._int(self._options + 4 * _HIGH)
+
+    @level_range.setter
+    def level_range(self, value: tuple[int, int]) -> None:
+        struct.pack_into("<2i", self.data, self._options + 4 * _LOW, *value)
+
+    def own_floats(self) -> NDArray[np.float32]:
+        """The game's own fields after the grid, as float32 (alias of the data)."""
+        return np.frombuffer(self.data, "<f4", OWN_FIELDS[self.game], self._own)
+
+    def own_ints(self) -> NDArray[np.int32]:
+        """The game's own fields after the grid, as int32 (alias of the data)."""
+        return np.frombuffer(self.data, "<i4", OWN_FIELDS[self.game], self._own)
+
+    def with_level_generator(self, text: bytes) -> "State":
+        """A copy whose generator of level seeds has the state written in `text`."""
+        block = struct.pack("<2i", 1, len(text)) + text
+        return State(self.data[: self._generator] + block + self.data[self._generator_end :])
+
+    def without_entities(self, kind: int) -> "State":
+        """A copy without the entities of one type."""
+        kept = self.entities[self.kinds != kind]
+        block = struct.pack("<i", len(kept)) + kept.tobytes()
+        return State(self.data[: self._entities_at] + block + self.data[self._drawing :])
+
+
+def seeded_generators(seed: int, num: int) -> list[bytes]:
+    """The level generators that procgen gives `num` environments for `rand_seed=seed`, as text.
+
+    procgen seeds one std::mt19937 with the seed and each environment's with one of its draws;
+    numpy's legacy seeding is the same algorithm, and the text form is the 624 words and the index.
+    """
+    draws = np.random.RandomState(seed)._bit_generator.random_raw(num)
+    texts = []
+    for draw in np.atleast_1d(draws):
+        inner = np.random.RandomState(int(draw)).get_state(legacy=False)["state"]
+        texts.append(" ".join(map(str, [*inner["key"].tolist(), inner["pos"]])).encode())
+    return texts

@@ -1,0 +1,243 @@
+"""The vector environment: procgen stepped in place, states edited only where an episode begins.
+
+    obs', reward, terminated, truncated, infos = step(action)        (SAME_STEP autoreset)
+
+`obs'` is the first frame of the next episode where one ended; `infos["final_obs"]` then holds the
+last frame of the old one. After a time limit (and `stop_at_end`) that is the true terminal frame;
+procgen shows none after a death or a coin, so there the frame before the last step stands in.
+"""
+
+from collections import OrderedDict
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from envs import native
+from envs.config import VecConfig
+from envs.deaths import Hazards
+from envs.episodes import NO_COIN, Episodes
+from envs.errors import InputError
+from envs.parse import SEEDS
+from envs.placements import End, Placement, Spot
+from envs.reports import Reporter
+from envs.saving import pack, unpack
+from envs.scratch import scratch
+from envs.state import State, agent_xy
+
+ACTIONS = 15
+REMEMBERED = 4096  # spots of levels kept
+_MIXTURE = 7  # keeps the generator of mixtures apart from others with the same seed
+
+
+class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any]]):
+    """`config.num_envs` games with controlled coin and start; made by `envs.make_vec`.
+
+    Observations uint8 [n, 64, 64, 3] (valid for good: a new array each step), rewards float32 [n].
+    """
+
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": ["rgb_array"]}  # noqa: RUF012
+
+    def __init__(self, config: VecConfig, render_mode: str | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.num_envs = config.num_envs
+        self.render_mode = render_mode
+        self.single_observation_space = gymnasium.spaces.Box(0, 255, (64, 64, 3), np.uint8)
+        self.single_action_space = gymnasium.spaces.Discrete(ACTIONS)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._game = config.game_object
+        self._scratch = scratch(config.game, config.settings)
+        self._native = native.acquire(self.num_envs, config.game, config.settings)
+        self._lazy = config.stock and not config.track  # nothing to do where an episode begins
+        self._limit = config.time_limit or self._game.time_limit
+        self._all = np.ones(self.num_envs, np.bool_)
+        self._spots: OrderedDict[tuple[int, Placement], tuple[Spot, Hazards]] = OrderedDict()
+        self._seed_all(config.seed)
+
+    # ---- Beginning episodes -------------------------------------------------------------------
+
+    def _seed_all(self, seed: int) -> None:
+        """Bring every environment to its first episode under this seed."""
+        self._mixture_seed = seed
+        self._episodes = Episodes(self.num_envs)
+        end_of = self._scratch.end if self._lazy else None
+        self._reporter = Reporter(self._episodes, self.config.track, end_of)
+        self._hazards = [Hazards() for _ in range(self.num_envs)]
+        low, high = self.config.levels or (0, SEEDS)
+        self._undealt = low
+        for index, state in enumerate(self._scratch.seeded(seed, self.num_envs, (low, high))):
+            self._begin(index, self._dealt(state))
+        self._obs = self._native.obs.copy()
+        self._untouched = True
+
+    def _dealt(self, state: State) -> State:
+        """The state itself, or in sequential order the next undealt level in its place."""
+        if self.config.order == "drawn":
+            return state
+        low, high = self.config.levels or (0, SEEDS)
+        state = self._scratch.level(self._undealt)
+        self._undealt = low + (self._undealt + 1 - low) % (high - low)
+        return state
+
+    def _begin(self, index: int, state: State) -> None:
+        """Start an episode of one environment from a fresh state."""
+        episodes = self._episodes
+        episodes.begin(index)
+        seed = episodes.level_seed[index] = state.step_field("level_seed")
+        placement = self.config.placement
+        if placement.is_mixture:
+            key = [self._mixture_seed, _MIXTURE, index, int(episodes.number[index])]
+            placement = placement.choose(np.random.default_rng(key))
+        spot, hazards = self._spot(int(seed), placement, state)
+        state = self._edited(state, placement, spot)
+        episodes.coin_xy[index] = spot.coins[0] if spot.coins else NO_COIN
+        episodes.end_xy[index] = hazards.end
+        episodes.two_coins[index] = len(spot.coins) > 1
+        episodes.coin_at_end[index] = hazards.end in spot.coins
+        episodes.agent_xy[index] = state.entities[0, :2]
+        self._hazards[index] = hazards
+        self._native.set_state(index, state.data)
+
+    def _spot(self, seed: int, placement: Placement, state: State) -> tuple[Spot, Hazards]:
+        """Where coin and agent go in a level, worked out once for a level and placement."""
+        key = (seed, placement)
+        if key not in self._spots:
+            layout = self._game.layout(state)
+            self._spots[key] = placement.place(layout), Hazards.of(layout)
+            if len(self._spots) > REMEMBERED:
+                self._spots.popitem(last=False)
+        return self._spots[key]
+
+    def _edited(self, state: State, placement: Placement, spot: Spot) -> State:
+        """The fresh state with coin and start placed and procgen's own timeout out of reach."""
+        if not self.config.settings.monsters and self._game.enemy is not None:
+            state = state.without_entities(self._game.enemy)
+        if placement != End():
+            self._game.write_coins(state, spot.coins)
+        if spot.agent is not None:
+            self._game.write_agent(state, spot.agent)
+        return state
+
+    # ---- Stepping -----------------------------------------------------------------------------
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        """Begin a new episode everywhere; with a seed, from the start of that seed's sequence."""
+        super().reset(seed=seed)
+        if seed is not None:
+            self._seed_all(seed)
+        elif not self._untouched:
+            for index in range(self.num_envs):
+                self._begin(index, self._next_level(index))
+            self._obs = self._native.obs.copy()
+        self._untouched = False
+        return self._obs, self._reporter.infos(self._all)
+
+    def _next_level(self, index: int) -> State:
+        """Fresh state of the level that follows when an episode is cut off by us."""
+        if self.config.order == "sequential":
+            return self._dealt(State(self._native.peek_state(index)))
+        return self._scratch.advance(State(self._native.peek_state(index)))
+
+    def step(
+        self, actions: Any
+    ) -> tuple[NDArray[np.uint8], NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
+        """Step all environments with actions int [n] from 0 to 14."""
+        actions = np.asarray(actions)
+        if actions.shape != (self.num_envs,) or actions.min() < 0 or actions.max() >= ACTIONS:
+            raise InputError(f"actions must be {self.num_envs} integers from 0 to {ACTIONS - 1}")
+        self._untouched = False
+        self._native.step(actions)
+        rewards, terminated = self._native.rew.copy(), self._native.first.copy()
+        episodes = self._episodes
+        episodes.length += 1
+        episodes.ret += rewards
+        if self.config.track:
+            self._track(terminated)
+        truncated = (episodes.length >= self._limit) & ~terminated
+        stopped = np.zeros_like(terminated)
+        if self.config.stop_at_end:
+            stopped = episodes.end_reached & ~terminated
+        ended = terminated | truncated | stopped
+        extra = self._turn_over(rewards, terminated, stopped, ended) if ended.any() else {}
+        self._obs = self._native.obs.copy()
+        infos = self._reporter.infos(self._all)
+        infos.update(extra)
+        return self._obs, rewards, terminated | stopped, truncated & ~stopped, infos
+
+    def _track(self, ended: NDArray[np.bool_]) -> None:
+        """Read where the agents are (where procgen has not begun the next level already)."""
+        xy = self._episodes.agent_xy
+        for index in np.flatnonzero(~ended).tolist():
+            xy[index] = agent_xy(self._native.peek_state(index))
+        reached = self._game.touches(xy, self._episodes.end_xy)
+        self._episodes.end_reached |= reached & ~ended
+
+    def _turn_over(
+        self,
+        rewards: NDArray[np.float32],
+        terminated: NDArray[np.bool_],
+        stopped: NDArray[np.bool_],
+        ended: NDArray[np.bool_],
+    ) -> dict[str, Any]:
+        """Report the episodes that ended and begin new ones in their place."""
+        final_obs = np.full(self.num_envs, None, object)
+        which = np.flatnonzero(ended)
+        for index in which:
+            cut = not terminated[index]
+            final_obs[index] = (self._native.obs if cut else self._obs)[index].copy()
+        coin = terminated & (rewards > 0)
+        final = self._reporter.final(ended, coin, terminated & ~coin, stopped, self._hazards)
+        for index in which.tolist():
+            if not terminated[index]:
+                self._begin(index, self._next_level(index))
+            elif self._lazy:
+                self._episodes.begin(index)
+                self._episodes.level_seed[index] = self._native.level_seed[index]
+            else:
+                self._begin(index, self._dealt(State(self._native.peek_state(index))))
+        return {
+            "final_obs": final_obs,
+            "_final_obs": ended,
+            "final_info": final,
+            "_final_info": ended,
+        }
+
+    # ---- Saving, closing ----------------------------------------------------------------------
+
+    def get_state(self) -> bytes:
+        """The whole vector environment as bytes: games, generators, counters."""
+        states = [self._native.get_state(index) for index in range(self.num_envs)]
+        own = {"mixture_seed": self._mixture_seed, "undealt": self._undealt}
+        return pack(self.config, states, own, self._episodes.save())
+
+    def set_state(self, blob: bytes) -> None:
+        """Go on from the bytes of `get_state` of an environment with the same configuration."""
+        states, own, arrays = unpack(self.config, blob)
+        for index, state in enumerate(states):
+            self._native.set_state(index, state)
+        self._mixture_seed, self._undealt = own["mixture_seed"], own["undealt"]
+        self._episodes.load(arrays)
+        if not self._lazy:
+            for index, seed in enumerate(self._episodes.level_seed.tolist()):
+                self._hazards[index] = Hazards.of(self._scratch.layout(seed))
+        self._obs = self._native.obs.copy()
+        self._untouched = False
+
+    def game_state(self, index: int) -> bytes:
+        """Procgen's state of one environment, for `envs.edit` and for policies that cheat."""
+        return self._native.get_state(index)
+
+    def render(self) -> tuple[NDArray[np.uint8], ...] | None:
+        """The current frames [64, 64, 3], one for each environment."""
+        return tuple(self._obs) if self.render_mode == "rgb_array" else None
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Hand the library's object back for the next environment of this kind."""
+        native.release(self._native)
