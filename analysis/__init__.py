@@ -6,9 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from analysis.associations import associate as associate
     from analysis.transitions import detect_transitions as detect_transitions
 
-_HOMES = {"detect_transitions": "analysis.transitions"}  # loaded on first use: they are slow to
+_HOMES = {  # loaded on first use: they are slow to import
+    "associate": "analysis.associations",
+    "detect_transitions": "analysis.transitions",
+}
 
 
 def __getattr__(name: str) -> object:
