@@ -75,17 +75,18 @@ class Keeper(BaseCallback):
         if step == self.done_at:  # a resume point was saved after all this
             return
         self.done_at = step
+        interrupted = self.interrupted  # a Ctrl-C from here on stops at the next update
         metrics = self._record(step)
         reached = self._reached(metrics)
         if step in self.due or reached:
             self._checkpoint(step, metrics)
         last = reached or step >= self.config.total_steps
         waited = time.monotonic() - self.saved_at >= self.config.resume_seconds
-        if last or step in self.due or waited or self.interrupted:
+        if last or step in self.due or waited or interrupted:
             self._save(last)
         if self.progress is not None:
             self.progress(self.config.total_steps if last else step, self.config.total_steps)
-        if reached or self.interrupted:
+        if reached or interrupted:
             raise TrainingStopped(finished=last)
 
     def close(self) -> None:

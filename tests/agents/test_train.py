@@ -1,0 +1,164 @@
+"""Training writes a run that can be killed anywhere, and refuses what it cannot do."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import agents
+from agents.config import TrainConfig
+from agents.resume import resume_points
+from envs.errors import InputError
+
+CONFIG = TrainConfig(
+    network="small",
+    num_envs=4,
+    n_steps=16,
+    batch_size=32,
+    micro_batch=16,
+    steps=64 * 7,
+    checkpoints="list:128,256",
+    anneal_lr=True,
+    resume_seconds=0,
+    tensorboard=False,
+)
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing may catch it."""
+
+
+def outputs(run: Path) -> dict[str, bytes]:
+    files = [*run.glob("checkpoints/*/*"), run / "progress.csv", run / "checkpoints/index.json"]
+    return {str(path.relative_to(run)): path.read_bytes() for path in files}
+
+
+def kill_at(call: int) -> Callable[[int, int], None]:
+    calls = iter(range(10**6))
+
+    def progress(_done: int, _total: int) -> None:
+        if next(calls) == call:
+            raise Killed
+
+    return progress
+
+
+@pytest.mark.usefixtures("fake_envs")
+def test_killed_and_resumed_equals_uninterrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agents.train(CONFIG, tmp_path / "whole")
+    expected = outputs(tmp_path / "whole")
+    assert [c.step for c in agents.list_checkpoints(tmp_path / "whole")] == [0, 128, 256, 448]
+
+    part = tmp_path / "part"
+    for call in (0, 1, 2):  # killed after some updates of each try
+        with pytest.raises(Killed):
+            agents.train(CONFIG, part, resume=True, progress=kill_at(call))
+    # Killed after checkpoint and progress were written, before the resume point was.
+    with monkeypatch.context() as patch:
+        patch.setattr("agents.keeper.save_resume", lambda *a: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            agents.train(CONFIG, part, resume=True)
+    assert not agents.is_finished(part)
+    agents.train(CONFIG, part, resume=True)
+    assert outputs(part) == expected
+    assert agents.is_finished(part)
+    assert [p.name for p in resume_points(part)] == ["000000000448"]
+
+
+@pytest.mark.usefixtures("fake_envs")
+def test_interrupt_saves_and_resumes(tmp_path: Path) -> None:
+    import os
+    import signal
+
+    def press(done: int, _total: int) -> None:
+        if done == 128:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    config = CONFIG.replace(resume_seconds=1e6)
+    with pytest.raises(KeyboardInterrupt):
+        agents.train(config, tmp_path / "a", progress=press)
+    assert [p.name for p in resume_points(tmp_path / "a")] == ["000000000192"]
+    agents.train(config, tmp_path / "a", resume=True)
+    agents.train(config, tmp_path / "b")
+    assert outputs(tmp_path / "a") == outputs(tmp_path / "b")
+
+
+@pytest.mark.usefixtures("fake_envs")
+def test_other_runs_are_left_alone(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    agents.train(CONFIG, run)
+    before = outputs(run)
+    with pytest.raises(InputError, match="already holds a run"):
+        agents.train(CONFIG, run)
+    with pytest.raises(InputError, match="its seed is 0, not 1"):
+        agents.train(CONFIG.replace(seed=1), run, resume=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("")
+    with pytest.raises(InputError, match="thesis.tex"):
+        agents.train(CONFIG, tmp_path / "other", resume=True)
+    with pytest.raises(InputError, match="available: cpu"):
+        agents.train(CONFIG.replace(device="cuda:77"), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    assert outputs(run) == before
+
+
+@pytest.mark.usefixtures("fake_envs")
+def test_two_trainings_never_share_a_folder(tmp_path: Path) -> None:
+    def second(_done: int, _total: int) -> None:
+        with pytest.raises(InputError, match="another process"):
+            agents.train(CONFIG, tmp_path / "run", resume=True)
+
+    agents.train(CONFIG, tmp_path / "run", progress=second)
+
+
+@pytest.mark.usefixtures("fake_envs")
+def test_early_stop_leaves_a_last_checkpoint(tmp_path: Path) -> None:
+    config = CONFIG.replace(stop_return=0.0, num_envs=8, steps=10**6, checkpoints="list:0")
+    agents.train(config, tmp_path)
+    steps = [c.step for c in agents.list_checkpoints(tmp_path)]
+    assert len(steps) == 2 and 128 < steps[1] < 10**4
+    assert agents.is_finished(tmp_path)
+
+
+@pytest.mark.usefixtures("fake_envs")
+def test_the_run_says_how_it_was_made(tmp_path: Path) -> None:
+    agents.train(CONFIG, tmp_path / "x", info={"arm": "first"})
+    entry = json.loads((tmp_path / "x" / "config.json").read_bytes())
+    assert (entry["name"], entry["arm"], entry["seed"]) == ("x", "first", 0)
+    assert TrainConfig.from_dict(entry["train"]) == CONFIG
+    assert {"torch", "numpy"} <= set(entry["versions"])
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"batch_size": 48}, "batch_size 48 does not divide"),
+        ({"network": "huge"}, "unknown network 'huge'; known: impala, nature, small"),
+        ({"network_kwargs": {"depth": 3}}, "no setting 'depth'"),
+        ({"checkpoints": "often"}, "allowed: log:N"),
+        ({"levels": (5, 5)}, "levels 5:5"),
+        ({"precision": "half"}, "float32, bfloat16"),
+        ({"gamma": 1.5}, "gamma must be from 0 to 1"),
+        ({"lr": float("nan")}, "lr must be positive"),
+        ({"clip_value": 0.0}, "clip_value"),
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"coin": "moon"}, "moon"),
+        ({"learning_rate": 1}, "unknown training setting 'learning_rate'"),
+    ],
+)
+def test_wrong_settings(change: dict[str, Any], match: str) -> None:
+    with pytest.raises(InputError, match=match) as caught:
+        CONFIG.replace(**change)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("fake_envs")
+def test_training_leaves_torch_as_it_was(tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    agents.train(CONFIG.replace(threads=2, steps=64), tmp_path)
+    assert torch.get_num_threads() == threads
