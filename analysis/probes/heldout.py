@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from envs.errors import InputError
+import envs
 
 # procgen draws the level seeds of an unlimited training from 0 .. 2^31 - 2.
 ALL_LEVELS = 2**31 - 1
@@ -45,16 +45,8 @@ def check_held_out(
     Raises:
         InputError: if the two ranges share a level.
     """
-    low, high = probe_levels
-    if train_levels is None or train_levels == "all":
-        n = high - low if n_levels is None else n_levels
+    if envs.parse_levels(train_levels) is None:
+        n = probe_levels[1] - probe_levels[0] if n_levels is None else n_levels
         return HeldOut(disjoint=False, expected_seen=n * train_episodes / ALL_LEVELS)
-    if isinstance(train_levels, str):
-        raise InputError(f"train_levels {train_levels!r}: allowed 'all' or a pair (a, b)")
-    first, last = train_levels
-    if first < high and low < last:
-        raise InputError(
-            f"probe levels {low}:{high} overlap the training levels {first}:{last}; "
-            "allowed only levels that training never saw"
-        )
+    envs.check_held_out(train_levels, probe_levels)
     return HeldOut(disjoint=True, expected_seen=0.0)

@@ -51,9 +51,7 @@ def rate_rows(episodes: pd.DataFrame) -> Iterator[dict[str, object]]:
             yield _rate(str(probe), "coin_rate:own-blind", OUTCOMES["blind_coin"](part))
 
 
-def baseline_rows(
-    episodes: pd.DataFrame, baselines: pd.DataFrame
-) -> Iterator[dict[str, object]]:
+def baseline_rows(episodes: pd.DataFrame, baselines: pd.DataFrame) -> Iterator[dict[str, object]]:
     """Rates of the baselines as metrics `coin_rate:POLICY` and `end_rate:POLICY`.
 
     `coin_unreached` is the share of levels whose coin neither the agent nor any baseline

@@ -24,7 +24,6 @@ class ProbeSuite:
         levels: half-open range of level seeds that training must stay out of.
         n_levels: levels, and so episodes, per probe: the first ones of `levels`.
         time_limit: environment steps after which an episode is a `timeout`.
-        extra_steps: steps an episode goes on after the end was reached without a coin there.
         mode: `sampled` actions, or `greedy`.
         settings: what the levels look like.
     """
@@ -34,21 +33,16 @@ class ProbeSuite:
     levels: tuple[int, int] = HELD_OUT
     n_levels: int = 200
     time_limit: int = 500
-    extra_steps: int = 0
     mode: str = "sampled"
     settings: envs.LevelSettings = field(default_factory=lambda: envs.LevelSettings())
 
     def __post_init__(self) -> None:
+        envs.parse_levels(self.levels)
         low, high = self.levels
-        if not 0 <= low < high <= 2**31 - 1:
-            raise InputError(f"levels {self.levels}: allowed 0 <= a < b <= {2**31 - 1}")
         if not 1 <= self.n_levels <= high - low:
             raise InputError(f"n_levels {self.n_levels}: allowed 1 to {high - low}")
-        if self.time_limit < 1 or self.extra_steps < 0:
-            raise InputError(
-                f"time_limit {self.time_limit}, extra_steps {self.extra_steps}: "
-                "allowed at least 1 and at least 0"
-            )
+        if self.time_limit < 1:
+            raise InputError(f"time_limit {self.time_limit}: allowed 1 or more steps")
         if self.mode not in MODES:
             raise InputError(f"mode {self.mode!r}: allowed {', '.join(MODES)}")
         if not self.placements or len(set(self.placements)) < len(self.placements):

@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.probes.planted import episode, planted
 from analysis.probes.scores import score_episodes
 from analysis.schema import TABLES
 from envs.errors import InputError
-from analysis.probes.planted import episode, planted
 
 
 def value(frame: pd.DataFrame, probe: str, metric: str) -> float:

@@ -1,0 +1,140 @@
+"""Short films of single probe episodes, and which episodes are worth looking at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from analysis.probes.actors import NetworkActor, Turn
+from analysis.probes.pictures import COLORS, Frame, enlarge, film_strip, gif_bytes, mark
+from analysis.probes.rollout import play, shared_noise
+from analysis.probes.suite import ProbeSuite
+
+OUTCOMES = {
+    "coin": "got the coin", "end": "reached the end", "death": "died", "timeout": "ran out of time",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One episode to look at.
+
+    Attributes:
+        frames: `[T, 64, 64, 3]` as the policy saw them, the last one as it acted last.
+        strip: film strip of a few frames with captions.
+        gif: moving picture.
+        outcome: `coin`, `end`, `death` or `timeout`.
+        first: what was reached first: `coin`, `end` or `neither`.
+        length: environment steps.
+        caption: one line of text.
+    """
+
+    frames: NDArray[np.uint8]
+    strip: Image.Image
+    gif: bytes
+    outcome: str
+    first: str
+    length: int
+    caption: str
+
+
+def render_clip(
+    policy: torch.nn.Module,
+    placement: str,
+    level_seed: int,
+    suite: ProbeSuite,
+    *,
+    seed: int = 0,
+    scale: int = 4,
+    n_frames: int = 8,
+    max_gif_frames: int = 120,
+    title: str = "",
+) -> Clip:
+    """Plays one level and draws what happened; the same episode as `run_suite` plays there.
+
+    Args:
+        policy: from uint8 frames to logits or (logits, values).
+        placement: of coin and start, as text.
+        level_seed: the level.
+        suite: time limit, mode and look of the levels.
+        seed: of the action noise, as given to `run_suite`.
+        scale: enlargement of the frames.
+        n_frames: pictures in the strip.
+        max_gif_frames: longer episodes are shown with frames left out.
+        title: put before the caption.
+    """
+    one = replace(suite, levels=(level_seed, level_seed + 1), n_levels=1)
+    film = _Film(NetworkActor(policy, suite.mode))
+    row = play(film, placement, one, shared_noise(one, seed), num_envs=1, watch=film.keep).iloc[0]
+    frames = np.stack(film.frames)
+    outcome = str(row["outcome"])
+    caption = (
+        f"{title + ': ' if title else ''}{placement}, level {level_seed}: "
+        f"{OUTCOMES[outcome]} after {row['length']} steps"
+    )
+    chosen = np.unique(np.linspace(0, len(frames) - 1, n_frames).round().astype(int))
+    labels = [f"step {i}" for i in chosen[:-1]] + [f"step {chosen[-1]}: {OUTCOMES[outcome]}"]
+    shown = range(0, len(frames), -(-len(frames) // max_gif_frames))
+    return Clip(
+        frames=frames,
+        strip=film_strip([film.picture(i, scale) for i in chosen], labels, caption,
+                         COLORS[outcome]),
+        gif=gif_bytes([film.picture(i, scale) for i in [*shown, len(frames) - 1]],
+                      COLORS[outcome]),
+        outcome=outcome, first=str(row["first"]), length=int(row["length"]), caption=caption,
+    )  # fmt: skip
+
+
+class _Film:
+    """Plays as another actor does and keeps frames and positions."""
+
+    needs_track = True
+
+    def __init__(self, actor: NetworkActor) -> None:
+        self.actor = actor
+        self.frames: list[Frame] = []
+        self.places: list[tuple[tuple[float, float], tuple[float, float] | None, float]] = []
+
+    def __call__(self, turn: Turn) -> NDArray[np.int64]:
+        return self.actor(turn)
+
+    def keep(self, turn: Turn, actions: NDArray[np.int64]) -> None:
+        """Keeps what the only environment shows."""
+        self.frames.append(turn.obs[0].copy())
+        agent, coin = turn.info("agent_xy")[0], turn.info("coin_xy")[0]
+        there = bool(np.isfinite(coin).all() and coin[0] >= 0)
+        self.places.append((
+            (float(agent[0]), float(agent[1])),
+            (float(coin[0]), float(coin[1])) if there else None,
+            float(turn.info("end_x")[0]),
+        ))  # fmt: skip
+
+    def picture(self, index: int, scale: int) -> Image.Image:
+        """One kept frame, enlarged and marked."""
+        return mark(enlarge(self.frames[index], scale), *self.places[index])
+
+
+def pick_levels(episodes: pd.DataFrame, probe: str, n: int = 2) -> Iterator[tuple[str, int]]:
+    """Levels worth a clip: n `typical` ones and n `surprising` ones, as (which, level seed).
+
+    Typical: what came first is what most often came first; of these the ones of median length.
+    Surprising: what came first is what most rarely came first (if more than one thing did).
+    """
+    part = episodes[(episodes["probe"] == probe) & (episodes["policy"] == "agent")]
+    counts = part["first"].value_counts()
+    if counts.empty:
+        return
+    wanted = [("typical", counts.index[0])]
+    if len(counts) > 1:
+        wanted.append(("surprising", counts.index[-1]))
+    for which, first in wanted:
+        some = part[part["first"] == first]
+        distance = (some["length"] - some["length"].median()).abs().astype(float)
+        for level in some.loc[distance.sort_values(kind="stable").index[:n], "level_seed"]:
+            yield which, int(level)

@@ -1,0 +1,162 @@
+"""Linear readout of the coin's direction from what a network computes.
+
+A third witness beside behaviour and counterfactuals: can the coin's direction be read linearly
+from the activations of a layer, better than from the observation itself and than from the same
+architecture before any training? Trained and tested on different levels (Alain & Bengio 2017,
+arXiv 1610.01644; the controls follow Hewitt & Liang 2019, arXiv 1909.03368). What can be read
+need not be used: set it beside the counterfactual probe.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import GroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.random_projection import GaussianRandomProjection
+
+from analysis.probes.intervals import mean_interval
+from envs.errors import InputError
+
+Array = NDArray[np.float32]
+MAX_FEATURES = 512
+
+
+def read_direction(
+    policy: torch.nn.Module,
+    obs: NDArray[np.uint8],
+    direction: NDArray[np.int64],
+    levels: NDArray[np.int64],
+    *,
+    layers: tuple[str, ...] | None = None,
+    folds: int = 5,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Held-out balanced accuracy of a linear readout of the coin's direction, layer by layer.
+
+    Args:
+        policy: a network over uint8 frames; left unchanged.
+        obs: `[N, 64, 64, 3]` frames with the coin in view.
+        direction: `[N]`, the class to read, such as -1 left and 1 right.
+        levels: `[N]`, level of each frame; no level is in both training and test of a fold.
+        layers: names of modules; default every module without parts of its own that returns
+            a tensor.
+        folds: of the cross-validation over levels.
+        seed: of random projections and of the untrained network.
+
+    Returns:
+        Columns source (`observation`, `trained`, `untrained`), layer, features, accuracy,
+        ci_low, ci_high, chance, n. Layers wider than 512 features, and the observation, are
+        projected at random to 512 first.
+
+    Raises:
+        InputError: for an unknown layer, fewer levels than folds, or one class alone.
+    """
+    _check(policy, direction, levels, layers, folds)
+    flat = obs.reshape(len(obs), -1).astype(np.float32) / 255
+    sources: list[tuple[str, str, Array]] = [("observation", "observation", flat)]
+    for source, network in (("trained", policy), ("untrained", untrained_copy(policy, seed))):
+        sources += [(source, name, x) for name, x in activations(network, obs, layers).items()]
+    rows = []
+    for source, layer, x in sources:
+        accuracy = _accuracies(x, direction, levels, folds, seed)
+        low, high = mean_interval(accuracy)
+        rows.append({
+            "source": source, "layer": layer, "features": x.shape[1],
+            "accuracy": float(accuracy.mean()), "ci_low": max(0.0, low), "ci_high": min(1.0, high),
+            "chance": 1 / len(np.unique(direction)), "n": len(obs),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def activations(
+    policy: torch.nn.Module,
+    obs: NDArray[np.uint8],
+    layers: tuple[str, ...] | None = None,
+    batch: int = 256,
+) -> dict[str, Array]:
+    """Outputs of the named modules, `[N, features]` each, in the order they are computed."""
+    kept: dict[str, list[Array]] = {}
+    with _hooked(policy, layers, lambda name, x: kept.setdefault(name, []).append(x)):
+        for start in range(0, len(obs), batch):
+            with torch.inference_mode():
+                policy(torch.from_numpy(obs[start : start + batch]))
+    return {name: np.concatenate(parts) for name, parts in kept.items()}
+
+
+def untrained_copy(policy: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
+    """The same architecture with freshly drawn parameters; global random state is kept."""
+    fresh = copy.deepcopy(policy)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for module in fresh.modules():
+            reset = getattr(module, "reset_parameters", None)
+            if callable(reset):
+                reset()
+    return fresh
+
+
+@contextmanager
+def _hooked(
+    policy: torch.nn.Module,
+    layers: tuple[str, ...] | None,
+    keep: Callable[[str, Array], object],
+) -> Iterator[None]:
+    handles = []
+
+    def hook(name: str) -> Callable[..., None]:
+        def store(_module: torch.nn.Module, _inputs: object, output: object) -> None:
+            if isinstance(output, torch.Tensor):
+                keep(name, output.detach().flatten(1).float().cpu().numpy())
+
+        return store
+
+    for name, module in policy.named_modules():
+        wanted = name in layers if layers is not None else name and not [*module.children()]
+        if wanted:
+            handles.append(module.register_forward_hook(hook(name)))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _accuracies(
+    x: Array, y: NDArray[np.int64], levels: NDArray[np.int64], folds: int, seed: int
+) -> NDArray[np.float64]:
+    """Balanced accuracy per fold."""
+    if x.shape[1] > MAX_FEATURES:
+        x = GaussianRandomProjection(MAX_FEATURES, random_state=seed).fit_transform(x)
+    scores = []
+    for train, test in GroupKFold(folds).split(x, y, levels):
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
+        model.fit(x[train], y[train])
+        scores.append(balanced_accuracy_score(y[test], model.predict(x[test])))
+    return np.asarray(scores, dtype=np.float64)
+
+
+def _check(
+    policy: torch.nn.Module,
+    direction: NDArray[np.int64],
+    levels: NDArray[np.int64],
+    layers: tuple[str, ...] | None,
+    folds: int,
+) -> None:
+    names = [name for name, _ in policy.named_modules() if name]
+    unknown = [name for name in layers or () if name not in names]
+    if unknown:
+        raise InputError(f"unknown layer {unknown[0]!r}; allowed: {', '.join(names)}")
+    if len(np.unique(levels)) < folds:
+        raise InputError(f"{len(np.unique(levels))} levels: allowed at least {folds}, one per fold")
+    if len(np.unique(direction)) < 2:
+        raise InputError("the coin lies in one direction only: allowed two or more")

@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+import torch
+
+from analysis.probes.readout import activations, read_direction, untrained_copy
+from envs.errors import InputError
+
+
+class Sees(torch.nn.Module):
+    """First layer: brightness of the left and right half; second layer: only their sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.halves = torch.nn.AvgPool2d((64, 32))
+        self.total = torch.nn.Linear(2, 1)
+        with torch.no_grad():
+            self.total.weight.fill_(1.0)
+
+    def forward(self, obs: torch.Tensor) -> torch.Tensor:
+        red = obs[..., 0].float() / 255
+        return self.total(self.halves(red[:, None]).flatten(1)).expand(-1, 15)
+
+
+def frames(n: int = 240) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    obs = np.full((n, 64, 64, 3), 100, np.uint8)
+    side = rng.choice([-1, 1], n)
+    for i, s in enumerate(side):
+        column = rng.integers(0, 32) + (32 if s > 0 else 0)
+        obs[i, rng.integers(0, 64), column] = 255
+    return obs, side.astype(np.int64), np.arange(n) // 8
+
+
+def test_reads_what_a_layer_keeps_and_not_what_it_drops() -> None:
+    table = read_direction(Sees(), *frames())
+    accuracy = table.set_index(["source", "layer"])["accuracy"]
+    assert accuracy["trained", "halves"] > 0.95
+    assert accuracy["trained", "total"] < 0.65
+    assert (table["chance"] == 0.5).all()
+    assert set(table["source"]) == {"observation", "trained", "untrained"}
+
+
+def test_frames_of_a_test_level_are_never_trained_on() -> None:
+    """Frames that show only their level, and a direction that is a fact of the level."""
+    rng = np.random.default_rng(1)
+    levels = np.repeat(np.arange(40), 6)
+    pictures = rng.integers(0, 255, (40, 64, 64, 3), dtype=np.uint8)
+    side = np.where(rng.permutation(40) < 20, -1, 1)[levels]
+    table = read_direction(Sees(), pictures[levels], side, levels)
+    assert table.set_index("source").loc["observation", "accuracy"] < 0.75
+
+
+def test_activations_are_those_of_the_forward_pass() -> None:
+    obs = frames(10)[0]
+    network = Sees()
+    out = activations(network, obs, ("total",), batch=4)["total"]
+    with torch.no_grad():
+        np.testing.assert_allclose(out[:, 0], network(torch.from_numpy(obs))[:, 0], rtol=1e-6)
+    assert not network.total._forward_hooks
+
+
+def test_untrained_copy_leaves_policy_and_random_state() -> None:
+    network = Sees()
+    before = torch.random.get_rng_state()
+    fresh = untrained_copy(network, 3)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert torch.equal(network.total.weight, torch.ones(1, 2))
+    assert not torch.equal(fresh.total.weight, network.total.weight)  # type: ignore[union-attr]
+    assert torch.equal(fresh.total.weight, untrained_copy(network, 3).total.weight)  # type: ignore
+
+
+def test_wrong_input_is_named() -> None:
+    obs, side, levels = frames(24)
+    with pytest.raises(InputError, match="nolayer"):
+        read_direction(Sees(), obs, side, levels, layers=("nolayer",))
+    with pytest.raises(InputError, match="3 levels"):
+        read_direction(Sees(), obs, side, levels)
+    with pytest.raises(InputError, match="one direction"):
+        read_direction(Sees(), *frames()[:1], np.ones(240, np.int64), np.arange(240))
