@@ -1,0 +1,57 @@
+"""What a report is made from: settings and tables of some runs, and what is missing of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class RunData:
+    """One training run: its settings, its training curve and the clips made of it.
+
+    `progress` has at most the columns `step` and `ret` (mean raw return of training episodes).
+    """
+
+    name: str
+    arm: str
+    seed: int | None
+    path: Path
+    config: dict[str, Any] = field(default_factory=dict)
+    progress: pd.DataFrame = field(default_factory=pd.DataFrame)
+    clips: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """Everything a report may show; nothing here is computed, only read.
+
+    `arms` maps the name of an arm to its settings in the order of the study; `tables` holds a frame
+    (perhaps empty) for every table of `analysis.schema`; `missing` says in plain sentences what
+    was not found, not readable or inconsistent.
+    """
+
+    name: str
+    question: str
+    preset: str
+    arms: dict[str, dict[str, Any]]
+    runs: list[RunData]
+    tables: dict[str, pd.DataFrame]
+    settings: dict[str, Any] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """The table of that name, a copy-free frame that may be empty."""
+        return self.tables[name]
+
+    def runs_of(self, arm: str) -> list[RunData]:
+        """The runs of an arm, in the order of the study."""
+        return [run for run in self.runs if run.arm == arm]
+
+    def arm_of(self, run: str) -> str | None:
+        """The arm a run belongs to, or None for a run that is not part of the report."""
+        return next((r.arm for r in self.runs if r.name == run), None)

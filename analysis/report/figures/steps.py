@@ -1,0 +1,53 @@
+"""The one axis of environment steps that all figures share: logarithmic, zero beside a break."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+_MANY = 4
+_SLACK = 0.02  # so that a run of 999,424 steps still gets its tick at 1M
+
+
+def step_axis(steps: Iterable[float]) -> dict[str, Any]:
+    """Positions of ticks and of step 0 on a log axis.
+
+    A positive step stands at its decimal logarithm, step 0 at `zero`, left of the smallest positive
+    step; `cut` is where the axis is broken, None if there is no step 0.
+
+    Returns:
+        zero, cut, range (both ends), ticks (position and label).
+    """
+    known = sorted({float(s) for s in steps if math.isfinite(s) and s >= 0})
+    positive = [s for s in known if s > 0]
+    first, last = (math.log10(positive[0]), math.log10(positive[-1])) if positive else (0.0, 1.0)
+    span = max(last - first, 0.5)
+    has_zero = bool(known) and known[0] == 0
+    zero = first - 0.16 * span
+    left = zero if has_zero else first
+    ticks = [(zero, "0")] if has_zero else []
+    ticks += [(math.log10(s), short(s)) for s in _tick_steps(first, first + span)]
+    return {
+        "zero": zero,
+        "cut": (zero + first) / 2 if has_zero else None,
+        "range": [left - 0.05 * span, max(last, first + span) + 0.05 * span],
+        "ticks": [{"at": at, "label": label} for at, label in ticks],
+    }
+
+
+def _tick_steps(first: float, last: float) -> list[float]:
+    decades = range(math.floor(first), math.ceil(last) + 1)
+    inside = [10.0**d for d in decades if first - _SLACK <= d <= last + _SLACK]
+    if len(inside) >= _MANY:
+        return inside
+    fine = [m * 10.0**d for d in decades for m in (1, 3)]
+    return [s for s in fine if first - _SLACK <= math.log10(s) <= last + _SLACK]
+
+
+def short(steps: float) -> str:
+    """A step count as people write it: 300, 10k, 1.5M."""
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if steps >= size:
+            return f"{steps / size:.3g}{letter}"
+    return f"{steps:.3g}"

@@ -1,0 +1,197 @@
+"""From folders on disk to `StudyData`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis import schema
+from analysis.report.data import RunData, StudyData
+from analysis.report.files import Note, read_json, read_progress, read_table
+from envs.errors import InputError
+
+
+def load_study(path: str | Path | Iterable[str | Path]) -> StudyData:
+    """Reads a study folder, a run folder, or several of either into one `StudyData`.
+
+    Only settings, tables, training curves and clips are read, never a model. What is missing,
+    damaged or inconsistent is noted in `StudyData.missing` and left out.
+
+    Raises:
+        InputError: if a path is no folder, or holds neither a run nor a study.
+    """
+    paths = [Path(path)] if isinstance(path, str | Path) else [Path(p) for p in path]
+    if not paths:
+        raise InputError("no run or study named; at least one folder is needed")
+    parts = [_load_one(p) for p in paths]
+    return parts[0] if len(parts) == 1 else _merge(parts)
+
+
+def _load_one(path: Path) -> StudyData:
+    if not path.is_dir():
+        raise InputError(f"{path} is not a folder of a run or a study")
+    missing: list[str] = []
+    folders = sorted(p for p in path.glob("runs/*") if p.is_dir())
+    is_study = bool(folders) or (path / "study.json").exists()
+    if not is_study and not ((path / "config.json").exists() or (path / "tables").is_dir()):
+        raise InputError(f"{path} holds neither a run (config.json) nor a study (study.json)")
+    study = read_json(path / "study.json", dict, missing.append) if is_study else {}
+    settings = study.get("settings")
+    runs = [_read_run(p, missing.append) for p in (folders if is_study else [path])]
+    if not runs:
+        missing.append(f"{path.name} has no runs yet.")
+    return StudyData(
+        name=str(study.get("name") or path.resolve().name),
+        question=str(study.get("question") or ""),
+        preset=str(study.get("preset") or ""),
+        arms=_arms(study, runs),
+        runs=runs,
+        tables=_tables(path, runs, is_study, missing.append),
+        settings=settings if isinstance(settings, dict) else {},
+        timings=_timings(path, missing.append, wanted=is_study),
+        missing=list(dict.fromkeys(missing)),
+    )
+
+
+def _read_run(path: Path, note: Note) -> RunData:
+    config = read_json(path / "config.json", dict, note)
+    seed = config.get("seed")
+    name = str(config.get("name") or path.resolve().name)
+    if name != path.resolve().name:
+        note(f"The run in folder {path.resolve().name} calls itself {name}; the folder counts.")
+        name = path.resolve().name
+    clips = read_json(path / "clips" / "clips.json", list, note, wanted=False)
+    return RunData(
+        name=name,
+        arm=str(config.get("arm") or name),
+        seed=seed if isinstance(seed, int) else None,
+        path=path,
+        config=config,
+        progress=read_progress(path / "progress.csv", note),
+        clips=[clip for clip in clips if isinstance(clip, dict)],
+    )
+
+
+def _arms(study: dict[str, Any], runs: list[RunData]) -> dict[str, dict[str, Any]]:
+    """The arms in the study's order, then those that only a run names."""
+    told = study.get("arms")
+    arms = {str(k): v if isinstance(v, dict) else {"coin": v} for k, v in _items(told)}
+    for run in runs:
+        arms.setdefault(run.arm, {})
+        train = run.config.get("train")
+        if isinstance(train, dict) and "coin" in train:
+            arms[run.arm].setdefault("coin", train["coin"])
+    return arms
+
+
+def _items(told: Any) -> list[tuple[Any, Any]]:
+    if isinstance(told, dict):
+        return list(told.items())
+    return [(name, {}) for name in told] if isinstance(told, list) else []
+
+
+def _timings(path: Path, note: Note, *, wanted: bool) -> dict[str, float]:
+    told = read_json(path / "timings.json", dict, note, wanted=wanted)
+    return {str(k): float(v) for k, v in told.items() if isinstance(v, int | float)}
+
+
+def _tables(path: Path, runs: list[RunData], is_study: bool, note: Note) -> dict[str, pd.DataFrame]:
+    """Each table: a run's own rows first, the study's rows for runs that have none of their own."""
+    tables = {}
+    for name in schema.TABLES:
+        own = [_own_rows(run, name, note) for run in runs]
+        shared = read_table(path / "tables" / f"{name}.parquet", name, note) if is_study else None
+        tables[name] = _union(name, own, shared, note)
+    return tables
+
+
+def _own_rows(run: RunData, table: str, note: Note) -> pd.DataFrame:
+    frame = read_table(run.path / "tables" / f"{table}.parquet", table, note)
+    alien = frame["run"].notna() & (frame["run"] != run.name)
+    if bool(alien.any()):
+        note(
+            f"{run.name}/tables/{table}.parquet has {int(alien.sum())} rows of other runs; unused."
+        )
+    return frame[~alien].assign(run=run.name)
+
+
+def _union(
+    table: str, own: list[pd.DataFrame], shared: pd.DataFrame | None, note: Note
+) -> pd.DataFrame:
+    frames = [frame for frame in own if len(frame)]
+    if shared is not None and len(shared):
+        named = {str(frame["run"].iloc[0]): len(frame) for frame in frames}
+        counts = shared["run"].value_counts()
+        for run, n in named.items():
+            if int(counts.get(run, n)) != n:
+                note(
+                    f"Table {table}: the study holds {int(counts[run])} rows of {run}, the run "
+                    f"itself {n}; the run's are shown."
+                )
+        frames.append(shared[~shared["run"].isin(list(named))])
+    frames = [frame for frame in frames if len(frame)]
+    if not frames:
+        return schema.empty(table)
+    return schema.conform(table, pd.concat(frames, ignore_index=True))
+
+
+def _merge(parts: list[StudyData]) -> StudyData:
+    """Several studies or runs as one comparison; runs of equal name get their study's name."""
+    seen: set[str] = set()
+    renamed = [_rename(part, seen) for part in parts]
+    arms: dict[str, dict[str, Any]] = {}
+    for part in renamed:
+        for arm, told in part.arms.items():
+            arms.setdefault(arm, told)
+    return StudyData(
+        name=" · ".join(dict.fromkeys(part.name for part in parts)),
+        question=next((part.question for part in parts if part.question), ""),
+        preset=", ".join(dict.fromkeys(part.preset for part in parts if part.preset)),
+        arms=arms,
+        runs=[run for part in renamed for run in part.runs],
+        tables={
+            name: _union(name, [], pd.concat([p.tables[name] for p in renamed]), _ignore)
+            for name in schema.TABLES
+        },
+        settings=_common_settings(parts),
+        timings=_sum_timings(parts),
+        missing=list(dict.fromkeys(line for part in renamed for line in part.missing)),
+    )
+
+
+def _rename(part: StudyData, seen: set[str]) -> StudyData:
+    names = {run.name: run.name for run in part.runs}
+    for old in names:
+        while names[old] in seen:
+            names[old] = f"{part.name}/{names[old]}"
+        seen.add(names[old])
+    if all(old == new for old, new in names.items()):
+        return part
+    runs = [RunData(**{**vars(run), "name": names[run.name]}) for run in part.runs]
+    tables = {
+        name: frame.assign(run=frame["run"].map(lambda r: names.get(r, r), na_action="ignore"))
+        for name, frame in part.tables.items()
+    }
+    return StudyData(**{**vars(part), "runs": runs, "tables": tables})
+
+
+def _common_settings(parts: list[StudyData]) -> dict[str, Any]:
+    first = parts[0].settings
+    same = {k: v for k, v in first.items() if all(p.settings.get(k) == v for p in parts)}
+    differ = sorted({k for p in parts for k in p.settings} - set(same))
+    return {**same, **({"differ between studies": ", ".join(differ)} if differ else {})}
+
+
+def _sum_timings(parts: list[StudyData]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for part in parts:
+        for stage, seconds in part.timings.items():
+            total[stage] = total.get(stage, 0.0) + seconds
+    return total
+
+
+def _ignore(_: str) -> None:
+    """Notes were taken when each part was read."""

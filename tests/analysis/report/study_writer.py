@@ -1,0 +1,241 @@
+"""Writes study folders with made-up but realistic numbers, in the layout of a real study."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageDraw
+
+from analysis import schema
+
+ARMS = {"end": "mix:0.5:end@mid:end", "behind": "mix:0.5:behind:end"}
+# share of coins (or ends, for `none`) before and after learning, per arm
+PROBES = {
+    "end": {"end": (0.25, 0.89), "behind": (0.25, 0.85)},
+    "end@mid": {"end": (0.2, 0.87), "behind": (0.2, 0.78)},
+    "behind": {"end": (0.15, 0.0), "behind": (0.15, 0.81)},
+    "ground": {"end": (0.3, 0.2), "behind": (0.3, 0.78)},
+    "none": {"end": (0.2, 0.9), "behind": (0.2, 0.6)},
+    "none@mid": {"end": (0.2, 0.92), "behind": (0.2, 0.4)},
+}
+BLIND = {"end": 0.62, "end@mid": 0.66, "behind": 0.0, "ground": 0.41, "none": 0.64, "none@mid": 0.7}
+LLC = {"end": (8.0, 34.0), "behind": (8.0, 43.0)}
+TOTAL = 1_000_000
+
+
+def write_study(
+    out: Path,
+    *,
+    arms: dict[str, str] | None = None,
+    seeds: range = range(1),
+    checkpoints: int = 13,
+    levels: int = 60,
+    clips: bool = True,
+    draws: int = 0,
+) -> Path:
+    """A whole study folder; every number is a function of the arm, the seed and the step."""
+    arms = arms or ARMS
+    out.mkdir(parents=True)
+    steps = steps_of(checkpoints)
+    for i, (arm, coin) in enumerate(arms.items()):
+        for seed in seeds:
+            rng = np.random.default_rng([i, seed])
+            write_run(out / "runs" / f"{arm}-s{seed}", arm, coin, seed, steps, levels, rng, clips)
+    study = {
+        "name": "demo",
+        "preset": "demo",
+        "question": "Does an agent trained with the coin at the end learn to go right, and is "
+        "that a simpler policy than going for the coin?",
+        "arms": {arm: {"coin": coin} for arm, coin in arms.items()},
+        "seeds": list(seeds),
+        "settings": {"llc": {"loss": "kl", "chains": 4, "draws": 200}, "probe_levels": levels},
+    }
+    (out / "study.json").write_text(json.dumps(study))
+    timings = {"train": 540.2, "llc": 260.0, "probe": 95.5, "report": 3.2}
+    (out / "timings.json").write_text(json.dumps(timings))
+    return out
+
+
+def steps_of(checkpoints: int) -> list[int]:
+    grid = np.geomspace(16_384, TOTAL, checkpoints - 1)
+    return [0, *(round(float(s) / 2048) * 2048 for s in grid)]
+
+
+def write_run(
+    run: Path,
+    arm: str,
+    coin: str,
+    seed: int,
+    steps: list[int],
+    levels: int,
+    rng: np.random.Generator,
+    clips: bool,
+) -> None:
+    (run / "tables").mkdir(parents=True)
+    kind = arm if arm in LLC else list(LLC)[seed % 2]
+    config = {
+        "name": run.name, "arm": arm, "seed": seed, "kind": "train",
+        "train": {"coin": coin, "levels": [0, 10000], "steps": TOTAL, "seed": seed,
+                  "network": "small", "ppo": {"gamma": 0.99, "ent_coef": 0.02, "n_envs": 64},
+                  "settings": {"pits": False, "monochrome": True}, "time_limit": 200},
+        "versions": {"torch": "2.13.0", "stable-baselines3": "2.7.0", "python": "3.11.9"},
+        "command": ["rl-slt", "run", "--preset", "demo", "--out", "demo"],
+        "created": "2026-01-01T00:00:00",
+    }  # fmt: skip
+    (run / "config.json").write_text(json.dumps(config))
+    write_progress(run, rng)
+    frames = {
+        "llc": llc_frame(run.name, seed, kind, steps, rng),
+        "probes": probe_frame(run.name, kind, steps, levels, rng),
+        "episodes": blind_frame(run.name, levels, rng),
+        "transitions": transition_frame(run.name, steps, kind),
+        "associations": association_frame(run.name, len(steps)),
+    }
+    for name, frame in frames.items():
+        schema.conform(name, frame).to_parquet(run / "tables" / f"{name}.parquet")
+    if clips:
+        write_clips(run, kind, steps[-1])
+
+
+def learned(step: int, middle: float = 2.5e5) -> float:
+    return 0.0 if step == 0 else 1 / (1 + math.exp(-5 * math.log10(step / middle)))
+
+
+def write_progress(run: Path, rng: np.random.Generator) -> None:
+    step = np.arange(1, 62) * 16_384
+    ret = [2.6 + 6.0 * learned(int(s)) + rng.normal(0, 0.15) for s in step]
+    pd.DataFrame({"step": step, "return": ret}).to_csv(run / "progress.csv", index=False)
+
+
+def llc_frame(
+    run: str, seed: int, kind: str, steps: list[int], rng: np.random.Generator
+) -> pd.DataFrame:
+    rows = []
+    for states, scale in (("on-policy", 0.7), ("frozen", 1.0)):
+        for i, step in enumerate(steps):
+            low, high = LLC[kind]
+            stderr = 0.6 + 0.8 * rng.random()
+            value = scale * (low + (high - low) * learned(step, 1.5e5)) + rng.normal(0, stderr)
+            status = {4: "suspect"}.get(i, "ok") if states == "frozen" else "ok"
+            status = "failed" if states == "on-policy" and i == 2 else status
+            message = {"suspect": "R-hat 1.21 is above 1.05", "failed": "chain 2 diverged"}
+            rows.append(
+                {
+                    "run": run, "seed": seed, "step": step, "estimate_id": f"{states}{i}",
+                    "loss": "kl", "reference": "self", "states": states, "params": "*",
+                    "sampler": "sgld", "step_size": 1e-4 / (1 + i), "nbeta": 268.6,
+                    "localization": 1.0, "n_states": 2048, "chains": 4, "draws": 200,
+                    "burn_in": 400, "chain_seed": 0,
+                    "llc": math.nan if status == "failed" else value, "llc_stderr": stderr,
+                    "llc_stderr_data": math.nan, "rhat": 1.21 if status == "suspect" else 1.01,
+                    "ess": 180.0, "loss_init": 0.0, "loss_mean": value / 268.6,
+                    "status": status, "message": message.get(status, ""), "seconds": 9.5,
+                }
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def probe_frame(
+    run: str, kind: str, steps: list[int], levels: int, rng: np.random.Generator
+) -> pd.DataFrame:
+    rows = []
+    for probe, ends in PROBES.items():
+        for step in steps:
+            a, b = ends[kind]
+            rate = float(np.clip(a + (b - a) * learned(step, 2e5), 0, 1))
+            for metric, p in (("coin_rate", rate), ("timeout_rate", (1 - rate) / 2)):
+                name = "end_rate" if metric == "coin_rate" and probe.startswith("none") else metric
+                value = rng.binomial(levels, p) / levels
+                half = 1.96 * math.sqrt(value * (1 - value) / levels + 1 / levels**2)
+                low, high = max(0, value - half), min(1, value + half)
+                row = {"run": run, "step": step, "probe": probe, "metric": name, "value": value}
+                rows.append({**row, "ci_low": low, "ci_high": high, "n": levels})
+    return pd.DataFrame(rows)
+
+
+def blind_frame(run: str, levels: int, rng: np.random.Generator) -> pd.DataFrame:
+    rows = []
+    for probe, rate in BLIND.items():
+        for level in range(levels):
+            hit = bool(rng.random() < rate)
+            none = probe.startswith("none")
+            rows.append(
+                {
+                    "run": run, "step": None, "policy": "coin-blind", "mode": "sampled",
+                    "probe": probe, "placement": probe, "level_seed": 20_000 + level,
+                    "ret": 10.0 * hit, "length": 60, "outcome": "coin" if hit else "timeout",
+                    "death_cause": None, "coin_collected": None if none else hit,
+                    "end_reached": hit if none else False, "first": "coin" if hit else "neither",
+                }
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def transition_frame(run: str, steps: list[int], kind: str) -> pd.DataFrame:
+    middle = len(steps) * 6 // 10
+    place = {"step": steps[middle], "step_low": steps[middle - 1], "step_high": steps[middle + 1]}
+    llc = {"run": run, "series": "llc:kl:frozen", "detector": "derivative", "kind": "rise"}
+    probe = {"run": run, "series": "probe:behind:coin_rate", "detector": "change_point",
+             "kind": "fall" if kind == "end" else "rise"}  # fmt: skip
+    return pd.DataFrame([{**llc, **place, "change": 14.0}, {**probe, **place, "change": 0.4}])
+
+
+def association_frame(run: str, n: int) -> pd.DataFrame:
+    row = {
+        "run": run,
+        "llc_series": "kl:frozen",
+        "probe": "behind",
+        "metric": "coin_rate",
+        "lag": 0.0,
+    }
+    tested = n >= 20
+    return pd.DataFrame(
+        [
+            {**row, "statistic": "changes", "value": 0.31, "p_value": 0.2 if tested else math.nan,
+             "q_value": 0.4 if tested else math.nan, "n": n},
+            {**row, "statistic": "levels", "value": 0.93, "p_value": math.nan,
+             "q_value": math.nan, "n": n},
+        ]
+    )  # fmt: skip
+
+
+def write_clips(run: Path, kind: str, step: int) -> None:
+    folder = run / "clips"
+    folder.mkdir()
+    index = []
+    for probe, level in (("behind", 20_003), ("behind", 20_007), ("end", 20_003)):
+        got = probe == "end" or kind == "behind"
+        name = f"{probe}-{level}"
+        frames = [frame(probe, got, t) for t in range(8)]
+        frames[0].save(
+            folder / f"{name}.gif", save_all=True, append_images=frames[1:], duration=120, loop=0
+        )
+        strip = Image.new("RGB", (8 * 64 + 7 * 2, 64), "white")
+        for t, picture in enumerate(frames):
+            strip.paste(picture, (t * 66, 0))
+        strip.save(folder / f"{name}.png")
+        outcome = "coin" if got else "end"
+        words = "collects the coin" if got else "runs past it to the end"
+        index.append(
+            {
+                "file": f"{name}.gif", "strip": f"{name}.png", "step": step, "probe": probe,
+                "placement": probe, "level_seed": level, "outcome": outcome, "first": outcome,
+                "caption": words,
+            }
+        )  # fmt: skip
+    (folder / "clips.json").write_text(json.dumps(index))
+
+
+def frame(probe: str, got: bool, t: int) -> Image.Image:
+    picture = Image.new("RGB", (64, 64), (170, 200, 235))
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((0, 48, 63, 63), fill=(110, 100, 90))
+    coin = 12 if probe == "behind" else 56
+    way = -1 if probe == "behind" and got else 1
+    agent = max(2, min(56, 32 + way * 4 * t))
+    if not (got and abs(agent - coin) < 6):
+        draw.ellipse((coin - 4, 38, coin + 4, 46), fill=(250, 200, 40))
+    draw.rectangle((agent, 38, agent + 6, 47), fill=(60, 60, 70))
+    return picture
