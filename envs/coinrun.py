@@ -46,7 +46,9 @@ class CoinRunLayout:
 
     @cached_property
     def _free(self) -> NDArray[np.bool_]:
-        free = (self.grid == EMPTY) | (self.grid == BARRIER)
+        free = self.grid == EMPTY
+        if not len(self.enemies):  # a barrier taken out would let the enemies through
+            free |= self.grid == BARRIER
         for x, y in (*self.saws, *self.enemies, *self.crates):
             free[y, x] = False
         return free

@@ -22,6 +22,8 @@ class Game:
     write_coins: Callable[[State, tuple[Cell, ...]], None]
     write_agent: Callable[[State, Cell], None]
     touches: Callable[[NDArray[np.float32], NDArray[np.int32]], NDArray[np.bool_]]
+    coin: int  # grid value of the goal
+    empty: tuple[int, ...]  # grid values of free cells
     time_limit: int  # procgen's own, in steps
     enemy: int | None = None  # entity type of walking enemies
 
@@ -34,6 +36,8 @@ GAMES = {
         write_coins=coinrun.write_coins,
         write_agent=coinrun.write_agent,
         touches=coinrun.touches,
+        coin=coinrun.COIN,
+        empty=(coinrun.EMPTY, coinrun.BARRIER),
         time_limit=1000,
         enemy=coinrun.ENEMY,
     ),

@@ -10,7 +10,7 @@ from envs.games import Game, find_game
 from envs.layout import Cell, Layout
 from envs.native import Native
 from envs.settings import LevelSettings
-from envs.state import State, seeded_generators
+from envs.state import State, agent_xy, seeded_generators
 
 NEVER = 2**31 - 1  # procgen's own timeout is put out of reach: it shows no terminal frame
 REMEMBERED = 4096  # ends of levels kept
@@ -62,6 +62,20 @@ class Scratch:
             if len(self._ends) > REMEMBERED:
                 self._ends.popitem(last=False)
         return self._ends[seed]
+
+    def play(
+        self, state: bytes, actions: list[int]
+    ) -> tuple[float, int, tuple[float, float] | None]:
+        """Return, steps and the agent's last position when these actions are taken.
+
+        The position is None when the episode ended on the way.
+        """
+        self._native.set_state(0, state)
+        for steps, action in enumerate(actions, 1):
+            self._native.step(action)
+            if self._native.first[0]:
+                return float(self._native.rew[0]), steps, None
+        return 0.0, len(actions), agent_xy(self._native.peek_state(0))
 
     def render(self, state: bytes | bytearray) -> NDArray[np.uint8]:
         """The observation [64, 64, 3] of a state."""

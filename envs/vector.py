@@ -230,6 +230,10 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         self._obs = self._native.obs.copy()
         self._untouched = False
 
+    def episode_numbers(self) -> NDArray[np.int64]:
+        """How many episodes each environment has begun [n]."""
+        return self._episodes.number.copy()
+
     def game_state(self, index: int) -> bytes:
         """Procgen's state of one environment, for `envs.edit` and for policies that cheat."""
         return self._native.get_state(index)

@@ -1,0 +1,131 @@
+"""Policies without learning, as baselines.
+
+Each is called with the observations [n, 64, 64, 3] and the vector environment that gave them and
+returns actions int64 [n]. `CoinBlindPolicy` shows what "always right" earns by accident,
+`CoinSeekerPolicy` what is possible.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.edit import agent_of, coins_of
+from envs.scratch import Scratch, scratch
+from envs.vector import ACTIONS, ProcgenVectorEnv
+
+LEFT, LEFT_JUMP, STAY, JUMP, RIGHT, RIGHT_JUMP = 1, 2, 4, 5, 7, 8
+Actions = NDArray[np.int64]
+
+
+class ScriptedPolicy(Protocol):
+    """A policy that may read more than the observation."""
+
+    name: str
+
+    def __call__(self, obs: NDArray[np.uint8], vector: ProcgenVectorEnv) -> Actions:
+        """Actions [n] for the current step."""
+        ...
+
+
+class RandomPolicy:
+    """Uniform over the 15 actions."""
+
+    name = "random"
+
+    def __init__(self, seed: int = 0) -> None:
+        self._generator = np.random.default_rng(seed)
+
+    def __call__(self, obs: NDArray[np.uint8], vector: ProcgenVectorEnv) -> Actions:
+        """Actions [n] for the current step."""
+        return self._generator.integers(0, ACTIONS, len(obs))
+
+
+class CoinBlindPolicy:
+    """Always right and jump, whatever it sees."""
+
+    name = "coin-blind"
+
+    def __call__(self, obs: NDArray[np.uint8], vector: ProcgenVectorEnv) -> Actions:
+        """Actions [n] for the current step."""
+        return np.full(len(obs), RIGHT_JUMP, np.int64)
+
+
+class CoinSeekerPolicy:
+    """Walks and jumps to the coin, or to the end where there is none, looking ahead in a copy.
+
+    Every `patience` steps it tries a few plans of `horizon` steps on a spare game in the same
+    state and follows the first that gets the coin or makes good way, else the best that
+    survives. It needs CoinRun and a few milliseconds a plan.
+    """
+
+    name = "coin-seeker"
+
+    def __init__(self, horizon: int = 20, patience: int = 4) -> None:
+        self.horizon, self.patience = horizon, patience
+        self._plans: dict[int, list[int]] = {}
+        self._marks: dict[int, int] = {}
+
+    def __call__(self, obs: NDArray[np.uint8], vector: ProcgenVectorEnv) -> Actions:
+        """Actions [n] for the current step."""
+        spare = scratch(vector.config.game, vector.config.settings)
+        numbers = vector.episode_numbers()
+        actions = np.full(len(obs), STAY, np.int64)
+        for index in range(len(obs)):
+            if not self._plans.get(index) or self._marks.get(index) != numbers[index]:
+                self._plans[index] = self._plan(vector.game_state(index), spare)
+                self._marks[index] = int(numbers[index])
+            actions[index] = self._plans[index].pop(0)
+        return actions
+
+    def _plan(self, state: bytes, spare: Scratch) -> list[int]:
+        """The next steps: the start of the best plan."""
+        coins, (x, _) = coins_of(state), agent_of(state)
+        target = coins[0] if coins else None
+        rightward = target is None or target[0] + 0.5 >= x
+        best, plan = -np.inf, [STAY]
+        for candidate in self._candidates(rightward):
+            score = self._score(state, candidate, spare, target, rightward)
+            if score > best:
+                best, plan = score, candidate
+            if best >= 1000 or (target is None and best > 0.45 * self.horizon):
+                break
+        return plan[: self.patience]
+
+    def _candidates(self, rightward: bool) -> list[list[int]]:
+        """Plans in the order in which they are tried."""
+        go, leap = (RIGHT, RIGHT_JUMP) if rightward else (LEFT, LEFT_JUMP)
+        back, hop = (LEFT, LEFT_JUMP) if rightward else (RIGHT, RIGHT_JUMP)
+        size = self.horizon
+        delayed = [[go] * wait + [leap] * (size - wait) for wait in (2, 4, 6, 8)]
+        return [
+            [go] * size,
+            [leap] * size,
+            *delayed,
+            [leap] + [go] * (size - 1),
+            [leap] * 2 + [STAY] * 4 + [go] * (size - 6),
+            [JUMP] * 5 + [go] * (size - 5),
+            [back] * 3 + [leap] * (size - 3),
+            [back] * 6 + [leap] * (size - 6),
+            [hop] * 4 + [leap] * (size - 4),
+            [STAY] * 4 + [leap] * (size - 4),
+            [STAY] * size,
+        ]
+
+    def _score(
+        self,
+        state: bytes,
+        plan: list[int],
+        spare: Scratch,
+        target: tuple[int, int] | None,
+        rightward: bool,
+    ) -> float:
+        """1000 and more for the coin, the sooner the more; the way made; -1000 for a death."""
+        x = agent_of(state)[0]
+        reward, steps, end_xy = spare.play(state, plan)
+        if end_xy is None:
+            return 2000.0 - steps if reward > 0 else steps - 1000.0
+        way = end_xy[0] - x if rightward else x - end_xy[0]
+        if target is None:
+            return way
+        return -abs(end_xy[0] - target[0] - 0.5) - 0.5 * abs(end_xy[1] - target[1] - 0.5)
