@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -36,3 +37,18 @@ def parse_levels(text: str) -> tuple[int, int] | None:
             f"level range {text!r} is not allowed: A:B with 0 <= A < B (half-open), or all"
         )
     return int(first), int(last)
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """`NAME=VALUE` as a name and a value in TOML's form; a bare word is text.
+
+    Raises:
+        click.UsageError: if there is no `=`.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise click.UsageError(f"setting {text!r} is not allowed: NAME=VALUE, as gamma=0.99")
+    try:
+        return name, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return name, value

@@ -16,7 +16,7 @@ _FEWEST = 6  # points under which a series is not searched for transitions
 
 
 def analyse_study(study: Study) -> None:
-    """Write `transitions` and `associations` of every run, then the study's tables over all runs."""
+    """Write `transitions` and `associations` of every run, then the tables over all runs."""
     runs = study.runs
     for run in runs:
         analyse_run(run)

@@ -2,8 +2,9 @@
 
 A job is a module-level function with plain arguments (paths, numbers, dictionaries) that stores its
 own result; what comes back is only whether it worked. So a lost worker or scheduler loses at most
-the units it was busy with. Every job computes on one torch thread, wherever it runs, so that its
-numbers depend neither on the place nor on the order.
+the units it was busy with. A job may be called again after its worker died: it must see for itself
+whether its result is there already. Every job computes on one torch thread, wherever it runs, so
+that its numbers depend neither on the place nor on the order.
 """
 
 from __future__ import annotations
@@ -98,14 +99,16 @@ class DaskEngine:
             with contextlib.suppress(TimeoutError):
                 wait(list(running), timeout=_POLL_SECONDS, return_when="FIRST_COMPLETED")
             tick()
-            for future in [f for f in running if f.done()]:
-                yield self._outcome(future, running.pop(future))
+            # A worker's death sends results that it still held back to be computed: look once.
+            ended = {f: s for f in running if (s := f.status) not in ("pending", "lost")}
+            for future, status in ended.items():
+                yield self._outcome(future, status, running.pop(future))
 
-    def _outcome(self, future: Any, job: Job) -> Outcome:
-        if future.status == "finished":
+    def _outcome(self, future: Any, status: str, job: Job) -> Outcome:
+        if status == "finished":
             result: Outcome = future.result()
             return result
-        if future.status == "cancelled":
+        if status == "cancelled":
             return Outcome(job.label, "the scheduler was lost")
         return Outcome(job.label, f"its worker died: {_one_line(future.exception())}")
 

@@ -15,10 +15,10 @@ import rl_slt
 from agents import load_policy
 from analysis import schema
 from rl_slt.errors import InputError
-from rl_slt.pipeline import losses as loss_specs
 from rl_slt.pipeline.jobs import Engine, Job, Outcome
 from rl_slt.pipeline.layout import Run, training_of
 from rl_slt.pipeline.locks import stage_locks
+from rl_slt.pipeline.losses import build_loss, build_sampler, check_loss
 from rl_slt.pipeline.progress import meter
 from rl_slt.pipeline.states import FROZEN_LEVELS, Recipe, collect, parse_states
 from rl_slt.pipeline.store import UnitStore, digest, file_digest, write_table
@@ -86,7 +86,7 @@ def plan_units(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[Unit]
     for checkpoint in checkpoints:
         weights = file_digest(checkpoint.path / "policy.safetensors")
         for loss in plan.losses:
-            loss_specs.check(loss)
+            check_loss(loss)
             for recipe in recipes:
                 units.append(
                     Unit(
@@ -157,6 +157,9 @@ def make(unit: Unit) -> None:
     """Compute one estimate and store it (called on a worker)."""
     start = time.perf_counter()
     run, plan = Run(Path(unit.run)), unit.plan
+    store = UnitStore(run.path, "llc")
+    if store.has(unit.key):
+        return
     policy = load_policy(Path(unit.checkpoint))
     visiting = policy if unit.visitor else None
     states = collect(unit.recipe, visiting, Path(unit.cache), unit.visitor)
@@ -164,15 +167,15 @@ def make(unit: Unit) -> None:
     estimate = rl_slt.estimate_llc(
         policy,
         states,
-        loss=loss_specs.build(unit.loss, reference),
-        sampler=loss_specs.sampler(plan.sampler, plan.step_size),
+        loss=build_loss(unit.loss, reference),
+        sampler=build_sampler(plan.sampler, plan.step_size),
         nbeta=plan.nbeta,
         localization=plan.localization,
         chains=plan.chains,
         draws=plan.draws,
         burn_in=plan.burn_in,
         batch_size=plan.batch_size,
-        params=plan.params,
+        params=None if plan.params == "all" else plan.params.split(","),
         seed=plan.seed,
     )
     row = _row(run, unit, estimate) | {"seconds": time.perf_counter() - start}
@@ -181,7 +184,7 @@ def make(unit: Unit) -> None:
         states=unit.recipe.spec,
     )  # fmt: skip
     tables = {"llc": pd.DataFrame([row]), "llc_draws": draws}
-    UnitStore(run.path, "llc").put(unit.key, tables)
+    store.put(unit.key, tables)
 
 
 def _row(run: Run, unit: Unit, estimate: Any) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def run_study(
             with _timed(study, "llc"):
                 failed += llc.estimate_runs(runs, plan.llc, engine, placements)
             with _timed(study, "probe"):
-                failed += probe.probe_runs(runs, plan.probe, engine, clips=True)
+                failed += probe.probe_runs(runs, plan.probe, engine)
     with _timed(study, "report"):
         analyse.analyse_study(study)
         page = reporting.write_report([study.path], study.path / "report.html")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -12,36 +11,14 @@ import pandas as pd
 from agents import load_policy
 from analysis import probes
 from rl_slt.errors import InputError
+from rl_slt.pipeline.clips import has_clips, make_clips
 from rl_slt.pipeline.jobs import Engine, Job, Outcome
 from rl_slt.pipeline.layout import Run, training_of
 from rl_slt.pipeline.locks import stage_locks
+from rl_slt.pipeline.probe_unit import ProbeUnit as Unit
 from rl_slt.pipeline.progress import meter
-from rl_slt.pipeline.store import UnitStore, digest, file_digest, write_table
+from rl_slt.pipeline.store import UnitStore, file_digest, write_table
 from rl_slt.pipeline.study import ProbePlan
-
-_VERSION = 1  # raise when the same settings would give other numbers
-
-
-@dataclass(frozen=True)
-class Unit:
-    """The probes of one checkpoint."""
-
-    run: str
-    step: int
-    checkpoint: str
-    weights: str
-    suite: probes.ProbeSuite
-    seed: int
-
-    @property
-    def key(self) -> str:
-        """Hash of everything that the episodes depend on."""
-        return digest([_VERSION, self.weights, dataclasses.asdict(self.suite), self.seed])
-
-    @property
-    def baselines(self) -> str:
-        """Key of the baselines' episodes, which depend on the suite alone."""
-        return digest([_VERSION, "baselines", dataclasses.asdict(self.suite), self.seed])
 
 
 def plan_suite(run: Run, plan: ProbePlan) -> probes.ProbeSuite:
@@ -67,6 +44,8 @@ def plan_suite(run: Run, plan: ProbePlan) -> probes.ProbeSuite:
 def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Outcome]:
     """Probe every checkpoint that is not probed yet and assemble the tables of the runs.
 
+    Clips of each run's last checkpoint are made too, on the same displaced-coin levels in all runs.
+
     Returns:
         The units that failed, with their reasons.
     """
@@ -83,10 +62,11 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
             for u in baselines.values()
             if not UnitStore(Path(u.run), "baselines").has(u.baselines)
         ]
+        films = [_film_job(u) for u in _last(units) if not has_clips(u)]
         try:
-            with meter("probes", len(todo) + len(jobs)) as bar:
+            with meter("probes", len(todo) + len(jobs) + len(films)) as bar:
                 done = 0
-                for stage in (jobs, [_job(u) for u in todo]):
+                for stage in (jobs, [*map(_job, todo), *films]):
                     for outcome in engine.run(stage, lambda: None):
                         done += 1
                         bar.update(done, outcome.label)
@@ -116,6 +96,9 @@ def assemble(run: Run) -> None:
 def make(unit: Unit) -> None:
     """Probe one checkpoint and store its episodes and scores (called on a worker)."""
     run = Run(Path(unit.run))
+    store = UnitStore(run.path, "probe")
+    if store.has(unit.key):
+        return
     baselines = UnitStore(run.path, "baselines").read_unit(unit.baselines, "episodes")
     episodes = probes.run_suite(
         load_policy(Path(unit.checkpoint)),
@@ -126,7 +109,7 @@ def make(unit: Unit) -> None:
         step=unit.step,
     )
     scores = probes.score_episodes(episodes, baselines)
-    UnitStore(run.path, "probe").put(unit.key, {"episodes": episodes, "probes": scores})
+    store.put(unit.key, {"episodes": episodes, "probes": scores})
 
 
 def make_baselines(unit: Unit) -> None:
@@ -155,6 +138,15 @@ def _units(run: Run, plan: ProbePlan) -> list[Unit]:
 
 def _job(unit: Unit) -> Job:
     return Job(f"probes of {Path(unit.run).name} at step {unit.step}", make, (unit,))
+
+
+def _film_job(unit: Unit) -> Job:
+    return Job(f"clips of {Path(unit.run).name}", make_clips, (unit,))
+
+
+def _last(units: Sequence[Unit]) -> list[Unit]:
+    """The unit of each run's last checkpoint."""
+    return list({unit.run: unit for unit in units}.values())
 
 
 def _share_baselines(runs: Sequence[Run], wanted: dict[str, Unit]) -> None:

@@ -37,6 +37,6 @@ def write_report(paths: Sequence[Path], out: Path, form: str = "html") -> Path:
 
 
 def result_lines(study: Study) -> list[str]:
-    """Three lines of result for the terminal: what the goals are, what the LLCs are, what is unsure."""
+    """Three lines of result: what the goals are, what the LLCs are, what is unsure."""
     summary = report.build_summary(report.load_study(study.path))
     return [str(line) for line in summary["headline"]][:3]

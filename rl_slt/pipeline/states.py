@@ -5,8 +5,9 @@ A state set is named by a short text, `SOURCE[:PLACEMENT][/FILTER]`:
 * `on-policy`: states that the checkpoint itself visits in its own training environment. They
   confound the weights with the distribution.
 * `frozen`: one set shared by all checkpoints and runs, the default of any comparison. A third each
-  is visited by three fixed behaviours (random, right-and-jump, coin-seeker) on levels outside
-  training, under the placements of all arms in equal parts; it depends on no trained agent.
+  is visited by three fixed behaviours (random actions, right and jump, wandering in both
+  directions) on levels outside training, under the placements of all arms in equal parts; it
+  depends on no trained agent.
 
 `:PLACEMENT` replaces the coin placement, and `/FILTER` keeps a part: `coin-in-view`, `coin-absent`
 (no coin in view), `past-coin` (the agent stands to the right of the coin).
@@ -15,6 +16,7 @@ A state set is named by a short text, `SOURCE[:PLACEMENT][/FILTER]`:
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ from torch import Tensor, nn
 
 import envs
 from agents.files import write_atomic
+from envs.scripted import LEFT, LEFT_JUMP, RIGHT, RIGHT_JUMP
 from rl_slt.errors import InputError
 from rl_slt.pipeline.store import digest
 
@@ -35,6 +38,7 @@ FROZEN_LEVELS = (2_110_000_000, 2_110_100_000)  # apart from training and from p
 VIEW = 6  # columns that the agent sees to each side
 _THIN = 7  # keep every 7th step of an environment, so that neighbours are less alike
 _ENVS = 32
+_HOLD = 10  # steps for which the wanderer keeps a move
 _VERSION = 1  # raise when the same settings would collect other states
 
 Act = Callable[[Any, dict[str, Any]], np.ndarray]
@@ -138,29 +142,20 @@ def _save(path: Path, states: np.ndarray) -> None:
 @lru_cache(maxsize=16)
 def _shared_env(
     placement: str, settings: envs.LevelSettings, levels: tuple[int, int] | None, limit: int | None
-) -> tuple[Any, bytes]:
+) -> Any:
     """One environment object for each setting: procgen leaks memory when they are destroyed."""
-    vector = envs.make_vec(
-        _ENVS,
-        coin=placement,
-        levels=levels,
-        seed=0,
-        settings=settings,
-        time_limit=limit,
-        track=True,
+    return envs.make_vec(
+        _ENVS, coin=placement, levels=levels, settings=settings, time_limit=limit, track=True
     )
-    vector.reset(seed=0)
-    return vector, vector.get_state()
 
 
 def _visit(recipe: Recipe, placement: str, act: Act, n: int) -> np.ndarray:
     """`n` states that pass the filter, every `_THIN`-th step of each environment."""
-    vector, start = _shared_env(placement, recipe.settings, recipe.levels, recipe.time_limit)
-    vector.set_state(start)
+    vector = _shared_env(placement, recipe.settings, recipe.levels, recipe.time_limit)
     keep = FILTERS.get(parse_states(recipe.spec).keep or "")
     kept: list[np.ndarray] = []
     found, limit = 0, 200 * _THIN * max(1, n // _ENVS)
-    for step, (frames, info) in enumerate(_steps(vector, act)):
+    for step, (frames, info) in enumerate(_steps(vector, act, recipe.seed)):
         if step % _THIN == _THIN - 1:
             chosen = np.ones(len(frames), bool) if keep is None else keep(_meta(info))
             kept.append(frames[chosen].copy())
@@ -175,8 +170,8 @@ def _visit(recipe: Recipe, placement: str, act: Act, n: int) -> np.ndarray:
     )
 
 
-def _steps(vector: Any, act: Act) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
-    frames, info = vector.observe()
+def _steps(vector: Any, act: Act, seed: int) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+    frames, info = vector.reset(seed=seed)
     while True:
         yield frames, info
         frames, _, _, _, info = vector.step(act(frames, info))
@@ -208,4 +203,18 @@ def _agent(policy: nn.Module, seed: int) -> Act:
 
 
 def _behaviours(seed: int) -> list[Act]:
-    raise NotImplementedError
+    """Random actions, right and jump, and wandering: one move held for 10 steps."""
+    generator = np.random.default_rng(seed)
+    moves, held = np.array([LEFT, LEFT_JUMP, RIGHT, RIGHT_JUMP]), np.zeros(_ENVS, np.int64)
+    clock = itertools.count()
+
+    def wander(frames: Any, info: dict[str, Any]) -> np.ndarray:
+        turn = (np.arange(_ENVS) + next(clock)) % _HOLD == 0
+        held[turn] = generator.choice(moves, int(turn.sum()))
+        return held.copy()
+
+    return [
+        lambda frames, info: generator.integers(0, 15, len(frames)),
+        lambda frames, info: np.full(len(frames), RIGHT_JUMP),
+        wander,
+    ]

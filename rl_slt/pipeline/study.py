@@ -26,7 +26,7 @@ class LLCPlan:
     states: tuple[str, ...] = ("frozen", "on-policy")
     n_states: int = 2048
     reference: str = "self"
-    params: str = "*"
+    params: str = "all"
     sampler: str = "auto"
     step_size: float | None = None
     nbeta: float | None = None
@@ -80,8 +80,8 @@ class StudyPlan:
     arms: dict[str, dict[str, Any]]
     train: dict[str, Any] = field(default_factory=dict)
     seeds: tuple[int, ...] = (0,)
-    llc: LLCPlan = LLCPlan()
-    probe: ProbePlan = ProbePlan()
+    llc: LLCPlan = field(default_factory=LLCPlan)
+    probe: ProbePlan = field(default_factory=ProbePlan)
 
     def __post_init__(self) -> None:
         _require(bool(self.arms), "arms", "(none)", "at least one arm")

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import agents
+import agents.presets
+from rl_slt.errors import InputError
 from rl_slt.pipeline.jobs import Engine, Job, Outcome
-from rl_slt.pipeline.layout import Run, Study
+from rl_slt.pipeline.layout import Run, Study, open_path, training_of
 from rl_slt.pipeline.progress import Meter, meter
 from rl_slt.pipeline.study import StudyPlan, build
 
@@ -37,7 +39,7 @@ def train_study(study: Study, plan: StudyPlan, engine: Engine) -> list[Outcome]:
 
 def train_one(config: dict[str, Any], path: str, arm: str) -> None:
     """Train one run, or go on with it (called on a worker)."""
-    agents.train(build(agents.TrainConfig, config, arm), Path(path), resume=True)
+    agents.train(build(agents.TrainConfig, config, arm), Path(path), resume=True, info={"arm": arm})
 
 
 def steps_done(run: Run) -> int:
@@ -57,3 +59,46 @@ def _follow(bar: Meter, paths: list[tuple[Run, int]]) -> Callable[[], None]:
         bar.update(sum(done), f"{busy} under way" if busy else "")
 
     return tick
+
+
+def train_run(
+    out: Path,
+    preset: str | None,
+    changes: dict[str, Any],
+    resume: bool = False,
+    branch: tuple[Path, int] | None = None,
+) -> None:
+    """Train one run from the command line.
+
+    Args:
+        out: folder of the run.
+        preset: named PPO settings; None takes the paper's.
+        changes: settings of `agents.TrainConfig` that replace the preset's.
+        resume: go on with the unfinished training in `out`.
+        branch: run and step of the checkpoint to begin with.
+
+    Raises:
+        InputError: for a wrong setting, or a folder that holds something else.
+    """
+    base = _base_config(out, preset, resume, branch)
+    config = build(agents.TrainConfig, dataclasses.asdict(base) | changes, "train")
+    with meter("training", config.total_steps) as bar:
+        agents.train(config, out, resume=resume, progress=lambda done, total: bar.update(done))
+
+
+def _base_config(
+    out: Path, preset: str | None, resume: bool, branch: tuple[Path, int] | None
+) -> agents.TrainConfig:
+    """What the settings of the command line are laid over."""
+    if resume and (out / "config.json").exists():
+        return training_of(Run(out))
+    if branch is not None:
+        parent = open_path(branch[0])
+        if not isinstance(parent, Run):
+            raise InputError(f"--from {branch[0]} is a study; name one of its runs")
+        agents.find_checkpoint(parent.path, branch[1])
+        origin = {"from_run": str(parent.path.resolve()), "from_step": branch[1]}
+        return training_of(parent).replace(**origin)
+    # Without a named recipe: the paper's PPO, in a size for the machine at hand.
+    small = {} if preset else {"network": "small", "steps": 1_000_000}
+    return agents.presets.get(preset or "paper", **small)

@@ -1,0 +1,109 @@
+"""A user's mistake is one line on stderr and changes nothing; a bug of ours keeps its traceback."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from rl_slt.cli import COMMANDS, cli, main
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as end:
+        main(argv)
+    out, err = capsys.readouterr()
+    return int(end.value.code or 0), out, err
+
+
+def tree(folder: Path) -> list[tuple[str, bytes]]:
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return [(str(p.relative_to(folder)), p.read_bytes()) for p in files]
+
+
+MISTAKES = [
+    (["moon"], "unknown command 'moon'; allowed: run"),
+    (["run"], "give a STUDY.toml or --preset"),
+    (["run", "--preset", "moon"], "unknown preset 'moon'; allowed: alpha, coinrun, demo, smoke"),
+    (["run", "--preset", "smoke", "--seed", "x"], "'x' is not a valid integer"),
+    (["run", "--preset", "smoke", "--out", "other"], "other exists and holds no study"),
+    (["run", "--preset", "smoke", "--out", "foreign"], "foreign holds another study"),
+    (["run", "gone.toml"], "cannot read the study gone.toml"),
+    (["run", "--preset", "smoke", "--out", "new", "--workers", "-1"], "--workers -1"),
+    (["train", "new", "--coin", "moon"], "moon"),
+    (["train", "new", "--network", "moon"], "moon"),
+    (["train", "new", "--levels", "5:5"], "level range '5:5' is not allowed"),
+    (["train", "new", "--step", "5"], "go together"),
+    (["train", "new", "--set", "moon=1"], "unknown setting 'moon'"),
+    (["train", "new", "--set", "gamma"], "NAME=VALUE"),
+    (["train", "new", "--preset", "moon"], "moon"),
+    (["train", "other"], "other"),
+    (["status"], "Missing argument"),
+    (["status", "gone"], "no such run or study: gone"),
+    (["status", "other"], "neither a run"),
+    (["llc", "gone"], "no such run or study: gone"),
+    (["llc", "other"], "neither a run"),
+    (["llc", "broken"], "cannot be read as JSON"),
+    (["llc", "empty"], "no complete checkpoint"),
+    (["probe", "empty"], "no complete checkpoint"),
+    (["report", "gone", "--out", "x.html"], "no such run or study: gone"),
+    (["report", "empty", "--out", "other"], "--out other is a folder"),
+]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, files in {
+        "other": {"thesis.txt": "do not touch"},
+        "foreign": {"study.json": '{"name": "foreign"}'},
+        "broken": {"config.json": "{"},
+        "empty": {"config.json": '{"train": {"coin": "end"}, "seed": 0}'},
+    }.items():
+        (tmp_path / name).mkdir()
+        for file, text in files.items():
+            (tmp_path / name / file).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("argv", "message"), MISTAKES, ids=lambda v: " ".join(v)[:40])
+def test_a_mistake_is_one_line(
+    place: Path, capsys: pytest.CaptureFixture[str], argv: list[str], message: str
+) -> None:
+    before = tree(place)
+    status, out, err = run(capsys, *argv)
+    assert status == 2 and out == ""
+    assert err.count("\n") == 1 and err.startswith("rl-slt: error: ") and message in err
+    kept = [(name, data) for name, data in tree(place) if "/.locks/" not in name]
+    assert kept == before
+
+
+def test_a_bug_of_ours_keeps_its_traceback(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(path: Path) -> list[str]:
+        return [str(path)[1000]]
+
+    monkeypatch.setattr("rl_slt.pipeline.status.describe", broken)
+    with pytest.raises(IndexError):
+        main(["status", "empty"])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, _ = run(capsys, name, "--help")
+    assert status == 0 and f"rl-slt {name} " in out.split("Example", 1)[1]
+    command = cli.get_command(None, name)  # type: ignore[arg-type]
+    assert command is not None
+    assert all(p.help for p in command.params if isinstance(p, click.Option))
+
+
+def test_as_a_process() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from rl_slt.cli import main; main()", "moon"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("rl-slt: error: unknown command 'moon'")

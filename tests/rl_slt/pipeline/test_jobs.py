@@ -1,0 +1,68 @@
+"""The same jobs give the same outcomes in this process and on workers, and faults stay apart."""
+
+import operator
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from rl_slt.errors import InputError
+from rl_slt.pipeline.jobs import Job, Outcome, open_engine, run_guarded
+from rl_slt.pipeline.layout import open_path
+
+
+def outcomes(jobs: list[Job], **engine: int) -> dict[str, Outcome]:
+    with open_engine(**engine) as running:  # type: ignore[arg-type]
+        return {o.label: o for o in running.run(jobs, lambda: None)}
+
+
+def some_jobs(folder: Path) -> list[Job]:
+    return [
+        Job("fine", os.makedirs, (str(folder / "fine"), 0o777, True)),
+        Job("users mistake", open_path, (folder / "gone",)),
+        Job("machine", os.mkdir, (str(folder / "no" / "such"),)),
+        Job("bug", operator.truediv, (1, 0)),
+        Job("also fine", os.makedirs, (str(folder / "also"), 0o777, True)),
+    ]
+
+
+def check(found: dict[str, Outcome], folder: Path) -> None:
+    assert found["fine"] == Outcome("fine") and found["also fine"] == Outcome("also fine")
+    assert (folder / "fine").is_dir() and (folder / "also").is_dir()
+    assert "no such run or study" in found["users mistake"].reason
+    assert found["users mistake"].trace == ""
+    assert "FileNotFoundError" in found["machine"].reason and found["machine"].trace == ""
+    assert "ZeroDivisionError" in found["bug"].reason and "Traceback" in found["bug"].trace
+
+
+def test_in_this_process(tmp_path: Path) -> None:
+    check(outcomes(some_jobs(tmp_path), workers=0), tmp_path)
+
+
+def test_on_workers_and_a_worker_that_dies_costs_its_own_unit_alone(tmp_path: Path) -> None:
+    jobs = [*some_jobs(tmp_path), Job("killer", os._exit, (9,))]
+    found = outcomes(jobs, workers=2)
+    check(found, tmp_path)
+    assert "worker died" in found["killer"].reason
+
+
+def test_jobs_compute_on_one_thread_and_give_the_setting_back() -> None:
+    torch.set_num_threads(2)
+    seen: list[int] = []
+    run_guarded(Job("look", lambda: seen.append(torch.get_num_threads()), ()))
+    assert seen == [1] and torch.get_num_threads() == 2
+    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize(
+    ("engine", "message"),
+    [
+        ({"workers": -1}, "--workers -1 is not allowed"),
+        ({"workers": 1, "scheduler": "tcp://x:1"}, "not both"),
+        ({"scheduler": "nonsense"}, "no Dask scheduler answers at 'nonsense'"),
+    ],
+)
+def test_wrong_engines(engine: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message), open_engine(**engine):  # type: ignore[arg-type]
+        pass

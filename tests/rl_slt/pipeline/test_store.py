@@ -1,0 +1,64 @@
+"""Units are whole or absent, keyed by all they depend on."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis import schema
+from rl_slt.errors import InputError
+from rl_slt.pipeline.store import UnitStore, digest, read_table, write_table
+
+
+def probes_frame(value: float = 1.0) -> pd.DataFrame:
+    row = dict(run="a", step=0, probe="end", metric="coin", value=value, ci_low=0, ci_high=1, n=3)
+    return pd.DataFrame([row])
+
+
+def test_digest_ignores_the_order_of_keys_and_nothing_else() -> None:
+    assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1})
+    assert digest({"a": 1}) != digest({"a": 2})
+    with pytest.raises(ValueError):
+        digest(float("nan"))
+
+
+def test_a_unit_is_read_back_and_never_replaced(tmp_path: Path) -> None:
+    store = UnitStore(tmp_path, "probe")
+    assert not store.has("k")
+    store.put("k", {"probes": probes_frame(0.25)})
+    store.put("k", {"probes": probes_frame(0.75)})
+    assert store.has("k") and store.keys() == ["k"]
+    assert store.read("probes")["value"].tolist() == [0.25]
+
+
+def test_a_unit_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
+    store = UnitStore(tmp_path, "probe")
+    bad = {"probes": probes_frame(), "episodes": pd.DataFrame({"run": ["a"]})}
+    with pytest.raises(ValueError, match="lacks the columns"):
+        store.put("k", bad)
+    assert not store.has("k")
+    assert list(store.root.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_swept_and_never_read(tmp_path: Path) -> None:
+    store = UnitStore(tmp_path, "probe")
+    store.put("k", {"probes": probes_frame()})
+    (store.root / ".tmp-dead").mkdir()
+    (store.root / ".tmp-dead" / "probes.parquet").write_bytes(b"half")
+    assert len(store.read("probes")) == 1
+    store.sweep()
+    assert sorted(p.name for p in store.root.iterdir()) == ["k"]
+
+
+def test_unreadable_tables_are_one_line_that_names_them(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gone\.parquet is missing"):
+        read_table(tmp_path / "gone.parquet")
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1 no table PAR1")
+    with pytest.raises(InputError, match=r"bad\.parquet is not a readable table"):
+        read_table(tmp_path / "bad.parquet")
+
+
+def test_tables_have_the_contract_columns_first(tmp_path: Path) -> None:
+    write_table("probes", probes_frame().assign(extra=1), tmp_path)
+    frame = pd.read_parquet(tmp_path / "probes.parquet")
+    assert [*frame.columns] == [*schema.TABLES["probes"], "extra"]

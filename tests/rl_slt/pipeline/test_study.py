@@ -1,0 +1,65 @@
+"""Studies: the presets are sound, and a wrong value is one line that names it."""
+
+from pathlib import Path
+
+import pytest
+
+from rl_slt.errors import InputError
+from rl_slt.pipeline.study import LLCPlan, load_preset, load_study, parse_study, presets
+
+SMALL = """
+question = "?"
+[arms.a]
+coin = "end"
+"""
+
+
+def test_the_contract_presets_are_there_and_sound() -> None:
+    assert presets() == ["alpha", "coinrun", "demo", "smoke"]
+    for name in presets():
+        plan = load_preset(name)
+        for arm in plan.arms:
+            assert plan.train_config(arm, 3).seed == 3
+    assert load_preset("demo", seed=4).seeds == (4,)
+
+
+def test_the_demo_compares_the_same_starts_with_the_coin_elsewhere() -> None:
+    arms = load_preset("demo").arms
+    assert arms["end"]["coin"] == "mix:0.5:end@mid:end"
+    assert arms["behind"]["coin"] == "mix:0.5:behind:end"
+    assert len(load_preset("demo").train_config("end", 0).checkpoint_steps) >= 12
+
+
+def test_a_file_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(SMALL + "\n[llc]\nchains = 8\n")
+    plan = load_study(path)
+    assert plan.name == "mine" and plan.llc == LLCPlan(chains=8)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("question = ", "not valid TOML"),
+        ('question = "?"', r"arms.*Field required"),
+        (SMALL + "nonsense = 1", "unknown training setting|unknown setting 'nonsense'"),
+        (SMALL + "[llc]\nchains = 'x'", r"llc\.chains: .*valid integer.*'x'"),
+        (SMALL + "[llc]\nchains = 1", "chains = 1 is not allowed"),
+        (SMALL + "[llc]\nbatch_size = 4096", "at most n_states"),
+        (SMALL.replace("arms.a", 'arms."../b"'), r"arm name '\.\./b' is not allowed"),
+        (SMALL.replace('"end"', '"moon"'), "moon"),
+        (SMALL.replace("coin =", "coins ="), "coin placement"),
+        ("seeds = []\n" + SMALL, "seeds"),
+    ],
+)
+def test_wrong_studies(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as error:
+        parse_study(text, "mine")
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_names(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="unknown preset 'moon'; allowed: alpha"):
+        load_preset("moon")
+    with pytest.raises(InputError, match="cannot read the study"):
+        load_study(tmp_path / "gone.toml")
