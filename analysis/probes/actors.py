@@ -27,6 +27,7 @@ class Turn:
         noise: `[n]`, uniform on [0, 1), fixed by seed, level and t alone.
         infos: of all environments, also those that are done.
         on: which of them these n are.
+        vector: the environments themselves, for policies that cheat.
     """
 
     obs: NDArray[np.uint8]
@@ -35,6 +36,7 @@ class Turn:
     noise: NDArray[np.float64]
     infos: dict[str, Any]
     on: NDArray[np.bool_]
+    vector: Any = None
 
     def info(self, name: str) -> NDArray[Any]:
         """An info of these environments, `[n, ...]`; some are worked out only when asked for."""
@@ -67,6 +69,7 @@ class NetworkActor:
         self.greedy = mode == "greedy"
 
     def __call__(self, turn: Turn) -> Actions:
+        """Sampled or most likely actions."""
         logits = logits_and_values(self.policy, turn.obs)[0]
         if self.greedy:
             return logits.argmax(axis=1)
@@ -80,6 +83,7 @@ class RandomActor:
     needs_track = False
 
     def __call__(self, turn: Turn) -> Actions:
+        """The noise, spread over the actions."""
         return (turn.noise * N_ACTIONS).astype(np.int64)
 
 
@@ -92,6 +96,7 @@ class ReplayActor:
         self.actions = actions
 
     def __call__(self, turn: Turn) -> Actions:
+        """What was recorded for this level and time."""
         return self.actions[turn.level, turn.t].astype(np.int64)
 
 

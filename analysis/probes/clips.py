@@ -73,13 +73,14 @@ def render_clip(
     film = _Film(NetworkActor(policy, suite.mode))
     row = play(film, placement, one, shared_noise(one, seed), num_envs=1, watch=film.keep).iloc[0]
     frames = np.stack(film.frames)
-    outcome = str(row["outcome"])
+    outcome, first = str(row["outcome"]), str(row["first"])
+    ending = "got the coin at the end" if (outcome, first) == ("coin", "end") else OUTCOMES[outcome]
     caption = (
         f"{title + ': ' if title else ''}{placement}, level {level_seed}: "
-        f"{OUTCOMES[outcome]} after {row['length']} steps"
+        f"{ending} after {row['length']} steps"
     )
     chosen = np.unique(np.linspace(0, len(frames) - 1, n_frames).round().astype(int))
-    labels = [f"step {i}" for i in chosen[:-1]] + [f"step {chosen[-1]}: {OUTCOMES[outcome]}"]
+    labels = [f"step {i}" for i in chosen[:-1]] + [f"step {chosen[-1]}: {ending}"]
     shown = range(0, len(frames), -(-len(frames) // max_gif_frames))
     return Clip(
         frames=frames,
@@ -87,7 +88,7 @@ def render_clip(
                          COLORS[outcome]),
         gif=gif_bytes([film.picture(i, scale) for i in [*shown, len(frames) - 1]],
                       COLORS[outcome]),
-        outcome=outcome, first=str(row["first"]), length=int(row["length"]), caption=caption,
+        outcome=outcome, first=first, length=int(row["length"]), caption=caption,
     )  # fmt: skip
 
 

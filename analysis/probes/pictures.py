@@ -76,8 +76,9 @@ def film_strip(
         sheet.paste(picture, (left, top))
         last = i == len(pictures) - 1
         if last:
-            draw.rectangle([left - 3, top - 3, left + side + 2, top + side + 2],
-                           outline=color, width=4)  # fmt: skip
+            draw.rectangle(
+                (left - 3, top - 3, left + side + 2, top + side + 2), outline=color, width=4
+            )
         draw.text((left, top + side + 4), caption, fill=color if last else _INK, font=_font(12))
     return sheet
 
@@ -90,7 +91,7 @@ def gif_bytes(pictures: Sequence[Image.Image], color: str, fps: int = 15) -> byt
     """An endless GIF of the pictures; the last one, framed in a colour, stays for a second."""
     last = pictures[-1].copy()
     side = last.width - 1
-    ImageDraw.Draw(last).rectangle([0, 0, side, side], outline=color, width=max(2, side // 40))
+    ImageDraw.Draw(last).rectangle((0, 0, side, side), outline=color, width=max(2, side // 40))
     frames = [*pictures[:-1], last]
     small = [p.quantize(64, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
              for p in frames]  # fmt: skip

@@ -81,7 +81,7 @@ class _Stage:
         on = self.playing
         level = self.infos["level_seed"][on].astype(np.int64) - self.first_level
         t = self.t[on]
-        return Turn(self.obs[on], level, t, noise[level, t], self.infos, on)
+        return Turn(self.obs[on], level, t, noise[level, t], self.infos, on, self.vector)
 
     def step(self, actions: NDArray[np.int64]) -> None:
         """Plays these actions where an episode is on; keeps a row of each that ends."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,19 @@ from numpy.typing import NDArray
 
 from analysis.probes.actors import Actor, NetworkActor, RandomActor, ReplayActor, Turn
 from analysis.probes.rollout import NUM_ENVS, play, shared_noise
-from analysis.probes.scripted import BlindActor
+from analysis.probes.scripted import BlindActor, SeekerActor
 from analysis.probes.suite import ProbeSuite, control_of
-from analysis.schema import conform
+from analysis.schema import conform, empty
+from envs.errors import InputError
 
 Progress = Callable[[int, int], None]
 _NOOP = 4
+# With how many environments at once; the seeker plans for each alone, also for those done.
+BASELINES: dict[str, tuple[Callable[[], Actor], int]] = {
+    "coin-blind": (BlindActor, NUM_ENVS),
+    "random": (RandomActor, NUM_ENVS),
+    "coin-seeker": (SeekerActor, 8),
+}
 
 
 def run_suite(
@@ -117,29 +123,32 @@ def _blind_first(
 
 
 def run_baselines(
-    suite: ProbeSuite, seed: int, *, num_envs: int = NUM_ENVS, progress: Progress | None = None
+    suite: ProbeSuite,
+    seed: int,
+    *,
+    policies: Sequence[str] = tuple(BASELINES),
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Coin-blind, random and coin-seeking episodes on the suite's levels and random numbers.
 
     The table `episodes` without step. It depends on suite and seed alone: keep it for all
     checkpoints. Scripted policies have no greedy mode; the rows carry the suite's mode so that
     they are found beside the agent's.
+
+    Raises:
+        InputError: for an unknown baseline.
     """
-    actors: dict[str, Actor] = {
-        "coin-blind": BlindActor(), "random": RandomActor(),
-    }  # fmt: skip
-    total, parts = len(actors) * len(suite.placements), []
-    for index, (name, actor) in enumerate(actors.items()):
+    unknown = [name for name in policies if name not in BASELINES]
+    if unknown:
+        raise InputError(f"unknown baseline {unknown[0]!r}; allowed: {', '.join(BASELINES)}")
+    size, parts = len(suite.placements), []
+    for index, name in enumerate(policies):
 
-        def report(done: int, _total: int, before: int = index * len(suite.placements)) -> None:
+        def report(done: int, _: int, before: int = index * size) -> None:
             if progress is not None:
-                progress(before + done, total)
+                progress(before + done, len(policies) * size)
 
-        parts.append(run_actor(actor, suite, seed=seed, policy_name=name, num_envs=num_envs,
+        actor, num_envs = BASELINES[name]
+        parts.append(run_actor(actor(), suite, seed=seed, policy_name=name, num_envs=num_envs,
                                blind_paths=False, progress=report))  # fmt: skip
-    return pd.concat(parts, ignore_index=True)
-
-
-def smaller(suite: ProbeSuite, n_levels: int) -> ProbeSuite:
-    """The suite on its first n levels."""
-    return replace(suite, n_levels=n_levels)
+    return pd.concat(parts, ignore_index=True) if parts else empty("episodes")

@@ -118,10 +118,11 @@ def score_episodes(
     if len(baselines) and not set(episodes["level_seed"]) <= set(baselines["level_seed"]):
         raise InputError("baselines were played on other levels than the episodes: run them anew")
     parts = []
-    for (run, step, mode), group in episodes.groupby(["run", "step", "mode"], dropna=False):
+    for _, group in episodes.groupby(["run", "step", "mode"], dropna=False):
         rows = [*rate_rows(group), *baseline_rows(group, baselines)]
         rows += _score_rows(pd.concat([group, baselines]), min_capability, n_draws)
-        parts.append(pd.DataFrame(rows).assign(run=run, step=step, mode=mode))
+        same = {name: group[name].iloc[0] for name in ("run", "step", "mode")}
+        parts.append(pd.DataFrame([row | same for row in rows]))
     frame = pd.concat(parts) if parts else pd.DataFrame(columns=["note", "mode"])
     return conform("probes", frame.reindex(columns=_columns()))
 
@@ -147,7 +148,7 @@ def _score_rows(
     frame: pd.DataFrame, min_capability: float, n_draws: int
 ) -> list[dict[str, object]]:
     table = _outcome_table(frame)
-    columns: list[Key] = list(table.columns)
+    columns: list[Key] = [(str(a), str(b), str(c)) for a, b, c in table.columns]
     values = table.to_numpy(dtype=np.float64)
     draws = rate_draws(values, n_draws)
     rates = {key: values[:, i].mean(keepdims=True) for i, key in enumerate(columns)}

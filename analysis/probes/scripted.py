@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.probes.actors import Turn
-
-RIGHT_JUMP = 8
+from envs.scripted import CoinBlindPolicy, CoinSeekerPolicy
 
 
 class BlindActor:
@@ -16,4 +15,18 @@ class BlindActor:
     needs_track = False
 
     def __call__(self, turn: Turn) -> NDArray[np.int64]:
-        return np.full(len(turn.t), RIGHT_JUMP)
+        """The same action everywhere."""
+        return CoinBlindPolicy()(turn.obs, turn.vector)
+
+
+class SeekerActor:
+    """Looks ahead in copies of the state and goes for the coin; to the end where there is none."""
+
+    needs_track = False
+
+    def __init__(self) -> None:
+        self.policy = CoinSeekerPolicy()
+
+    def __call__(self, turn: Turn) -> NDArray[np.int64]:
+        """The next steps of plans made anew every few steps."""
+        return self.policy(np.zeros(len(turn.on)), turn.vector)[turn.on]

@@ -1,3 +1,5 @@
+"""Intervals against published values and exact posteriors."""
+
 import numpy as np
 import pytest
 from scipy.stats import beta

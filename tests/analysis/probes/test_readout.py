@@ -1,3 +1,5 @@
+"""Linear readouts find what is there, and nothing else."""
+
 import numpy as np
 import pytest
 import torch

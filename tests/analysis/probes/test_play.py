@@ -1,0 +1,158 @@
+"""Whole suites on real levels, with planted policies."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import envs
+from analysis.probes import SUITES, ProbeSuite, check_held_out, run_actor, run_suite
+from analysis.probes.actors import NetworkActor, RandomActor
+from analysis.probes.rollout import play, shared_noise
+from analysis.probes.scripted import BlindActor
+from envs.errors import InputError
+
+STOCK = replace(SUITES["standard"], n_levels=12, time_limit=60)
+PLAIN = replace(SUITES["demo"], n_levels=12, time_limit=60)
+
+
+class Rightish(torch.nn.Module):
+    """Fixed distribution: mostly right and jump, whatever the frame; some use of the frame."""
+
+    def __init__(self, use: float = 0.0) -> None:
+        super().__init__()
+        self.use = use
+
+    def forward(self, obs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = torch.zeros(len(obs), 15)
+        logits[:, 8] = 4.0
+        logits[:, 2] += self.use * obs[:, :, :32].float().mean(dim=(1, 2, 3))
+        return logits, logits.mean(dim=1)
+
+
+@pytest.mark.parametrize("suite", [STOCK, PLAIN], ids=["stock", "plain"])
+@pytest.mark.parametrize("placement", ["none", "both", "behind", "none@mid"])
+@pytest.mark.parametrize("actor", [BlindActor(), RandomActor()], ids=["blind", "random"])
+def test_looking_rarely_misses_nothing(suite: ProbeSuite, placement: str, actor: object) -> None:
+    class Watched:
+        needs_track = True
+
+        def __call__(self, turn: object) -> np.ndarray:
+            return actor(turn)  # type: ignore[operator, no-any-return]
+
+    noise = shared_noise(suite, 0)
+    every, rarely = play(Watched(), placement, suite, noise), play(actor, placement, suite, noise)
+    pd.testing.assert_frame_equal(every, rarely)
+
+
+def test_every_level_is_played_once_whatever_the_batch() -> None:
+    frames = [run_suite(Rightish(0.01), PLAIN, seed=3, num_envs=n) for n in (5, 12)]
+    pd.testing.assert_frame_equal(*frames)
+    counts = frames[0].groupby(["probe", "level_seed"]).size()
+    assert (counts == 1).all()
+    assert len(counts) == len(PLAIN.placements) * PLAIN.n_levels
+
+
+def test_a_probe_comes_out_the_same_alone() -> None:
+    whole = run_suite(Rightish(0.01), PLAIN, seed=3)
+    alone = run_suite(Rightish(0.01), replace(PLAIN, placements=("ground",)), seed=3)
+    columns = [c for c in whole if c != "blind_first"]
+    part = whole.loc[whole["probe"] == "ground", columns].reset_index(drop=True)
+    pd.testing.assert_frame_equal(part, alone[columns])
+
+
+def test_other_seed_other_actions() -> None:
+    one, other = (run_suite(Rightish(), PLAIN, seed=seed) for seed in (0, 1))
+    assert not one["length"].equals(other["length"])
+
+
+def test_a_policy_blind_to_the_coin_does_what_its_blind_path_says() -> None:
+    """The identity behind coin seeking: coin ignored, so nothing changes when it is there."""
+    table = run_suite(Rightish(), PLAIN, seed=0)
+    placed = table[table["blind_first"].notna()]
+    assert set(placed["probe"]) == {"ground", "behind", "both"}
+    assert (placed["first"] == placed["blind_first"]).all()
+    assert 0 < (placed["first"] == "coin").mean() < 1
+
+
+def test_greedy_takes_the_most_likely_action() -> None:
+    greedy = run_suite(Rightish(), replace(PLAIN, mode="greedy"), seed=0)
+    blind = run_actor(BlindActor(), PLAIN, seed=9, policy_name="agent")
+    columns = ["probe", "level_seed", "length", "outcome", "first", "blind_first"]
+    pd.testing.assert_frame_equal(greedy[columns], blind[columns])
+    assert set(greedy["mode"]) == {"greedy"}
+
+
+def test_sampling_follows_the_distribution() -> None:
+    logits = torch.randn(1, 15, generator=torch.Generator().manual_seed(0))
+    actor = NetworkActor(lambda obs: logits.expand(len(obs), -1))  # type: ignore[arg-type]
+    n = 20_000
+    turn = _turn(np.random.default_rng(0).random(n))
+    counts = np.bincount(actor(turn), minlength=15) / n
+    np.testing.assert_allclose(counts, torch.softmax(logits, 1)[0].numpy(), atol=0.012)
+    assert actor(_turn(np.array([0.0])))[0] == 0
+    assert actor(_turn(np.array([np.nextafter(1, 0)])))[0] == 14
+
+
+def _turn(noise: np.ndarray) -> object:
+    from analysis.probes.actors import Turn
+
+    n = len(noise)
+    nothing = np.zeros(n, np.int64)
+    return Turn(np.zeros((n, 1), np.uint8), nothing, nothing, noise, {}, nothing == 0)
+
+
+def test_policy_and_random_state_are_left_alone() -> None:
+    policy = torch.nn.Sequential(torch.nn.Flatten(), Scale(), torch.nn.Linear(12288, 15))
+    policy.train()
+    before = {k: v.clone() for k, v in policy.state_dict().items()}
+    torch_state, numpy_state = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    run_suite(policy, replace(PLAIN, n_levels=3, placements=("end",)), seed=0)
+    assert all(torch.equal(before[k], v) for k, v in policy.state_dict().items())
+    assert torch.equal(torch.random.get_rng_state(), torch_state)
+    assert np.array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+    assert policy.training
+
+
+class Scale(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.float() / 255
+
+
+def test_progress_counts_probes() -> None:
+    seen: list[tuple[int, int]] = []
+    suite = replace(PLAIN, n_levels=2, placements=("end", "none"))
+    run_suite(Rightish(), suite, seed=0, progress=lambda a, b: seen.append((a, b)))
+    assert seen == [(1, 2), (2, 2)]
+
+
+def test_held_out_levels() -> None:
+    assert check_held_out((0, 500), SUITES["standard"].levels).disjoint
+    seen = check_held_out("all", (5, 205), n_levels=200, train_episodes=10**6)
+    assert not seen.disjoint
+    assert seen.expected_seen == pytest.approx(200 * 1e6 / 2**31, rel=1e-6)
+    with pytest.raises(InputError, match="400, 600"):
+        check_held_out((0, 500), (400, 600))
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"placements": ("nowhere",)}, "nowhere"),
+        ({"placements": ()}, "one or more"),
+        ({"mode": "wild"}, "sampled, greedy"),
+        ({"n_levels": 0}, "n_levels 0"),
+        ({"time_limit": 0}, "time_limit 0"),
+        ({"levels": (5, 5)}, "levels"),
+    ],
+)
+def test_wrong_suites_are_named(change: dict, word: str) -> None:
+    with pytest.raises(InputError, match=word):
+        replace(SUITES["demo"], **change)
+
+
+def test_settings_of_the_suites() -> None:
+    assert SUITES["demo"].settings == envs.PLAIN_FLAT
+    assert SUITES["standard"].settings == envs.LevelSettings()
