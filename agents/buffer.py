@@ -67,7 +67,7 @@ class FrameBuffer(RolloutBuffer):
     def samples(self, indices: torch.Tensor) -> RolloutBufferSamples:
         """The samples with the given indices, as tensors on the training device."""
         names = ("actions", "values", "log_probs", "advantages", "returns")
-        frames = self._frames()[indices]
+        frames = self._frames().index_select(0, indices)  # many times faster than [indices]
         return RolloutBufferSamples(frames, *(self.column(name)[indices] for name in names))
 
     def column(self, name: str) -> torch.Tensor:

