@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ class RunData:
     clips: list[dict[str, Any]] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StudyData:
     """Everything a report may show; nothing here is computed, only read.
 
@@ -54,4 +55,8 @@ class StudyData:
 
     def arm_of(self, run: str) -> str | None:
         """The arm a run belongs to, or None for a run that is not part of the report."""
-        return next((r.arm for r in self.runs if r.name == run), None)
+        return self._arms.get(run)
+
+    @cached_property
+    def _arms(self) -> dict[str, str]:
+        return {run.name: run.arm for run in self.runs}

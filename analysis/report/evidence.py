@@ -8,87 +8,146 @@ import pandas as pd
 
 from analysis.report.data import StudyData
 from analysis.report.figures.steps import short
+from analysis.report.select import llc_rows, main_probe_rows, score_rows, states_in_order
+from analysis.report.words import SCORE_WORDS, metric_title, probe_title, states_short
 
 _MOST = 40
+_MOST_RUNS = 6  # with more runs the statistics over runs are what counts
+ALL_RUNS = ("*", "", "all")
 
 
 def transition_view(data: StudyData) -> dict[str, Any]:
-    """Transitions in the order of runs and steps.
+    """Transitions of the series that the figures show, in the order of runs and steps.
 
     Returns:
-        rows (at most 40), left (how many more), missing (why there are none).
+        rows (at most 40), left (how many more the table holds), missing (why there are none).
     """
     table = data.table("transitions").dropna(subset=["run", "series", "step"])
-    table = table.sort_values(["run", "series", "step"])
+    titles = shown_series(data)
+    shown = table[table["series"].isin(list(titles))]
+    shown = shown.sort_values(["run", "series", "step"])
     rows = [
         {
             "run": str(row["run"]),
-            "series": str(row["series"]),
-            "kind": _text(row["kind"]),
+            "series": titles[str(row["series"])],
+            "kind": text(row["kind"]),
             "step": short(float(row["step"])),
-            "span": _span(row["step_low"], row["step_high"]),
+            "interval": _span(row["step_low"], row["step_high"], short),
             "change": "–" if pd.isna(row["change"]) else f"{row['change']:+.3g}",
-            "detector": _text(row["detector"]),
+            "detector": text(row["detector"]).replace("_", " "),
         }
-        for row in table.head(_MOST).to_dict("records")
+        for row in shown.head(_MOST).to_dict("records")
     ]
-    missing = "" if rows else "No transitions: none was found, or no detector was run."
-    return {"rows": rows, "left": max(0, len(table) - _MOST), "missing": missing}
+    missing = "No transition was found in the series shown, or no detector was run."
+    return {"rows": rows, "left": len(table) - len(rows), "missing": "" if rows else missing}
+
+
+def shown_series(data: StudyData) -> dict[str, str]:
+    """The series that the figures show, by their names in `transitions`, with a title."""
+    llc, probes, scores = llc_rows(data), main_probe_rows(data), score_rows(data)
+    titles = {}
+    for states in states_in_order(llc) if len(llc) else []:
+        loss = llc.loc[llc["states"] == states, "loss"].iloc[0]
+        titles[f"llc:{loss}:{states}"] = f"LLC {states_short(states)}"
+    for frame in (probes, scores):
+        for row in frame.drop_duplicates(["probe", "metric"]).to_dict("records"):
+            probe, metric = str(row["probe"]), str(row["metric"])
+            titles[f"probe:{probe}:{metric}"] = pair_title(probe, metric)
+    return titles
+
+
+def pair_title(probe: str, metric: str) -> str:
+    """A probe and its metric in words."""
+    if probe == "suite" and metric in SCORE_WORDS:
+        return f"score: {SCORE_WORDS[metric][0].lower()}"
+    return f"{probe_title(probe)}: {metric_title(metric)}"
 
 
 def association_view(data: StudyData) -> dict[str, Any]:
-    """Associations, the smallest corrected p-value first.
+    """Associations of the main LLC series with the outcomes that the figures show.
 
     Returns:
-        rows (at most 40), left, missing, and `null`: how these values were, or were not, tested.
+        across and within (rows over runs, and of single runs), left (how many more values the
+        table holds), notes (reasons for missing p-values), missing and null (what the values are
+        held against).
     """
-    table = data.table("associations").sort_values(
-        ["q_value", "p_value", "run"], na_position="last"
-    )
-    rows = [
-        {
-            "run": _text(row["run"]) or "all runs",
-            "llc_series": _text(row["llc_series"]),
-            "probe": _text(row["probe"]),
-            "metric": _text(row["metric"]),
-            "statistic": _text(row["statistic"]),
-            "value": _number(row["value"]),
-            "lag": _number(row["lag"]),
-            "p_value": _number(row["p_value"]),
-            "q_value": _number(row["q_value"]),
-            "n": _number(row["n"]),
-        }
-        for row in table.head(_MOST).to_dict("records")
-    ]
+    table = data.table("associations")
+    main = _main_pairs(data, table)
+    over = main["run"].fillna("").isin(ALL_RUNS)
+    across = _pivot(main[over], data)
+    within = [] if main[~over]["run"].nunique() > _MOST_RUNS else _pivot(main[~over], data)
+    missing = "" if len(table) else "No association between LLC and probes was computed."
+    notes: list[object] = list(main["note"].dropna().unique()) if "note" in main else []
     return {
-        "rows": rows,
-        "left": max(0, len(table) - _MOST),
-        "missing": "" if rows else "No association between LLC and probes was computed.",
-        "null": _null(table),
+        "across": across,
+        "within": within,
+        "left": len(table) - len(main),
+        "notes": [str(note) for note in notes if str(note)],
+        "missing": missing,
+        "null": _NULL if len(table) else "",
     }
 
 
-def _null(table: pd.DataFrame) -> str:
-    if not len(table):
-        return ""
-    untested = int(table["p_value"].isna().sum())
-    line = (
-        "LLC and probe scores both change along training, so their levels correlate without any "
-        "link. p-values are against shifted series within a run, or against permuted seeds across "
-        "runs; q-values are corrected for the number of pairs. "
-    )
-    if untested == len(table):
-        return line + "Here the series are too short, or the seeds too few, for any p-value."
-    return line + (f"{untested} of {len(table)} rows could not be tested." if untested else "")
+_NULL = (
+    "LLC and probe outcomes both change along training, so their levels correlate without any "
+    "link; that column only describes. Changes are held against the same series shifted in time "
+    "within a run, or against other pairings of seeds over runs; q is p corrected for the number "
+    "of pairs tested. A positive lag means that the LLC moves first, in checkpoints."
+)
+_COLUMNS = {
+    "levels": ("level_r", "seed_curve_r"),
+    "changes": ("change_r", "seed_r"),
+    "together": ("coincidence", "seed_coincidence"),
+    "lag": ("lead_lag", "seed_lead_lag"),
+}
 
 
-def _span(low: Any, high: Any) -> str:
-    return "–" if pd.isna(low) or pd.isna(high) else f"{short(float(low))} to {short(float(high))}"
+def _main_pairs(data: StudyData, table: pd.DataFrame) -> pd.DataFrame:
+    llc, shown = llc_rows(data), shown_series(data)
+    if table.empty or llc.empty:
+        return table.iloc[:0]
+    states = states_in_order(llc)[0]
+    series = table["llc_series"].fillna("").str.split(r"[/:]", regex=True)
+    pairs = "probe:" + table["probe"].fillna("") + ":" + table["metric"].fillna("")
+    return table[series.map(lambda words: states in words) & pairs.isin(list(shown))]
 
 
-def _number(value: Any) -> str:
-    return "–" if pd.isna(value) else f"{value:.3g}"
+def _pivot(table: pd.DataFrame, data: StudyData) -> list[dict[str, str]]:
+    rows = []
+    for (run, probe, metric), part in table.groupby(["run", "probe", "metric"], sort=False):
+        values = {str(row["statistic"]): row for row in part.to_dict("records")}
+        found = {
+            name: next((values[k] for k in keys if k in values), {})
+            for name, keys in _COLUMNS.items()
+        }
+        tested = found["changes"]
+        rows.append(
+            {
+                "run": "all runs" if run in ALL_RUNS else str(run),
+                "outcome": pair_title(str(probe), str(metric)),
+                **{name: number(found[name].get("value")) for name in list(_COLUMNS)[:3]},
+                "p": number(tested.get("p_value")),
+                "q": number(tested.get("q_value")),
+                "lag": number(found["lag"].get("lag")),
+                "lag interval": _span(found["lag"].get("lag_low"), found["lag"].get("lag_high")),
+                "n": number(tested.get("n")),
+            }
+        )
+    order = list(shown_series(data).values())
+    return sorted(rows, key=lambda r: (r["run"], order.index(r["outcome"])))
 
 
-def _text(value: Any) -> str:
-    return "" if value is None or value is pd.NA or value != value else str(value)
+def number(value: Any) -> str:
+    """A number to three digits, a dash where there is none."""
+    return "–" if value is None or pd.isna(value) else f"{value:.3g}"
+
+
+def _span(low: Any, high: Any, form: Any = number) -> str:
+    if low is None or high is None or pd.isna(low) or pd.isna(high):
+        return "–"
+    return f"{form(float(low))} to {form(float(high))}"
+
+
+def text(value: Any) -> str:
+    """A table's text, empty where it is missing."""
+    return "" if value is None or pd.isna(value) else str(value)

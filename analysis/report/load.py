@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -141,11 +142,11 @@ def _union(
 def _merge(parts: list[StudyData]) -> StudyData:
     """Several studies or runs as one comparison; runs of equal name get their study's name."""
     seen: set[str] = set()
-    renamed = [_rename(part, seen) for part in parts]
     arms: dict[str, dict[str, Any]] = {}
-    for part in renamed:
-        for arm, told in part.arms.items():
-            arms.setdefault(arm, told)
+    renamed = []
+    for part in parts:
+        renamed.append(_rename_arms(_rename(part, seen), arms))
+        arms.update({k: v for k, v in renamed[-1].arms.items() if k not in arms})
     return StudyData(
         name=" · ".join(dict.fromkeys(part.name for part in parts)),
         question=next((part.question for part in parts if part.question), ""),
@@ -158,8 +159,34 @@ def _merge(parts: list[StudyData]) -> StudyData:
         },
         settings=_common_settings(parts),
         timings=_sum_timings(parts),
-        missing=list(dict.fromkeys(line for part in renamed for line in part.missing)),
+        missing=list(dict.fromkeys([*(m for p in renamed for m in p.missing), *_doubles(renamed)])),
     )
+
+
+def _rename_arms(part: StudyData, taken: dict[str, dict[str, Any]]) -> StudyData:
+    """Arms of equal name but another coin are told apart by the name of their study."""
+    new = {
+        arm: f"{part.name}/{arm}"
+        if arm in taken and taken[arm].get("coin") != told.get("coin")
+        else arm
+        for arm, told in part.arms.items()
+    }
+    return replace(
+        part,
+        arms={new[arm]: told for arm, told in part.arms.items()},
+        runs=[replace(run, arm=new[run.arm]) for run in part.runs],
+    )
+
+
+def _doubles(parts: list[StudyData]) -> list[str]:
+    runs = [run for part in parts for run in part.runs]
+    seen = [(run.arm, run.seed) for run in runs if run.seed is not None]
+    twice = sorted({key for key in seen if seen.count(key) > 1})
+    return [
+        f"Arm {arm} has several runs of seed {seed}: they count as seeds of their own, though they "
+        "may be copies."
+        for arm, seed in twice
+    ]
 
 
 def _rename(part: StudyData, seen: set[str]) -> StudyData:
@@ -170,12 +197,12 @@ def _rename(part: StudyData, seen: set[str]) -> StudyData:
         seen.add(names[old])
     if all(old == new for old, new in names.items()):
         return part
-    runs = [RunData(**{**vars(run), "name": names[run.name]}) for run in part.runs]
+    runs = [replace(run, name=names[run.name]) for run in part.runs]
     tables = {
         name: frame.assign(run=frame["run"].map(lambda r: names.get(r, r), na_action="ignore"))
         for name, frame in part.tables.items()
     }
-    return StudyData(**{**vars(part), "runs": runs, "tables": tables})
+    return replace(part, runs=runs, tables=tables)
 
 
 def _common_settings(parts: list[StudyData]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import pandas as pd
 from scipy.stats import binomtest
 
@@ -10,6 +12,7 @@ from analysis.report.data import StudyData
 
 SELF = ("self", "checkpoint", "own", "")
 SETTING = ["params", "sampler", "nbeta", "localization", "n_states", "chains", "draws", "burn_in"]
+_once = lru_cache(maxsize=4)  # by identity of the study; nobody changes the frames
 WHOLE = ("", "*", "all")
 COIN_METRICS = ("coin_rate", "coin")
 END_METRICS = ("end_rate", "end")
@@ -17,6 +20,7 @@ SCORES = ("coin_seeking", "preference", "capability", "persistence")
 PROBE_ORDER = ("end", "end@mid", "behind", "ground", "section", "both", "none", "none@mid")
 
 
+@_once
 def llc_rows(data: StudyData) -> pd.DataFrame:
     """One LLC estimate per run, states and step: the main loss, to the checkpoint itself.
 
@@ -28,6 +32,7 @@ def llc_rows(data: StudyData) -> pd.DataFrame:
     return _one_setting(frame[_is_self(frame)], data)
 
 
+@_once
 def yardstick_rows(data: StudyData) -> pd.DataFrame:
     """Like `llc_rows`, for estimates whose loss is to another, fixed policy."""
     frame = data.table("llc").dropna(subset=["run", "step"])
@@ -64,6 +69,7 @@ def _age(rows: pd.DataFrame) -> tuple[str, int]:
     return (str(created.max()) if len(created) else "", int(rows.index.max()))
 
 
+@_once
 def probe_rows(data: StudyData) -> pd.DataFrame:
     """Agent's probe scores of every checkpoint, in the columns of `probes` and `arm`.
 
@@ -83,6 +89,7 @@ def probe_rows(data: StudyData) -> pd.DataFrame:
     return table.assign(arm=table["run"].map(data.arm_of)).dropna(subset=["arm"])
 
 
+@_once
 def baseline_rows(data: StudyData, policy: str = "coin-blind") -> pd.DataFrame:
     """A scripted policy's share of episodes per arm and probe.
 
@@ -135,6 +142,7 @@ def main_metric(probe: str, metrics: set[str]) -> str | None:
     return next((name for name in wanted if name in metrics), None)
 
 
+@_once
 def main_probe_rows(data: StudyData) -> pd.DataFrame:
     """`probe_rows` of each probe's main metric alone."""
     table = probe_rows(data)
@@ -145,6 +153,7 @@ def main_probe_rows(data: StudyData) -> pd.DataFrame:
     return table[(table["metric"] == main).fillna(False)].sort_values(["run", "step"])
 
 
+@_once
 def score_rows(data: StudyData) -> pd.DataFrame:
     """`probe_rows` of goal scores over a whole suite, those of `SCORES` that have a value."""
     table = probe_rows(data)
@@ -174,6 +183,7 @@ def is_shared(states: str) -> bool:
     return any(word in states for word in ("shared", "frozen", "fixed", "common"))
 
 
+@_once
 def bad_rows(data: StudyData) -> pd.DataFrame:
     """The shown LLC estimates whose status is not `ok`."""
     rows = pd.concat(

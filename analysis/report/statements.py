@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from analysis.report.data import StudyData
+from analysis.report.evidence import shown_series
 from analysis.report.select import is_own, is_shared
-from analysis.report.words import count, listing, probe_title, share, states_title
+from analysis.report.words import count, listing, share, states_title
 
 _ABILITY = ("end", "end@mid")
 _GOAL = ("behind",)
@@ -51,7 +52,7 @@ def limits(arms: list[dict[str, Any]], data: StudyData) -> list[str]:
             "the states they were measured on."
         )
     if not len(data.table("associations")):
-        out.append("No association between LLC and goal was tested, so none is claimed.")
+        out.append("No association between LLC and goal was computed, so none is claimed.")
     return out
 
 
@@ -133,13 +134,14 @@ def _complexity(arms: list[dict[str, Any]], comparisons: list[dict[str, Any]]) -
 
 
 def _transitions(data: StudyData) -> str:
-    table = data.table("transitions").dropna(subset=["series"])
-    if not len(table):
+    if not len(data.table("transitions")):
         return ""
-    is_llc = table["series"].str.contains("llc", case=False)
+    table = data.table("transitions").dropna(subset=["series"])
+    shown = table[table["series"].isin(list(shown_series(data)))]
+    is_llc = shown["series"].str.startswith("llc")
     return (
-        f"Detectors report {count(int(is_llc.sum()), 'transition')} in LLC series and "
-        f"{int((~is_llc).sum())} in other series; different detectors may report the same one."
+        f"In the series shown, two detectors report {count(int(is_llc.sum()), 'transition')} of "
+        f"the LLC and {int((~is_llc).sum())} of probe outcomes; both may report the same one."
     )
 
 
@@ -150,8 +152,8 @@ def _associations(data: StudyData) -> str:
     tested = table.dropna(subset=["p_value"])
     if not len(tested):
         return (
-            "Whether LLC and goal change together cannot be tested with these data: the table of "
-            "associations holds values without p-values."
+            "Whether LLC and goal change together cannot be tested with these data: too few "
+            "checkpoints in a run, too few seeds."
         )
     found = int((tested["q_value"].fillna(tested["p_value"]) <= 0.05).sum())
     return (
@@ -167,8 +169,3 @@ def _warnings(arms: list[dict[str, Any]], warnings: int) -> str:
         return "All LLC estimates shown passed their checks."
     verb = "is" if warnings == 1 else "are"
     return f"{count(warnings, 'LLC estimate')} {verb} marked as not sound; see the warnings below."
-
-
-def describe_probe(probe: str, score: dict[str, Any]) -> str:
-    """`coin behind the agent: 0.81 [0.70, 0.89]`."""
-    return f"{probe_title(probe)}: {share(score['value'])} {_interval(score)}"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.report.data import StudyData
-from analysis.report.figures.model import Figure, Panel, Series, numbers
-from analysis.report.seeds import Z95
+from analysis.report.figures.model import Figure, Panel, Series, integers, numbers
+from analysis.report.seeds import Z95, mean_curve
 from analysis.report.select import states_in_order, yardstick_rows
 from analysis.report.words import LLC_UNIT, states_title
 
@@ -96,24 +96,46 @@ def _return_at(curve: pd.DataFrame, step: int) -> float:
 
 
 def _paths(losses: _Losses, data: StudyData) -> list[Series]:
-    colours = {arm: i for i, arm in enumerate(data.arms)}
+    """A path per run, and for an arm of several seeds the path of their means."""
     out = []
-    for run, part in losses.rows.groupby("run", sort=False):
-        part = part.sort_values("step")
-        arm, half = str(part["arm"].iloc[0]), Z95 * part["llc_stderr"]
-        out.append(
-            Series(
-                "path",
-                arm,
-                "seed",
-                colours[arm],
-                numbers(part["x"]),
-                numbers(part["llc"]),
-                run=str(run),
-                low=numbers(part["llc"] - half),
-                high=numbers(part["llc"] + half),
-                flag=[str(s) for s in part["status"]],
-                step=[int(s) for s in part["step"]],
+    for colour, arm in enumerate(data.arms):
+        mine = losses.rows[losses.rows["arm"] == arm]
+        runs = [_path(part, str(run), arm, colour) for run, part in mine.groupby("run", sort=False)]
+        out += runs
+        if len(runs) > 1:
+            sound = mine[mine["status"] != "failed"]
+            x, y = mean_curve(sound, "x"), mean_curve(sound, "llc")
+            both = x.merge(y, on="step", suffixes=("_x", ""))
+            out.append(
+                Series(
+                    "path",
+                    arm,
+                    "mean",
+                    colour,
+                    numbers(both["mean_x"]),
+                    numbers(both["mean"]),
+                    low=numbers(both["low"]),
+                    high=numbers(both["high"]),
+                    n=integers(both["n"]),
+                    step=[int(s) for s in both["step"]],
+                )
             )
-        )
     return out
+
+
+def _path(part: pd.DataFrame, run: str, arm: str, colour: int) -> Series:
+    part = part.sort_values("step")
+    half = Z95 * part["llc_stderr"]
+    return Series(
+        "path",
+        arm,
+        "seed",
+        colour,
+        numbers(part["x"]),
+        numbers(part["llc"]),
+        run=run,
+        low=numbers(part["llc"] - half),
+        high=numbers(part["llc"] + half),
+        flag=[str(s) for s in part["status"]],
+        step=[int(s) for s in part["step"]],
+    )

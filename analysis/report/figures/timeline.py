@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -137,7 +138,7 @@ def _probe_series(
 def _with_reasons(panels: list[Panel], series: list[Series]) -> list[Panel]:
     drawn = {s.panel for s in series}
     return [
-        p if p.key in drawn or p.missing else Panel(**{**vars(p), "missing": "no data in this arm"})
+        p if p.key in drawn or p.missing else replace(p, missing="no data in this arm")
         for p in panels
     ]
 

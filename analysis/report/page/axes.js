@@ -21,13 +21,15 @@ R.valueAxis = (panel, range, domain) => {
     tickfont: { size: 11 } };
 };
 
-R.panelTitle = (panel, yaxis) => ({
+R.panelTitle = (panel, yaxis, width) => ({
   xref: "x domain", x: 0, xanchor: "left", yref: yaxis + " domain", y: 1, yanchor: "bottom",
   yshift: 3, showarrow: false, align: "left",
-  text: `<b>${R.esc(panel.title)}</b>  <span style="color:${R.css("--ink-3")}">` +
-    `${R.esc(panel.unit)}</span>`,
+  text: `<b>${R.esc(panel.title)}</b>` + (R.fits(panel, width)
+    ? `  <span style="color:${R.css("--ink-3")}">${R.esc(panel.unit)}</span>` : ""),
   font: { size: 12, color: R.css("--ink") },
 });
+
+R.fits = (panel, width) => 6.4 * (panel.title.length + panel.unit.length) + 60 < width;
 
 R.panelMissing = (panel, yaxis) => !panel.missing ? [] : [{
   xref: "x domain", x: 0.5, yref: yaxis + " domain", y: 0.5, showarrow: false,

@@ -50,8 +50,10 @@ R.dotTrace = (s, place, offset, pooled) => {
 
 R.draw.path = (figure, width) => {
   const panel = figure.panels[0], range = R.span(panel, figure.series);
-  const many = figure.series.length > 4;
-  const traces = figure.series.flatMap((s) => R.pathTraces(s, many));
+  const pooled = new Set(figure.series.filter((s) => s.role === "mean").map((s) => s.colour));
+  const many = figure.series.length - pooled.size > 4;
+  const main = figure.series.filter((s) => s.role === "mean" || !pooled.has(s.colour));
+  const traces = figure.series.map((s) => R.pathTrace(s, main.includes(s), many));
   const falling = /loss/.test(figure.x_title);
   return {
     traces,
@@ -62,33 +64,33 @@ R.draw.path = (figure, width) => {
         gridcolor: R.css("--rule"),
         title: { text: R.esc(figure.x_title), font: { size: 12 }, standoff: 8 } },
       yaxis: R.valueAxis(panel, range, [0, 1]),
-      annotations: [R.panelTitle(panel, "y"), ...R.panelMissing(panel, "y"),
-        ...(many ? [] : figure.series.map((s) => R.pathLabel(s)).filter(Boolean))],
+      annotations: [R.panelTitle(panel, "y", width), ...R.panelMissing(panel, "y"),
+        ...(main.length > 8 ? [] : main.map((s) => R.pathLabel(s)).filter(Boolean))],
     }),
   };
 };
 
-R.pathTraces = (s, many) => {
+R.pathTrace = (s, main, many) => {
   const keep = s.x.map((_, i) => i).filter((i) => s.x[i] !== null && s.y[i] !== null);
+  const base = { x: keep.map((i) => s.x[i]), y: keep.map((i) => s.y[i]), type: "scatter",
+    meta: "line", cliponaxis: false, hovertemplate: "%{customdata}<extra></extra>",
+    customdata: keep.map((i) => `${R.who(s)}, step ${R.steps(s.step[i])}<br>LLC ` +
+      `<b>${R.num(s.y[i])}</b>${R.interval(s, i)}, across ${R.num(s.x[i])}`) };
   const colour = R.colour(s.colour), last = keep.length - 1;
-  const bad = (i) => s.flag[i] && s.flag[i] !== "ok";
-  return [{
-    x: keep.map((i) => s.x[i]), y: keep.map((i) => s.y[i]), type: "scatter", meta: "line",
-    mode: "lines+markers", opacity: many ? 0.5 : 1, cliponaxis: false,
-    line: { color: R.fade(colour, 0.55), width: 1.5 },
-    error_y: many ? undefined : { type: "data", array: keep.map((i) => s.low[i] === null ? 0 :
-      s.high[i] - s.y[i]), color: R.fade(colour, 0.35), thickness: 1, width: 0 },
+  if (!main) return { ...base, mode: "lines", line: { color: R.fade(colour, many ? 0.22 : 0.4),
+    width: 1 } };
+  const bad = (i) => s.flag.length && s.flag[i] !== "ok";
+  const end = (k) => k === 0 || k === last;
+  return { ...base, mode: "lines+markers", line: { color: R.fade(colour, 0.6), width: 1.8 },
+    error_y: { type: "data", color: R.fade(colour, 0.35), thickness: 1, width: 0,
+      array: keep.map((i) => (s.low[i] === null ? 0 : s.high[i] - s.y[i])) },
     marker: {
-      size: keep.map((i, k) => (k === last || k === 0 || bad(i) ? 10 : 6)), color: keep.map((i, k) =>
-        k === 0 || bad(i) ? R.css("--paper") : colour),
+      size: keep.map((i, k) => (end(k) || bad(i) ? 10 : last > 30 ? 4 : 6)),
+      color: keep.map((i, k) => (k === 0 || bad(i) ? R.css("--paper") : colour)),
       symbol: keep.map((i) => (bad(i) ? "diamond" : "circle")),
       line: { width: keep.map((i, k) => (k === 0 || bad(i) ? 2 : 0)),
         color: keep.map((i) => (bad(i) ? R.css("--ink") : colour)) },
-    },
-    customdata: keep.map((i) => `${R.who(s)}, step ${R.steps(s.step[i])}<br>LLC ` +
-      `<b>${R.num(s.y[i])}</b>${R.interval(s, i)}, across ${R.num(s.x[i])}`),
-    hovertemplate: "%{customdata}<extra></extra>",
-  }];
+    } };
 };
 
 R.pathLabel = (s) => {

@@ -72,14 +72,14 @@ R.line = (axis, s, look, yaxis) => {
     marker: { color: look.colour, size: look.marker }, opacity: look.opacity };
 };
 
-R.unsound = (axis, s, range, yaxis) => {
+R.unsound = (axis, s, range, yaxis, bold) => {
   const bad = s.x.map((_, i) => i).filter((i) => s.flag[i] && s.flag[i] !== "ok");
   return { x: bad.map((i) => R.position(axis, s.x[i])), yaxis, type: "scatter", mode: "markers",
     y: bad.map((i) => (s.y[i] === null ? range[0] : s.y[i])), meta: "unsound", cliponaxis: false,
     customdata: bad.map((i) =>
       `step ${R.steps(s.x[i])}: ${R.esc(s.flag[i])} estimate, ${R.num(s.y[i])} ${R.who(s)}`),
     hovertemplate: "%{customdata}<extra></extra>",
-    marker: { size: 11, symbol: bad.map((i) => (s.flag[i] === "failed" ? "x-thin" : "diamond-open")),
+    marker: { size: bold ? 11 : 6, opacity: bold ? 1 : 0.6, symbol: bad.map((i) => (s.flag[i] === "failed" ? "x-thin" : "diamond-open")),
       color: R.css("--ink"), line: { width: 1.8, color: R.css("--ink") } } };
 };
 
@@ -98,7 +98,7 @@ R.seriesTraces = (figure, s, range, yaxis, alone) => {
   const out = [R.line(axis, s, look, yaxis)];
   if (bold && s.low.length) out.unshift(R.band(axis, s, colour, yaxis),
     R.whiskers(axis, s, colour, yaxis));
-  if (s.flag.some((f) => f && f !== "ok")) out.push(R.unsound(axis, s, range, yaxis));
+  if (s.flag.some((f) => f && f !== "ok")) out.push(R.unsound(axis, s, range, yaxis, bold));
   return out;
 };
 
@@ -123,7 +123,7 @@ R.draw.steps = (figure, width) => {
       const alone = own.filter((o) => o.role !== "baseline" && o.colour === s.colour).length === 1;
       traces.push(...R.seriesTraces(figure, s, range, name, alone));
     }
-    layout.annotations.push(R.panelTitle(panel, name), ...R.panelMissing(panel, name),
+    layout.annotations.push(R.panelTitle(panel, name, width), ...R.panelMissing(panel, name),
       ...R.endLabels(figure, own, range, name, panel.height));
     R.panelMarks(figure, panel, range, name, layout, traces);
   });
