@@ -1,5 +1,7 @@
 """Agents: networks, PPO training with exact resume, checkpoints that load without running code."""
 
+from typing import TYPE_CHECKING, Any
+
 from agents.checkpoints import (
     Checkpoint,
     find_checkpoint,
@@ -9,7 +11,9 @@ from agents.checkpoints import (
 )
 from agents.config import TrainConfig
 from agents.networks import NETWORKS, build_network
-from agents.train import train
+
+if TYPE_CHECKING:
+    from agents.training import train
 
 __all__ = [
     "NETWORKS",
@@ -22,3 +26,15 @@ __all__ = [
     "load_policy",
     "train",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `train` at its first use: stable-baselines3 takes seconds, and loading needs none."""
+    if name != "train":
+        raise AttributeError(f"module 'agents' has no attribute {name!r}")
+    from agents.quiet import silence_gym
+
+    silence_gym()
+    from agents.training import train
+
+    return train

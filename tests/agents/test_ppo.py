@@ -11,7 +11,7 @@ from stable_baselines3.common.logger import Logger
 
 from agents.config import TrainConfig
 from agents.ppo import FramePPO
-from agents.train import build_model
+from agents.training import build_model
 
 CONFIG = TrainConfig(
     network="small",
