@@ -1,0 +1,1 @@
+"""Problems whose answer is known, to judge samplers by; one family per file."""

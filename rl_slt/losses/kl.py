@@ -1,0 +1,44 @@
+"""KL divergence of a policy from a reference policy: the default loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Generator, Tensor, nn
+
+from rl_slt.losses.base import Loss, Policy, action_log_probs, draw_actions, logits_of
+from rl_slt.losses.reference import reference_logits
+from rl_slt.policy_data import PolicyData
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyKL(Loss):
+    """`KL(pi*(.|s) || pi_w(.|s))` per state, the exact sum over actions, nats.
+
+    With `reference=None`, pi* is the checkpoint itself: w* is then an exact minimum with loss 0,
+    so the baseline carries no noise and an estimate is never negative by more than its error.
+
+    Attributes:
+        reference: another policy to measure from (a fixed yardstick), or None for the checkpoint.
+    """
+
+    reference: nn.Module | None = None  # type: ignore[assignment]
+    name = "kl"
+    batched = True
+
+    @property
+    def zero_at_start(self) -> bool:
+        return self.reference is None
+
+    def __call__(self, policy: Policy, batch: PolicyData) -> Tensor:
+        assert batch.reference_logits is not None
+        log_p = batch.reference_logits.log_softmax(-1)
+        log_q = logits_of(policy(batch.states)).log_softmax(-1)
+        return (log_p.exp() * (log_p - log_q)).sum(-1)
+
+    def prepare(self, policy: nn.Module, data: PolicyData, generator: Generator) -> PolicyData:
+        return data.with_fields(reference_logits=reference_logits(policy, self.reference, data))
+
+    def score(self, policy: Policy, batch: PolicyData, generator: Generator) -> Tensor:
+        logits = logits_of(policy(batch.states))
+        return action_log_probs(logits, draw_actions(logits.detach(), generator))

@@ -1,0 +1,60 @@
+"""Negative log-likelihood of actions drawn from a reference policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Generator, Tensor, nn
+
+from rl_slt.losses.base import Loss, Policy, action_log_probs, draw_actions, logits_of
+from rl_slt.losses.reference import reference_logits
+from rl_slt.policy_data import PolicyData
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyNLL(Loss):
+    """`-log pi_w(a|s)` per state, `a ~ pi*(.|s)`, nats.
+
+    Its average over actions is the KL plus the reference's entropy: the same expected gradient
+    with more variance. Actions are redrawn for every gradient, so w* stays the minimum; with
+    `redraw=False` they are the data's own (or drawn once) and the minimum lies elsewhere.
+
+    Attributes:
+        reference: another policy to draw from, or None for the checkpoint itself.
+        redraw: draw fresh actions at each step.
+    """
+
+    reference: nn.Module | None = None  # type: ignore[assignment]
+    redraw: bool = True
+    name = "nll"
+    batched = True
+
+    @property
+    def minimum_at_start(self) -> bool:
+        return self.redraw and self.reference is None
+
+    def __call__(self, policy: Policy, batch: PolicyData) -> Tensor:
+        assert batch.actions is not None
+        return -action_log_probs(logits_of(policy(batch.states)), batch.actions)
+
+    def prepare(self, policy: nn.Module, data: PolicyData, generator: Generator) -> PolicyData:
+        logits = reference_logits(policy, self.reference, data)
+        if self.redraw or data.actions is None:
+            data = data.with_fields(actions=draw_actions(logits, generator))
+        return data.with_fields(reference_logits=logits)
+
+    def refresh(self, batch: PolicyData, generator: Generator) -> PolicyData:
+        if not self.redraw:
+            return batch
+        assert batch.reference_logits is not None
+        return batch.with_fields(actions=draw_actions(batch.reference_logits, generator))
+
+    def start_loss(self, batch: PolicyData) -> Tensor | None:
+        if not self.redraw or self.reference is not None:
+            return None
+        assert batch.reference_logits is not None and batch.actions is not None
+        return -action_log_probs(batch.reference_logits, batch.actions)
+
+    def score(self, policy: Policy, batch: PolicyData, generator: Generator) -> Tensor:
+        logits = logits_of(policy(batch.states))
+        return action_log_probs(logits, draw_actions(logits.detach(), generator))

@@ -1,0 +1,97 @@
+"""States a policy is judged on, with whatever was recorded beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from rl_slt.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyData:
+    """N states in a row, and per-state records; absent fields are `None`.
+
+    Attributes:
+        states: `[N, ...]`, in the dtype the policy takes (frames stay uint8).
+        actions: `[N]`, integers.
+        log_probs: `[N]`, log-probability of `actions` under the policy that took them, nats.
+        advantages: `[N]`.
+        returns: `[N]`, discounted return from here on.
+        rewards: `[N]`.
+        episode: `[N]`, integer id of the episode each state belongs to.
+        reference_logits: `[N, A]`, the reference policy's action logits.
+
+    Raises:
+        InputError: no states, or a field whose first dimension is not N.
+    """
+
+    states: Tensor
+    actions: Tensor | None = None
+    log_probs: Tensor | None = None
+    advantages: Tensor | None = None
+    returns: Tensor | None = None
+    rewards: Tensor | None = None
+    episode: Tensor | None = None
+    reference_logits: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.states, Tensor) or self.states.ndim < 1 or not len(self.states):
+            raise InputError("states must be a tensor [N, ...] with N >= 1")
+        if self.states.is_floating_point() and not bool(torch.isfinite(self.states).all()):
+            raise InputError("states hold NaN or infinite values; all must be finite")
+        for name, value in self._records():
+            if len(value) != len(self.states):
+                raise InputError(
+                    f"{name} has {len(value)} rows; it must have one per state ({len(self.states)})"
+                )
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    def _records(self) -> Iterator[tuple[str, Tensor]]:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name != "states" and value is not None:
+                yield field.name, value
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The fields that are present, by name."""
+        return {"states": self.states, **dict(self._records())}
+
+    @classmethod
+    def trusted(cls, tensors: dict[str, Tensor]) -> PolicyData:
+        """Data of checked fields by name, not checked again (the inner loop's constructor)."""
+        out = object.__new__(cls)
+        for field in fields(cls):
+            object.__setattr__(out, field.name, tensors.get(field.name))
+        return out
+
+    def take(self, index: Tensor | slice) -> PolicyData:
+        """The rows at `index` (`[B]` integers, a slice, or a mask `[N]`)."""
+        return self.trusted({name: value[index] for name, value in self.tensors().items()})
+
+    def subset(self, mask: Tensor) -> PolicyData:
+        """The states where `mask` (`[N]` bool) holds: a data-refined LLC is the LLC of these.
+
+        Raises:
+            InputError: the mask has another length or holds nowhere.
+        """
+        mask = torch.as_tensor(mask)
+        if mask.dtype != torch.bool or mask.shape != (len(self),):
+            raise InputError(f"mask must be {len(self)} booleans, one per state")
+        if not bool(mask.any()):
+            raise InputError("mask selects no state; it must select at least one")
+        return self.take(mask)
+
+    def with_fields(self, **changed: Tensor | None) -> PolicyData:
+        """A copy with some fields replaced, their lengths checked."""
+        return replace(self, **changed)
+
+    def chunks(self, size: int) -> Iterator[PolicyData]:
+        """The data in order, at most `size` rows at a time (so frames become floats in parts)."""
+        for start in range(0, len(self), size):
+            yield self.take(slice(start, start + size))

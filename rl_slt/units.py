@@ -1,0 +1,61 @@
+"""What one sample is: a state, or a whole episode."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rl_slt.errors import InputError
+from rl_slt.policy_data import PolicyData
+
+
+class Units:
+    """Data cut into samples; an index counts samples, whatever their length.
+
+    Attributes:
+        n: number of samples.
+
+    Raises:
+        InputError: the unit is neither "state" nor "episode", or episodes are asked for and
+            `episode` is absent.
+    """
+
+    def __init__(self, data: PolicyData, unit: str) -> None:
+        self.data = data
+        self._members: list[Tensor] | None = None
+        if unit == "episode":
+            if data.episode is None:
+                raise InputError(
+                    "this loss is per episode; the data must name each state's episode"
+                )
+            order = torch.argsort(data.episode, stable=True)
+            counts = torch.unique(data.episode, return_counts=True)[1]
+            self._members = list(order.split(counts.tolist()))
+        elif unit != "state":
+            raise InputError(f'a loss\'s unit is {unit!r}; it must be "state" or "episode"')
+        self.n = len(data) if self._members is None else len(self._members)
+
+    def take(self, index: Tensor) -> PolicyData:
+        """The data of the samples at `index` `[B]`; an episode's states stay in order."""
+        if self._members is None:
+            return self.data.take(index)
+        return self.data.take(torch.cat([self._members[i] for i in index.tolist()]))
+
+    def draw(self, size: int, generator: torch.Generator) -> Tensor | None:
+        """A batch of `size` different samples, independent of all earlier ones; None means all."""
+        if size >= self.n:
+            return None
+        if 4 * size < self.n:  # rejection of repeats is cheaper than a whole permutation
+            return _distinct(size, self.n, generator)
+        return torch.randperm(self.n, generator=generator)[:size]
+
+
+def _distinct(size: int, n: int, generator: torch.Generator) -> Tensor:
+    """`size` different integers below n, uniform: draw with repeats and redraw the repeats."""
+    index = torch.randint(n, (size,), generator=generator)
+    while True:
+        ordered, where = index.sort()
+        repeats = where[1:][ordered[1:] == ordered[:-1]]
+        if not len(repeats):
+            return index
+        index[repeats] = torch.randint(n, (len(repeats),), generator=generator)
