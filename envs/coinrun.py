@@ -25,32 +25,33 @@ class CoinRunLayout:
 
     def __init__(self, state: State) -> None:
         self.level_seed = state.step_field("level_seed")
-        self.grid: NDArray[np.int16] = state.grid.astype(np.int16)
-        (y, x), *more = np.argwhere(self.grid == COIN) if (self.grid == COIN).any() else [(0, 0)]
-        if more or x == 0:
+        self.grid: NDArray[np.int8] = state.grid.astype(np.int8)
+        coins = np.flatnonzero(self.grid == COIN)
+        if len(coins) != 1:
             raise ValueError("the state is not a fresh CoinRun level with one coin")
-        self.end: Cell = (int(x), int(y))
-        cells = np.floor(state.entities[1:, [X, Y]]).astype(int)
+        y, x = divmod(int(coins[0]), self.grid.shape[1])
+        self.end: Cell = (x, y)
+        cells = state.entities[1:, :2].astype(np.int64)
         kinds = state.kinds[1:]
         self.saws, self.enemies, self.crates = (cells[kinds == k] for k in (SAW, ENEMY, CRATE))
 
     @property
     def hazards(self) -> dict[str, Cells]:
         """Where saws, lava and enemies are at the start."""
-        lava = np.argwhere(np.isin(self.grid, LAVA))[:, ::-1]
+        lava = np.argwhere((self.grid == LAVA[0]) | (self.grid == LAVA[1]))[:, ::-1]
         return {"saw": self.saws, "lava": lava, "enemy": self.enemies}
 
     @cached_property
     def _solid(self) -> NDArray[np.bool_]:
-        return np.isin(self.grid, WALLS)
+        return (self.grid == WALLS[0]) | (self.grid == WALLS[1])
 
     @cached_property
     def _free(self) -> NDArray[np.bool_]:
         free = self.grid == EMPTY
         if not len(self.enemies):  # a barrier taken out would let the enemies through
             free |= self.grid == BARRIER
-        for x, y in (*self.saws, *self.enemies, *self.crates):
-            free[y, x] = False
+        for objects in (self.saws, self.enemies, self.crates):
+            free[objects[:, 1], objects[:, 0]] = False
         return free
 
     @cached_property
@@ -64,21 +65,21 @@ class CoinRunLayout:
         x = np.arange(self.spawn[0] + 1, self.end[0])
         y = self.surface[x]
         fine = self._free[y, x]
-        x, y = x[fine], y[fine]
-        gap = np.diff(x, prepend=self.spawn[0])
-        rise = np.diff(y, prepend=self.spawn[1])
-        reachable = np.logical_and.accumulate((gap <= MAX_GAP) & (rise <= MAX_RISE))
-        return np.stack([x, y], axis=1)[reachable]
+        cells = np.array([x[fine], y[fine]]).T
+        steps = cells - np.concatenate([[self.spawn], cells[:-1]])
+        reachable = np.logical_and.accumulate((steps <= (MAX_GAP, MAX_RISE)).all(axis=1))
+        return cells[reachable]
 
     @cached_property
     def start_cells(self) -> Cells:
         """Standable cells on firm ground, away from saws and enemies, not beside spawn or end."""
         x, y = self.coin_cells.T
-        firm = np.array([self._solid[:row, col].all() for col, row in self.coin_cells], bool)
+        firm = np.add.accumulate(self._solid, axis=0)[y - 1, x] == y
         fine = firm & (x >= self.spawn[0] + 3) & (x <= self.end[0] - 2)
         for hazards, margin in ((self.saws, 1), (self.enemies, 3)):
-            for hx, hy in hazards:
-                fine &= (abs(x - hx) > margin) | (abs(y - hy) > 3)
+            aside = abs(x[:, None] - hazards[:, 0]) > margin
+            above = abs(y[:, None] - hazards[:, 1]) > 3
+            fine &= (aside | above).all(axis=1)
         return self.coin_cells[fine]
 
     @cached_property

@@ -4,8 +4,9 @@ A cell is `(x, y)`: column from the left, row from the bottom. A game gives one 
 a function from a fresh `State`; placements use nothing else of the game.
 """
 
+import zlib
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,11 +56,21 @@ class Layout(Protocol):
         ...
 
 
-def rng(layout: Layout, purpose: str) -> np.random.Generator:
-    """The generator of one level for one purpose: the same under every placement."""
-    return np.random.default_rng([layout.level_seed, *purpose.encode()])
-
-
 def shuffled(layout: Layout, cells: Cells, purpose: str) -> list[Cell]:
-    """The cells in the level's own random order."""
-    return [(int(x), int(y)) for x, y in rng(layout, purpose).permutation(cells)]
+    """The cells in the level's own random order for a purpose.
+
+    The order of two cells depends on nothing but level, purpose and the cells themselves (each
+    has a key, splitmix64 of them), so leaving some out does not change the order of the rest.
+    """
+    base = zlib.crc32(purpose.encode()) << 32 | layout.level_seed
+    keys = _mix64(_mix64(base) + (cells[:, 0] * 4096 + cells[:, 1]).astype(np.uint64))
+    return [(int(x), int(y)) for x, y in cells[np.argsort(keys, kind="stable")].tolist()]
+
+
+def _mix64(value: Any) -> Any:
+    """The output function of splitmix64 (Steele, Lea & Flood 2014), on uint64."""
+    with np.errstate(over="ignore"):
+        z = np.asarray(value, np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))

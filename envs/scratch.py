@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +11,11 @@ from envs.games import Game, find_game
 from envs.layout import Cell, Layout
 from envs.native import Native
 from envs.settings import LevelSettings
-from envs.state import State, agent_xy, seeded_generators
+from envs.state import State, agent_xy, generator_text, level_generators
 
 NEVER = 2**31 - 1  # procgen's own timeout is put out of reach: it shows no terminal frame
-REMEMBERED = 4096  # ends of levels kept
+REMEMBERED_ENDS = 4096
+REMEMBERED_LEVELS = 1024  # of about 27 KB
 
 
 class Scratch:
@@ -24,9 +26,10 @@ class Scratch:
         self._native = Native(1, game.name, settings)
         self._base = self._make_base()
         self._ends: OrderedDict[int, Cell] = OrderedDict()
+        self._levels: OrderedDict[int, bytes] = OrderedDict()
 
     def _make_base(self) -> State:
-        state = State(self._native.get_state(0)).with_level_generator(seeded_generators(0, 1)[0])
+        state = State(self._native.get_state(0)).with_trivial_generators()
         state.set_step_field("timeout", NEVER)
         return self.advance(state)
 
@@ -36,17 +39,26 @@ class Scratch:
         self._native.step(-1)
         return State(self._native.peek_state(0))
 
-    def level(self, seed: int) -> State:
-        """The fresh state of one level."""
+    def __contains__(self, seed: int) -> bool:
+        """Whether the fresh state of a level is remembered."""
+        return seed in self._levels
+
+    def level(self, seed: int, remember: bool = False) -> State:
+        """The fresh state of one level, with trivial generators; remembered if so asked."""
+        if seed in self._levels:
+            return State(self._levels[seed])
         base = State(self._base.data)
         base.level_range = (seed, seed + 1)
-        return self.advance(base)
+        state = self.advance(base)
+        if remember:
+            _keep(self._levels, seed, bytes(state.data), REMEMBERED_LEVELS)
+        return state
 
     def seeded(self, seed: int, num: int, levels: tuple[int, int]) -> list[State]:
         """First states of `num` environments, as procgen made with `rand_seed=seed` has them."""
         states = []
-        for text in seeded_generators(seed, num):
-            state = self._base.with_level_generator(text)
+        for generator in level_generators(seed, num):
+            state = self._base.with_level_generator(generator_text(generator))
             state.level_range = levels
             states.append(self.advance(state))
         return states
@@ -58,9 +70,7 @@ class Scratch:
     def end(self, seed: int) -> Cell:
         """The end cell of one level, remembered for the levels asked for last."""
         if seed not in self._ends:
-            self._ends[seed] = self.layout(seed).end
-            if len(self._ends) > REMEMBERED:
-                self._ends.popitem(last=False)
+            _keep(self._ends, seed, self.layout(seed).end, REMEMBERED_ENDS)
         return self._ends[seed]
 
     def play(
@@ -81,6 +91,13 @@ class Scratch:
         """The observation [64, 64, 3] of a state."""
         self._native.set_state(0, state)
         return self._native.obs[0].copy()
+
+
+def _keep(memory: OrderedDict[int, Any], seed: int, value: Any, size: int) -> None:
+    """Remember a value, forgetting the oldest when there are too many."""
+    memory[seed] = value
+    if len(memory) > size:
+        memory.popitem(last=False)
 
 
 @lru_cache(maxsize=16)

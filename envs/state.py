@@ -27,6 +27,7 @@ X, Y, VX, VY, RX, RY, TYPE = range(7)  # columns of an entity
 _LOW, _HIGH = 13, 14  # of the option fields
 _DRAWING_FIELDS, _WORLD_FIELDS = 19, 9
 _PLAYER = 0
+_ZEROS = b"0 " * 624 + b"624"
 
 
 class StateError(InputError):
@@ -143,6 +144,23 @@ class State:
         block = struct.pack("<2i", 1, len(text)) + text
         return State(self.data[: self._generator] + block + self.data[self._generator_end :])
 
+    def with_trivial_generators(self) -> "State":
+        """A copy whose generators of level seeds and of assets are all zeros.
+
+        The first then always draws the low end of `level_range`; the second is not used by games
+        with drawn assets. Such a state is a third shorter, and quicker to read and write.
+        """
+        asset = self._drawing + 4 * _DRAWING_FIELDS
+        return State(
+            self.data[: self._generator]
+            + struct.pack("<2i", 1, len(_ZEROS))
+            + _ZEROS
+            + self.data[self._generator_end : asset + 4]
+            + struct.pack("<i", len(_ZEROS))
+            + _ZEROS
+            + self.data[self._skip_generator(asset) :]
+        )
+
     def without_entities(self, kind: int) -> "State":
         """A copy without the entities of one type."""
         kept = self.entities[self.kinds != kind]
@@ -150,15 +168,26 @@ class State:
         return State(self.data[: self._entities_at] + block + self.data[self._drawing :])
 
 
-def seeded_generators(seed: int, num: int) -> list[bytes]:
-    """The level generators that procgen gives `num` environments for `rand_seed=seed`, as text.
+Words = tuple[NDArray[np.uint32], int]
+
+
+def generator_words(generator: np.random.RandomState) -> Words:
+    """The 624 words of a Mersenne twister and its place in them."""
+    inner = generator.get_state(legacy=False)["state"]
+    return inner["key"], int(inner["pos"])
+
+
+def generator_text(generator: np.random.RandomState) -> bytes:
+    """A Mersenne twister as libstdc++ writes it: its words and its place."""
+    words, place = generator_words(generator)
+    return " ".join(map(str, [*words.tolist(), place])).encode()
+
+
+def level_generators(seed: int, num: int) -> list[np.random.RandomState]:
+    """The level generators that procgen gives `num` environments for `rand_seed=seed`.
 
     procgen seeds one std::mt19937 with the seed and each environment's with one of its draws;
-    numpy's legacy seeding is the same algorithm, and the text form is the 624 words and the index.
+    numpy's legacy seeding is the same algorithm.
     """
     draws = np.random.RandomState(seed)._bit_generator.random_raw(num)
-    texts = []
-    for draw in np.atleast_1d(draws):
-        inner = np.random.RandomState(int(draw)).get_state(legacy=False)["state"]
-        texts.append(" ".join(map(str, [*inner["key"].tolist(), inner["pos"]])).encode())
-    return texts
+    return [np.random.RandomState(int(draw)) for draw in np.atleast_1d(draws)]

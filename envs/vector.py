@@ -25,8 +25,9 @@ from envs.parse import SEEDS
 from envs.placements import End, Placement, Spot
 from envs.reports import Reporter
 from envs.saving import pack, unpack
-from envs.scratch import scratch
+from envs.scratch import REMEMBERED_LEVELS, scratch
 from envs.state import State, agent_xy
+from envs.streams import Drawn, Sequential
 
 ACTIONS = 15
 REMEMBERED = 4096  # spots of levels kept
@@ -54,47 +55,63 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         self._scratch = scratch(config.game, config.settings)
         self._native = native.acquire(self.num_envs, config.game, config.settings)
         self._lazy = config.stock and not config.track  # nothing to do where an episode begins
+        size = config.levels[1] - config.levels[0] if config.levels else SEEDS
+        self._remember = size <= REMEMBERED_LEVELS
         self._limit = config.time_limit or self._game.time_limit
         self._all = np.ones(self.num_envs, np.bool_)
         self._spots: OrderedDict[tuple[int, Placement], tuple[Spot, Hazards]] = OrderedDict()
+        self._stream: Drawn | Sequential
         self._seed_all(config.seed)
 
     # ---- Beginning episodes -------------------------------------------------------------------
 
     def _seed_all(self, seed: int) -> None:
         """Bring every environment to its first episode under this seed."""
+        levels = self.config.levels or (0, SEEDS)
         self._mixture_seed = seed
         self._episodes = Episodes(self.num_envs)
         end_of = self._scratch.end if self._lazy else None
         self._reporter = Reporter(self._episodes, self.config.track, end_of)
         self._hazards = [Hazards() for _ in range(self.num_envs)]
-        low, high = self.config.levels or (0, SEEDS)
-        self._undealt = low
-        for index, state in enumerate(self._scratch.seeded(seed, self.num_envs, (low, high))):
-            self._begin(index, self._dealt(state))
+        if self._lazy:
+            for index, state in enumerate(self._scratch.seeded(seed, self.num_envs, levels)):
+                self._install(index, state)
+        else:
+            drawn = self.config.order == "drawn"
+            self._stream = Drawn(seed, self.num_envs, levels) if drawn else Sequential(levels)
+            for index in range(self.num_envs):
+                self._begin(index)
         self._obs = self._native.obs.copy()
         self._untouched = True
 
-    def _dealt(self, state: State) -> State:
-        """The state itself, or in sequential order the next undealt level in its place."""
-        if self.config.order == "drawn":
-            return state
-        low, high = self.config.levels or (0, SEEDS)
-        state = self._scratch.level(self._undealt)
-        self._undealt = low + (self._undealt + 1 - low) % (high - low)
-        return state
+    def _begin(self, index: int, natural: bool = False) -> None:
+        """Start the next episode of one environment.
 
-    def _begin(self, index: int, state: State) -> None:
-        """Start an episode of one environment from a fresh state."""
+        `natural`: procgen has reset the game itself, so its state may be the one to edit.
+        """
+        seed = self._stream.take(index)
+        if natural and seed not in self._scratch and isinstance(self._stream, Drawn):
+            state = State(self._native.peek_state(index))
+            if state.step_field("level_seed") != seed:
+                raise RuntimeError("procgen drew another level than was foreseen")
+        else:
+            state = self._scratch.level(seed, self._remember)
+        self._install(index, state)
+
+    def _install(self, index: int, state: State) -> None:
+        """Place coin and agent in a fresh state and let the environment go on from there."""
         episodes = self._episodes
         episodes.begin(index)
         seed = episodes.level_seed[index] = state.step_field("level_seed")
+        if self._lazy:
+            self._native.set_state(index, state.data)
+            return
         placement = self.config.placement
         if placement.is_mixture:
             key = [self._mixture_seed, _MIXTURE, index, int(episodes.number[index])]
             placement = placement.choose(np.random.default_rng(key))
         spot, hazards = self._spot(int(seed), placement, state)
-        state = self._edited(state, placement, spot)
+        state = self._edited(index, state, placement, spot)
         episodes.coin_xy[index] = spot.coins[0] if spot.coins else NO_COIN
         episodes.end_xy[index] = hazards.end
         episodes.two_coins[index] = len(spot.coins) > 1
@@ -108,19 +125,23 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         key = (seed, placement)
         if key not in self._spots:
             layout = self._game.layout(state)
-            self._spots[key] = placement.place(layout), Hazards.of(layout)
+            hazards = Hazards.of(layout) if self.config.track else Hazards(layout.end)
+            self._spots[key] = placement.place(layout), hazards
             if len(self._spots) > REMEMBERED:
                 self._spots.popitem(last=False)
         return self._spots[key]
 
-    def _edited(self, state: State, placement: Placement, spot: Spot) -> State:
-        """The fresh state with coin and start placed and procgen's own timeout out of reach."""
+    def _edited(self, index: int, state: State, placement: Placement, spot: Spot) -> State:
+        """The fresh state with coin and start placed and the level that follows foretold."""
         if not self.config.settings.monsters and self._game.enemy is not None:
             state = state.without_entities(self._game.enemy)
         if placement != End():
             self._game.write_coins(state, spot.coins)
         if spot.agent is not None:
             self._game.write_agent(state, spot.agent)
+        if isinstance(self._stream, Drawn):
+            following = int(self._stream.upcoming[index])
+            state.level_range = (following, following + 1)
         return state
 
     # ---- Stepping -----------------------------------------------------------------------------
@@ -134,16 +155,17 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
             self._seed_all(seed)
         elif not self._untouched:
             for index in range(self.num_envs):
-                self._begin(index, self._next_level(index))
+                self._cut(index)
             self._obs = self._native.obs.copy()
         self._untouched = False
         return self._obs, self._reporter.infos(self._all)
 
-    def _next_level(self, index: int) -> State:
-        """Fresh state of the level that follows when an episode is cut off by us."""
-        if self.config.order == "sequential":
-            return self._dealt(State(self._native.peek_state(index)))
-        return self._scratch.advance(State(self._native.peek_state(index)))
+    def _cut(self, index: int) -> None:
+        """Start the next episode of one environment that procgen has not reset."""
+        if self._lazy:
+            self._install(index, self._scratch.advance(State(self._native.peek_state(index))))
+        else:
+            self._begin(index)
 
     def step(
         self, actions: Any
@@ -196,12 +218,12 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         final = self._reporter.final(ended, coin, terminated & ~coin, stopped, self._hazards)
         for index in which.tolist():
             if not terminated[index]:
-                self._begin(index, self._next_level(index))
+                self._cut(index)
             elif self._lazy:
                 self._episodes.begin(index)
                 self._episodes.level_seed[index] = self._native.level_seed[index]
             else:
-                self._begin(index, self._dealt(State(self._native.peek_state(index))))
+                self._begin(index, natural=True)
         return {
             "final_obs": final_obs,
             "_final_obs": ended,
@@ -214,17 +236,19 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
     def get_state(self) -> bytes:
         """The whole vector environment as bytes: games, generators, counters."""
         states = [self._native.get_state(index) for index in range(self.num_envs)]
-        own = {"mixture_seed": self._mixture_seed, "undealt": self._undealt}
-        return pack(self.config, states, own, self._episodes.save())
+        stream = {} if self._lazy else self._stream.save()
+        own = {"mixture_seed": self._mixture_seed}
+        return pack(self.config, states, own, self._episodes.save() | stream)
 
     def set_state(self, blob: bytes) -> None:
         """Go on from the bytes of `get_state` of an environment with the same configuration."""
         states, own, arrays = unpack(self.config, blob)
         for index, state in enumerate(states):
             self._native.set_state(index, state)
-        self._mixture_seed, self._undealt = own["mixture_seed"], own["undealt"]
+        self._mixture_seed = own["mixture_seed"]
         self._episodes.load(arrays)
         if not self._lazy:
+            self._stream.load(arrays)
             for index, seed in enumerate(self._episodes.level_seed.tolist()):
                 self._hazards[index] = Hazards.of(self._scratch.layout(seed))
         self._obs = self._native.obs.copy()
