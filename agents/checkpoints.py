@@ -58,8 +58,19 @@ def save_checkpoint(
     spec: NetworkSpec,
     metrics: Mapping[str, float | None],
     optimizer: Mapping[str, torch.Tensor] | None = None,
+    reward: Mapping[str, float] | None = None,
 ) -> Checkpoint:
-    """Write a checkpoint under a temporary name and rename it: it is there whole or not at all."""
+    """Write a checkpoint under a temporary name and rename it: it is there whole or not at all.
+
+    Args:
+        run: the run's folder.
+        step: environment step.
+        network: whose weights are kept.
+        spec: how to build it again.
+        metrics: numbers for policy.json; those that are not finite become null.
+        optimizer: the optimiser's state as named tensors, kept beside.
+        reward: statistics of the reward normalisation, for branches.
+    """
     data = save_tensors(cpu_tensors(network.state_dict()))
     header = {
         "format": FORMAT,
@@ -69,6 +80,7 @@ def save_checkpoint(
         "obs_shape": list(spec.obs_shape),
         "sha256": hashlib.sha256(data).hexdigest(),
         "metrics": {name: _finite(value) for name, value in metrics.items()},
+        "reward": dict(reward or {}),
         "versions": versions(),
     }
     final = checkpoint_path(run, step)

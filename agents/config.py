@@ -7,7 +7,7 @@ from typing import Any
 
 from agents.networks import check_network
 from agents.schedule import checkpoint_steps, parse_schedule
-from envs import LevelSettings, parse_placement
+from envs import LevelSettings, check_held_out, parse_levels, parse_placement
 from envs.errors import InputError
 
 PRECISIONS = ("float32", "bfloat16")
@@ -63,9 +63,15 @@ class TrainConfig:
         parse_placement(self.coin)
         object.__setattr__(self, "network_kwargs", dict(self.network_kwargs))
         for name in ("levels", "eval_levels"):
-            object.__setattr__(self, name, _levels(name, getattr(self, name)))
+            value = getattr(self, name)
+            value = tuple(value) if isinstance(value, list) else value
+            object.__setattr__(self, name, parse_levels(value))
         check_network(self.network, dict(self.network_kwargs))
         parse_schedule(self.checkpoints)
+        if (self.from_run is None) != (self.from_step is None):
+            raise InputError("from_run and from_step go together: give both or neither")
+        if self.eval_every is not None and self.levels is not None:
+            check_held_out(self.levels, self.eval_levels)
         self._check_counts()
         self._check_ranges()
         if self.precision not in PRECISIONS:
@@ -143,15 +149,3 @@ class TrainConfig:
     def replace(self, **changes: Any) -> "TrainConfig":
         """A copy with `changes`, checked again."""
         return TrainConfig.from_dict({**self.as_dict(), "settings": self.settings, **changes})
-
-
-def _levels(name: str, value: Any) -> tuple[int, int] | None:
-    if value is None or value == "all":
-        return None
-    try:
-        low, high = (int(bound) for bound in value)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} must be a range (A, B) or all, not {value!r}") from error
-    if not 0 <= low < high:
-        raise InputError(f"{name} {low}:{high} is empty or negative; allowed: A:B with 0 <= A < B")
-    return low, high

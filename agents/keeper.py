@@ -125,7 +125,9 @@ class Keeper(BaseCallback):
     def _checkpoint(self, step: int, metrics: dict[str, float | None]) -> None:
         policy = self.model.policy
         optimizer = optimizer_tensors(policy.optimizer) if self.config.save_optimizer else None
-        save_checkpoint(self.run, step, policy.network, policy.spec, metrics, optimizer)
+        rms = self.normalizer.ret_rms
+        reward = {"mean": float(rms.mean), "var": float(rms.var), "count": float(rms.count)}
+        save_checkpoint(self.run, step, policy.network, policy.spec, metrics, optimizer, reward)
         write_index(self.run, finished=False)
 
     def _save(self, last: bool) -> None:

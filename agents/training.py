@@ -16,8 +16,10 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecNormalize
 
 import envs
+from agents.branch import find_origin, start_from
 from agents.checkpoints import NetworkSpec, is_finished, versions, write_index
 from agents.config import TrainConfig
+from agents.evaluate import Evaluator
 from agents.files import clean_temporary, write_json
 from agents.keeper import Keeper, TrainingStopped
 from agents.policy import FramePolicy
@@ -58,6 +60,7 @@ def train(
     out = Path(out)
     device = check_device(config.device)
     check_folder(config, out, resume)
+    find_origin(config)
     out.mkdir(parents=True, exist_ok=True)
     with _locked(out), _threads(config.threads):
         if is_finished(out):
@@ -152,6 +155,7 @@ def _train(
     progress: Callable[[int, int], None] | None,
 ) -> None:
     env = make_env(config)
+    evaluate = Evaluator(config) if config.eval_every is not None else None
     try:
         normalizer = VecNormalize(
             envs.to_sb3(env),
@@ -162,13 +166,19 @@ def _train(
         model = build_model(config, normalizer, device)
         points = resume_points(out)
         extra = load_resume(points[-1], model, normalizer, env) if points else None
+        if extra is None and (origin := find_origin(config)) is not None:
+            start_from(origin, model, normalizer)
         if extra and extra["finished"]:
             write_index(out, finished=True)
             return
-        keeper = Keeper(out, config, normalizer, env, resumed=extra, progress=progress)
+        keeper = Keeper(
+            out, config, normalizer, env, resumed=extra, evaluate=evaluate, progress=progress
+        )
         _learn(model, keeper, config)
     finally:
         env.close()
+        if evaluate is not None:
+            evaluate.close()
 
 
 def make_env(config: TrainConfig) -> Any:

@@ -1,0 +1,72 @@
+"""Going on from a checkpoint of another run, under other settings."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from stable_baselines3.common.vec_env import VecNormalize
+
+from agents.checkpoints import (
+    OPTIMIZER,
+    Checkpoint,
+    find_checkpoint,
+    load_tensors_into,
+    read_header,
+    read_spec,
+    read_tensors,
+)
+from agents.config import TrainConfig
+from agents.ppo import FramePPO
+from agents.resume import load_optimizer
+from envs.errors import InputError
+
+
+def branch_config(run: Path, step: int, **changes: Any) -> TrainConfig:
+    """The settings of `run`, branching off at its checkpoint `step`, with `changes`.
+
+    Given to `train`, the new run starts at its own step 0 with the checkpoint's weights; `steps`
+    counts the steps of the branch alone.
+
+    Raises:
+        InputError: no such run or checkpoint, or a wrong change.
+    """
+    run = Path(run)
+    find_checkpoint(run, step)
+    try:
+        values = json.loads((run / "config.json").read_bytes())["train"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{run / 'config.json'} holds no training settings") from error
+    origin = {"from_run": str(run.resolve()), "from_step": step}
+    return TrainConfig.from_dict({**values, **origin, **changes})
+
+
+def find_origin(config: TrainConfig) -> Checkpoint | None:
+    """The checkpoint that `config` branches off; InputError if missing or of another network."""
+    if config.from_run is None or config.from_step is None:
+        return None
+    origin = find_checkpoint(Path(config.from_run), config.from_step)
+    theirs = read_spec(origin.path)
+    if (theirs.name, dict(theirs.kwargs)) != (config.network, dict(config.network_kwargs)):
+        raise InputError(
+            f"{origin.path} holds network {theirs.name!r} {dict(theirs.kwargs)}, "
+            f"not {config.network!r} {dict(config.network_kwargs)}"
+        )
+    return origin
+
+
+def start_from(origin: Checkpoint, model: FramePPO, normalizer: VecNormalize) -> None:
+    """Give `model` the weights of a checkpoint, and what else the checkpoint keeps.
+
+    The scale of the rewards is taken over where known: value and advantage keep their meaning.
+    """
+    header = read_header(origin.path)
+    load_tensors_into(
+        model.policy.network, read_tensors(origin.path, header["sha256"]), origin.path
+    )
+    reward = header.get("reward") or {}
+    if {"mean", "var", "count"} <= set(reward):
+        for name in ("mean", "var", "count"):
+            setattr(normalizer.ret_rms, name, float(reward[name]))
+    if (origin.path / OPTIMIZER).is_file():
+        load_optimizer(model.policy.optimizer, load_file(origin.path / OPTIMIZER))
