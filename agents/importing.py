@@ -1,0 +1,159 @@
+"""Agents trained elsewhere, as runs with one checkpoint that can be studied."""
+
+import datetime
+import io
+import json
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from agents.checkpoints import (
+    NetworkSpec,
+    load_tensors_into,
+    save_checkpoint,
+    versions,
+    write_index,
+)
+from agents.config import TrainConfig
+from agents.files import write_json
+from agents.networks import NETWORKS
+from envs.errors import InputError
+
+# SB3's CnnPolicy without hidden layers is our NatureCNN under other names.
+SB3_NAMES = {
+    "features_extractor.cnn.0": "body.conv1",
+    "features_extractor.cnn.2": "body.conv2",
+    "features_extractor.cnn.4": "body.conv3",
+    "features_extractor.linear.0": "body.fc",
+    "action_net": "policy_head",
+    "value_net": "value_head",
+}
+# The same tensors again, as SB3 lists them for the parts that share them.
+SB3_COPIES = ("pi_features_extractor.", "vf_features_extractor.")
+
+
+def import_agent(
+    source: Path,
+    out: Path,
+    *,
+    config: TrainConfig | None = None,
+    step: int | None = None,
+    info: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the agent in `source` as a run of kind `import` with one checkpoint.
+
+    Args:
+        source: a stable-baselines3 zip (its NatureCNN, or a network of ours), or plain weights: a
+            `.safetensors` or a torch file holding one state dict under the names of our networks.
+            Only tensors are read from any of them, and no code is run.
+        out: the run's folder, new or empty.
+        config: where the agent was trained (placement, levels, settings); the network is found
+            from the weights, unless `config` names the one that fits.
+        step: environment steps it was trained for; None takes what the zip says, else 0.
+        info: more entries for config.json.
+
+    Raises:
+        InputError: no such file, not an agent, or an architecture that is not known here.
+    """
+    source, out = Path(source), Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} is not empty; choose a new folder")
+    tensors, said = read_weights(source)
+    config = config or TrainConfig()
+    spec, network = find_network(tensors, config, source)
+    step = said if step is None else step
+    config = config.replace(network=spec.name, network_kwargs=dict(spec.kwargs), steps=max(1, step))
+    save_checkpoint(out, step, network, spec, {})
+    write_index(out, finished=True)
+    entry = {
+        "name": out.name,
+        "arm": config.coin,
+        "seed": config.seed,
+        "kind": "import",
+        "source": str(source),
+        "train": config.as_dict(),
+        "versions": versions(),
+        "command": sys.argv,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+    write_json(out / "config.json", entry | dict(info or {}))
+
+
+def read_weights(source: Path) -> tuple[dict[str, torch.Tensor], int]:
+    """The tensors in `source` under our names, and the steps it says it was trained for."""
+    if not source.is_file():
+        raise InputError(f"{source} does not exist or is not a file")
+    try:
+        if source.suffix == ".safetensors":
+            return load_file(source), 0
+        if source.suffix == ".zip":
+            return _read_sb3(source)
+        loaded = torch.load(source, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
+    except Exception as error:  # every loader has errors of its own
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{source} cannot be read as weights: {reason}") from error
+    return _state_dict(loaded, source), 0
+
+
+def find_network(
+    tensors: Mapping[str, torch.Tensor], config: TrainConfig, source: Path
+) -> tuple[NetworkSpec, torch.nn.Module]:
+    """The first network that takes `tensors`: the one `config` names, else any with defaults."""
+    head = tensors.get("policy_head.weight")
+    if head is None or head.ndim != 2:
+        raise InputError(f"{source} holds no policy known here: 'policy_head.weight' is missing")
+    shared = {} if not any(n.startswith("value_body.") for n in tensors) else {"shared": False}
+    candidates = [(config.network, {**config.network_kwargs, **shared})]
+    candidates += [(name, dict(shared)) for name in NETWORKS]
+    for name, kwargs in candidates:
+        spec = NetworkSpec(name, kwargs, head.shape[0])
+        network = spec.build()
+        try:
+            load_tensors_into(network, tensors, source)
+        except InputError:
+            continue
+        return spec, network
+    raise InputError(
+        f"{source} fits no network here; tried: {', '.join(dict(candidates))}; "
+        "name its network and settings if they are not the usual ones"
+    )
+
+
+def _read_sb3(source: Path) -> tuple[dict[str, torch.Tensor], int]:
+    """Weights and step count of an SB3 zip; its pickled settings stay unread."""
+    with zipfile.ZipFile(source) as archive:
+        if not {"policy.pth", "data"} <= set(archive.namelist()):
+            raise InputError(f"{source} is no stable-baselines3 agent: it lacks policy.pth or data")
+        policy = io.BytesIO(archive.read("policy.pth"))
+        steps = json.loads(archive.read("data")).get("num_timesteps", 0)
+    loaded = _state_dict(torch.load(policy, map_location="cpu", weights_only=True), source)
+    return dict(_rename(loaded)), int(steps) if isinstance(steps, int) else 0
+
+
+def _rename(tensors: Mapping[str, torch.Tensor]) -> list[tuple[str, torch.Tensor]]:
+    """SB3's names in ours; a network of ours, trained by SB3, stands under `network.`."""
+    out = []
+    for name, tensor in tensors.items():
+        if name.startswith("network."):
+            out.append((name.removeprefix("network."), tensor))
+        elif not name.startswith(SB3_COPIES):
+            module, _, parameter = name.rpartition(".")
+            out.append((f"{SB3_NAMES.get(module, module)}.{parameter}", tensor))
+    return out
+
+
+def _state_dict(loaded: Any, source: Path) -> dict[str, torch.Tensor]:
+    """`loaded` itself if it is a state dict, or the one in its usual places."""
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
+            loaded = loaded[key]
+    if not isinstance(loaded, dict) or not all(torch.is_tensor(v) for v in loaded.values()):
+        raise InputError(f"{source} holds no state dict of tensors")
+    return dict(loaded)
