@@ -51,8 +51,9 @@ class VecConfig:
     @property
     def stock(self) -> bool:
         """Whether episodes begin just as procgen begins them."""
-        removes = not self.settings.monsters and self.game_object.enemy is not None
-        return self.placement == End() and self.order == "drawn" and not removes
+        game = self.game_object
+        same = game.stock_is_end and (self.settings.monsters or game.enemy is None)
+        return same and self.placement == End() and self.order == "drawn"
 
 
 def make_config(num_envs: int, coin: Any, levels: Any, seed: int, **others: Any) -> VecConfig:

@@ -56,7 +56,24 @@ def set_coins(state: bytes, cells: Iterable[Cell]) -> bytes:
     return bytes(parsed.data)
 
 
+def check_settings(state: State, settings: LevelSettings) -> None:
+    """Raise InputError where a state was not made under these settings."""
+    for name, value in settings.state_options().items():
+        if state.option(name) != value:
+            raise InputError(
+                f"the state has {name} {state.option(name)}, but the settings say {value}"
+            )
+
+
 def render_states(states: Sequence[bytes], settings: LevelSettings) -> NDArray[np.uint8]:
-    """Observations [n, 64, 64, 3] of states, which must be of environments with these settings."""
-    frames = [scratch(State(state).game, settings).render(state) for state in states]
+    """Observations [n, 64, 64, 3] of states, which must be of environments with these settings.
+
+    Raises:
+        InputError: when a state has other settings.
+    """
+    frames = []
+    for state in states:
+        parsed = State(state)
+        check_settings(parsed, settings)
+        frames.append(scratch(parsed.game, settings).render(state))
     return np.stack(frames) if frames else np.zeros((0, 64, 64, 3), np.uint8)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from envs import coinrun
+from envs import coinrun, maze
 from envs.errors import InputError
 from envs.layout import Cell, Layout
 from envs.state import State
@@ -25,6 +25,7 @@ class Game:
     coin: int  # grid value of the goal
     empty: tuple[int, ...]  # grid values of free cells
     time_limit: int  # procgen's own, in steps
+    stock_is_end: bool  # whether procgen itself puts the goal where `end` does
     enemy: int | None = None  # entity type of walking enemies
 
 
@@ -39,7 +40,20 @@ GAMES = {
         coin=coinrun.COIN,
         empty=(coinrun.EMPTY, coinrun.BARRIER),
         time_limit=1000,
+        stock_is_end=True,
         enemy=coinrun.ENEMY,
+    ),
+    "maze": Game(
+        name="maze",
+        modes=("easy", "hard", "memory"),
+        layout=maze.MazeLayout,
+        write_coins=maze.write_coins,
+        write_agent=maze.write_agent,
+        touches=maze.touches,
+        coin=maze.CHEESE,
+        empty=(maze.EMPTY,),
+        time_limit=500,
+        stock_is_end=False,
     ),
 }
 

@@ -96,9 +96,10 @@ class Section(Placement):
     name = "section"
 
     def coins(self, layout: Layout, agent: Cell | None) -> tuple[Cell, ...]:
-        """One of the section starts."""
+        """One of the section starts; beside it where the agent starts on the only one."""
         cells = shuffled(layout, layout.section_cells, "section")
-        return (next((cell for cell in cells if cell != agent), cells[0]),)
+        others = [cell for cell in cells if cell != agent]
+        return (others[0] if others else _beside(layout, cells[0]),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +111,8 @@ class Both(Placement):
     def coins(self, layout: Layout, agent: Cell | None) -> tuple[Cell, ...]:
         """The ground coin first."""
         end = layout.end
-        near = {(int(x), int(y)) for x, y in layout.coin_cells if abs(x - end[0]) < 3}
-        return (ground_cell(layout, (agent, *sorted(near))), end)
+        near = ((int(x), int(y)) for x, y in layout.coin_cells if abs(x - end[0]) < 3)
+        return (ground_cell(layout, (agent, end), tuple(near)), end)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,10 +184,21 @@ class Mix(Placement):
         return f"mix:{self.p!r}:{self.a}:{self.b}"
 
 
-def ground_cell(layout: Layout, taken: tuple[Cell | None, ...]) -> Cell:
-    """The first coin cell in the level's order that is not taken (any, if all are)."""
-    cells = shuffled(layout, layout.coin_cells, "ground")
-    return next((cell for cell in cells if cell not in taken), cells[0])
+def ground_cell(
+    layout: Layout, taken: tuple[Cell | None, ...], avoided: tuple[Cell, ...] = ()
+) -> Cell:
+    """The first coin cell in the level's order that is not taken, if possible not avoided."""
+    cells = [c for c in shuffled(layout, layout.coin_cells, "ground") if c not in taken]
+    if not cells:
+        raise InputError(f"level {layout.level_seed} has no free cell for a coin on the ground")
+    return next((cell for cell in cells if cell not in avoided), cells[0])
+
+
+def _beside(layout: Layout, cell: Cell) -> Cell:
+    """The coin cell next to a cell."""
+    away = np.abs(layout.coin_cells - cell).sum(axis=1)
+    x, y = layout.coin_cells[np.argmin(away + 100 * (away == 0))]
+    return int(x), int(y)
 
 
 def mid_start(layout: Layout) -> Cell:

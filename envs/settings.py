@@ -5,7 +5,7 @@ from typing import Any
 
 from envs.errors import InputError
 
-MODES = ("easy", "hard", "memory")
+MODES = {"easy": 0, "hard": 1, "memory": 10}  # procgen's numbers
 NO_PITS, NO_CRATES, FLAT = 2, 4, 8  # procgen's debug_mode bits
 
 
@@ -45,6 +45,16 @@ class LevelSettings:
             "use_backgrounds": self.backgrounds,
             "restrict_themes": self.restrict_themes,
             "use_monochrome_assets": self.monochrome,
+        }
+
+    def state_options(self) -> dict[str, int]:
+        """What a state made under these settings says of them."""
+        return {
+            "distribution_mode": MODES[self.distribution_mode],
+            "debug_mode": self.debug_mode,
+            "use_backgrounds": int(self.backgrounds),
+            "restrict_themes": int(self.restrict_themes),
+            "use_monochrome_assets": int(self.monochrome),
         }
 
 

@@ -17,14 +17,20 @@ VERSION = 0
 END_MARKER = 0xCAFECAFE
 OWN_FIELDS = {"coinrun": 7, "maze": 2}  # 4-byte fields of the game itself, after the grid
 ENTITY_FIELDS = 31
-OPTION_FIELDS = 17
+OPTION_FIELDS = (
+    *("paint_vel_info", "use_generated_assets", "use_monochrome_assets", "restrict_themes"),
+    *("use_backgrounds", "center_agent", "debug_mode", "distribution_mode"),
+    *("use_sequential_levels", "use_easy_jump", "plain_assets", "physics_mode", "grid_step"),
+    *("level_seed_low", "level_seed_high", "game_type", "game_n"),
+)
 STEP_FIELDS = (
     *("reward", "done", "level_complete", "action", "timeout", "level_seed", "prev_level_seed"),
     *("episodes_remaining", "episode_done", "last_reward_timer", "last_reward", "default_action"),
     *("fixed_asset_seed", "time", "waiting"),
 )
 X, Y, VX, VY, RX, RY, TYPE = range(7)  # columns of an entity
-_LOW, _HIGH = 13, 14  # of the option fields
+_LOW = OPTION_FIELDS.index("level_seed_low")
+_VISIBILITY = 7  # of the world fields
 _DRAWING_FIELDS, _WORLD_FIELDS = 19, 9
 _PLAYER = 0
 _ZEROS = b"0 " * 624 + b"624"
@@ -36,7 +42,7 @@ class StateError(InputError):
 
 def agent_xy(view: memoryview | bytes) -> tuple[float, float]:
     """Centre of the agent (columns, rows from the bottom), read without parsing the rest."""
-    offset = 8 + int.from_bytes(view[4:8], "little") + 4 * OPTION_FIELDS
+    offset = 8 + int.from_bytes(view[4:8], "little") + 4 * len(OPTION_FIELDS)
     for _ in range(2):
         offset += 8 + int.from_bytes(view[offset + 4 : offset + 8], "little")
     x, y = struct.unpack_from("<2f", view, offset + 4 * len(STEP_FIELDS) + 8)
@@ -73,7 +79,7 @@ class State:
         if self.game not in OWN_FIELDS:
             raise self._refused(f"it is of game {self.game!r}, known: {', '.join(OWN_FIELDS)}")
         self._options = 8 + len(self.game)
-        self._generator = self._options + 4 * OPTION_FIELDS
+        self._generator = self._options + 4 * len(OPTION_FIELDS)
         self._generator_end = self._skip_generator(self._generator)
         self._step = self._skip_generator(self._generator_end)
         count_at = self._step + 4 * len(STEP_FIELDS) + 4
@@ -82,6 +88,7 @@ class State:
             raise self._refused(f"it has {count} entities")
         drawing = first + 4 * ENTITY_FIELDS * count
         world = self._skip_generator(drawing + 4 * _DRAWING_FIELDS)
+        self._world = world
         self._check_grid(world, self._int(count_at - 4))
         self.entities: NDArray[np.float32] = np.frombuffer(
             self.data, "<f4", ENTITY_FIELDS * count, first
@@ -122,10 +129,22 @@ class State:
         """Write one of the integer STEP_FIELDS."""
         struct.pack_into("<i", self.data, self._step + 4 * STEP_FIELDS.index(name), value)
 
+    def option(self, name: str) -> int:
+        """One of the OPTION_FIELDS."""
+        return self._int(self._options + 4 * OPTION_FIELDS.index(name))
+
+    def set_option(self, name: str, value: int) -> None:
+        """Write one of the OPTION_FIELDS."""
+        struct.pack_into("<i", self.data, self._options + 4 * OPTION_FIELDS.index(name), value)
+
+    def set_visibility(self, cells: float) -> None:
+        """How many cells the view is wide."""
+        struct.pack_into("<f", self.data, self._world + 4 * _VISIBILITY, cells)
+
     @property
     def level_range(self) -> tuple[int, int]:
         """Half-open range of the level seeds that procgen draws from."""
-        return self._int(self._options + 4 * _LOW), self._int(self._options + 4 * _HIGH)
+        return self.option("level_seed_low"), self.option("level_seed_high")
 
     @level_range.setter
     def level_range(self, value: tuple[int, int]) -> None:
@@ -161,10 +180,9 @@ class State:
             + self.data[self._skip_generator(asset) :]
         )
 
-    def without_entities(self, kind: int) -> "State":
-        """A copy without the entities of one type."""
-        kept = self.entities[self.kinds != kind]
-        block = struct.pack("<i", len(kept)) + kept.tobytes()
+    def with_entities(self, entities: NDArray[np.float32]) -> "State":
+        """A copy with these entities [n, 31], the agent first."""
+        block = struct.pack("<i", len(entities)) + entities.tobytes()
         return State(self.data[: self._entities_at] + block + self.data[self._drawing :])
 
 

@@ -134,8 +134,8 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
     def _edited(self, index: int, state: State, placement: Placement, spot: Spot) -> State:
         """The fresh state with coin and start placed and the level that follows foretold."""
         if not self.config.settings.monsters and self._game.enemy is not None:
-            state = state.without_entities(self._game.enemy)
-        if placement != End():
+            state = state.with_entities(state.entities[state.kinds != self._game.enemy])
+        if placement != End() or not self._game.stock_is_end:
             self._game.write_coins(state, spot.coins)
         if spot.agent is not None:
             self._game.write_agent(state, spot.agent)

@@ -1,0 +1,84 @@
+"""Maze: the cheese in the corner region (`end`), anywhere (`ground`), or nowhere.
+
+The agent starts at the lower left; the corner region is the upper right 5 by 5 cells, as in
+Langosco et al. 2022. Level settings that name parts of CoinRun levels mean nothing here.
+"""
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.layout import Cell, Cells, shuffled
+from envs.state import State, X, Y
+
+CHEESE, EMPTY = 2, 100
+REGION = 5  # cells, each way
+
+
+class MazeLayout:
+    """A maze; see `envs.layout.Layout`."""
+
+    supports = frozenset({"end", "ground", "none", "at", "both"})
+
+    def __init__(self, state: State) -> None:
+        self.level_seed = state.step_field("level_seed")
+        self._free: NDArray[np.bool_] = (state.grid == EMPTY) | (state.grid == CHEESE)
+        x, y = state.entities[0, :2].tolist()
+        self.spawn: Cell = (int(x), int(y))
+
+    @cached_property
+    def _cells(self) -> Cells:
+        cells = np.argwhere(self._free)[:, ::-1]
+        return cells[(cells != self.spawn).any(axis=1)]
+
+    @cached_property
+    def end(self) -> Cell:
+        """A cell of the corner region, uniformly drawn for the level."""
+        corner = self._cells.max(axis=0)
+        region = self._cells[(self._cells > corner - REGION).all(axis=1)]
+        return shuffled(self, region, "corner")[0]
+
+    @property
+    def coin_cells(self) -> Cells:
+        """All corridors but the agent's own cell (a maze is one connected piece)."""
+        return self._cells
+
+    @property
+    def start_cells(self) -> Cells:
+        """All corridors."""
+        return self._cells
+
+    @property
+    def section_cells(self) -> Cells:
+        """None: a maze has no sections."""
+        return self._cells[:0]
+
+    @property
+    def hazards(self) -> dict[str, Cells]:
+        """None."""
+        return {}
+
+    def is_free(self, cell: Cell) -> bool:
+        """A corridor other than the agent's cell."""
+        x, y = cell
+        height, width = self._free.shape
+        inside = 0 <= x < width and 0 <= y < height
+        return inside and cell != self.spawn and bool(self._free[y, x])
+
+
+def write_coins(state: State, coins: tuple[Cell, ...]) -> None:
+    """Take every cheese out and put cheeses into these cells."""
+    state.grid[state.grid == CHEESE] = EMPTY
+    for x, y in coins:
+        state.grid[y, x] = CHEESE
+
+
+def write_agent(state: State, cell: Cell) -> None:
+    """Put the agent into a cell."""
+    state.entities[0, [X, Y]] = np.array(cell) + 0.5
+
+
+def touches(xy: NDArray[np.float32], cell: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Whether the agents at xy [n, 2] are in these cells [n, 2]."""
+    return np.asarray((np.floor(xy) == cell).all(axis=1))
