@@ -139,8 +139,9 @@ def read_header(checkpoint: Path) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"{path} is corrupt: it is not JSON") from error
     keys = {"format", "step", "network", "n_actions", "obs_shape", "sha256"}
-    if not isinstance(header, dict) or (missing := sorted(keys - set(header))):
-        raise InputError(f"{path} is corrupt: it lacks {', '.join(missing or ['everything'])}")
+    missing = sorted(keys - set(header)) if isinstance(header, dict) else ["everything"]
+    if missing:
+        raise InputError(f"{path} is corrupt: it lacks {', '.join(missing)}")
     if header["format"] != FORMAT:
         raise InputError(f"{path} has format {header['format']!r}; this version reads {FORMAT}")
     return header

@@ -58,7 +58,7 @@ def _log_units(count: int, last: int) -> list[int]:
 
     Each next one is a geometric step towards `last`, at least one up.
     """
-    units = [1] if last >= 1 else []
+    units = [1] if last >= 1 and count > 1 else []
     while units and units[-1] < last and len(units) < count:
         left = count - len(units)
         ratio = math.exp(math.log(last / units[-1]) / left)

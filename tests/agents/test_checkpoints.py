@@ -1,0 +1,118 @@
+"""Checkpoints are whole, load without running code, and name what is wrong with them."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import agents
+from agents.checkpoints import Checkpoint, NetworkSpec, save_checkpoint, write_index
+from agents.files import write_json
+from envs.errors import InputError
+
+SPEC = NetworkSpec("small", {"width": 8})
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Checkpoint:
+    return save_checkpoint(tmp_path, 5, SPEC.build(), SPEC, {"mean_return": float("nan")})
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    network = SPEC.build()
+    checkpoint = save_checkpoint(tmp_path, 12, network, SPEC, {"mean_return": 1.5})
+    state = torch.get_rng_state()
+    loaded = agents.load_policy(checkpoint)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not loaded.training
+    obs = torch.randint(0, 256, (3, 64, 64, 3), dtype=torch.uint8)
+    for a, b in zip(loaded(obs), network(obs), strict=True):
+        assert a.dtype == torch.float32 and torch.equal(a, b)
+    header = json.loads((checkpoint.path / "policy.json").read_bytes())
+    assert header["step"] == 12 and header["metrics"] == {"mean_return": 1.5}
+
+
+def test_nan_metrics_become_null(checkpoint: Checkpoint) -> None:
+    header = json.loads((checkpoint.path / "policy.json").read_bytes())
+    assert header["metrics"] == {"mean_return": None}
+
+
+def test_only_complete_checkpoints_are_listed(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    (tmp_path / "checkpoints" / "000000000009").mkdir()
+    (tmp_path / "checkpoints" / ".tmp-000000000008-x").mkdir()
+    assert agents.list_checkpoints(tmp_path) == [checkpoint]
+    assert agents.list_checkpoints(tmp_path / "missing") == []
+    with pytest.raises(InputError, match="no checkpoint at step 9; it has: 5"):
+        agents.find_checkpoint(tmp_path, 9)
+
+
+def change(**changes: object) -> Callable[[Path], None]:
+    def edit(path: Path) -> None:
+        header = json.loads((path / "policy.json").read_bytes())
+        write_json(path / "policy.json", header | changes)
+
+    return edit
+
+
+def flip_a_byte(path: Path) -> None:
+    data = bytearray((path / "policy.safetensors").read_bytes())
+    data[-1] ^= 1
+    (path / "policy.safetensors").write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("damage", "match"),
+    [
+        (flip_a_byte, "corrupt: its SHA-256"),
+        (lambda p: (p / "policy.json").write_text("{"), "not JSON"),
+        (lambda p: (p / "policy.json").write_text("[]"), "lacks everything"),
+        (lambda p: (p / "policy.json").unlink(), "not a checkpoint"),
+        (lambda p: (p / "policy.safetensors").unlink(), "not a checkpoint"),
+        (change(format=99), "format 99"),
+        (change(network={"name": "nature", "kwargs": {}}), "another architecture"),
+        (change(network={"name": "../../etc", "kwargs": {}}), "unknown network"),
+        (change(network={"name": "small", "kwargs": {"width": 9}}), "another architecture"),
+        (change(network={"name": "small"}), "corrupt"),
+        (change(network={"name": "small", "kwargs": {"width": "x"}}), "cannot be built"),
+        (change(n_actions=3), "another architecture"),
+        (change(obs_shape=[1]), "corrupt"),
+    ],
+)
+def test_damage_is_named(
+    checkpoint: Checkpoint, damage: Callable[[Path], None], match: str
+) -> None:
+    damage(checkpoint.path)
+    with pytest.raises(InputError, match=match) as caught:
+        agents.load_policy(checkpoint.path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_thousand_checkpoints_are_no_trouble(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path, 0, SPEC.build(), SPEC, {}).path
+    for step in range(1, 1000):
+        other = path.with_name(f"{step:012d}")
+        other.mkdir()
+        for name in ("policy.json", "policy.safetensors"):
+            (other / name).hardlink_to(path / name)
+    write_index(tmp_path, finished=True)
+    assert [c.step for c in agents.list_checkpoints(tmp_path)] == list(range(1000))
+    assert agents.is_finished(tmp_path)
+
+
+def test_loading_needs_no_stable_baselines3(checkpoint: Checkpoint) -> None:
+    code = (
+        "import sys; sys.modules['stable_baselines3'] = None; import agents; from pathlib import "
+        f"Path; agents.load_policy(Path({str(checkpoint.path)!r})); print('loaded')"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert out.stdout == "loaded\n" and out.stderr == ""

@@ -1,0 +1,71 @@
+"""One protocol for every registered network."""
+
+import pytest
+import torch
+from torch import nn
+
+from agents.networks import NETWORKS, build_network
+from envs.errors import InputError
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_every_network(name: str, shared: bool) -> None:
+    torch.manual_seed(0)
+    network = build_network(name, 15, shared=shared, width=32)
+    obs = torch.randint(0, 256, (6, 64, 64, 3), dtype=torch.uint8)
+    kept = obs.clone()
+    logits, value = network(obs)
+    assert logits.shape == (6, 15) and value.shape == (6,)
+    assert logits.dtype == value.dtype == torch.float32
+    assert torch.equal(obs, kept)
+    # The first policy is nearly uniform, and its bodies stand where their names say.
+    assert float(logits.detach().abs().max()) < 0.5
+    assert ("value_body" in dict(network.named_children())) == (not shared)
+    logits.sum().backward()
+    assert network.body.fc.weight.grad is not None
+    if not shared:
+        assert all(p.grad is None for p in network.value_body.parameters())
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_frames_are_scaled_and_laid_out_as_usual(name: str) -> None:
+    network = build_network(name)
+    obs = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    images = (obs.numpy().transpose(0, 3, 1, 2) / 255).astype("float32").copy()
+    expected = network.body.features(torch.from_numpy(images))
+    assert torch.allclose(network.body(obs), expected, atol=1e-5)
+
+
+def test_modules_can_be_hooked_and_frozen_by_name() -> None:
+    network = build_network("small")
+    seen: list[tuple[int, ...]] = []
+    hook = lambda _module, _args, out: seen.append(tuple(out.shape))  # noqa: E731
+    network.get_submodule("body.conv1").register_forward_hook(hook)
+    network(torch.zeros(2, 64, 64, 3, dtype=torch.uint8))
+    assert seen == [(2, 16, 15, 15)]
+
+
+def test_known_sizes() -> None:
+    def count(module: nn.Module) -> int:
+        return sum(p.numel() for p in module.parameters())
+
+    assert count(build_network("small")) == 160_960
+    # IMPALA on 64x64x3 with 15 actions, as in procgen's paper: 626,256 parameters.
+    assert count(build_network("impala")) == 626_256
+    wide, plain = (count(build_network("impala", multiplier=m)) for m in (2.0, 1.0))
+    assert wide > 2 * plain
+
+
+@pytest.mark.parametrize(
+    ("name", "kw", "match"),
+    [
+        ("tiny", {}, "unknown network"),
+        ("small", {"depth": 1}, "no setting 'depth'"),
+        ("impala", {"multiplier": 0}, "multiplier must be positive"),
+        ("small", {"obs_shape": (4, 4, 3)}, "cannot be built"),
+    ],
+)
+def test_wrong_networks(name: str, kw: dict, match: str) -> None:
+    with pytest.raises(InputError, match=match):
+        build_network(name, **kw)
