@@ -8,39 +8,51 @@ import pandas as pd
 
 _SETTING = ["sampler", "nbeta", "localization", "n_states", "chains", "draws", "burn_in"]
 _SERIES = ["loss", "reference", "states", "params"]
+_USUAL = {"reference": ("", "self"), "params": ("", "all")}
+_ESTIMATE = [
+    "run", "arm", "seed", "series", "reference", "states", "fixed", "step", "llc", "llc_stderr",
+    "loss_init", "loss_stderr",
+]  # fmt: skip
 _Z95 = 1.959963984540054
+
+
+def llc_table(llc: pd.DataFrame) -> pd.DataFrame:
+    """The estimates that count, of table `llc`, with what names their series.
+
+    Of several settings of one series (`setting_id`, or else the sampler's columns) the one that
+    covers most checkpoints is taken, the later one in the table if they cover equally many; of
+    several estimates of a checkpoint the last. Failed estimates are NaN.
+
+    Returns:
+        Columns run, arm, seed, series (such as `kl/on-policy`, with the reference and parameters
+        where they are not the usual ones), reference, states, fixed (whether the reference is the
+        same for all checkpoints), step, llc, llc_stderr, loss_init, loss_stderr; by step.
+    """
+    frame = llc.copy()
+    for name in [*_SETTING, *_SERIES, "status"]:
+        frame[name] = frame[name].astype("string").fillna("") if name in frame else ""
+    frame["series"] = _names(frame).astype(str)
+    frame = frame[_latest_setting(frame)].drop_duplicates(["run", "series", "step"], keep="last")
+    frame["run"] = frame["run"].astype(str)
+    frame["arm"] = [arm_of(run) for run in frame["run"]]
+    frame["fixed"] = ~frame["reference"].isin(_USUAL["reference"])
+    for name in ("step", "llc", "llc_stderr", "loss_init", "loss_stderr"):
+        values = frame[name] if name in frame else pd.Series(float("nan"), index=frame.index)
+        frame[name] = values.astype("float64")
+    frame.loc[frame["status"] == "failed", ["llc", "llc_stderr"]] = float("nan")
+    if "seed" not in frame:
+        frame["seed"] = pd.NA
+    return frame[_ESTIMATE].sort_values(["run", "series", "step"]).reset_index(drop=True)
 
 
 def llc_series(llc: pd.DataFrame) -> pd.DataFrame:
     """LLC of every run along training, one series per loss, reference, states and parameters.
 
-    Of several sampler settings of one series, the one that covers most checkpoints is taken, the
-    later one in the table if they cover equally many; of several estimates of a checkpoint the
-    last. Failed estimates are NaN.
-
     Returns:
-        Columns run, arm, seed, series (such as `kl/on-policy`), step, value, stderr; by step.
+        Columns run, arm, seed, series, step, value, stderr; by step.
     """
-    frame = llc.copy()
-    columns = _SETTING + _SERIES + ["status"]
-    for name in columns:
-        frame[name] = frame[name].astype("string").fillna("") if name in frame else ""
-    frame["series"] = _names(frame)
-    frame = frame[_latest_setting(frame)].drop_duplicates(["run", "series", "step"], keep="last")
-    value = pd.to_numeric(frame["llc"]).astype("float64")
-    bad = frame["status"] == "failed"
-    out = pd.DataFrame(
-        {
-            "run": frame["run"].astype(str),
-            "arm": [arm_of(str(run)) for run in frame["run"]],
-            "seed": frame.get("seed", pd.NA),
-            "series": frame["series"].astype(str),
-            "step": frame["step"].astype("float64"),
-            "value": value.mask(bad),
-            "stderr": pd.to_numeric(frame["llc_stderr"]).astype("float64").mask(bad),
-        }
-    )
-    return out.sort_values(["run", "series", "step"]).reset_index(drop=True)
+    table = llc_table(llc).rename(columns={"llc": "value", "llc_stderr": "stderr"})
+    return table[["run", "arm", "seed", "series", "step", "value", "stderr"]]
 
 
 def probe_series(probes: pd.DataFrame) -> pd.DataFrame:
@@ -74,15 +86,15 @@ def arm_of(run: str) -> str:
 def _names(frame: pd.DataFrame) -> pd.Series:
     """Loss and states; reference and parameters only where they are not the usual ones."""
     names = frame["loss"] + "/" + frame["states"]
-    usual = {"reference": ("", "self", "checkpoint", "own"), "params": ("", "all")}
-    for column, plain in usual.items():
+    for column, plain in _USUAL.items():
         names = names + ("/" + frame[column]).where(~frame[column].isin(plain), "")
     return names
 
 
 def _latest_setting(frame: pd.DataFrame) -> pd.Series:
     """True for the rows of each series' chosen sampler setting."""
-    setting = frame[_SETTING].agg("|".join, axis=1)
+    columns = ["setting_id"] if "setting_id" in frame else _SETTING
+    setting = frame[columns].astype("string").fillna("").agg("|".join, axis=1)
     keep = pd.Series(False, index=frame.index)
     for _, rows in frame.groupby(["run", "series"]):
         of = setting[rows.index]

@@ -13,15 +13,16 @@ import numpy.typing as npt
 from scipy import stats
 
 from analysis.associations.coincidence import coincidence
-from analysis.associations.lags import estimate_lag
-from analysis.associations.permutations import MIN_RUNS, permutation_p
+from analysis.associations.lags import curve_lag
+from analysis.associations.permutations import MIN_RUNS, mean_of_table, permutation_p
 
 Array = npt.NDArray[np.float64]
 Row = dict[str, object]
 LAST = 3  # checkpoints at the end of training that make the final value
 NAMES = ("seed_r", "seed_curve_r", "seed_coincidence", "seed_lead_lag")
 FEW = "one run cannot show an association: needs {need} runs, has {n}"
-CONSTANT = "no difference between runs of an arm"
+CONSTANT = "no difference between runs of an arm, or no change along training"
+NO_TRANSITION = "no run has transitions in both"
 
 
 def across_runs(
@@ -32,7 +33,8 @@ def across_runs(
     `seed_r`: final LLC against final probe, runs as points, less the arm's mean. `seed_curve_r`:
     mean over runs of the correlation along training, both less the arm's mean curve.
     `seed_coincidence`: mean share of LLC transitions that meet one of the probe in their own run
-    (one-sided: more than in others). `seed_lead_lag`: mean lag over runs, t interval, no p-value.
+    (one-sided: more than in others). `seed_lead_lag`: mean lag of the courses with its t interval;
+    `value` is the spread of lags over runs, and p whether it is smaller than between runs.
 
     Args:
         x: LLC, `[runs, n]`, finite.
@@ -47,39 +49,38 @@ def across_runs(
         return [_row(name, runs, np.nan, np.nan, note) for name in NAMES]
     dx, dy = _less_arm(x, arms), _less_arm(y, arms)
     fx, fy = dx[:, -LAST:].mean(axis=1), dy[:, -LAST:].mean(axis=1)
+    shares = np.array([[coincidence(a, b)[0] for b in y_turns] for a in x_turns])
     return [
-        _test("seed_r", arms, lambda order: _correlation(fx, fy[order])),
-        _test("seed_curve_r", arms, lambda order: _mean_correlation(dx, dy[order])),
-        _test(
-            "seed_coincidence", arms,
-            lambda order: _mean_share(x_turns, [y_turns[k] for k in order]), one_sided=True,
-        ),
-        _lead_lag(x, y),
-    ]  # fmt: skip
+        _test("seed_r", float(runs) * np.outer(_unit(fx[None])[0], _unit(fy[None])[0]), arms, CONSTANT),
+        _test("seed_curve_r", _unit(dx) @ _unit(dy).T, arms, CONSTANT),
+        _test("seed_coincidence", shares, arms, NO_TRANSITION, one_sided=True),
+        _lead_lag(x, y, arms),
+    ]
 
 
-def _test(name: str, arms: Sequence[str], statistic: object, one_sided: bool = False) -> Row:
-    assert callable(statistic)
-    value = float(statistic(np.arange(len(arms))))
-    p_value = permutation_p(statistic, arms, one_sided=one_sided)
-    note = "" if np.isfinite(p_value) else CONSTANT
-    if name == "seed_coincidence" and not np.isfinite(value):
-        note = "no run has transitions in both"
-    return _row(name, len(arms), value, p_value, note)
+def _test(
+    name: str, table: Array, arms: Sequence[str], reason: str, one_sided: bool = False
+) -> Row:
+    value, p_value = permutation_p(mean_of_table(table), arms, one_sided=one_sided)
+    return _row(name, len(arms), value, p_value, "" if np.isfinite(p_value) else reason)
 
 
-def _lead_lag(x: Array, y: Array) -> Row:
-    lags = np.array(
-        [estimate_lag(a, b).lag if len(a) >= 4 else np.nan for a, b in zip(x, y, strict=True)]
+def _lead_lag(x: Array, y: Array, arms: Sequence[str]) -> Row:
+    runs = len(arms)
+    lags = np.full((runs, runs), np.nan)
+    if x.shape[1] >= 4:
+        of_arm = np.asarray(arms)[:, None] == np.asarray(arms)[None, :]
+        for i, j in np.argwhere(of_arm):
+            lags[i, j] = curve_lag(x[i], y[j]).lag
+    own = np.diag(lags)
+    if not np.all(np.isfinite(own)):
+        return _row("seed_lead_lag", runs, np.nan, np.nan, CONSTANT)
+    minus_spread, p_value = permutation_p(
+        lambda order: -np.std(lags[np.arange(runs), order], axis=1, ddof=1), arms, one_sided=True
     )
-    lags = lags[np.isfinite(lags)]
-    if len(lags) < MIN_RUNS:
-        return _row("seed_lead_lag", len(lags), np.nan, np.nan, "a series never changes")
-    mean = float(lags.mean())
-    half = float(stats.t.ppf(0.975, len(lags) - 1) * lags.std(ddof=1) / np.sqrt(len(lags)))
-    note = "descriptive: a steady lag between unlinked courses looks the same"
-    row = _row("seed_lead_lag", len(lags), np.nan, np.nan, note)
-    return row | {"lag": mean, "lag_low": mean - half, "lag_high": mean + half}
+    half = -minus_spread * float(stats.t.ppf(0.975, runs - 1)) / np.sqrt(runs)
+    row = _row("seed_lead_lag", runs, -minus_spread, p_value, "")
+    return row | {"lag": own.mean(), "lag_low": own.mean() - half, "lag_high": own.mean() + half}
 
 
 def _less_arm(values: Array, arms: Sequence[str]) -> Array:
@@ -90,23 +91,11 @@ def _less_arm(values: Array, arms: Sequence[str]) -> Array:
     return out
 
 
-def _correlation(a: Array, b: Array) -> float:
-    a, b = a - a.mean(), b - b.mean()
-    size = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / size if size > 1e-12 else np.nan
-
-
-def _mean_correlation(x: Array, y: Array) -> float:
-    a, b = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
-    size = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
-    good = size > 1e-12
-    return float(np.mean((a * b).sum(axis=1)[good] / size[good])) if good.any() else np.nan
-
-
-def _mean_share(x_turns: list[Array], y_turns: list[Array]) -> float:
-    shares = [coincidence(a, b)[0] for a, b in zip(x_turns, y_turns, strict=True)]
-    finite = [s for s in shares if np.isfinite(s)]
-    return float(np.mean(finite)) if finite else np.nan
+def _unit(values: Array) -> Array:
+    """Rows less their mean, of unit length; NaN rows where nothing varies."""
+    rest = values - values.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(rest, axis=1, keepdims=True)
+    return np.where(length > 1e-9, rest / np.maximum(length, 1e-9), np.nan)
 
 
 def _row(statistic: str, n: int, value: float, p_value: float, note: str) -> Row:

@@ -27,15 +27,25 @@ def largest_lag(n: int) -> int:
     return max(1, n // 6)
 
 
-def estimate_lag(x: Array, y: Array) -> Lag:
-    """Lag at which the changes of y follow those of x, both `[n]`.
+def curve_lag(x: Array, y: Array) -> Lag:
+    """Lag at which the course of y follows that of x, both `[n]`, linked or not.
 
-    The estimate has the largest squared correlation of lightly smoothed changes; the interval is
-    the span of lags whose likelihood `-(m/2) log(1 - r^2)` is within 1.92 of it, m being the number
-    of changes less what their own correlation takes away (Bartlett). NaN if a series is constant.
+    Compares lightly smoothed changes. NaN if a series is constant.
     """
-    dx, dy = _smooth(np.diff(x)), _smooth(np.diff(y))
-    reach = largest_lag(len(x))
+    return _best_lag(_smooth(np.diff(x)), _smooth(np.diff(y)), largest_lag(len(x)))
+
+
+def innovation_lag(u: Array, v: Array, reach: int) -> Lag:
+    """Lag at which the innovations of y follow those of x, both `[n - 1]`."""
+    return _best_lag(u, v, reach)
+
+
+def _best_lag(dx: Array, dy: Array, reach: int) -> Lag:
+    """The lag of largest squared correlation, and the span of lags nearly as likely.
+
+    The interval holds the lags whose likelihood `-(m/2) log(1 - r^2)` is within 1.92 of the best,
+    m being the number of changes less what their own correlation takes away (Bartlett).
+    """
     lags = np.arange(-reach, reach + 1)
     r = np.array([_correlation(dx, dy, int(lag)) for lag in lags])
     if not np.any(np.isfinite(r)):

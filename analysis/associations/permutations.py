@@ -32,25 +32,45 @@ def pairings(arms: Sequence[str], draws: int = DRAWS, seed: int = 0) -> npt.NDAr
 
 
 def permutation_p(
-    statistic: Callable[[npt.NDArray[np.int_]], float],
+    statistic: Callable[[npt.NDArray[np.int_]], Array],
     arms: Sequence[str],
     draws: int = DRAWS,
     one_sided: bool = False,
-) -> float:
-    """p-value of a statistic of a pairing against all, or `draws`, pairings within arms.
+) -> tuple[float, float]:
+    """A statistic of the observed pairing, and its p-value against pairings within arms.
 
     `p = (1 + exceedances) / (1 + B)`, B not counting the observed pairing. Two-sided by size
-    unless `one_sided`. NaN where the statistic is, and below `MIN_RUNS` runs.
+    unless `one_sided`. The p-value is NaN where the statistic is, and below `MIN_RUNS` runs.
+
+    Args:
+        statistic: of pairings `[b, runs]`, giving `[b]`.
+        arms: arm of each run.
+        draws: pairings drawn where there are more.
+        one_sided: count larger values only.
     """
-    if len(arms) < MIN_RUNS:
-        return np.nan
     same = np.arange(len(arms))
-    observed = statistic(same)
-    others = [row for row in pairings(arms, draws) if not np.array_equal(row, same)]
-    if not np.isfinite(observed) or not others:
-        return np.nan
-    values = np.array([statistic(row) for row in others])
+    value = observed = float(statistic(same[None])[0])
+    if len(arms) < MIN_RUNS or not np.isfinite(observed):
+        return value, np.nan
+    rows = pairings(arms, draws)
+    others = statistic(rows[np.any(rows != same, axis=1)])
+    if len(others) == 0:
+        return value, np.nan
     if not one_sided:
-        observed, values = abs(observed), np.abs(values)
-    beaten = int(np.sum(np.nan_to_num(values, nan=np.inf) >= observed - 1e-12))
-    return (1 + beaten) / (1 + len(values))
+        observed, others = abs(observed), np.abs(others)
+    beaten = int(np.sum(np.nan_to_num(others, nan=np.inf) >= observed - 1e-12))
+    return value, (1 + beaten) / (1 + len(others))
+
+
+def mean_of_table(table: Array) -> Callable[[npt.NDArray[np.int_]], Array]:
+    """Statistic: mean over runs i of `table[i, partner of i]`, NaN entries left out."""
+    known = np.isfinite(table)
+    filled = np.where(known, table, 0.0)
+    runs = np.arange(len(table))
+
+    def statistic(order: npt.NDArray[np.int_]) -> Array:
+        count = known[runs, order].sum(axis=1)
+        total = filled[runs, order].sum(axis=1)
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+    return statistic

@@ -7,15 +7,17 @@ import numpy.typing as npt
 
 from analysis.associations.coincidence import coincidence
 from analysis.associations.innovations import MIN_CHECKPOINTS, innovations, shift_test
-from analysis.associations.lags import estimate_lag, largest_lag
+from analysis.associations.lags import Lag, curve_lag, innovation_lag
 
 Array = npt.NDArray[np.float64]
 Row = dict[str, object]
 TOO_SHORT = f"no p-value below {MIN_CHECKPOINTS} checkpoints"
 TREND = "descriptive: both follow training, so levels go together without any link"
 ONE_RUN = "descriptive: learning curves turn at like times without any link; needs seeds"
+CURVES = "descriptive: how far apart the courses are, linked or not"
 CONSTANT = "a series never changes"
 NO_TRANSITION = "a series has no transition"
+NAMES = ("level_r", "change_r", "lead_lag", "curve_lag", "coincidence")
 
 
 def within_run(x: Array, y: Array, x_turns: Array, y_turns: Array) -> list[Row]:
@@ -34,21 +36,26 @@ def within_run(x: Array, y: Array, x_turns: Array, y_turns: Array) -> list[Row]:
     n = len(x)
     if n < 4 or np.ptp(x) == 0.0 or np.ptp(y) == 0.0:
         note = CONSTANT if n >= 4 else "fewer than 4 shared checkpoints"
-        return [_row(name, n, note) for name in ("level_r", "change_r", "lead_lag", "coincidence")]
+        return [_row(name, n, note) for name in NAMES]
     u, v = innovations(x), innovations(y)
+    reach = max(1, n // 12)
     change, p_change = shift_test(u, v)
-    _, p_lag = shift_test(u, v, largest_lag(n) // 2)
-    lag = estimate_lag(x, y)
+    _, p_lag = shift_test(u, v, reach)
     share, apart = coincidence(x_turns, y_turns)
     short = n < MIN_CHECKPOINTS
     tests = TOO_SHORT if short else ("" if np.isfinite(p_change) else CONSTANT)
     return [
         _row("level_r", n, TREND, float(np.corrcoef(x, y)[0, 1])),
         _row("change_r", n, tests, change, p_value=np.nan if short else p_change),
-        _row("lead_lag", n, tests, lag.correlation, lag.lag, np.nan if short else p_lag)
-        | {"lag_low": lag.low, "lag_high": lag.high},
+        _lag_row("lead_lag", n, tests, innovation_lag(u, v, reach), np.nan if short else p_lag),
+        _lag_row("curve_lag", n, CURVES, curve_lag(x, y)),
         _row("coincidence", n, ONE_RUN if np.isfinite(share) else NO_TRANSITION, share, apart),
     ]
+
+
+def _lag_row(statistic: str, n: int, note: str, lag: Lag, p_value: float = np.nan) -> Row:
+    row = _row(statistic, n, note, lag.correlation, lag.lag, p_value)
+    return row | {"lag_low": lag.low, "lag_high": lag.high}
 
 
 def _row(

@@ -1,82 +1,93 @@
-"""Makes `null_quantiles.py`: `python -m analysis.transitions.calibrate > .../null_quantiles.py`."""
+"""Makes `null_quantiles.py`: run `python -m analysis.transitions.calibrate FILE 4000`."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from analysis.datasets import ar1
-from analysis.transitions.noise import CHANGE_MAX, NULL_MAX, log_volume, phis, whiten
-from analysis.transitions.shapes import WIDTHS, Family, build_family
+from analysis.transitions.evidence import parts
+from analysis.transitions.points import Axis
+from analysis.transitions.shapes import build_family
 
 Array = npt.NDArray[np.float64]
-SIZES = (8, 10, 12, 14, 16, 20, 25, 30, 40, 50, 60, 80, 120, 200)
-TRUE_PHIS = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9)
+SIZES = (8, 10, 12, 14, 16, 20, 25, 30, 40, 50, 60, 80, 120)
+TRUE_PHIS = (0.0, 0.5, 0.7, 0.8, 0.9)
 TAILS = (0.5, 0.3, 0.2, 0.1, 0.07, 0.05, 0.035, 0.02, 0.01, 0.005, 0.002, 0.001)
+BATCH = 250
+SHARES = {  # of the error rate; the first part of a family has no offset
+    "step": {"1": 0.042, "2 steps": 0.005, "3 steps": 0.003, "4 steps": 0.002},
+    "ramp": {
+        "1": 0.035, "4": 0.01, "8": 0.005, "16": 0.005, "24": 0.005,
+        "two 1": 0.004, "two 4": 0.003, "two 8": 0.002,
+    },
+}  # fmt: skip
+Rows = dict[str, tuple[float, ...]]
 
 
-def gains(series: Array, family: Family) -> Array:
-    """Best gain in log likelihood of each width, for many series `[s, m]` at once, `[s, w]`."""
-    s, m = series.shape
-    gaps = np.ones(m - 1)
-    widths = np.unique(family.width)
-    null, best = np.full(s, -np.inf), np.full((s, len(widths)), -np.inf)
-    for phi in phis(NULL_MAX):
-        q0 = whiten(np.ones((m, 1)), phi, gaps)
-        q0 /= np.linalg.norm(q0)
-        q = whiten(family.columns, phi, gaps)
-        q -= q0 @ (q0.T @ q)
-        q /= np.linalg.norm(q, axis=0)
-        e = whiten(series.T, phi, gaps)
-        rss = np.sum(e**2, axis=0) - (q0.T @ e)[0] ** 2
-        null = np.maximum(null, log_volume(phi, gaps) - 0.5 * m * np.log(rss))
-        if phi > CHANGE_MAX:
-            continue
-        explained = (q.T @ e) ** 2
-        for j, width in enumerate(widths):
-            left = rss - explained[family.width == width].max(axis=0)
-            best[:, j] = np.maximum(best[:, j], log_volume(phi, gaps) - 0.5 * m * np.log(left))
-    return best - null[:, None]
-
-
-def calibrate(m: int, draws: int, rng: np.random.Generator) -> dict[str, tuple[float, ...]]:
-    """Quantiles of both families' statistics, and the ramps' offsets, at m points."""
-    noise = [ar1(rng, m, phi, size=draws) for phi in TRUE_PHIS]
-    out: dict[str, tuple[float, ...]] = {}
-    for name in ("step", "ramp"):
-        family = build_family(name, np.arange(m, dtype=float))
-        of_phi = [gains(series, family) for series in noise]
-        high = np.max([np.quantile(g, 0.95, axis=0) for g in of_phi], axis=0)
-        offset = np.round(high - high[0], 3)
-        of_width = dict(zip(np.unique(family.width), offset, strict=True))
-        for width in WIDTHS if name == "ramp" else WIDTHS[:1]:
-            out[f"{name}:offset:{width:g}"] = (float(of_width.get(width, offset[-1])),)
-        peak = [(g - offset).max(axis=1) for g in of_phi]
-        tails = np.max([np.quantile(t, 1.0 - np.array(TAILS)) for t in peak], axis=0)
-        out[name] = tuple(float(v) for v in np.round(tails, 2))
+def calibrate(m: int, draws: int, rng: np.random.Generator) -> Rows:
+    """Offsets of the parts and quantiles of both families' statistics at m points."""
+    axis = Axis(np.arange(m, dtype=float), np.ones(m))
+    gains: dict[str, list[dict[str, Array]]] = {"step": [], "ramp": []}
+    for phi in TRUE_PHIS:
+        noise = np.split(ar1(rng, m, phi, size=draws), draws // BATCH)
+        for name, found in gains.items():
+            family = build_family(name, axis.index)
+            batches = [parts(values, axis, family)[0] for values in noise]
+            found.append({p: np.concatenate([b[p] for b in batches]) for p in batches[0]})
+    out: Rows = {}
+    for name, found in gains.items():
+        out |= _rows(name, found)
     return out
 
 
+def _rows(name: str, found: list[dict[str, Array]]) -> Rows:
+    shares = SHARES[name]
+    level = {
+        part: max(float(np.quantile(of[part], 1.0 - shares[part])) for of in found)
+        for part in found[0]
+    }
+    offsets = {part: round(level[part] - level["1"], 2) for part in level}
+    statistic = [np.max([of[part] - offsets[part] for part in of], axis=0) for of in found]
+    tails = np.max([np.quantile(t, 1.0 - np.array(TAILS)) for t in statistic], axis=0)
+    rows: Rows = {f"{name}:{part}": (offsets.get(part, 99.0),) for part in shares}
+    return rows | {name: tuple(float(v) for v in np.round(tails, 2))}
+
+
+def module(table: dict[str, dict[int, tuple[float, ...]]]) -> str:
+    """The table as the text of a module."""
+    lines = [
+        '"""Null quantiles of the evidence for a change; made by `calibrate.py`, do not edit.\n',
+        "`QUANTILES[statistic][points]`: what series without change exceed with the probabilities",
+        "`TAILS`; `QUANTILES[statistic:part][points]`: the offset of a part.",
+        '"""\n\n# fmt: off',
+        f"TAILS = {TAILS}",
+        "QUANTILES: dict[str, dict[int, tuple[float, ...]]] = {",
+    ]
+    for name, rows in table.items():
+        if len(next(iter(rows.values()))) == 1:
+            lines.append(f'    "{name}": {{')
+            pairs = [f"{m}: {row}" for m, row in rows.items()]
+            lines += ["        " + ", ".join(pairs[k : k + 5]) + "," for k in (0, 5, 10)]
+        else:
+            lines.append(f'    "{name}": {{')
+            lines += [f"        {m}: {row}," for m, row in rows.items()]
+        lines.append("    },")
+    return "\n".join([*lines, "}", ""])
+
+
 def main() -> None:
-    """Print the table as a module."""
+    """Simulate and write the module."""
     rng = np.random.default_rng(20240517)
     table: dict[str, dict[int, tuple[float, ...]]] = {}
     for m in SIZES:
-        for name, row in calibrate(m, 10_000 if m <= 80 else 4_000, rng).items():
+        for name, row in calibrate(m, int(sys.argv[2]), rng).items():
             table.setdefault(name, {})[m] = row
-        print(f"{m} points done", file=sys.stderr)
-    print('"""Null quantiles of the evidence for a change; made by `calibrate.py`, do not edit.\n')
-    print("`QUANTILES[statistic][points]`: the statistic exceeded with the probabilities `TAILS`.")
-    print('"""\n\n# fmt: off')
-    print(f"TAILS = {TAILS}")
-    print("QUANTILES: dict[str, dict[int, tuple[float, ...]]] = {")
-    for name, rows in table.items():
-        print(f'    "{name}": {{')
-        print("\n".join(f"        {m}: {row}," for m, row in rows.items()))
-        print("    },")
-    print("}")
+        print(f"{m} points done", flush=True)
+    Path(sys.argv[1]).write_text(module(table))
 
 
 if __name__ == "__main__":

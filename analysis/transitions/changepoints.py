@@ -27,14 +27,14 @@ def find_change_points(points: Points) -> tuple[list[Change], float]:
     evidence = weigh(points, family)
     if evidence.p_value > LEVEL:
         return [], evidence.p_value
-    chosen = [evidence.best]
+    chosen = evidence.chosen
     for _ in range(ROUNDS):
         found = _pelt(points, family, chosen)
-        if not found or sorted(found) == sorted(chosen):
+        if len(found) < len(evidence.chosen) or sorted(found) == sorted(chosen):
             break
         chosen = found
     chosen = settle(points, family, chosen, REACH)
-    chosen = prune(points, family, chosen, keep=1)
+    chosen = prune(points, family, chosen, keep=len(evidence.chosen))
     chosen = settle(points, family, chosen, REACH)
     return measure(points, family, chosen), evidence.p_value
 
@@ -46,5 +46,4 @@ def _pelt(points: Points, family: Family, chosen: list[int]) -> list[int]:
     cost = CostAR1(points, noise.phi, sigma)
     search = rpt.Pelt(custom_cost=cost, min_size=2, jump=1).fit(cost.signal)
     ends = search.predict(pen=2.0 * threshold(family.name, len(points)))[:-1]
-    places = points.index[ends]
-    return [int(np.flatnonzero(family.place == p)[0]) for p in places if p in family.place]
+    return [family.at(points.index[end]) for end in ends]

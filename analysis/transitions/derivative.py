@@ -36,13 +36,15 @@ def find_slopes(points: Points) -> tuple[list[Change], float]:
     evidence = weigh(points, family)
     if evidence.p_value > LEVEL:
         return [], evidence.p_value
-    chosen = [evidence.best]
+    fine = build_family("ramp", points.index, fine=True)
+    start = [fine.at(family.place[k], family.width[k]) for k in evidence.chosen]
+    chosen = start
     for _ in range(ROUNDS):
-        found = _runs(points, family, fit(points, family, chosen))
-        chosen = settle(points, family, found or [evidence.best], 1.0)
-    chosen = prune(points, family, chosen, keep=1)
-    chosen = settle(points, family, chosen, 1.0)
-    return measure(points, family, chosen), evidence.p_value
+        found = _runs(points, fine, fit(points, fine, chosen))
+        chosen = settle(points, fine, found if len(found) >= len(start) else chosen, 1.0)
+    chosen = prune(points, fine, chosen, keep=len(start))
+    chosen = settle(points, fine, chosen, 1.0)
+    return measure(points, fine, chosen), evidence.p_value
 
 
 def slope_scores(points: Points, phi: float, sigma: float) -> Array:
@@ -77,7 +79,7 @@ def _runs(points: Points, family: Family, noise: Fit) -> list[int]:
                 continue
             taken[low : high + 1] = signs[low]
             peak = low + int(np.argmax(np.abs(row[low : high + 1])))
-            chosen.append(_nearest(family, points.index[peak] + 0.5, high - low + 1.0))
+            chosen.append(family.at(points.index[peak] + 0.5, high - low + 1.0))
     return chosen
 
 
@@ -86,11 +88,6 @@ def _same_sign(signs: npt.NDArray[np.int_]) -> list[tuple[int, int]]:
     cuts = np.flatnonzero(np.diff(signs)) + 1
     bounds = zip([0, *cuts], [*(cuts - 1), len(signs) - 1], strict=True)
     return [(int(a), int(b)) for a, b in bounds if signs[a] != 0]
-
-
-def _nearest(family: Family, place: float, width: float) -> int:
-    far = np.abs(family.place - place) + 1e-3 * np.abs(family.width - width)
-    return int(np.argmin(far))
 
 
 def _ar1_root(points: Points, phi: float) -> Array:

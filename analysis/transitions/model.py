@@ -8,14 +8,22 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from analysis.transitions.evidence import offsets, threshold
-from analysis.transitions.noise import CHANGE_MAX, NULL_MAX, Fit, fit_design, scores
+from analysis.transitions.evidence import threshold
+from analysis.transitions.noise import (
+    CHANGE_MAX,
+    NULL_MAX,
+    Fit,
+    candidate_logliks,
+    fit_design,
+    null_loglik,
+)
 from analysis.transitions.points import Points
 from analysis.transitions.shapes import Family
 
 Array = npt.NDArray[np.float64]
 CONFIDENCE = 0.95
 ROUNDS = 3
+PLATEAU = 1.0  # checkpoints that a plateau must last longer than
 
 
 @dataclass(frozen=True)
@@ -54,8 +62,8 @@ def prune(points: Points, family: Family, chosen: list[int], keep: int) -> list[
         gains = []
         for k in chosen:
             rest = design(family, [c for c in chosen if c != k])
-            null, best = scores(points, rest, family.columns[:, [k]], CHANGE_MAX)
-            gains.append(float(best[0] - null - offsets(family, len(points))[k]))
+            null = null_loglik(points.values[None], points.axis, rest)[0]
+            gains.append(_logs(points, rest, family.columns[:, [k]])[0] - null)
         weakest = int(np.argmin(gains))
         if gains[weakest] >= limit:
             break
@@ -80,28 +88,61 @@ def settle(points: Points, family: Family, chosen: list[int], reach: float) -> l
 def measure(points: Points, family: Family, chosen: list[int]) -> list[Change]:
     """Sizes and places with intervals, in order of place.
 
-    The place's interval is the shortest set of candidates that holds 95 % of the likelihood (flat
-    prior over places and widths); the size's comes from the t law. Both grow with the points'
-    standard errors, through the weights and through a noise level never below them.
+    Changes of one sign with no plateau between them are one change, with its middle where half of
+    it is done. A place's interval is the shortest set of candidates that holds 95 % of the
+    likelihood (flat prior over places and widths); a size's comes from the t law. Both grow with
+    the points' standard errors, through the weights and through a noise level never below them.
     """
     chosen = sorted(chosen, key=lambda k: family.place[k])
     if not chosen:
         return []
     result = fit(points, family, chosen)
-    own = fit_sigma(points, family, chosen)
-    factor = stats.t.ppf(0.5 + CONFIDENCE / 2, max(len(points) - len(chosen) - 1, 1))
+    ratio = (fit_sigma(points, family, chosen) / result.sigma) ** 2
+    factor = float(stats.t.ppf(0.5 + CONFIDENCE / 2, max(len(points) - len(chosen) - 1, 1)))
+    sizes = result.coefficients[1:]
     out = []
-    for j, k in enumerate(chosen):
-        logs = _place_logs(points, family, chosen, j) * (own / result.sigma) ** 2
-        low, high = _likely_places(family.place, logs)
-        size, error = float(result.coefficients[j + 1]), float(result.errors[j + 1]) * factor
+    for group in _without_plateau(family, chosen, sizes):
+        members = [chosen[j] for j in group]
+        likely = [
+            _likely_places(family.place, _place_logs(points, family, chosen, j) * ratio)
+            for j in group
+        ]
+        pick = np.isin(np.arange(len(result.coefficients)), np.array(group) + 1).astype(float)
+        error = factor * float(np.sqrt(pick @ result.covariance @ pick))
+        size = float(np.sum(sizes[group]))
         out.append(
             Change(
-                float(family.place[k]), low, high, family.begin(k), family.end(k),
-                size, size - error, size + error,
+                place=_middle(points, family, members, sizes[group]),
+                place_low=min(low for low, _ in likely),
+                place_high=max(high for _, high in likely),
+                begin=min(family.begin(k) for k in members),
+                end=max(family.end(k) for k in members),
+                change=size,
+                change_low=size - error,
+                change_high=size + error,
             )
-        )  # fmt: skip
+        )
     return out
+
+
+def _without_plateau(family: Family, chosen: list[int], sizes: Array) -> list[list[int]]:
+    """Positions in `chosen`, grouped where neighbours have one sign and their ramps meet."""
+    groups: list[list[int]] = []
+    for j, k in enumerate(chosen):
+        same = groups and sizes[groups[-1][-1]] * sizes[j] > 0
+        if same and family.begin(k) <= max(family.end(chosen[i]) for i in groups[-1]) + PLATEAU:
+            groups[-1].append(j)
+        else:
+            groups.append([j])
+    return groups
+
+
+def _middle(points: Points, family: Family, members: list[int], sizes: Array) -> float:
+    """First checkpoint past the middle of a change made of several."""
+    if len(members) == 1:
+        return float(family.place[members[0]])
+    done = family.columns[:, members] @ (sizes / sizes.sum())
+    return float(points.index[int(np.argmax(done >= 0.5))])
 
 
 def fit_sigma(points: Points, family: Family, chosen: list[int]) -> float:
@@ -113,10 +154,14 @@ def fit_sigma(points: Points, family: Family, chosen: list[int]) -> float:
 def _place_logs(points: Points, family: Family, chosen: list[int], j: int) -> Array:
     """Log likelihood of every candidate in place of change j, kept between its neighbours."""
     rest = [c for i, c in enumerate(chosen) if i != j]
-    _, logs = scores(points, design(family, rest), family.columns, CHANGE_MAX)
+    logs = _logs(points, design(family, rest), family.columns)
     low = family.place[chosen[j - 1]] if j > 0 else -np.inf
     high = family.place[chosen[j + 1]] if j + 1 < len(chosen) else np.inf
     return np.where((family.place > low) & (family.place < high), logs, -np.inf)
+
+
+def _logs(points: Points, base: Array, columns: Array) -> Array:
+    return candidate_logliks(points.values[None], points.axis, base, columns)[0]
 
 
 def _likely_places(place: Array, logs: Array) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from analysis.transitions.points import Points
+from analysis.transitions.points import Axis, Points
 
 Array = npt.NDArray[np.float64]
 _GRID: Array = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9])
@@ -39,40 +39,67 @@ def log_volume(phi: float, gaps: Array) -> float:
     return float(-0.5 * np.sum(np.log1p(-(phi ** (2.0 * gaps)))))
 
 
-def scores(points: Points, base: Array, columns: Array, cap: float) -> tuple[Array, Array]:
-    """Profile log likelihoods of the base model, and of it with one column more.
+def floor_of(values: Array) -> Array:
+    """Least residual sum of squares taken seriously, per series `[s, m]`, `[s]`."""
+    return 1e-24 * np.maximum(np.sum(values**2, axis=1), 1e-276)
+
+
+@dataclass(frozen=True)
+class Bases:
+    """Whitened at one phi: orthonormal base `[m, b]`, candidates `[m, k]` orthogonal to it."""
+
+    base: Array
+    columns: Array
+
+
+def bases(axis: Axis, base: Array, columns: Array, phi: float) -> Bases:
+    """Base and unit candidates; candidates within the span of the base become zero. Cached."""
+    inverse = 1.0 / axis.scale[:, None]
+    key = tuple(axis.gaps.tolist())
+    return _bases(key, phi, _Key(base * inverse), _Key(columns * inverse))
+
+
+def null_loglik(values: Array, axis: Axis, base: Array) -> Array:
+    """Log likelihood of the base model at its best phi up to NULL_MAX, `[s]`."""
+    best = np.full(len(values), -np.inf)
+    for phi in phis(NULL_MAX):
+        of = bases(axis, base, base[:, :0], phi)
+        _, rss = residuals(values, axis, of, phi)
+        best = np.maximum(best, loglik(rss, axis, phi))
+    return best
+
+
+def residuals(values: Array, axis: Axis, of: Bases, phi: float) -> tuple[Array, Array]:
+    """Whitened residuals of series `[s, m]` from the base, `[m, s]`, and their squares, `[s]`."""
+    e = whiten((values / axis.scale).T, phi, axis.gaps)
+    e = e - of.base @ (of.base.T @ e)
+    return e, np.maximum(np.sum(e**2, axis=0), floor_of(values))
+
+
+def loglik(rss: Array, axis: Axis, phi: float) -> Array:
+    """Gaussian log likelihood with its variance at the best value, up to a constant."""
+    return log_volume(phi, axis.gaps) - 0.5 * len(axis) * np.log(rss)
+
+
+def candidate_logliks(values: Array, axis: Axis, base: Array, columns: Array) -> Array:
+    """Log likelihoods with one candidate beside the base, at the best phi up to CHANGE_MAX.
 
     Args:
-        points: the series, `[m]`.
+        values: series `[s, m]` on one axis.
+        axis: checkpoints and relative noise of the points.
         base: columns that every model has, `[m, b]`, the constant among them.
-        columns: candidate columns `[m, k]`, each tried alone beside the base.
-        cap: largest correlation allowed when a candidate is in.
+        columns: candidates `[m, k]`, each tried alone beside the base.
 
     Returns:
-        (scalar array: base model with phi up to NULL_MAX, array `[k]`: with phi up to cap).
+        `[s, k]`.
     """
-    m = len(points)
-    y = (points.values / points.scale)[:, None]
-    plain = np.all(points.scale == 1.0)
-    key = tuple(points.gaps.tolist())
-    null, best = -np.inf, np.full(columns.shape[1], -np.inf)
-    for phi in phis(max(NULL_MAX, cap)):
-        if plain:
-            q0, q = _bases(key, phi, _Key(base), _Key(columns))
-        else:
-            inverse = 1.0 / points.scale[:, None]
-            q0, q = _orthogonal(base * inverse, columns * inverse, phi, points.gaps)
-        e = whiten(y, phi, points.gaps)
-        e = e - q0 @ (q0.T @ e)
-        rss = float(np.sum(e**2))
-        volume = log_volume(phi, points.gaps)
-        tiny = 1e-24 * max(float(np.sum(y**2)), 1e-300)
-        if phi <= NULL_MAX:
-            null = max(null, volume - 0.5 * m * np.log(max(rss, tiny)))
-        if phi <= cap:
-            with_column = np.maximum(rss - (q.T @ e)[:, 0] ** 2, tiny)
-            best = np.maximum(best, volume - 0.5 * m * np.log(with_column))
-    return np.asarray(null), best
+    best = np.full((len(values), columns.shape[1]), -np.inf)
+    for phi in phis(CHANGE_MAX):
+        of = bases(axis, base, columns, phi)
+        e, rss = residuals(values, axis, of, phi)
+        left = rss[:, None] - (e.T @ of.columns) ** 2
+        best = np.maximum(best, loglik(np.maximum(left, floor_of(values)[:, None]), axis, phi))
+    return best
 
 
 class _Key:
@@ -90,45 +117,33 @@ class _Key:
 
 
 @lru_cache(maxsize=192)
-def _bases(gaps: tuple[float, ...], phi: float, base: _Key, columns: _Key) -> tuple[Array, Array]:
-    return _orthogonal(base.array, columns.array, phi, np.asarray(gaps))
-
-
-def _orthogonal(base: Array, columns: Array, phi: float, gaps: Array) -> tuple[Array, Array]:
-    """Orthonormal base, and candidate columns of unit length orthogonal to it, all whitened."""
-    q0, _ = np.linalg.qr(whiten(base, phi, gaps))
-    q = whiten(columns, phi, gaps)
+def _bases(gaps: tuple[float, ...], phi: float, base: _Key, columns: _Key) -> Bases:
+    q0, _ = np.linalg.qr(whiten(base.array, phi, np.asarray(gaps)))
+    q = whiten(columns.array, phi, np.asarray(gaps))
     q -= q0 @ (q0.T @ q)
     length = np.linalg.norm(q, axis=0)
-    return q0, np.where(length > 1e-9, q / np.maximum(length, 1e-9), 0.0)
+    return Bases(q0, np.where(length > 1e-9, q / np.maximum(length, 1e-9), 0.0))
 
 
 @dataclass(frozen=True)
 class Fit:
     """Generalised least squares of a design `[m, b]` at the most likely phi."""
 
-    loglik: float
     phi: float
     sigma: float  # marginal noise of an ordinary point, in units of the series
     coefficients: Array
-    errors: Array
+    covariance: Array
 
 
 def fit_design(points: Points, design: Array, cap: float) -> Fit:
     """Fit a mean curve; `sigma` never falls below the usual standard error of the points."""
     m, b = design.shape
-    y = points.values / points.scale
-    x = design / points.scale[:, None]
-    best: tuple[float, float, float, Array, Array] | None = None
-    for phi in phis(cap):
-        wx = whiten(x, phi, points.gaps)
-        wy = whiten(y[:, None], phi, points.gaps)[:, 0]
-        coefficients, *_ = np.linalg.lstsq(wx, wy, rcond=None)
-        rss = max(float(np.sum((wy - wx @ coefficients) ** 2)), 1e-24 * float(np.sum(y**2)), 1e-300)
-        loglik = log_volume(phi, points.gaps) - 0.5 * m * np.log(rss)
-        if best is None or loglik > best[0]:
-            best = (loglik, phi, rss, coefficients, np.linalg.pinv(wx.T @ wx))
-    assert best is not None
-    loglik, phi, rss, coefficients, inverse = best
-    sigma = max(np.sqrt(rss / max(m - b, 1)), float(np.median(points.stderr)))
-    return Fit(loglik, phi, sigma, coefficients, sigma * np.sqrt(np.diag(inverse)))
+    axis, y = points.axis, points.values[None]
+    of = {phi: bases(axis, design, design[:, :0], phi) for phi in phis(cap)}
+    rss = {phi: residuals(y, axis, of[phi], phi)[1] for phi in of}
+    phi = max(of, key=lambda p: float(loglik(rss[p], axis, p)[0]))
+    x = whiten(design / axis.scale[:, None], phi, axis.gaps)
+    e = whiten((y / axis.scale).T, phi, axis.gaps)[:, 0]
+    coefficients, *_ = np.linalg.lstsq(x, e, rcond=None)
+    sigma = max(float(np.sqrt(rss[phi][0] / max(m - b, 1))), float(np.median(points.stderr)))
+    return Fit(phi, sigma, coefficients, sigma**2 * np.linalg.pinv(x.T @ x))

@@ -15,6 +15,22 @@ OUTLIER = 6.0  # robust standard deviations by which one point must stand off bo
 
 
 @dataclass(frozen=True)
+class Axis:
+    """Checkpoint numbers `[m]` of the points and their noise relative to an ordinary one, `[m]`."""
+
+    index: Array
+    scale: Array
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def gaps(self) -> Array:
+        """Checkpoints from each point to the one before it, `[m - 1]`, each at least 1."""
+        return np.diff(self.index)
+
+
+@dataclass(frozen=True)
 class Points:
     """Usable points of a series, in order of step; all arrays have the shape `[m]`.
 
@@ -32,9 +48,9 @@ class Points:
         return len(self.values)
 
     @property
-    def gaps(self) -> Array:
-        """Checkpoints from each point to the one before it, `[m - 1]`, each at least 1."""
-        return np.diff(self.index)
+    def axis(self) -> Axis:
+        """Where the points lie and how much each is worth."""
+        return Axis(self.index, self.scale)
 
 
 def clean_points(steps: object, values: object, stderr: object = None) -> Points:

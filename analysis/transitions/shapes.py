@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 EDGE = 2  # points that must lie on both sides of a change
-WIDTHS = (1.0, 4.0, 8.0, 16.0, 32.0)  # checkpoints from the end of one plateau to the next
+WIDTHS = (1.0, 4.0, 8.0, 16.0, 24.0)  # checkpoints from the end of one plateau to the next
+FINE_WIDTHS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0, 20.0, 24.0, 32.0)  # to measure with
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,10 @@ class Family:
     columns: Array
     place: Array
     width: Array
+
+    def at(self, place: float, width: float = 1.0) -> int:
+        """Number of the member nearest to that place, and of these in width."""
+        return int(np.argmin(np.abs(self.place - place) + 1e-3 * np.abs(self.width - width)))
 
     def begin(self, k: int) -> float:
         """Last checkpoint (a fraction, in a ramp) of the plateau before change k."""
@@ -43,10 +48,14 @@ def ramp(index: Array, place: float, width: float) -> Array:
     return np.clip((index - (place - 0.5)) / width + 0.5, 0.0, 1.0)
 
 
-def build_family(name: str, index: Array) -> Family:
-    """All changes of a family (`step` or `ramp`) for a series at these checkpoints, `[m]`."""
+def build_family(name: str, index: Array, fine: bool = False) -> Family:
+    """All changes of a family (`step` or `ramp`) for a series at these checkpoints, `[m]`.
+
+    The ramps to test with are fewer than the `fine` ones to measure with.
+    """
     m = len(index)
-    widths = WIDTHS[:1] if name == "step" else tuple(w for w in WIDTHS if w <= max(1.0, m / 2))
+    some = FINE_WIDTHS if fine else WIDTHS
+    widths = some[:1] if name == "step" else tuple(w for w in some if w <= max(1.0, m / 2))
     places = index[EDGE : m - EDGE + 1]
     grid = [(p, w) for w in widths for p in places]
     columns = np.array([ramp(index, p, w) for p, w in grid]).reshape(len(grid), m).T

@@ -1,0 +1,185 @@
+"""Free energy of solutions and the number of samples at which preference changes.
+
+`F_n = n L + lambda log n` (nats; Watanabe 2009, leading terms), with L the mean loss to one fixed
+reference over one set of states and lambda the LLC of that loss. Of two solutions the one of lower
+F_n holds more of the posterior. Terms of order log log n and below are left out, so a critical n is
+an order of magnitude, not a count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import lambertw
+
+from analysis.series import llc_table
+from envs.errors import InputError
+
+Array = npt.NDArray[np.float64]
+DRAWS = 4000
+STAIRCASE = ["run", "arm", "series", "reference", "states", "step", "loss", "loss_stderr",
+             "llc", "llc_stderr"]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Loss (nats a sample) and LLC of a checkpoint, with standard errors."""
+
+    loss: float
+    llc: float
+    loss_stderr: float = 0.0
+    llc_stderr: float = 0.0
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        values = (self.loss, self.llc, self.loss_stderr, self.llc_stderr)
+        if not np.all(np.isfinite(values)) or min(values[2:]) < 0:
+            raise InputError(
+                f"solution {self.name!r} holds {values}; allowed: finite, errors at least 0"
+            )
+
+
+@dataclass(frozen=True)
+class Preference:
+    """Which of two solutions the free energy prefers, and where that changes.
+
+    `critical_n` is NaN where one solution is preferred at every n; `low` and `high` are 95 % limits
+    over the draws that have a critical n, and `share` is the share of draws that do. `few` and
+    `many` name the solution preferred below and above.
+    """
+
+    critical_n: float
+    low: float
+    high: float
+    share: float
+    few: str
+    many: str
+
+
+def free_energy(loss: Array | float, llc: Array | float, n: Array | float) -> Array:
+    """`F_n = n L + lambda log n` in nats, for n samples; arguments broadcast.
+
+    Raises:
+        InputError: if an n is below 2.
+    """
+    count = np.asarray(n, dtype=float)
+    if np.any(~(count >= 2)):
+        raise InputError(f"n is {count.min():g}; allowed: at least 2 samples")
+    return np.asarray(count * np.asarray(loss) + np.asarray(llc) * np.log(count))
+
+
+def critical_n(delta_loss: Array, delta_llc: Array) -> Array:
+    """Count n above e at which `n dL + dlambda log n = 0`; NaN where there is none; broadcasts.
+
+    With `r = -dlambda / dL` the equation is `n / log n = r`, solved for r >= e by the lower branch
+    of Lambert's W: `n = exp(-W_{-1}(-1 / r))`.
+    """
+    loss, llc = np.broadcast_arrays(
+        np.asarray(delta_loss, dtype=float), np.asarray(delta_llc, dtype=float)
+    )
+    ratio = np.divide(-llc, loss, out=np.full(loss.shape, np.nan), where=loss != 0)
+    solvable = ratio >= np.e
+    root = -lambertw(-1.0 / np.where(solvable, ratio, np.e), k=-1).real
+    with np.errstate(over="ignore"):
+        return np.where(solvable, np.exp(root), np.nan)
+
+
+def preference(a: Solution, b: Solution, draws: int = DRAWS, seed: int = 0) -> Preference:
+    """Where the free energies of two solutions cross, with an interval by parametric bootstrap.
+
+    Args:
+        a: one solution.
+        b: another, its loss to the same reference over the same states.
+        draws: normal draws of both losses and LLCs from their standard errors.
+        seed: of these draws.
+    """
+    rng = np.random.default_rng(seed)
+    z = rng.standard_normal((4, draws))
+    d_loss = b.loss - a.loss + np.hypot(a.loss_stderr, b.loss_stderr) * z[0]
+    d_llc = b.llc - a.llc + np.hypot(a.llc_stderr, b.llc_stderr) * z[1]
+    drawn = critical_n(d_loss, d_llc)
+    known = drawn[np.isfinite(drawn)]
+    low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (np.nan, np.nan)
+    point = float(critical_n(np.asarray(b.loss - a.loss), np.asarray(b.llc - a.llc)))
+    few, many = (a, b) if a.llc <= b.llc else (b, a)
+    if not np.isfinite(point):
+        few = many = _always(a, b)
+    return Preference(point, float(low), float(high), len(known) / draws, few.name, many.name)
+
+
+def _always(a: Solution, b: Solution) -> Solution:
+    """The one preferred at n = 1000, and so at every n above e."""
+    at = [float(free_energy(s.loss, s.llc, 1000.0)) for s in (a, b)]
+    return a if at[0] <= at[1] else b
+
+
+def staircase(llc: pd.DataFrame) -> pd.DataFrame:
+    """Loss and LLC of every checkpoint to one fixed reference: the opposing staircases.
+
+    Args:
+        llc: table `llc`. Rows whose reference is the checkpoint itself have no loss to speak of and
+            are left out; a column `loss_stderr` is used where there is one.
+
+    Returns:
+        Columns run, arm, series, reference, states, step, loss, loss_stderr, llc, llc_stderr, by
+        step; no rows where no estimate has a fixed reference.
+    """
+    table = llc_table(llc)
+    table = table[table["fixed"] & table["llc"].notna() & table["loss_init"].notna()]
+    out = table.rename(columns={"loss_init": "loss"})
+    return out[STAIRCASE].reset_index(drop=True)
+
+
+def compare_arms(
+    stairs: pd.DataFrame, progress: Callable[[int, int], None] | None = None
+) -> pd.DataFrame:
+    """Critical n between the last checkpoints of every two arms.
+
+    Seeds of an arm are averaged; the standard error over seeds is added to that of the estimates,
+    so that with one seed an arm the interval knows of no difference between seeds.
+
+    Args:
+        stairs: from `staircase`.
+        progress: called with (pairs done, pairs in all).
+
+    Returns:
+        Columns series, a, b (arms), delta_loss and delta_llc (b less a), critical_n, low, high,
+        share, few, many, seeds (the smaller number of seeds).
+    """
+    rows: list[dict[str, object]] = []
+    groups = list(stairs.groupby("series", sort=True))
+    for done, (series, group) in enumerate(groups):
+        last = group.sort_values("step").groupby("run").tail(1)
+        arms = {str(arm): _mean_solution(str(arm), rows_) for arm, rows_ in last.groupby("arm")}
+        names = sorted(arms)
+        for i, first in enumerate(names):
+            for second in names[i + 1 :]:
+                (a, na), (b, nb) = arms[first], arms[second]
+                rows.append(
+                    {"series": series, "a": first, "b": second, "delta_loss": b.loss - a.loss,
+                     "delta_llc": b.llc - a.llc, **vars(preference(a, b)), "seeds": min(na, nb)}
+                )  # fmt: skip
+        if progress is not None:
+            progress(done + 1, len(groups))
+    columns = ["series", "a", "b", "delta_loss", "delta_llc", "critical_n", "low", "high",
+               "share", "few", "many", "seeds"]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _mean_solution(arm: str, rows: pd.DataFrame) -> tuple[Solution, int]:
+    k = len(rows)
+
+    def error(value: str, stderr: str) -> float:
+        own = float(np.sqrt((rows[stderr].fillna(0.0) ** 2).sum())) / k
+        seeds = float(rows[value].std(ddof=1)) / np.sqrt(k) if k > 1 else 0.0
+        return float(np.hypot(own, seeds))
+
+    solution = Solution(
+        float(rows["loss"].mean()), float(rows["llc"].mean()),
+        error("loss", "loss_stderr"), error("llc", "llc_stderr"), arm,
+    )  # fmt: skip
+    return solution, k

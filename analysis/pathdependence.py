@@ -1,0 +1,143 @@
+"""Is the final goal already told early? Over seeds, against chance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.stats import false_discovery_control
+
+from analysis.associations.permutations import MIN_RUNS, pairings, permutation_p
+from analysis.series import arm_of, llc_series, probe_series
+from envs.errors import InputError
+
+Array = npt.NDArray[np.float64]
+LAST = 3  # checkpoints at the end of training that make the final goal
+DRAWS = 999
+COLUMNS = ["feature", "step", "probe", "metric", "accuracy", "chance", "p_value", "q_value",
+           "n", "cut", "note"]  # fmt: skip
+
+
+def path_dependence(
+    llc: pd.DataFrame,
+    probes: pd.DataFrame,
+    probe: str,
+    metric: str,
+    *,
+    cut: float | None = None,
+    within_arms: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> pd.DataFrame:
+    """How well an early LLC or probe tells on which side of `cut` a run's goal ends up.
+
+    Leave one run out: it is given the class whose mean, over the other runs, its early value is
+    nearer to. Chance is the mean accuracy over pairings of early values with final goals anew,
+    within arms; the p-value is the share of them that do as well.
+
+    Args:
+        llc: table `llc`.
+        probes: table `probes`.
+        probe: whose final value is the goal.
+        metric: of that probe.
+        cut: value that parts the two goals; by default the middle of the largest gap.
+        within_arms: pair anew within arms only, so that the arm itself tells nothing.
+        progress: called with (features done, features in all).
+
+    Returns:
+        One row per feature (`llc:SERIES`, `probe:PROBE:METRIC`) and step, the last checkpoints
+        left out: accuracy, chance, p_value (from 5 runs on), q_value (Benjamini & Yekutieli over
+        the table), n (runs), cut, note.
+
+    Raises:
+        InputError: if the probe and metric are not in the table.
+    """
+    y = probe_series(probes)
+    goal = _final(y[(y["probe"] == probe) & (y["metric"] == metric)])
+    if goal.empty:
+        raise InputError(f"no probe {probe!r} with metric {metric!r} in the table")
+    at = _largest_gap(goal.to_numpy(dtype=float)) if cut is None else cut
+    features = _features(llc_series(llc), y)
+    last = y["step"].max()
+    rows: list[dict[str, object]] = []
+    for done, (name, table) in enumerate(features.items()):
+        for step in [s for s in table.columns if s < last]:
+            early = table[step].dropna()
+            runs = sorted(set(early.index) & set(goal.index))
+            row = _judge(early[runs].to_numpy(float), goal[runs].to_numpy(float) > at,
+                         [arm_of(r) if within_arms else "" for r in runs])  # fmt: skip
+            rows.append({"feature": name, "step": step} | row)
+        if progress is not None:
+            progress(done + 1, len(features))
+    frame = pd.DataFrame(rows, columns=COLUMNS).assign(probe=probe, metric=metric, cut=at)
+    frame["q_value"] = np.nan
+    known = frame["p_value"].notna()
+    if known.any():
+        p = frame.loc[known, "p_value"].to_numpy(dtype=float)
+        frame.loc[known, "q_value"] = false_discovery_control(p, method="by")
+    return frame
+
+
+def left_out_accuracy(early: Array, goal: npt.NDArray[np.bool_]) -> float:
+    """Share of runs put into their class by the nearer mean of the others, `[runs]` each.
+
+    A tie, or a class with no other run, counts half.
+    """
+    n = len(early)
+    other = ~np.eye(n, dtype=bool)
+    distance = []
+    for side in (False, True):
+        mask = other & (goal == side)[None, :]
+        count = mask.sum(axis=1)
+        mean = (mask @ early) / np.maximum(count, 1)
+        distance.append(np.where(count > 0, np.abs(early - mean), np.nan))
+    closer = distance[0] - distance[1]
+    right = np.where(goal, closer > 0, closer < 0).astype(float)
+    right[~np.isfinite(closer) | (closer == 0)] = 0.5
+    return float(right.mean())
+
+
+def _judge(early: Array, goal: npt.NDArray[np.bool_], arms: list[str]) -> dict[str, object]:
+    n = len(early)
+    empty = {"accuracy": np.nan, "chance": np.nan, "p_value": np.nan, "n": n}
+    if n < MIN_RUNS:
+        return empty | {"note": f"one run cannot show it: needs {MIN_RUNS} runs, has {n}"}
+    if goal.all() or not goal.any():
+        return empty | {"note": "all runs end with the same goal"}
+    if all(len(set(goal[np.asarray(arms) == arm])) == 1 for arm in set(arms)):
+        return empty | {
+            "accuracy": left_out_accuracy(early, goal), "note": "the arm alone tells the goal"
+        }  # fmt: skip
+    orders = pairings(arms, DRAWS)
+    chance = np.mean([left_out_accuracy(early, goal[order]) for order in orders])
+    accuracy, p_value = permutation_p(
+        lambda rows: np.array([left_out_accuracy(early, goal[row]) for row in rows]),
+        arms, DRAWS, one_sided=True,
+    )  # fmt: skip
+    return {"accuracy": accuracy, "chance": float(chance), "p_value": p_value, "n": n, "note": ""}
+
+
+def _final(rows: pd.DataFrame) -> pd.Series:
+    """Mean of the last checkpoints of each run."""
+    rows = rows.dropna(subset=["value"]).sort_values("step")
+    return rows.groupby("run")["value"].apply(lambda v: float(v.tail(LAST).mean()))
+
+
+def _features(x: pd.DataFrame, y: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Early values by name, runs down and steps across."""
+    names = [("llc:" + x["series"], x), ("probe:" + y["probe"] + ":" + y["metric"], y)]
+    out: dict[str, pd.DataFrame] = {}
+    for name, table in names:
+        for key, rows in table.groupby(name, sort=True):
+            out[str(key)] = rows.pivot_table(index="run", columns="step", values="value")
+    return out
+
+
+def _largest_gap(values: Array) -> float:
+    """Middle of the largest gap between sorted values."""
+    order = np.sort(values)
+    if len(order) < 2:
+        return float(order[0])
+    k = int(np.argmax(np.diff(order)))
+    return float(0.5 * (order[k] + order[k + 1]))
