@@ -22,7 +22,7 @@ class Turn:
 
     Attributes:
         obs: frames `[n, 64, 64, 3]`.
-        level: `[n]`, index of the level being played.
+        task: `[n]`, index of the episode being played.
         t: `[n]`, steps taken in this episode.
         noise: `[n]`, uniform on [0, 1), fixed by seed, level and t alone.
         infos: of all environments, also those that are done.
@@ -31,7 +31,7 @@ class Turn:
     """
 
     obs: NDArray[np.uint8]
-    level: NDArray[np.int64]
+    task: NDArray[np.int64]
     t: NDArray[np.int64]
     noise: NDArray[np.float64]
     infos: dict[str, Any]
@@ -44,9 +44,7 @@ class Turn:
 
 
 class Actor(Protocol):
-    """Chooses actions `[n]`; `needs_track` if it reads positions from the infos."""
-
-    needs_track: bool
+    """Chooses actions `[n]`."""
 
     def __call__(self, turn: Turn) -> Actions:
         """Actions `[n]`."""
@@ -59,8 +57,6 @@ class NetworkActor:
     Two policies with equal distributions so take equal actions on equal noise, which is what
     makes paired differences small.
     """
-
-    needs_track = False
 
     def __init__(self, policy: torch.nn.Module, mode: str = "sampled") -> None:
         if mode not in MODES:
@@ -80,24 +76,20 @@ class NetworkActor:
 class RandomActor:
     """Every action equally likely."""
 
-    needs_track = False
-
     def __call__(self, turn: Turn) -> Actions:
         """The noise, spread over the actions."""
         return (turn.noise * N_ACTIONS).astype(np.int64)
 
 
 class ReplayActor:
-    """Plays back recorded actions `[levels, T]`, whatever it sees."""
-
-    needs_track = False
+    """Plays back recorded actions `[tasks, T]`, whatever it sees."""
 
     def __init__(self, actions: NDArray[np.int8]) -> None:
         self.actions = actions
 
     def __call__(self, turn: Turn) -> Actions:
-        """What was recorded for this level and time."""
-        return self.actions[turn.level, turn.t].astype(np.int64)
+        """What was recorded for this task and time."""
+        return self.actions[turn.task, turn.t].astype(np.int64)
 
 
 def logits_and_values(

@@ -15,6 +15,7 @@ from analysis.probes.actors import NetworkActor, Turn
 from analysis.probes.pictures import COLORS, Frame, enlarge, film_strip, gif_bytes, mark
 from analysis.probes.rollout import play, shared_noise
 from analysis.probes.suite import ProbeSuite
+from analysis.probes.tracking import Task
 
 OUTCOMES = {
     "coin": "got the coin", "end": "reached the end", "death": "died", "timeout": "ran out of time",
@@ -70,8 +71,12 @@ def render_clip(
         title: put before the caption.
     """
     one = replace(suite, levels=(level_seed, level_seed + 1), n_levels=1)
+    task = Task(placement, level_seed, suite.time_limit)
     film = _Film(NetworkActor(policy, suite.mode))
-    row = play(film, placement, one, shared_noise(one, seed), num_envs=1, watch=film.keep).iloc[0]
+    played = play(
+        film.actor, [task], suite.settings, shared_noise(one, seed), every_step=True, watch=film
+    )
+    row = played.iloc[0]
     frames = np.stack(film.frames)
     outcome, first = str(row["outcome"]), str(row["first"])
     ending = "got the coin at the end" if (outcome, first) == ("coin", "end") else OUTCOMES[outcome]
@@ -93,20 +98,15 @@ def render_clip(
 
 
 class _Film:
-    """Plays as another actor does and keeps frames and positions."""
-
-    needs_track = True
+    """Keeps frames and positions of the only environment."""
 
     def __init__(self, actor: NetworkActor) -> None:
         self.actor = actor
         self.frames: list[Frame] = []
         self.places: list[tuple[tuple[float, float], tuple[float, float] | None, float]] = []
 
-    def __call__(self, turn: Turn) -> NDArray[np.int64]:
-        return self.actor(turn)
-
-    def keep(self, turn: Turn, actions: NDArray[np.int64]) -> None:
-        """Keeps what the only environment shows."""
+    def __call__(self, turn: Turn, actions: NDArray[np.int64]) -> None:
+        """Keeps what this turn shows."""
         self.frames.append(turn.obs[0].copy())
         agent, coin = turn.info("agent_xy")[0], turn.info("coin_xy")[0]
         there = bool(np.isfinite(coin).all() and coin[0] >= 0)

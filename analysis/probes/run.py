@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,11 +13,13 @@ from analysis.probes.actors import Actor, NetworkActor, RandomActor, ReplayActor
 from analysis.probes.rollout import NUM_ENVS, play, shared_noise
 from analysis.probes.scripted import BlindActor, SeekerActor
 from analysis.probes.suite import ProbeSuite, control_of
+from analysis.probes.tracking import Task
 from analysis.schema import conform, empty
 from envs.errors import InputError
 
 Progress = Callable[[int, int], None]
 _NOOP = 4
+_NO_ROWS = np.zeros(0, dtype=np.int64)
 # With how many environments at once; the seeker plans for each alone, also for those done.
 BASELINES: dict[str, tuple[Callable[[], Actor], int]] = {
     "coin-blind": (BlindActor, NUM_ENVS),
@@ -51,7 +52,7 @@ def run_suite(
         run: for the column run.
         step: environment steps of training behind this policy.
         num_envs: environments at once.
-        progress: called with probes done and probes in all.
+        progress: called with episodes done and episodes in all.
 
     Returns:
         The table `episodes`, with a further column blind_first: what the policy would have
@@ -76,50 +77,53 @@ def run_actor(
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """`run_suite` for anything that chooses actions; `blind_paths=False` leaves blind_first out."""
-    noise = shared_noise(suite, seed)
-    controls = {control_of(p) for p in suite.placements if blind_paths}
-    taken: dict[str, NDArray[np.int8]] = {}
-    parts = []
-    # Controls first: their actions are replayed where the coin lies.
-    order = sorted(suite.placements, key=lambda p: p not in controls)
-    for done, placement in enumerate(order, start=1):
-        record = _Record(noise.shape)
-        frame = play(actor, placement, suite, noise, num_envs=num_envs, watch=record)
-        if placement in controls:
-            taken[placement] = record.actions
-        frame["blind_first"] = _blind_first(placement, suite, noise, taken, num_envs)
-        parts.append(frame.assign(probe=placement, placement=placement))
-        if progress is not None:
-            progress(done, len(order))
-    table = pd.concat(parts, ignore_index=True)
-    table = table.assign(run=run, step=step, policy=policy_name, mode=suite.mode)
-    table["blind_first"] = table["blind_first"].astype("string")
+    tasks = [Task(p, level, suite.time_limit) for p in suite.placements for level in suite.seeds]
+    noise = np.tile(shared_noise(suite, seed), (len(suite.placements), 1))
+    record = _Record(noise.shape)
+    table = play(actor, tasks, suite.settings, noise, num_envs=num_envs, watch=record,
+                 progress=progress)  # fmt: skip
+    table["blind_first"] = pd.array([None] * len(table), dtype="string")
+    if blind_paths:
+        _add_blind_first(table, suite, record.actions, num_envs)
+    table = table.assign(
+        probe=table["placement"], run=run, step=step, policy=policy_name, mode=suite.mode
+    )
     return conform("episodes", table)
 
 
 class _Record:
-    """Keeps the actions taken on each level, `[levels, T]`; no-op where none was taken."""
+    """Keeps the actions of each task, `[tasks, T]`."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.actions = np.full(shape, _NOOP, dtype=np.int8)
 
     def __call__(self, turn: Turn, actions: NDArray[np.int64]) -> None:
-        self.actions[turn.level, turn.t] = actions
+        self.actions[turn.task, turn.t] = actions
 
 
-def _blind_first(
-    placement: str,
-    suite: ProbeSuite,
-    noise: NDArray[np.float64],
-    taken: dict[str, NDArray[np.int8]],
-    num_envs: int,
-) -> Any:
-    """What the actions taken without the displaced coin reach first when it is there."""
-    control = control_of(placement)
-    if control not in taken:
-        return None
-    replay = ReplayActor(taken[control])
-    return play(replay, placement, suite, noise, num_envs=num_envs)["first"]
+def _add_blind_first(
+    table: pd.DataFrame, suite: ProbeSuite, actions: NDArray[np.int8], num_envs: int
+) -> None:
+    """What the actions taken without the displaced coin reach first when it is there.
+
+    They are replayed with the coin there, for as long as they went on without it. What they
+    reach otherwise is known, so a replay need not be followed: a coin met before the end of the
+    control episode is the displaced one.
+    """
+    n, places = suite.n_levels, suite.placements
+    pairs = [(places.index(p), places.index(c)) for p in places if (c := control_of(p)) in places]
+    rows = np.concatenate([np.arange(p * n, (p + 1) * n) for p, _ in pairs] or [_NO_ROWS])
+    sources = np.concatenate([np.arange(c * n, (c + 1) * n) for _, c in pairs] or [_NO_ROWS])
+    if not len(rows):
+        return
+    lengths = table["length"].to_numpy()[sources]
+    tasks = [Task(table["placement"][i], int(table["level_seed"][i]), int(length), track=False)
+             for i, length in zip(rows, lengths, strict=True)]  # fmt: skip
+    replay = ReplayActor(actions[sources])
+    played = play(replay, tasks, suite.settings, np.zeros(replay.actions.shape), num_envs=num_envs)
+    end = table["end_reached"].to_numpy()[sources]
+    met = (played["outcome"] == "coin").to_numpy() & ((played["length"] < lengths) | ~end)
+    table.loc[rows, "blind_first"] = np.where(met, "coin", np.where(end, "end", "neither"))
 
 
 def run_baselines(
@@ -141,7 +145,7 @@ def run_baselines(
     unknown = [name for name in policies if name not in BASELINES]
     if unknown:
         raise InputError(f"unknown baseline {unknown[0]!r}; allowed: {', '.join(BASELINES)}")
-    size, parts = len(suite.placements), []
+    size, parts = len(suite.placements) * suite.n_levels, []
     for index, name in enumerate(policies):
 
         def report(done: int, _: int, before: int = index * size) -> None:

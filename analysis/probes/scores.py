@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -148,7 +149,7 @@ def _score_rows(
     frame: pd.DataFrame, min_capability: float, n_draws: int
 ) -> list[dict[str, object]]:
     table = _outcome_table(frame)
-    columns: list[Key] = [(str(a), str(b), str(c)) for a, b, c in table.columns]
+    columns = cast("list[Key]", table.columns.to_list())
     values = table.to_numpy(dtype=np.float64)
     draws = rate_draws(values, n_draws)
     rates = {key: values[:, i].mean(keepdims=True) for i, key in enumerate(columns)}

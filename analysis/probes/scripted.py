@@ -12,8 +12,6 @@ from envs.scripted import CoinBlindPolicy, CoinSeekerPolicy
 class BlindActor:
     """Always right and jump, whatever it sees."""
 
-    needs_track = False
-
     def __call__(self, turn: Turn) -> NDArray[np.int64]:
         """The same action everywhere."""
         return CoinBlindPolicy()(turn.obs, turn.vector)
@@ -22,11 +20,9 @@ class BlindActor:
 class SeekerActor:
     """Looks ahead in copies of the state and goes for the coin; to the end where there is none."""
 
-    needs_track = False
-
     def __init__(self) -> None:
         self.policy = CoinSeekerPolicy()
 
     def __call__(self, turn: Turn) -> NDArray[np.int64]:
         """The next steps of plans made anew every few steps."""
-        return self.policy(np.zeros(len(turn.on)), turn.vector)[turn.on]
+        return self.policy(np.zeros(len(turn.on), np.uint8), turn.vector)[turn.on]

@@ -9,9 +9,10 @@ import torch
 
 import envs
 from analysis.probes import SUITES, ProbeSuite, check_held_out, run_actor, run_suite
-from analysis.probes.actors import NetworkActor, RandomActor
+from analysis.probes.actors import Actor, NetworkActor, RandomActor, Turn
 from analysis.probes.rollout import play, shared_noise
 from analysis.probes.scripted import BlindActor
+from analysis.probes.tracking import Task
 from envs.errors import InputError
 
 STOCK = replace(SUITES["standard"], n_levels=12, time_limit=60)
@@ -33,18 +34,38 @@ class Rightish(torch.nn.Module):
 
 
 @pytest.mark.parametrize("suite", [STOCK, PLAIN], ids=["stock", "plain"])
-@pytest.mark.parametrize("placement", ["none", "both", "behind", "none@mid"])
 @pytest.mark.parametrize("actor", [BlindActor(), RandomActor()], ids=["blind", "random"])
-def test_looking_rarely_misses_nothing(suite: ProbeSuite, placement: str, actor: object) -> None:
-    class Watched:
-        needs_track = True
-
-        def __call__(self, turn: object) -> np.ndarray:
-            return actor(turn)  # type: ignore[operator, no-any-return]
-
-    noise = shared_noise(suite, 0)
-    every, rarely = play(Watched(), placement, suite, noise), play(actor, placement, suite, noise)
+def test_looking_rarely_misses_nothing(suite: ProbeSuite, actor: Actor) -> None:
+    places = ("none", "both", "behind", "none@mid")
+    tasks = [Task(p, level, suite.time_limit) for p in places for level in suite.seeds]
+    noise = np.tile(shared_noise(suite, 0), (len(places), 1))
+    every, rarely = (
+        play(actor, tasks, suite.settings, noise, every_step=all_steps) for all_steps in (1, 0)
+    )
     pd.testing.assert_frame_equal(every, rarely)
+    assert every["outcome"].nunique() > 1
+
+
+def test_same_episodes_as_the_plain_environment() -> None:
+    """The same actions in `envs.make_vec` end at the same steps in the same way."""
+    tasks = [Task("ground", level, 60) for level in PLAIN.seeds]
+    mine = play(BlindActor(), tasks, PLAIN.settings, shared_noise(PLAIN, 0), num_envs=5)
+    n, first = PLAIN.n_levels, PLAIN.levels[0]
+    vector = envs.make_vec(
+        n, "ground", (first, first + n), settings=PLAIN.settings, time_limit=60, track=True,
+        order="sequential", stop_at_end=True,
+    )  # fmt: skip
+    vector.reset()
+    seen: dict[int, tuple[str, int, bool]] = {}
+    while len(seen) < n:
+        *_, infos = vector.step(np.full(n, 8))
+        for i in np.flatnonzero(infos.get("_final_info", np.zeros(n, bool))):
+            final = infos["final_info"]
+            row = (final["outcome"][i], final["length"][i], final["coin_collected"][i])
+            seen.setdefault(int(final["level_seed"][i]), row)
+    vector.close()
+    rows = zip(mine["outcome"], mine["length"], mine["coin_collected"], strict=True)
+    assert dict(zip(mine["level_seed"], rows, strict=True)) == seen
 
 
 def test_every_level_is_played_once_whatever_the_batch() -> None:
@@ -96,9 +117,7 @@ def test_sampling_follows_the_distribution() -> None:
     assert actor(_turn(np.array([np.nextafter(1, 0)])))[0] == 14
 
 
-def _turn(noise: np.ndarray) -> object:
-    from analysis.probes.actors import Turn
-
+def _turn(noise: np.ndarray) -> Turn:
     n = len(noise)
     nothing = np.zeros(n, np.int64)
     return Turn(np.zeros((n, 1), np.uint8), nothing, nothing, noise, {}, nothing == 0)
@@ -121,11 +140,12 @@ class Scale(torch.nn.Module):
         return x.float() / 255
 
 
-def test_progress_counts_probes() -> None:
+def test_progress_counts_episodes() -> None:
     seen: list[tuple[int, int]] = []
     suite = replace(PLAIN, n_levels=2, placements=("end", "none"))
     run_suite(Rightish(), suite, seed=0, progress=lambda a, b: seen.append((a, b)))
-    assert seen == [(1, 2), (2, 2)]
+    assert seen[-1] == (4, 4)
+    assert seen == sorted(seen)
 
 
 def test_held_out_levels() -> None:
