@@ -8,12 +8,12 @@ import pandas as pd
 
 from analysis.report.data import StudyData
 from analysis.report.figures.steps import short
+from analysis.report.load import ALL_RUNS
 from analysis.report.select import llc_rows, main_probe_rows, score_rows, states_in_order
 from analysis.report.words import SCORE_WORDS, metric_title, probe_title, states_short
 
 _MOST = 40
 _MOST_RUNS = 6  # with more runs the statistics over runs are what counts
-ALL_RUNS = ("*", "", "all")
 
 
 def transition_view(data: StudyData) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def association_view(data: StudyData) -> dict[str, Any]:
     """
     table = data.table("associations")
     main = _main_pairs(data, table)
-    over = main["run"].fillna("").isin(ALL_RUNS)
+    over = main["run"].fillna(ALL_RUNS) == ALL_RUNS
     across = _pivot(main[over], data)
     within = [] if main[~over]["run"].nunique() > _MOST_RUNS else _pivot(main[~over], data)
     missing = "" if len(table) else "No association between LLC and probes was computed."
@@ -123,7 +123,7 @@ def _pivot(table: pd.DataFrame, data: StudyData) -> list[dict[str, str]]:
         tested = found["changes"]
         rows.append(
             {
-                "run": "all runs" if run in ALL_RUNS else str(run),
+                "run": "all runs" if run == ALL_RUNS else str(run),
                 "outcome": pair_title(str(probe), str(metric)),
                 **{name: number(found[name].get("value")) for name in list(_COLUMNS)[:3]},
                 "p": number(tested.get("p_value")),

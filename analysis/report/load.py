@@ -14,6 +14,8 @@ from analysis.report.data import RunData, StudyData
 from analysis.report.files import Note, read_json, read_progress, read_table
 from envs.errors import InputError
 
+ALL_RUNS = "*"  # stands in the column `run` of statistics over runs
+
 
 def load_study(path: str | Path | Iterable[str | Path]) -> StudyData:
     """Reads a study folder, a run folder, or several of either into one `StudyData`.
@@ -103,14 +105,17 @@ def _tables(path: Path, runs: list[RunData], is_study: bool, note: Note) -> dict
     """Each table: a run's own rows first, the study's rows for runs that have none of their own."""
     tables = {}
     for name in schema.TABLES:
-        own = [_own_rows(run, name, note) for run in runs]
         shared = read_table(path / "tables" / f"{name}.parquet", name, note) if is_study else None
-        tables[name] = _union(name, own, shared, note)
+        if name == "associations" and shared is not None and len(shared):
+            tables[name] = shared  # corrected for all pairs of the study, not of one run alone
+            continue
+        tables[name] = _union(name, [_own_rows(r, name, note) for r in runs], shared, note)
     return tables
 
 
 def _own_rows(run: RunData, table: str, note: Note) -> pd.DataFrame:
     frame = read_table(run.path / "tables" / f"{table}.parquet", table, note)
+    frame = frame[frame["run"] != ALL_RUNS]  # statistics over the runs of a "study" of one
     alien = frame["run"].notna() & (frame["run"] != run.name)
     if bool(alien.any()):
         note(
@@ -195,8 +200,7 @@ def _rename(part: StudyData, seen: set[str]) -> StudyData:
         while names[old] in seen:
             names[old] = f"{part.name}/{names[old]}"
         seen.add(names[old])
-    if all(old == new for old, new in names.items()):
-        return part
+    names[ALL_RUNS] = f"all runs of {part.name}"
     runs = [replace(run, name=names[run.name]) for run in part.runs]
     tables = {
         name: frame.assign(run=frame["run"].map(lambda r: names.get(r, r), na_action="ignore"))

@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.report.data import StudyData
 from analysis.report.figures.goal import baseline_of, last_rows
 from analysis.report.figures.model import numbers
-from analysis.report.seeds import normal_interval, over_seeds
+from analysis.report.seeds import SHARE, normal_interval, over_seeds
 from analysis.report.select import (
     bad_rows,
     baseline_rows,
@@ -91,7 +91,7 @@ def _arm(
 
 
 def _probe(rows: pd.DataFrame) -> dict[str, Any]:
-    mean, low, high, seeds = over_seeds(rows["value"])
+    mean, low, high, seeds = over_seeds(rows["value"], SHARE)
     if seeds == 1:
         low, high = float(rows["ci_low"].iloc[0]), float(rows["ci_high"].iloc[0])
     value, low_, high_ = numbers([mean, low, high])

@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis.report.data import StudyData
 from analysis.report.figures.model import Figure, Panel, Series, integers, numbers
-from analysis.report.seeds import over_seeds
+from analysis.report.seeds import SHARE, over_seeds
 from analysis.report.select import baseline_rows, probes_in_order
 from analysis.report.words import metric_title, probe_title
 
@@ -62,7 +62,7 @@ def _points(last: pd.DataFrame, arm: str, colour: int, names: list[str]) -> list
     if len(runs) < 2:
         return runs
     present = [p for p in names if p in set(mine["probe"])]
-    means = [over_seeds(mine[mine["probe"] == p]["value"]) for p in present]
+    means = [over_seeds(mine[mine["probe"] == p]["value"], SHARE) for p in present]
     mean, low, high, n = zip(*means, strict=True)
     pooled = Series("goal", arm, "mean", colour, present, numbers(mean), low=numbers(low),
                     high=numbers(high), n=integers(n))  # fmt: skip

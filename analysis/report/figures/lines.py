@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis.report.figures.model import Series, integers, numbers
-from analysis.report.seeds import Z95, mean_curve
+from analysis.report.seeds import ANY, SHARE, Z95, Bounds, mean_curve
 
 _MAX_RETURNS = 240
 
@@ -34,7 +34,9 @@ def llc_lines(rows: pd.DataFrame, arm: str, colour: int, panel: str, style: str)
     return _with_mean(out, sound, "llc", arm, colour, panel, style)
 
 
-def probe_lines(rows: pd.DataFrame, arm: str, colour: int, panel: str) -> list[Series]:
+def probe_lines(
+    rows: pd.DataFrame, arm: str, colour: int, panel: str, bounds: Bounds = SHARE
+) -> list[Series]:
     """A probe's score of an arm's runs with their intervals, and the mean over seeds."""
     out = [
         Series(
@@ -51,7 +53,7 @@ def probe_lines(rows: pd.DataFrame, arm: str, colour: int, panel: str) -> list[S
         )
         for run, part in _by_run(rows, arm)
     ]
-    return _with_mean(out, rows[rows["arm"] == arm], "value", arm, colour, panel, "solid")
+    return _with_mean(out, rows[rows["arm"] == arm], "value", arm, colour, panel, "solid", bounds)
 
 
 def return_lines(curves: dict[str, pd.DataFrame], arm: str, colour: int) -> list[Series]:
@@ -102,10 +104,11 @@ def _with_mean(
     colour: int,
     panel: str,
     style: str,
+    bounds: Bounds = ANY,
 ) -> list[Series]:
     if len(lines) < 2:
         return lines
-    curve = mean_curve(rows, value)
+    curve = mean_curve(rows, value, bounds)
     mean = Series(
         panel,
         arm,

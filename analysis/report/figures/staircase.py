@@ -75,7 +75,7 @@ def _of_return(data: StudyData, llc: pd.DataFrame) -> _Losses | None:
     for run in data.runs:
         mine = llc[(llc["run"] == run.name) & (llc["states"] == states)].dropna(subset=["llc"])
         if len(mine) and len(run.progress):
-            parts.append(mine.assign(x=[_return_at(run.progress, int(s)) for s in mine["step"]]))
+            parts.append(mine.assign(x=_returns_at(run.progress, mine["step"])))
     rows = pd.concat(parts).dropna(subset=["x"]) if parts else pd.DataFrame()
     if rows.empty:
         return None
@@ -89,10 +89,10 @@ def _of_return(data: StudyData, llc: pd.DataFrame) -> _Losses | None:
     )
 
 
-def _return_at(curve: pd.DataFrame, step: int) -> float:
-    """The first recorded return at or after a step, or the last one; step 0 takes the first."""
-    later = curve[curve["step"] >= step]
-    return float((later if len(later) else curve.tail(1))["ret"].iloc[0])
+def _returns_at(curve: pd.DataFrame, steps: pd.Series) -> list[float]:
+    """The first recorded return at or after each step, or the last one; step 0 takes the first."""
+    places = curve["step"].searchsorted(steps.astype(float)).clip(max=len(curve) - 1)
+    return [float(v) for v in curve["ret"].iloc[places]]
 
 
 def _paths(losses: _Losses, data: StudyData) -> list[Series]:

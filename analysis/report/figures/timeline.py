@@ -12,6 +12,7 @@ from analysis.report.figures.goal import baseline_of
 from analysis.report.figures.lines import baseline_line, llc_lines, probe_lines, return_lines
 from analysis.report.figures.marks import transition_marks
 from analysis.report.figures.model import Figure, Panel, Series
+from analysis.report.seeds import ANY
 from analysis.report.select import (
     SCORES,
     baseline_rows,
@@ -102,7 +103,7 @@ def _arm_figure(
             series += _probe_series(probes, base, arm, colour, panel.key, name)
         elif kind == "score":
             mine = scores[scores["metric"] == name]
-            series += probe_lines(mine, arm, colour, panel.key)
+            series += probe_lines(mine, arm, colour, panel.key, panel.range or ANY)
     names = {run.name for run in data.runs_of(arm)}
     moves = data.table("transitions")
     marks = transition_marks(moves[moves["run"].isin(names)], panels)

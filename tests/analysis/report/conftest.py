@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from analysis.report import StudyData, build_report, load_study
+
 HERE = Path(__file__).resolve().parent
 
 
@@ -29,6 +31,20 @@ def write_study() -> Callable[..., Path]:
 def demo(tmp_path_factory: pytest.TempPathFactory, write_study: Callable[..., Path]) -> Path:
     """Two arms, one seed, 13 checkpoints; tests must not write into it."""
     return write_study(tmp_path_factory.mktemp("study") / "demo")
+
+
+@pytest.fixture(scope="session")
+def large_data(large: Path) -> StudyData:
+    """The large study as read; tests must not change it."""
+    return load_study(large)
+
+
+@pytest.fixture(scope="session")
+def large_page(large_data: StudyData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The large study's report as a file."""
+    out = tmp_path_factory.mktemp("page") / "large.html"
+    out.write_text(build_report(large_data), encoding="utf-8")
+    return out
 
 
 @pytest.fixture(scope="session")

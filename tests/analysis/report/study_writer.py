@@ -43,6 +43,10 @@ def write_study(
         for seed in seeds:
             rng = np.random.default_rng([i, seed])
             write_run(out / "runs" / f"{arm}-s{seed}", arm, coin, seed, steps, levels, rng, clips)
+    (out / "tables").mkdir()
+    paths = sorted(out.glob("runs/*/tables/associations.parquet"))
+    joined = over_runs([pd.read_parquet(path) for path in paths], len(paths))
+    schema.conform("associations", joined).to_parquet(out / "tables" / "associations.parquet")
     study = {
         "name": "demo",
         "preset": "demo",
@@ -60,7 +64,7 @@ def write_study(
 
 def steps_of(checkpoints: int) -> list[int]:
     grid = np.geomspace(16_384, TOTAL, checkpoints - 1)
-    return [0, *(round(float(s) / 2048) * 2048 for s in grid)]
+    return [0, *(round(float(s) / 64) * 64 for s in grid)]
 
 
 def write_run(
@@ -183,22 +187,36 @@ def transition_frame(run: str, steps: list[int], kind: str) -> pd.DataFrame:
 
 
 def association_frame(run: str, n: int) -> pd.DataFrame:
-    row = {
-        "run": run,
-        "llc_series": "kl:frozen",
-        "probe": "behind",
-        "metric": "coin_rate",
-        "lag": 0.0,
-    }
     tested = n >= 20
-    return pd.DataFrame(
-        [
-            {**row, "statistic": "changes", "value": 0.31, "p_value": 0.2 if tested else math.nan,
-             "q_value": 0.4 if tested else math.nan, "n": n},
-            {**row, "statistic": "levels", "value": 0.93, "p_value": math.nan,
-             "q_value": math.nan, "n": n},
-        ]
-    )  # fmt: skip
+    note = "" if tested else "no p-value below 20 checkpoints"
+    nan = math.nan
+    statistics = [
+        ("level_r", 0.93, nan, nan, "descriptive: both follow training"),
+        ("change_r", 0.31, nan, 0.2 if tested else nan, note),
+        ("lead_lag", 0.35, 1.0, 0.5 if tested else nan, note),
+        ("coincidence", 1.0, 0.0, nan, "descriptive: needs seeds"),
+    ]
+    rows = [
+        {
+            "run": run, "llc_series": "kl/frozen", "probe": probe, "metric": "coin_rate",
+            "statistic": name, "value": value, "lag": lag, "p_value": p,
+            "q_value": min(1.0, 2 * p), "n": n, "lag_low": lag - 2, "lag_high": lag + 2,
+            "note": why,
+        }
+        for probe in ("behind", "ground")
+        for name, value, lag, p, why in statistics
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def over_runs(frames: list[pd.DataFrame], n: int) -> pd.DataFrame:
+    """The study's table of associations: that of the runs and rows over all runs."""
+    names = {"level_r": "seed_curve_r", "change_r": "seed_r", "lead_lag": "seed_lead_lag",
+             "coincidence": "seed_coincidence"}  # fmt: skip
+    over = frames[0].assign(run="*", n=n, statistic=frames[0]["statistic"].map(names))
+    over["note"] = "" if n >= 5 else f"needs 5 runs, has {n}"
+    over["p_value"] = over["q_value"] = 0.04 if n >= 5 else math.nan
+    return pd.concat([*frames, over], ignore_index=True)
 
 
 def write_clips(run: Path, kind: str, step: int) -> None:

@@ -1,0 +1,147 @@
+"""The data of figures: exactly the numbers of the tables, in the right places."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import t as student
+
+from analysis.report import StudyData, load_study
+from analysis.report.figures import Figure, Series, all_figures
+from analysis.report.figures.lines import thin
+from analysis.report.figures.steps import short, step_axis
+from analysis.report.seeds import mean_curve, over_seeds
+
+
+@pytest.fixture(scope="module")
+def data(demo: Path) -> StudyData:
+    return load_study(demo)
+
+
+@pytest.fixture(scope="module")
+def figures(data: StudyData) -> dict[str, Figure]:
+    return {figure.id: figure for figure in all_figures(data)}
+
+
+def series_of(figure: Figure, panel: str, run: str) -> Series:
+    return next(s for s in figure.series if s.panel == panel and s.run == run)
+
+
+def test_there_is_a_timeline_for_each_arm(figures: dict[str, Figure]) -> None:
+    assert list(figures) == ["goal", "complexity", "timeline-0", "timeline-1", "staircase"]
+    assert not any(figure.missing for figure in figures.values())
+
+
+def test_llc_series_are_the_tables_rows(data: StudyData, figures: dict[str, Figure]) -> None:
+    llc = data.table("llc")
+    for arm, figure in (("end", "timeline-0"), ("behind", "timeline-1")):
+        mine = llc[(llc["run"] == f"{arm}-s0") & (llc["states"] == "frozen")].sort_values("step")
+        for shown in (figures[figure], figures["complexity"]):
+            series = series_of(shown, "llc:frozen", f"{arm}-s0")
+            assert series.x == mine["step"].tolist()
+            assert series.y == mine["llc"].tolist()
+            half = 1.959963984540054 * mine["llc_stderr"]
+            assert series.low == (mine["llc"] - half).tolist()
+            assert series.flag == mine["status"].tolist()
+
+
+def test_a_failed_estimate_keeps_its_place_without_a_value(figures: dict[str, Figure]) -> None:
+    series = series_of(figures["timeline-0"], "llc:on-policy", "end-s0")
+    assert series.flag[2] == "failed" and series.y[2] is None and series.x[2] > 0
+
+
+def test_probe_series_are_the_tables_rows(data: StudyData, figures: dict[str, Figure]) -> None:
+    probes = data.table("probes")
+    for probe, metric in (("behind", "coin_rate"), ("none@mid", "end_rate")):
+        mine = probes[(probes["run"] == "end-s0") & (probes["probe"] == probe)]
+        mine = mine[mine["metric"] == metric].sort_values("step")
+        series = series_of(figures["timeline-0"], f"probe:{probe}", "end-s0")
+        assert (series.x, series.y) == (mine["step"].tolist(), mine["value"].tolist())
+        assert (series.low, series.high) == (mine["ci_low"].tolist(), mine["ci_high"].tolist())
+
+
+def test_the_coin_blind_script_runs_across_every_probe(
+    data: StudyData, figures: dict[str, Figure]
+) -> None:
+    episodes = data.table("episodes")
+    lines = {s.panel: s for s in figures["timeline-0"].series if s.role == "baseline"}
+    assert len(lines) == 6
+    mine = episodes[(episodes["run"] == "end-s0") & (episodes["probe"] == "ground")]
+    assert lines["probe:ground"].y == [mine["coin_collected"].mean()] * 2
+    assert lines["probe:ground"].x[0] == 0
+
+
+def test_transitions_stand_in_the_panel_of_their_series(figures: dict[str, Figure]) -> None:
+    marks = {mark.series: mark for mark in figures["timeline-0"].marks}
+    assert marks["llc:kl:frozen"].panel == "llc:frozen"
+    assert marks["probe:behind:coin_rate"].panel == "probe:behind"
+    assert {mark.run for mark in marks.values()} == {"end-s0"}
+
+
+def test_a_transition_of_a_hidden_metric_is_not_drawn(demo: Path) -> None:
+    data = load_study(demo)
+    data.table("transitions")["series"] = "probe:behind:death_rate"
+    assert {m.panel for f in all_figures(data) for m in f.marks} == {""}
+
+
+def test_the_goal_figure_shows_last_checkpoints(
+    data: StudyData, figures: dict[str, Figure]
+) -> None:
+    probes = data.table("probes")
+    last = probes[(probes["step"] == probes["step"].max()) & (probes["run"] == "behind-s0")]
+    series = next(s for s in figures["goal"].series if s.run == "behind-s0")
+    truth = last[last["metric"].isin(["coin_rate", "end_rate"])].set_index("probe")["value"]
+    assert dict(zip(series.x, series.y, strict=True)) == truth.to_dict()
+
+
+def test_a_loss_to_a_fixed_policy_is_preferred_to_the_return(demo: Path) -> None:
+    data = load_study(demo)
+    llc = data.table("llc")
+    fixed = llc.assign(reference="last", loss_init=llc["step"].astype(float) / 1e6)
+    data.tables["llc"] = pd.concat([llc, fixed], ignore_index=True)
+    staircase = all_figures(data)[-1]
+    assert "last" in staircase.x_title
+    assert staircase.series[0].x == [step / 1e6 for step in staircase.series[0].step]
+
+
+def test_several_seeds_get_a_mean_with_an_interval_over_seeds(large_data: StudyData) -> None:
+    figure = next(f for f in all_figures(large_data) if f.id == "timeline-1")
+    lines = [s for s in figure.series if s.panel == "llc:frozen"]
+    assert [s.role for s in lines] == ["seed"] * 10 + ["mean"]
+    values = np.array([s.y[-1] for s in lines[:-1]], dtype=float)
+    half = student.ppf(0.975, 9) * values.std(ddof=1) / math.sqrt(10)
+    assert lines[-1].y[-1] == pytest.approx(values.mean())
+    assert lines[-1].low[-1] == pytest.approx(values.mean() - half)
+    assert lines[-1].n == [10] * 60
+
+
+def test_shares_have_intervals_between_zero_and_one() -> None:
+    mean, low, high, n = over_seeds(pd.Series([0.0, 0.0, 0.2]), (0.0, 1.0))
+    assert (low, n) == (0.0, 3) and mean < high < 1
+    assert math.isnan(over_seeds(pd.Series([0.3]))[1])
+
+
+def test_a_mean_needs_two_seeds_at_a_step() -> None:
+    rows = pd.DataFrame({"step": [0, 0, 5], "v": [1.0, 3.0, 9.0]})
+    assert mean_curve(rows, "v")[["step", "mean", "n"]].to_numpy().tolist() == [[0, 2.0, 2]]
+
+
+def test_step_zero_stands_left_of_a_break() -> None:
+    axis = step_axis([0, 1_000, 999_424])
+    assert axis["ticks"][0] == {"at": axis["zero"], "label": "0"}
+    assert axis["zero"] < axis["cut"] < 3 == axis["ticks"][1]["at"]
+    assert [tick["label"] for tick in axis["ticks"]] == ["0", "1k", "10k", "100k", "1M"]
+    assert step_axis([10, 100])["cut"] is None
+    assert step_axis([])["ticks"]
+    assert [short(s) for s in (300, 16_384, 1.5e6, 2e9)] == ["300", "16.4k", "1.5M", "2B"]
+
+
+def test_long_curves_are_thinned_to_some_of_their_rows() -> None:
+    step = np.arange(1, 5001) * 100
+    curve = pd.DataFrame({"step": step, "ret": np.sqrt(step)})
+    kept = thin(curve)
+    assert 100 < len(kept) <= 240
+    assert kept["step"].iloc[[0, -1]].tolist() == [100, 500_000]
+    assert (kept["ret"] == np.sqrt(kept["step"])).all()

@@ -1,0 +1,127 @@
+"""Reading study folders, whole and broken."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis.report import build_report, build_summary, load_study
+from envs.errors import InputError
+
+
+@pytest.fixture
+def broken(demo: Path, tmp_path: Path) -> Path:
+    """A copy of the small study that a test may damage."""
+    return Path(shutil.copytree(demo, tmp_path / "broken"))
+
+
+def test_a_study_is_read_whole(demo: Path) -> None:
+    data = load_study(demo)
+    assert list(data.arms) == ["end", "behind"]
+    assert data.arms["behind"]["coin"] == "mix:0.5:behind:end"
+    assert sorted(run.name for run in data.runs) == ["behind-s0", "end-s0"]
+    assert {run.seed for run in data.runs} == {0}
+    assert len(data.table("llc")) == 2 * 2 * 13
+    assert len(data.table("probes")) == 2 * 13 * 6 * 2
+    assert data.timings["train"] == 540.2
+    assert data.missing == []
+
+
+def test_a_run_alone_is_a_report_of_its_own(demo: Path) -> None:
+    data = load_study(demo / "runs" / "end-s0")
+    assert list(data.arms) == ["end"]
+    assert len(data.table("llc")) == 2 * 13
+    assert not (data.table("associations")["run"] == "*").any()
+    assert "end-s0" in build_report(data)
+
+
+def test_several_paths_become_one_comparison(demo: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(demo, tmp_path / "other"))
+    study = json.loads((other / "study.json").read_text())
+    study["name"] = "other"
+    study["arms"]["behind"]["coin"] = "behind"
+    (other / "study.json").write_text(json.dumps(study))
+    data = load_study([demo, other])
+    assert list(data.arms) == ["end", "behind", "other/behind"]
+    assert len(data.runs) == 4
+    assert len({run.name for run in data.runs}) == 4
+    assert {run.name for run in data.runs} == set(data.table("llc")["run"])
+    assert any("several runs of seed 0" in line for line in data.missing)
+    arms = {arm["name"]: arm for arm in build_summary(data)["arms"]}
+    assert len(arms["end"]["runs"]) == 2
+    assert len(arms["other/behind"]["runs"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("study.json", "{", "study.json cannot be read"),
+        ("study.json", "[]", "study.json does not hold a JSON dict"),
+        ("timings.json", None, "timings.json is missing"),
+        ("runs/end-s0/config.json", "nonsense", "end-s0/config.json cannot be read"),
+        ("runs/end-s0/progress.csv", None, "end-s0/progress.csv is missing"),
+        ("runs/end-s0/progress.csv", "a,b\n1,2\n", "has no column of steps and returns"),
+        ("runs/end-s0/progress.csv", "", "end-s0/progress.csv cannot be read"),
+        ("runs/end-s0/tables/llc.parquet", "PAR1", "tables/llc.parquet cannot be read"),
+        ("runs/end-s0/tables/probes.parquet", "", "tables/probes.parquet cannot be read"),
+        ("runs/end-s0/clips/clips.json", "{}", "clips.json does not hold a JSON list"),
+    ],
+)
+def test_a_damaged_file_is_named_and_the_rest_is_shown(
+    broken: Path, file: str, content: str | None, said: str
+) -> None:
+    (broken / file).unlink() if content is None else (broken / file).write_text(content)
+    data = load_study(broken)
+    assert any(said in line for line in data.missing), data.missing
+    page = build_report(data)
+    assert "behind-s0" in page and said.split()[-1] in page
+
+
+def test_a_table_without_a_column_is_used_and_named(broken: Path) -> None:
+    path = broken / "runs" / "end-s0" / "tables" / "llc.parquet"
+    pd.read_parquet(path).drop(columns=["rhat", "llc_stderr"]).to_parquet(path)
+    data = load_study(broken)
+    assert any("lacks the columns llc_stderr, rhat" in line for line in data.missing)
+    arms = {arm["name"]: arm for arm in build_summary(data)["arms"]}
+    assert arms["end"]["llc"]["frozen"]["value"] is not None
+    assert arms["end"]["llc"]["frozen"]["low"] is None
+
+
+def test_rows_of_other_runs_are_left_out(broken: Path) -> None:
+    path = broken / "runs" / "end-s0" / "tables" / "probes.parquet"
+    frame = pd.read_parquet(path)
+    pd.concat([frame, frame.head(3).assign(run="stranger")]).to_parquet(path)
+    data = load_study(broken)
+    assert any("3 rows of other runs" in line for line in data.missing)
+    assert "stranger" not in set(data.table("probes")["run"])
+
+
+def test_the_studys_table_stands_in_and_a_contradiction_is_told(broken: Path) -> None:
+    own = broken / "runs" / "end-s0" / "tables" / "llc.parquet"
+    frame = pd.read_parquet(own)
+    (broken / "runs" / "behind-s0" / "tables" / "llc.parquet").unlink()
+    stale = pd.concat([frame.head(4), frame.head(7).assign(run="behind-s0")])
+    stale.to_parquet(broken / "tables" / "llc.parquet")
+    data = load_study(broken)
+    assert data.table("llc")["run"].value_counts().to_dict() == {"end-s0": 26, "behind-s0": 7}
+    assert any("the study holds 4 rows of end-s0, the run itself 26" in m for m in data.missing)
+
+
+def test_an_empty_study_gives_a_page(tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text("{}")
+    data = load_study(tmp_path)
+    assert any("has no runs yet" in line for line in data.missing)
+    page = build_report(data)
+    assert "There are no results yet" in page
+    assert len(page) < 200_000  # no figures, so no plotting library either
+
+
+def test_a_wrong_path_is_a_users_mistake(tmp_path: Path) -> None:
+    for path, said in ((tmp_path / "nowhere", "is not a folder"), (tmp_path, "holds neither")):
+        with pytest.raises(InputError, match=said) as caught:
+            load_study(path)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="at least one"):
+        load_study([])

@@ -1,0 +1,107 @@
+"""What the summary says, and what it does not."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from analysis.report import StudyData, build_summary, load_study, to_markdown
+
+
+@pytest.fixture
+def data(demo: Path) -> StudyData:
+    return load_study(demo)
+
+
+def with_probe(data: StudyData, run: str, value: float, low: float, high: float) -> StudyData:
+    probes = data.table("probes").copy()
+    mine = (
+        (probes["run"] == run) & (probes["probe"] == "behind") & (probes["metric"] == "coin_rate")
+    )
+    probes.loc[mine, ["value", "ci_low", "ci_high"]] = [value, low, high]
+    return replace(data, tables={**data.tables, "probes": probes})
+
+
+def test_the_goal_comes_first_with_its_numbers(data: StudyData) -> None:
+    told = with_probe(with_probe(data, "end-s0", 0.02, 0.0, 0.07), "behind-s0", 0.81, 0.7, 0.89)
+    line = build_summary(told)["headline"][0]
+    assert "0.02 [0.00, 0.07] in arm end and 0.81 [0.70, 0.89] in arm behind" in line
+    assert line.endswith("The intervals do not overlap.")
+
+
+def test_overlapping_intervals_are_not_called_a_difference(data: StudyData) -> None:
+    told = with_probe(with_probe(data, "end-s0", 0.5, 0.4, 0.6), "behind-s0", 0.62, 0.55, 0.7)
+    assert "do not tell the arms apart" in build_summary(told)["headline"][0]
+
+
+def test_touching_is_not_apart_and_no_interval_is_open(data: StudyData) -> None:
+    told = with_probe(with_probe(data, "end-s0", 0.5, 0.4, 0.6), "behind-s0", 0.7, 0.6, 0.8)
+    assert "do not tell the arms apart" in build_summary(told)["headline"][0]
+    bare = with_probe(told, "end-s0", 0.5, float("nan"), float("nan"))
+    assert "it is open whether the arms differ" in build_summary(bare)["headline"][0]
+
+
+def test_llc_at_the_last_checkpoint_with_the_samplers_error(data: StudyData) -> None:
+    llc = data.table("llc")
+    last = llc[(llc["run"] == "end-s0") & (llc["states"] == "frozen")].sort_values("step").iloc[-1]
+    score = build_summary(data)["arms"][0]["llc"]["frozen"]
+    assert score["value"] == last["llc"] and score["status"] == ["ok"]
+    assert score["high"] - score["value"] == pytest.approx(1.959964 * last["llc_stderr"])
+
+
+def test_one_seed_is_called_a_single_draw_and_ten_are_not(
+    data: StudyData, large_data: StudyData
+) -> None:
+    assert "single draw" in build_summary(data)["limits"][0]
+    many = build_summary(large_data)
+    assert not any("single draw" in line for line in many["limits"])
+    assert many["arms"][0]["probes"]["behind"]["seeds"] == 10
+
+
+def test_warnings_are_counted_with_their_reasons(data: StudyData) -> None:
+    summary = build_summary(data)
+    assert len(summary["warnings"]) == 4
+    assert {w["message"] for w in summary["warnings"]} == {
+        "R-hat 1.21 is above 1.05", "chain 2 diverged"
+    }  # fmt: skip
+    assert "4 LLC estimates are marked as not sound" in summary["statements"][-1]
+
+
+def test_associations_without_p_values_claim_nothing(
+    data: StudyData, large_data: StudyData
+) -> None:
+    assert any("cannot be tested" in line for line in build_summary(data)["statements"])
+    bare = replace(data, tables={**data.tables, "associations": data.table("associations")[:0]})
+    assert any("none is claimed" in line for line in build_summary(bare)["limits"])
+    tested = next(s for s in build_summary(large_data)["statements"] if "Of " in s)
+    assert "pass 5 %" in tested
+
+
+def test_without_shared_states_the_llcs_are_not_comparable(data: StudyData) -> None:
+    llc = data.table("llc")
+    own = replace(data, tables={**data.tables, "llc": llc[llc["states"] == "on-policy"]})
+    assert any("no estimates on shared states" in line for line in build_summary(own)["limits"])
+
+
+def test_the_summary_is_plain_json_even_of_nothing(tmp_path: Path, data: StudyData) -> None:
+    (tmp_path / "study.json").write_text("{}")
+    for one in (data, load_study(tmp_path)):
+        summary = build_summary(one)
+        assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+        assert to_markdown(summary).startswith("# ")
+
+
+def test_markdown_has_the_numbers_and_nothing_active(data: StudyData) -> None:
+    told = replace(data, name="<script>alert(1)</script> | [x](javascript:y)")
+    page = to_markdown(build_summary(told))
+    assert "\\<script\\>" in page and "](" not in page
+    score = build_summary(data)["arms"][1]["probes"]["behind"]
+    assert f"{score['value']:.2f} [{score['low']:.2f}, {score['high']:.2f}]" in page
+
+
+def test_a_comparison_is_signed_from_first_to_second_arm(data: StudyData) -> None:
+    pairs = {(c["kind"], c["name"]): c for c in build_summary(data)["comparisons"]}
+    behind = pairs["probes", "behind"]
+    assert behind["difference"] == pytest.approx(behind["b_value"] - behind["a_value"])
+    assert behind["apart"] is True and (behind["a"], behind["b"]) == ("end", "behind")
