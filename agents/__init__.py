@@ -11,9 +11,12 @@ from agents.checkpoints import (
 )
 from agents.config import TrainConfig
 from agents.networks import NETWORKS, build_network
+from agents.quiet import silence_gym
 
 if TYPE_CHECKING:
     from agents.training import train
+
+silence_gym()  # before anything imports stable-baselines3, which imports gym
 
 __all__ = [
     "NETWORKS",
@@ -32,9 +35,6 @@ def __getattr__(name: str) -> Any:
     """Import `train` at its first use: stable-baselines3 takes seconds, and loading needs none."""
     if name != "train":
         raise AttributeError(f"module 'agents' has no attribute {name!r}")
-    from agents.quiet import silence_gym
-
-    silence_gym()
     from agents.training import train
 
     return train

@@ -14,12 +14,15 @@ from rl_slt.errors import InputError
 
 # Where each command lives; loaded only when it is asked for, so that `--help` answers at once.
 COMMANDS = {
-    "run": "study",
-    "train": "train",
-    "status": "status",
-    "llc": "llc",
-    "probe": "probe",
-    "report": "report",
+    "run": "study:command",
+    "train": "train:command",
+    "import": "import_:command",
+    "status": "status:command",
+    "llc": "llc:command",
+    "probe": "probe:command",
+    "report": "report:command",
+    "rollout": "look:rollout",
+    "levels": "look:levels",
 }
 # Failures of the machine, not of ours: one line is all there is to say.
 _MACHINE = {
@@ -35,8 +38,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"rl_slt.cli.{COMMANDS[cmd_name]}")
-        command: click.Command = module.command
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(f"rl_slt.cli.{module}"), name)
         return command
 
     def resolve_command(

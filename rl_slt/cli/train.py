@@ -55,5 +55,6 @@ def command(
     if levels is not None:
         changes["levels"] = parse_levels(levels)
     changes |= dict(parse_setting(text) for text in settings)
-    train_run(out, preset, changes, resume=resume, branch=(from_run, step) if from_run else None)
+    branch = (from_run, step) if from_run is not None and step is not None else None
+    train_run(out, preset, changes, resume=resume, branch=branch)
     click.echo(f"run: {out}")

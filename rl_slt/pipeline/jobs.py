@@ -90,7 +90,8 @@ class DaskEngine:
         """See `Engine.run`; a job whose worker dies is tried again twice."""
         from distributed import wait
 
-        waiting, running = deque(jobs), {}
+        waiting = deque(jobs)
+        running: dict[Any, Job] = {}
         while waiting or running:
             room = _IN_FLIGHT * max(1, len(self.client.nthreads())) - len(running)
             for job in [waiting.popleft() for _ in range(min(room, len(waiting)))]:

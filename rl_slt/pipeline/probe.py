@@ -31,11 +31,9 @@ def plan_suite(run: Run, plan: ProbePlan) -> probes.ProbeSuite:
         allowed = ", ".join(probes.SUITES)
         raise InputError(f"unknown probe suite {plan.suite!r}; allowed: {allowed}")
     train = training_of(run)
+    named = probes.SUITES[plan.suite]
     suite = dataclasses.replace(
-        probes.SUITES[plan.suite],
-        mode=plan.mode,
-        settings=train.settings,
-        **({"n_levels": plan.levels} if plan.levels else {}),
+        named, mode=plan.mode, settings=train.settings, n_levels=plan.levels or named.n_levels
     )
     probes.check_held_out(train.levels, suite.levels)
     return suite

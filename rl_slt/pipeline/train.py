@@ -10,6 +10,8 @@ from typing import Any
 
 import agents
 import agents.presets
+from agents.branch import branch_config
+from agents.importing import import_agent
 from rl_slt.errors import InputError
 from rl_slt.pipeline.jobs import Engine, Job, Outcome
 from rl_slt.pipeline.layout import Run, Study, open_path, training_of
@@ -93,12 +95,26 @@ def _base_config(
     if resume and (out / "config.json").exists():
         return training_of(Run(out))
     if branch is not None:
-        parent = open_path(branch[0])
-        if not isinstance(parent, Run):
+        if not isinstance(open_path(branch[0]), Run):
             raise InputError(f"--from {branch[0]} is a study; name one of its runs")
-        agents.find_checkpoint(parent.path, branch[1])
-        origin = {"from_run": str(parent.path.resolve()), "from_step": branch[1]}
-        return training_of(parent).replace(**origin)
+        return branch_config(*branch)
     # Without a named recipe: the paper's PPO, in a size for the machine at hand.
     small = {} if preset else {"network": "small", "steps": 1_000_000}
     return agents.presets.get(preset or "paper", **small)
+
+
+def import_run(source: Path, out: Path, changes: dict[str, Any], steps: int | None) -> None:
+    """Make a run of an agent that was trained elsewhere.
+
+    Args:
+        source: a trusted stable-baselines3 zip, or plain weights.
+        out: folder of the run, new or empty.
+        changes: what is known of its training, in the names of `agents.TrainConfig`.
+        steps: environment steps it was trained for; None takes what the file says.
+
+    Raises:
+        InputError: for a wrong setting, file, or folder.
+    """
+    base = dataclasses.asdict(agents.TrainConfig(network="nature"))
+    config = build(agents.TrainConfig, base | changes, "import")
+    import_agent(source, out, config=config, step=steps)

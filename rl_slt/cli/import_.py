@@ -1,0 +1,44 @@
+"""`rl-slt import`: an agent trained elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rl_slt.cli.options import parse_levels, parse_setting
+
+
+@click.command("import")
+@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.zip")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--coin", default="end", show_default=True, help="Placement it was trained with.")
+@click.option("--levels", metavar="A:B", help="Levels it was trained on [all].")
+@click.option("--steps", type=int, help="Environment steps it was trained for [what MODEL says].")
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE",
+    help="Other training settings it had, as --set time_limit=200.",
+)  # fmt: skip
+def command(
+    model: Path,
+    out: Path,
+    coin: str,
+    levels: str | None,
+    steps: int | None,
+    settings: tuple[str, ...],
+) -> None:
+    r"""Make a run of a stable-baselines3 agent (.zip) or of plain weights (.safetensors, .pt).
+
+    Give trusted files only. What is said of its training decides the levels it is studied on.
+
+    \b
+    Example:
+      rl-slt import model.zip runs/theirs --coin end --levels 0:500
+    """
+    from rl_slt.pipeline.train import import_run
+
+    changes = {"coin": coin} | dict(parse_setting(text) for text in settings)
+    if levels is not None:
+        changes["levels"] = parse_levels(levels)
+    import_run(model, out, changes, steps)
+    click.echo(f"run: {out}")
