@@ -37,7 +37,7 @@ def levels(coin: str, seeds: str, out: Path, game: str, plain: bool, mode: str) 
 @click.option("--mode", default="sampled", show_default=True, help="sampled or greedy actions.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the action noise.")
 @click.option("--out", required=True, type=click.Path(path_type=Path),
-              help="File to write: .gif, .mp4, or .png for a film strip.")  # fmt: skip
+              help="File to write: .gif, or .png for a film strip.")  # fmt: skip
 def rollout(
     run: Path,
     step: int | None,

@@ -9,8 +9,8 @@ from typing import Any
 
 import envs
 from agents import find_checkpoint, load_policy
-from agents.files import write_atomic, write_bytes
-from envs.clips import Clip, record
+from agents.files import write_bytes
+from envs.clips import record
 from envs.learned import NetworkPolicy
 from envs.scripted import CoinBlindPolicy, CoinSeekerPolicy, RandomPolicy
 from envs.sheet import level_sheet
@@ -55,7 +55,7 @@ def film(
     Raises:
         InputError: for a wrong run, step, placement, policy, mode, or file name.
     """
-    _check_suffix(out, (".gif", ".mp4", ".png"))
+    _check_suffix(out, (".gif", ".png"))
     run = open_path(path)
     if not isinstance(run, Run):
         raise InputError(f"{path} is a study; name one of its runs")
@@ -69,10 +69,7 @@ def film(
         time_limit=train.time_limit or 1000,
         seed=seed,
     )
-    if out.suffix == ".mp4":
-        write_atomic(out, lambda beside: _mp4(clip, beside))
-    else:
-        write_bytes(out, clip.gif(_FPS) if out.suffix == ".gif" else _png(clip.strip()))
+    write_bytes(out, clip.gif(_FPS) if out.suffix == ".gif" else _png(clip.strip()))
     return clip.caption
 
 
@@ -99,16 +96,3 @@ def _png(image: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def _mp4(clip: Clip, path: Path) -> None:
-    import imageio_ffmpeg  # comes with procgen's own viewer
-
-    writer = imageio_ffmpeg.write_frames(
-        str(path), clip.frames[0].size, fps=_FPS, macro_block_size=2, ffmpeg_log_level="error",
-        output_params=["-f", "mp4"],
-    )  # fmt: skip
-    writer.send(None)
-    for frame in clip.frames:
-        writer.send(frame.convert("RGB").tobytes())
-    writer.close()
