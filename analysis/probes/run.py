@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from analysis.probes.actors import Actor, NetworkActor, RandomActor, ReplayActor, Turn
 from analysis.probes.rollout import NUM_ENVS, play, shared_noise
 from analysis.probes.scripted import BlindActor, SeekerActor
-from analysis.probes.suite import ProbeSuite, control_of
+from analysis.probes.suite import ProbeSuite, coin_at_end, control_of
 from analysis.probes.tracking import Task
 from analysis.schema import conform, empty
 from envs.errors import InputError
@@ -107,8 +107,8 @@ def _add_blind_first(
     """What the actions taken without the displaced coin reach first when it is there.
 
     They are replayed with the coin there, for as long as they went on without it. What they
-    reach otherwise is known, so a replay need not be followed: a coin met before the end of the
-    control episode is the displaced one.
+    reach otherwise is known, so a replay need not be followed; where the control has a coin at
+    its end, one met at that very step is that one.
     """
     n, places = suite.n_levels, suite.placements
     pairs = [(places.index(p), places.index(c)) for p in places if (c := control_of(p)) in places]
@@ -117,12 +117,14 @@ def _add_blind_first(
     if not len(rows):
         return
     lengths = table["length"].to_numpy()[sources]
+    coin_at_control = np.array([coin_at_end(p) for p in places])
     tasks = [Task(table["placement"][i], int(table["level_seed"][i]), int(length), track=False)
              for i, length in zip(rows, lengths, strict=True)]  # fmt: skip
     replay = ReplayActor(actions[sources])
     played = play(replay, tasks, suite.settings, np.zeros(replay.actions.shape), num_envs=num_envs)
     end = table["end_reached"].to_numpy()[sources]
-    met = (played["outcome"] == "coin").to_numpy() & ((played["length"] < lengths) | ~end)
+    late = coin_at_control[rows // n] & end & (played["length"] == lengths)
+    met = (played["outcome"] == "coin") & ~late
     table.loc[rows, "blind_first"] = np.where(met, "coin", np.where(end, "end", "neither"))
 
 
