@@ -1,0 +1,23 @@
+"""Two agents side by side, and slices of loss and return around a checkpoint."""
+
+from analysis.compare.agents import (
+    compare_policies,
+    largest_deviation,
+    most_different,
+    where_differ,
+)
+from analysis.compare.directions import Direction, between, gradient, random_directions
+from analysis.compare.slices import barrier, take_slices
+
+__all__ = [
+    "Direction",
+    "barrier",
+    "between",
+    "compare_policies",
+    "gradient",
+    "largest_deviation",
+    "most_different",
+    "random_directions",
+    "take_slices",
+    "where_differ",
+]

@@ -1,0 +1,173 @@
+"""Where two policies differ: per state, per kind of state, and at most."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+import torch
+from scipy.stats import t as student
+
+from envs.errors import InputError
+
+MEASURES = ("kl_ab", "kl_ba", "tv", "value_gap")
+_LEVEL = 0.95
+
+
+def compare_policies(
+    a: torch.nn.Module,
+    b: torch.nn.Module,
+    states: torch.Tensor,
+    *,
+    groups: Sequence[object] | None = None,
+    batch_size: int = 1024,
+    progress: Callable[[int, int], None] | None = None,
+) -> pd.DataFrame:
+    """What two policies do in the same states, a row per state.
+
+    Args:
+        a: policy from states `[B, ...]` to logits `[B, A]`, or to (logits, values `[B]`).
+        b: another one over the same actions.
+        states: `[N, ...]`.
+        groups: of each state, what it shares with others (its episode or level), `[N]`; without,
+            every state is a group of its own.
+        batch_size: states at a time.
+        progress: called with (states done, states in all).
+
+    Returns:
+        Columns state (index), group, kl_ab = `KL(a || b)` and kl_ba (nats), tv (total variation,
+        0 to 1), action_a, action_b (most probable), p_a (probability under a of its own favourite),
+        p_b (of a's favourite under b), value_a, value_b and value_gap = `b - a` (NaN without).
+
+    Raises:
+        InputError: for no states, or policies of different numbers of actions.
+    """
+    if len(states) == 0:
+        raise InputError("no states to compare the policies on; at least one is needed")
+    parts = []
+    for start in range(0, len(states), batch_size):
+        batch = states[start : start + batch_size]
+        parts.append(_compare_batch(a, b, batch))
+        if progress is not None:
+            progress(min(start + batch_size, len(states)), len(states))
+    frame = pd.concat(parts, ignore_index=True)
+    names = range(len(states)) if groups is None else groups
+    if len(names) != len(states):
+        raise InputError(f"{len(names)} groups for {len(states)} states: one per state is needed")
+    frame.insert(0, "group", list(names))
+    frame.insert(0, "state", range(len(states)))
+    return frame
+
+
+@torch.no_grad()
+def _compare_batch(a: torch.nn.Module, b: torch.nn.Module, batch: torch.Tensor) -> pd.DataFrame:
+    (log_a, value_a), (log_b, value_b) = _act(a, batch), _act(b, batch)
+    if log_a.shape != log_b.shape:
+        raise InputError(
+            f"policies of {log_a.shape[1]} and {log_b.shape[1]} actions: the same is needed"
+        )
+    p_a, p_b = log_a.exp(), log_b.exp()
+    best = p_a.argmax(dim=1, keepdim=True)
+    columns = {
+        "kl_ab": _kl(p_a, log_a, log_b),
+        "kl_ba": _kl(p_b, log_b, log_a),
+        "tv": (p_a - p_b).abs().sum(dim=1) / 2,
+        "action_a": best[:, 0],
+        "action_b": p_b.argmax(dim=1),
+        "p_a": p_a.gather(1, best)[:, 0],
+        "p_b": p_b.gather(1, best)[:, 0],
+        "value_a": value_a,
+        "value_b": value_b,
+        "value_gap": value_b - value_a,
+    }
+    return pd.DataFrame({name: column.cpu().numpy() for name, column in columns.items()})
+
+
+def _act(policy: torch.nn.Module, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities `[B, A]` and values `[B]` in double precision, NaN without a value head."""
+    training = policy.training
+    policy.eval()
+    try:
+        out = policy(batch)
+    finally:
+        policy.train(training)
+    logits, values = out if isinstance(out, tuple) else (out, None)
+    if values is None:
+        values = torch.full((len(batch),), math.nan)
+    return torch.log_softmax(logits.double(), dim=1), values.double()
+
+
+def _kl(p: torch.Tensor, log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
+    """`sum_a p (log p - log q)`, with `0 log 0 = 0`."""
+    return torch.where(p > 0, p * (log_p - log_q), 0.0).sum(dim=1).clamp(min=0)
+
+
+def where_differ(
+    frame: pd.DataFrame, kinds: Sequence[object], measure: str = "kl_ab"
+) -> pd.DataFrame:
+    """Mean difference over the states of each kind, largest first.
+
+    Args:
+        frame: from `compare_policies`.
+        kinds: kind of each state, `[N]`, such as whether the coin is in view.
+        measure: one of `MEASURES`.
+
+    Returns:
+        Columns kind, value, low, high (95 % Student interval over group means; NaN for a single
+        group), largest, states, groups.
+    """
+    _check_measure(measure)
+    if len(kinds) != len(frame):
+        raise InputError(f"{len(kinds)} kinds for {len(frame)} states: one per state is needed")
+    rows = []
+    for kind, part in frame.assign(kind=pd.Series(kinds, index=frame.index)).groupby("kind"):
+        means = part.groupby("group")[measure].mean()
+        n, value = len(means), float(means.mean())
+        half = math.nan
+        if n > 1:
+            half = float(student.ppf((1 + _LEVEL) / 2, n - 1) * means.std(ddof=1) / math.sqrt(n))
+        rows.append((kind, value, value - half, value + half, part[measure].max(), len(part), n))
+    names = ["kind", "value", "low", "high", "largest", "states", "groups"]
+    table = pd.DataFrame(rows, columns=names)
+    return table.sort_values("value", ascending=False, ignore_index=True)
+
+
+def largest_deviation(
+    frame: pd.DataFrame, measure: str = "tv", confidence: float = _LEVEL
+) -> dict[str, float]:
+    """The largest difference seen, and how often a larger one can still occur.
+
+    Of G independent groups (episodes) the largest was seen; with the given confidence at most a
+    share `1 - (1 - confidence)^(1/G)` of such groups holds a larger one: the distribution-free
+    tolerance bound (Wilks 1941, Ann. Math. Stat. 12, 91). It holds for states drawn as these were,
+    and for the two policies as they are, whatever the distribution.
+
+    Returns:
+        largest, state (its index), share_beyond (upper bound), groups, confidence.
+    """
+    _check_measure(measure)
+    if not 0 < confidence < 1:
+        raise InputError(f"confidence {confidence}: allowed are values between 0 and 1")
+    sizes = frame[measure].abs()
+    groups = int(frame["group"].nunique())
+    worst = frame.iloc[int(sizes.to_numpy().argmax())]
+    return {
+        "largest": float(sizes.max()),
+        "state": int(worst["state"]),
+        "share_beyond": 1 - (1 - confidence) ** (1 / groups),
+        "groups": groups,
+        "confidence": confidence,
+    }
+
+
+def most_different(frame: pd.DataFrame, n: int = 8, measure: str = "kl_ab") -> pd.DataFrame:
+    """The n states of largest difference, at most one of a group, so that clips show n places."""
+    _check_measure(measure)
+    order = frame[measure].abs().sort_values(ascending=False, kind="stable").index
+    return frame.loc[order].drop_duplicates("group").head(n).reset_index(drop=True)
+
+
+def _check_measure(measure: str) -> None:
+    if measure not in MEASURES:
+        raise InputError(f"unknown measure {measure!r}; allowed: {', '.join(MEASURES)}")
