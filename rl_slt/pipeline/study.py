@@ -20,7 +20,12 @@ from rl_slt.pipeline.settings import build
 
 @dataclass(frozen=True)
 class LLCPlan:
-    """Which LLC estimates to make of each checkpoint, and how."""
+    """Which LLC estimates to make of each checkpoint, and how.
+
+    The defaults suit networks of some 10^5 weights. `localization` is part of what is measured: it
+    holds every weight within about `1 / sqrt(localization)` of the checkpoint, so that the
+    posterior is local (a radius well under the norm of the weights) and chains can traverse it.
+    """
 
     losses: tuple[str, ...] = ("kl",)
     states: tuple[str, ...] = ("frozen", "on-policy")
@@ -30,11 +35,11 @@ class LLCPlan:
     sampler: str = "auto"
     step_size: float | None = None
     nbeta: float | None = None
-    localization: float = 1.0
+    localization: float = 100.0
     chains: int = 4
-    draws: int = 200
-    burn_in: int = 100
-    batch_size: int = 128
+    draws: int = 160
+    burn_in: int = 80
+    batch_size: int = 64
     seed: int = 0
 
     def __post_init__(self) -> None:
