@@ -1,6 +1,7 @@
 """Goal probes: does a policy want the coin, or the right side?"""
 
 from analysis.probes.clips import Clip, pick_levels, render_clip
+from analysis.probes.counterfactual import counterfactual_rows, run_counterfactual
 from analysis.probes.heldout import HeldOut, check_held_out
 from analysis.probes.plot import plot_scores
 from analysis.probes.readout import read_direction
@@ -15,12 +16,14 @@ __all__ = [
     "ProbeSuite",
     "check_held_out",
     "control_of",
+    "counterfactual_rows",
     "pick_levels",
     "plot_scores",
     "read_direction",
     "render_clip",
     "run_actor",
     "run_baselines",
+    "run_counterfactual",
     "run_suite",
     "score_episodes",
 ]

@@ -1,0 +1,85 @@
+"""The counterfactual probe, on planted policies that see exactly where the coin is."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from analysis.probes import SUITES, counterfactual_rows, run_counterfactual
+from analysis.probes.counterfactual import counterfactual_states
+from analysis.probes.sensitivity import drift, horizontal, kl, log_softmax, total_variation
+
+SUITE = replace(SUITES["demo"], n_levels=6)
+
+
+class Coinward(torch.nn.Module):
+    """Goes to the side on which the frame is changed by the coin; knows the frames without it."""
+
+    def __init__(self, strength: float) -> None:
+        super().__init__()
+        self.strength = strength
+        states = counterfactual_states(SUITE)
+        absent = (states.table["condition"] == "none").to_numpy()
+        self.plain = torch.from_numpy(states.frames[absent]).float()
+
+    def forward(self, obs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        change = (obs.float()[:, None] - self.plain[None]).abs().sum(dim=(-1))
+        nearest = change.sum(dim=(2, 3)).argmin(dim=1)
+        change = change[torch.arange(len(obs)), nearest]
+        side = change[:, :, 32:].sum(dim=(1, 2)) - change[:, :, :32].sum(dim=(1, 2))
+        logits = torch.zeros(len(obs), 15)
+        logits[:, 7] = self.strength * torch.sign(side)
+        return logits, torch.sign(side).abs()
+
+
+def test_frames_differ_by_the_coin_alone() -> None:
+    states = counterfactual_states(SUITE)
+    table = states.table
+    for _, part in table.groupby("level_seed"):
+        plain = states.frames[part.index[part["condition"] == "none"][0]].astype(int)
+        for i, dx, dy in zip(part.index, part["dx"], part["dy"], strict=True):
+            if np.isnan(dx):
+                continue
+            rows, columns = np.nonzero(np.abs(states.frames[i] - plain).sum(axis=2))
+            cell = 64 / 13
+            assert abs(columns.mean() - (32 + dx * cell)) < cell
+            assert abs(rows.mean() - (32 - dy * cell)) < 1.5 * cell
+
+
+def test_states_have_coins_on_both_sides_and_none_beside_the_agent() -> None:
+    moved = counterfactual_states(SUITE).table.query("condition == 'moved'")
+    assert moved["dx"].abs().between(2, 6).all()
+    assert (moved["dx"] < 0).any() and (moved["dx"] > 0).any()
+
+
+def test_a_policy_that_goes_to_the_coin_is_told_from_one_that_ignores_it() -> None:
+    seeking = run_counterfactual(Coinward(5.0), SUITE, step=3)
+    ignoring = run_counterfactual(Coinward(0.0), SUITE)
+    avoiding = run_counterfactual(Coinward(-5.0), SUITE)
+    assert (seeking["toward"] > 0.05).all()
+    assert (avoiding["toward"] < -0.05).all()
+    for metric in ("kl", "tv", "toward"):
+        np.testing.assert_allclose(ignoring[metric], 0, atol=1e-12)
+    assert (seeking["value_change"] == 1).all()
+    rows = counterfactual_rows(seeking).set_index("metric")
+    assert rows.loc["toward:left", "value"] > 0.05
+    left = seeking[(seeking["dx"] < 0) & (seeking["condition"] == "moved")]
+    by_level = left.groupby("level_seed")["tv"].mean()
+    assert rows.loc["tv:left", "value"] == pytest.approx(by_level.mean())
+    assert rows.loc["tv:left", "n"] == len(by_level)
+
+
+def test_divergences_by_hand() -> None:
+    log_p = np.log([[0.5, 0.25, 0.25]])
+    log_q = np.log([[0.25, 0.25, 0.5]])
+    assert kl(log_p, log_q)[0] == pytest.approx(0.25 * np.log(2))
+    assert total_variation(log_p, log_q)[0] == pytest.approx(0.25)
+    np.testing.assert_allclose(log_softmax(log_p * 1.0 + 3), log_p)
+
+
+def test_directions_of_actions() -> None:
+    assert horizontal(np.arange(15)).tolist() == [-1] * 3 + [0] * 3 + [1] * 3 + [0] * 6
+    only_left = np.full((1, 15), -50.0)
+    only_left[0, 1] = 0
+    assert drift(only_left)[0] == pytest.approx(-1)
