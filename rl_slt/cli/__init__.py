@@ -21,6 +21,7 @@ COMMANDS = {
     "llc": "llc:command",
     "probe": "probe:command",
     "report": "report:command",
+    "watch": "watch:command",
     "rollout": "look:rollout",
     "levels": "look:levels",
 }

@@ -1,0 +1,46 @@
+"""`rl-slt watch`: the LLC beside a training run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command("watch")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--share", type=float, default=0.1, show_default=True,
+              help="Largest share of one core's time for estimates.")  # fmt: skip
+@click.option("--error-rate", type=float, default=0.05, show_default=True,
+              help="Probability of any warning on a run without a transition.")  # fmt: skip
+@click.option("--once", is_flag=True, help="Stop when the checkpoints so far are estimated.")
+def command(run: Path, share: float, error_rate: float, once: bool) -> None:
+    r"""Estimate the LLC of new checkpoints beside a training run and warn of transitions.
+
+    Every event is appended as a line of JSON to RUN/watch.jsonl.
+
+    \b
+    Example:
+      rl-slt watch runs/a --share 0.1
+    """
+    from rl_slt.pipeline.watch import Watch, follow
+
+    for event in follow(run, Watch(share=share, error_rate=error_rate, once=once)):
+        click.echo(_line(event))
+
+
+def _line(event: dict[str, Any]) -> str:
+    if event["event"] == "estimate":
+        bar = "#" * max(0, min(60, round(event["llc"])))
+        flag = "" if event["status"] == "ok" else f" ({event['status']})"
+        return f"{event['step']:>12,}  {event['llc']:8.2f} ± {event['stderr']:.2f}{flag}  {bar}"
+    if event["event"] == "transition":
+        return (
+            f"TRANSITION: {event['kind']} of {event['change']:+.3g} at step {event['step']:,.0f} "
+            f"({event['step_low']:,.0f} to {event['step_high']:,.0f}; {event['detector']}, "
+            f"p = {event['p_value']:.2g} <= {event['level']:.2g})"
+        )
+    if event["event"] == "failed":
+        return f"{event['step']:>12,}  failed: {event['reason']}"
+    return "training is finished" if event["finished"] else "all checkpoints so far are estimated"

@@ -1,0 +1,152 @@
+"""Follow a run that is still training: estimate new checkpoints beside it, warn of transitions.
+
+Warnings hold an error rate over the whole run: with K checkpoints planned, the series is tested
+after each of them, and a transition is told only at `p <= error_rate / K` (Bonferroni), so that a
+run without any transition is warned of with probability at most `error_rate`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import agents
+from analysis import detect_transitions
+from rl_slt.errors import InputError
+from rl_slt.pipeline.jobs import Job, run_guarded
+from rl_slt.pipeline.layout import Run, open_path, training_of
+from rl_slt.pipeline.llc import Unit, assemble, make, plan_units
+from rl_slt.pipeline.locks import stage_lock
+from rl_slt.pipeline.store import UnitStore
+from rl_slt.pipeline.study import LLCPlan
+
+EVENTS = "watch.jsonl"
+CHEAP = LLCPlan(states=("frozen",), n_states=1024, draws=80, burn_in=60, batch_size=32)
+_POLL = 2.0  # seconds between looks for a new checkpoint
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How a run is followed.
+
+    Attributes:
+        share: at most this share of one core's time goes into estimates, at lowest priority.
+        error_rate: probability of any warning on a run without a transition.
+        plan: the estimate of each checkpoint.
+        once: stop when all checkpoints so far are estimated, whether training goes on or not.
+    """
+
+    share: float = 0.1
+    error_rate: float = 0.05
+    plan: LLCPlan = field(default_factory=lambda: CHEAP)
+    once: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise InputError(f"share = {self.share} is not allowed: above 0, at most 1")
+        if not 0 < self.error_rate < 1:
+            raise InputError(f"error_rate = {self.error_rate} is not allowed: between 0 and 1")
+
+
+def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
+    """Yield an event for each estimate, failure and transition until training ends.
+
+    Each event is also appended as one line of JSON to `RUN/watch.jsonl`.
+
+    Raises:
+        InputError: if the path is no run, or another process watches it.
+    """
+    run = open_path(path)
+    if not isinstance(run, Run):
+        raise InputError(f"{path} is a study; watch one of its runs")
+    train = training_of(run)
+    looks = max(len(train.checkpoint_steps), 1)
+    told: set[tuple[str, float]] = set()
+    os.nice(19)
+    with stage_lock(run.path, "watch"):
+        while True:
+            finished = agents.is_finished(run.path)
+            units = plan_units(run, watch.plan, [train.coin]) if run.checkpoints else []
+            store = UnitStore(run.path, "llc")
+            for unit in units:
+                if store.has(unit.key):
+                    continue
+                yield _log(run, _estimate(run, unit, watch.share))
+                for event in _transitions(run, units, watch.error_rate / looks):
+                    if (event["detector"], event["step"]) not in told:
+                        told.add((event["detector"], event["step"]))
+                        yield _log(run, event)
+            if units:
+                _assemble(run)
+            if finished or watch.once:
+                yield _log(run, {"event": "end", "finished": finished})
+                return
+            time.sleep(_POLL)
+
+
+def _estimate(run: Run, unit: Unit, share: float) -> dict[str, Any]:
+    """Make one estimate, then rest so that the share is kept."""
+    start = time.process_time()
+    outcome = run_guarded(Job(f"step {unit.step}", make, (unit,)))
+    spent = time.process_time() - start
+    time.sleep(spent * (1 / share - 1))
+    if outcome.reason:
+        return {"event": "failed", "step": unit.step, "reason": outcome.reason}
+    row = UnitStore(run.path, "llc").read_unit(unit.key, "llc").iloc[0]
+    return {
+        "event": "estimate",
+        "step": unit.step,
+        "llc": float(row["llc"]),
+        "stderr": float(row["llc_stderr"]),
+        "status": str(row["status"]),
+        "cpu_seconds": round(spent, 2),
+    }
+
+
+def _transitions(run: Run, units: list[Unit], level: float) -> list[dict[str, Any]]:
+    """Transitions of the series so far whose evidence passes the level."""
+    store = UnitStore(run.path, "llc")
+    rows = [store.read_unit(u.key, "llc").iloc[0] for u in units if store.has(u.key)]
+    rows = [row for row in rows if row["status"] != "failed"]
+    found = detect_transitions(
+        [int(row["step"]) for row in rows],
+        [float(row["llc"]) for row in rows],
+        [float(row["llc_stderr"]) for row in rows],
+    )
+    return [
+        {
+            "event": "transition",
+            "detector": str(row.detector),
+            "kind": str(row.kind),
+            "step": float(row.step),
+            "step_low": float(row.step_low),
+            "step_high": float(row.step_high),
+            "change": float(row.change),
+            "p_value": float(row.p_value),
+            "level": level,
+        }
+        for row in found.itertuples()
+        if row.p_value <= level
+    ]
+
+
+def _assemble(run: Run) -> None:
+    """Bring the tables up to date, unless an `llc` command is at them and will do it."""
+    try:
+        with stage_lock(run.path, "llc"):
+            assemble(run)
+    except InputError:
+        return
+
+
+def _log(run: Run, event: dict[str, Any]) -> dict[str, Any]:
+    """Append the event to the run's event file, in one write."""
+    event = {"time": time.strftime("%Y-%m-%dT%H:%M:%S"), **event}
+    with (run.path / EVENTS).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(event) + "\n")
+    return event

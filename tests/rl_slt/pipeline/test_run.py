@@ -1,0 +1,185 @@
+"""The whole path on real CoinRun, as a process: levels to report, killed, resumed, repeated."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis import schema
+
+STUDY = """
+question = "Does the path hold?"
+[train]
+levels = [0, 1000]
+network = "small"
+steps = 1024
+num_envs = 8
+n_steps = 32
+batch_size = 64
+time_limit = 50
+checkpoints = "log:3"
+settings = { pits = false, crates = false, steps = false, backgrounds = false, monochrome = true }
+[arms.end]
+coin = "mix:0.5:end@mid:end"
+[arms.behind]
+coin = "mix:0.5:behind:end"
+[llc]
+n_states = 64
+chains = 2
+draws = 8
+burn_in = 4
+batch_size = 16
+[probe]
+suite = "demo"
+levels = 2
+"""
+TIMES = ["seconds", "created"]
+RLSLT = [sys.executable, "-c", "from rl_slt.cli import main; main()"]
+
+
+def rl_slt(*argv: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [*RLSLT, *map(str, argv)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600)
+
+
+def tables(study: Path) -> dict[str, pd.DataFrame]:
+    found = {}
+    for path in sorted(study.glob("runs/*/tables/*.parquet")) + sorted(study.glob("tables/*")):
+        frame = pd.read_parquet(path)
+        frame = frame.drop(columns=[c for c in TIMES if c in frame])
+        found[str(path.relative_to(study))] = frame
+    return found
+
+
+def assert_same(a: Path, b: Path) -> None:
+    ours, theirs = tables(a), tables(b)
+    assert [*ours] == [*theirs]
+    for name, frame in ours.items():
+        pd.testing.assert_frame_equal(frame, theirs[name], obj=name)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("studies")
+    (folder / "tiny.toml").write_text(STUDY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def study(place: Path) -> Path:
+    done = rl_slt("run", "tiny.toml", "--out", "a", "--workers", "0", cwd=place)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.strip().splitlines()
+    assert len(lines) == 4 and lines[-1] == f"report: {place / 'a' / 'report.html'}"
+    assert "gym" not in done.stderr.lower() and "Traceback" not in done.stderr
+    return place / "a"
+
+
+def test_every_checkpoint_is_estimated_twice_and_probed(study: Path) -> None:
+    for arm in ("end", "behind"):
+        run = study / "runs" / f"{arm}-s0"
+        steps = sorted(int(p.name) for p in (run / "checkpoints").glob("0*"))
+        assert len(steps) >= 3 and steps[0] == 0 and steps[-1] == 1024
+        llc = pd.read_parquet(run / "tables" / "llc.parquet")
+        assert [*llc.columns[: len(schema.TABLES["llc"])]] == [*schema.TABLES["llc"]]
+        for _, rows in llc.groupby("states"):
+            assert rows["step"].tolist() == steps
+        assert set(llc["states"]) == {"frozen", "on-policy"}
+        assert (llc["loss_init"] == 0).all()  # KL to itself: an exact zero baseline
+        draws = pd.read_parquet(run / "tables" / "llc_draws.parquet")
+        assert len(draws) == len(llc) * 2 * 8
+        one = llc.iloc[0]
+        mine = draws[draws["estimate_id"] == one["estimate_id"]]["loss_value"]
+        assert mine.mean() * one["nbeta"] == pytest.approx(one["llc"], rel=1e-6)
+        episodes = pd.read_parquet(run / "tables" / "episodes.parquet")
+        agent = episodes[episodes["policy"] == "agent"]
+        assert set(agent["step"]) == set(steps)
+        assert set(agent["probe"]) >= {"end", "ground", "behind", "none", "end@mid", "none@mid"}
+        assert "coin-blind" in set(episodes["policy"])
+        assert json.loads((run / "clips" / "clips.json").read_text())
+
+
+def test_the_frozen_set_is_the_same_for_all_arms(study: Path) -> None:
+    llc = pd.read_parquet(study / "tables" / "llc.parquet")
+    frozen = llc[llc["states"] == "frozen"]
+    assert frozen["setting_id"].nunique() == 1
+    at_start = frozen[frozen["step"] == 0]  # equal weights on equal states: equal estimates
+    assert at_start["run"].nunique() == 2 and at_start["llc"].nunique() == 1
+
+
+def test_workers_give_the_same_tables(study: Path, place: Path) -> None:
+    done = rl_slt("run", "tiny.toml", "--out", "b", "--workers", "2", cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert_same(study, place / "b")
+
+
+def test_killed_at_random_moments_it_goes_on_and_repeats_nothing(study: Path, place: Path) -> None:
+    chance = random.Random(time.time_ns())
+    command = [*RLSLT, "run", "tiny.toml", "--out", "c", "--workers", "0"]
+    finished: dict[Path, int] = {}
+    for _ in range(4):
+        with subprocess.Popen(
+            command, cwd=place, stderr=subprocess.DEVNULL, start_new_session=True
+        ) as process:
+            with_time = chance.uniform(4, 14)
+            try:
+                process.wait(with_time)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+        now = {p: p.stat().st_mtime_ns for p in place.glob("c/runs/*/parts/*/*") if p.is_dir()}
+        repeated = [p for p, t in finished.items() if now.get(p) != t]
+        assert not repeated
+        finished = {p: t for p, t in now.items() if not p.name.startswith(".")}
+    done = rl_slt("run", "tiny.toml", "--out", "c", "--workers", "0", cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert_same(study, place / "c")
+
+
+def test_another_setting_adds_rows_and_the_old_stay(study: Path, place: Path) -> None:
+    copy = shutil.copytree(study, place / "d")
+    before = pd.read_parquet(copy / "runs/end-s0/tables/llc.parquet")
+    done = rl_slt("llc", "d/runs/end-s0", "--states", "frozen", "--chains", "3", "--draws", "8",
+                  "--burn-in", "4", "--batch-size", "16", "--n-states", "64", "--workers", "0",
+                  cwd=place)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    after = pd.read_parquet(copy / "runs/end-s0/tables/llc.parquet")
+    assert len(after) == len(before) + before["step"].nunique()
+    assert set(before["estimate_id"]) < set(after["estimate_id"])
+
+
+def test_a_damaged_checkpoint_costs_its_own_units_alone(study: Path, place: Path) -> None:
+    copy = shutil.copytree(study, place / "e") / "runs" / "behind-s0"
+    shutil.rmtree(copy / "parts" / "llc")
+    broken = sorted((copy / "checkpoints").glob("0*"))[1] / "policy.safetensors"
+    broken.write_bytes(broken.read_bytes()[:-7])
+    done = rl_slt("llc", "e", "--workers", "0", cwd=place)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    failures = [line for line in done.stderr.splitlines() if "failed:" in line]
+    assert len(failures) == 2 and all(f"step {int(broken.parent.name)}" in f for f in failures)
+    llc = pd.read_parquet(copy / "tables" / "llc.parquet")
+    steps = [int(p.name) for p in (copy / "checkpoints").glob("0*")]
+    assert set(llc["step"]) == set(steps) - {int(broken.parent.name)}
+
+
+def test_status_tells_what_is_there(study: Path, place: Path) -> None:
+    done = rl_slt("status", "a", cwd=place)
+    assert done.returncode == 0
+    assert "training: done, 1,024 steps" in done.stdout
+    assert "3 of 3 checkpoints" in done.stdout.replace("4 of 4", "3 of 3")
+
+
+def test_a_folder_of_another_study_is_left_alone(study: Path, place: Path) -> None:
+    (place / "other.toml").write_text(STUDY.replace("steps = 1024", "steps = 2048"))
+    before = {p: p.stat().st_mtime_ns for p in study.rglob("*")}
+    done = rl_slt("run", "other.toml", "--out", "a", cwd=place)
+    assert done.returncode == 2 and "a holds another study" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert {p: p.stat().st_mtime_ns for p in study.rglob("*")} == before
