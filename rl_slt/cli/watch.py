@@ -32,9 +32,10 @@ def command(run: Path, share: float, error_rate: float, once: bool) -> None:
 
 def _line(event: dict[str, Any]) -> str:
     if event["event"] == "estimate":
-        bar = "#" * max(0, min(60, round(event["llc"])))
+        llc, error = (float("nan") if event[k] is None else event[k] for k in ("llc", "stderr"))
+        bar = "#" * max(0, min(60, round(llc))) if llc == llc else ""
         flag = "" if event["status"] == "ok" else f" ({event['status']})"
-        return f"{event['step']:>12,}  {event['llc']:8.2f} ± {event['stderr']:.2f}{flag}  {bar}"
+        return f"{event['step']:>12,}  {llc:8.2f} ± {error:.2f}{flag}  {bar}"
     if event["event"] == "transition":
         return (
             f"TRANSITION: {event['kind']} of {event['change']:+.3g} at step {event['step']:,.0f} "

@@ -8,6 +8,7 @@ run without any transition is warned of with probability at most `error_rate`.
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -101,8 +102,8 @@ def _estimate(run: Run, unit: Unit, share: float) -> dict[str, Any]:
     return {
         "event": "estimate",
         "step": unit.step,
-        "llc": float(row["llc"]),
-        "stderr": float(row["llc_stderr"]),
+        "llc": _number(row["llc"]),
+        "stderr": _number(row["llc_stderr"]),
         "status": str(row["status"]),
         "cpu_seconds": round(spent, 2),
     }
@@ -135,6 +136,11 @@ def _transitions(run: Run, units: list[Unit], level: float) -> list[dict[str, An
     ]
 
 
+def _number(value: Any) -> float | None:
+    """A number for JSON, which knows no NaN."""
+    return float(value) if math.isfinite(value) else None
+
+
 def _assemble(run: Run) -> None:
     """Bring the tables up to date, unless an `llc` command is at them and will do it."""
     try:
@@ -148,5 +154,5 @@ def _log(run: Run, event: dict[str, Any]) -> dict[str, Any]:
     """Append the event to the run's event file, in one write."""
     event = {"time": time.strftime("%Y-%m-%dT%H:%M:%S"), **event}
     with (run.path / EVENTS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(event) + "\n")
+        file.write(json.dumps(event, allow_nan=False) + "\n")
     return event

@@ -1,0 +1,62 @@
+"""Pictures of levels and films of agents, as files that open."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import agents
+from agents.checkpoints import NetworkSpec, save_checkpoint
+from rl_slt.cli import main
+
+
+def rl_slt(*argv: object) -> int:
+    with pytest.raises(SystemExit) as end:
+        main([str(a) for a in argv])
+    return int(end.value.code or 0)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    config = agents.TrainConfig(network="small", time_limit=30, steps=1)
+    torch.manual_seed(0)
+    spec = NetworkSpec("small", {})
+    save_checkpoint(tmp_path / "r", 0, spec.build(), spec, {})
+    entry = {"name": "r", "seed": 0, "kind": "train", "train": config.as_dict()}
+    (tmp_path / "r" / "config.json").write_text(json.dumps(entry))
+    return tmp_path / "r"
+
+
+def test_a_sheet_of_levels(tmp_path: Path) -> None:
+    assert rl_slt("levels", "--coin", "behind", "--seeds", "3:5", "--out", tmp_path / "s.png") == 0
+    with Image.open(tmp_path / "s.png") as sheet:
+        assert sheet.height > 300
+
+
+@pytest.mark.parametrize("who", ["agent", "coin-blind", "random"])
+def test_a_film(run: Path, tmp_path: Path, who: str, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / f"{who}.gif"
+    assert rl_slt("rollout", run, "--policy", who, "--coin", "none", "--out", out) == 0
+    with Image.open(out) as film:
+        assert 1 < film.n_frames <= 31  # type: ignore[attr-defined]
+    assert "coin none, level 2000000000" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--policy", "moon"], "unknown policy 'moon'; allowed: agent, random"),
+        (["--step", "7"], "no checkpoint at step 7; it has: 0"),
+        (["--coin", "moon"], "'moon'"),
+        (["--mode", "moon"], "'moon'"),
+    ],
+)
+def test_wrong_values(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], argv: list[str], message: str
+) -> None:
+    assert rl_slt("rollout", run, *argv, "--out", tmp_path / "x.gif") == 2
+    assert message in capsys.readouterr().err
+    assert rl_slt("rollout", run, "--out", tmp_path / "x.mov") == 2
+    assert not list(tmp_path.glob("x.*"))

@@ -1,0 +1,89 @@
+"""watch: every checkpoint once, events on disk, warnings only on strong evidence."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import agents
+from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
+from rl_slt.errors import InputError
+from rl_slt.pipeline import watch
+from rl_slt.pipeline.layout import Run
+from rl_slt.pipeline.llc import plan_units
+from rl_slt.pipeline.store import UnitStore
+from rl_slt.pipeline.study import LLCPlan
+
+PLAN = LLCPlan(states=("frozen",), n_states=32, chains=2, draws=8, burn_in=2, batch_size=16)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    path = tmp_path / "r"
+    config = agents.TrainConfig(network="small", time_limit=30, steps=16384 * 20)
+    spec = NetworkSpec("small", {})
+    for step in range(20):
+        torch.manual_seed(step)
+        save_checkpoint(path, 16384 * step, spec.build(), spec, {})
+    write_index(path, finished=True)
+    entry = {"name": "r", "seed": 0, "kind": "train", "train": config.as_dict()}
+    (path / "config.json").write_text(json.dumps(entry))
+    return path
+
+
+def fake_estimates(run: Path, values: np.ndarray) -> None:
+    """Finished units with planted values, so that no sampling is needed."""
+    for unit, value in zip(plan_units(Run(run), PLAN, ["end"]), values, strict=True):
+        row = {
+            "run": "r", "seed": 0, "step": unit.step, "estimate_id": unit.key, "loss": "kl",
+            "reference": "self", "states": "frozen", "params": "all", "sampler": "x",
+            "llc": value, "llc_stderr": 0.3, "status": "ok", "message": "",
+        }  # fmt: skip
+        whole = ("chains", "draws", "burn_in", "n_states", "chain_seed")
+        rest = ("step_size", "nbeta", "localization", "llc_stderr_data", "rhat", "ess")
+        blank = dict.fromkeys(whole, pd.NA)
+        more = dict.fromkeys((*rest, "loss_init", "loss_mean", "seconds"), np.nan)
+        extra = {"setting_id": unit.setting, "created": 0.0}
+        frame = pd.DataFrame([row | blank | more | extra])
+        UnitStore(run, "llc").put(unit.key, {"llc": frame})
+
+
+def test_a_planted_jump_is_told_once_and_noise_is_not(run: Path) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.3, 20)
+    fake_estimates(run, noise + 10 + 20 * (np.arange(20) >= 12))
+    units = plan_units(Run(run), PLAN, ["end"])
+    told = watch._transitions(Run(run), units, 0.05 / 20)
+    assert told and all(e["kind"] == "rise" and e["p_value"] <= 0.0025 for e in told)
+    assert all(16384 * 11 <= e["step"] <= 16384 * 13 for e in told)
+
+
+def test_noise_alone_is_not_told(run: Path) -> None:
+    fake_estimates(run, 10 + np.random.default_rng(1).normal(0, 0.3, 20))
+    assert watch._transitions(Run(run), plan_units(Run(run), PLAN, ["end"]), 0.05 / 20) == []
+
+
+def test_following_a_finished_run_estimates_what_is_missing(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.nice", lambda n: 0)
+    fake_estimates(run, np.full(20, 10.0))
+    units = plan_units(Run(run), PLAN, ["end"])
+    missing = units[3]
+    shutil.rmtree(run / "parts" / "llc" / missing.key)
+    events = list(watch.follow(run, watch.Watch(share=1.0, plan=PLAN)))
+    assert [e["step"] for e in events if e["event"] == "estimate"] == [missing.step]
+    assert events[-1] == events[-1] | {"event": "end", "finished": True}
+    lines = (run / "watch.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == events
+    assert len(pd.read_parquet(run / "tables" / "llc.parquet")) == 20
+
+
+def test_wrong_settings() -> None:
+    with pytest.raises(InputError, match=r"share = 0 is not allowed"):
+        watch.Watch(share=0)
+    with pytest.raises(InputError, match="error_rate = 1"):
+        watch.Watch(error_rate=1)
