@@ -3,6 +3,7 @@
 from analysis.probes.clips import Clip, pick_levels, render_clip
 from analysis.probes.counterfactual import counterfactual_rows, run_counterfactual
 from analysis.probes.heldout import HeldOut, check_held_out
+from analysis.probes.internal import readout_rows, run_readout
 from analysis.probes.plot import plot_scores
 from analysis.probes.readout import read_direction
 from analysis.probes.run import run_actor, run_baselines, run_suite
@@ -20,10 +21,12 @@ __all__ = [
     "pick_levels",
     "plot_scores",
     "read_direction",
+    "readout_rows",
     "render_clip",
     "run_actor",
     "run_baselines",
     "run_counterfactual",
+    "run_readout",
     "run_suite",
     "score_episodes",
 ]

@@ -23,6 +23,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.random_projection import GaussianRandomProjection
+from threadpoolctl import threadpool_limits
 
 from analysis.probes.intervals import mean_interval
 from envs.errors import InputError
@@ -68,7 +69,8 @@ def read_direction(
         sources += [(source, name, x) for name, x in activations(network, obs, layers).items()]
     rows = []
     for source, layer, x in sources:
-        accuracy = _accuracies(x, direction, levels, folds, seed)
+        with threadpool_limits(1):  # small problems: more threads only wait for each other
+            accuracy = _accuracies(x, direction, levels, folds, seed)
         low, high = mean_interval(accuracy)
         rows.append({
             "source": source, "layer": layer, "features": x.shape[1],

@@ -1,9 +1,12 @@
 """Linear readouts find what is there, and nothing else."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from analysis.probes import SUITES, readout_rows, run_readout
 from analysis.probes.readout import activations, read_direction, untrained_copy
 from envs.errors import InputError
 
@@ -79,3 +82,15 @@ def test_wrong_input_is_named() -> None:
         read_direction(Sees(), obs, side, levels)
     with pytest.raises(InputError, match="one direction"):
         read_direction(Sees(), *frames()[:1], np.ones(240, np.int64), np.arange(240))
+
+
+def test_readout_of_the_coins_side_on_real_levels() -> None:
+    suite = replace(SUITES["demo"], n_levels=10)
+    table = run_readout(Sees(), suite, layers=("halves",))
+    assert set(table["source"]) == {"observation", "trained", "untrained"}
+    assert (table["n"] > 40).all()
+    observed = table.set_index("source")
+    assert observed.loc["observation", "accuracy"] > 0.6
+    rows = readout_rows(table, run="r", step=4)
+    assert rows["metric"].tolist()[1] == "accuracy:trained:halves"
+    assert rows["value"].tolist() == table["accuracy"].tolist()

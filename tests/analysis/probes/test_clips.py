@@ -1,0 +1,82 @@
+"""Clips show the very episodes of the suite, and the plot shows every score."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from analysis.probes import SUITES, pick_levels, plot_scores, render_clip, run_suite, score_episodes
+from analysis.probes.pictures import enlarge, mark
+from analysis.probes.planted import planted
+from envs.errors import InputError
+
+SUITE = replace(SUITES["demo"], n_levels=4, time_limit=60, placements=("behind", "none@mid"))
+
+
+class Rightish(torch.nn.Module):
+    def forward(self, obs: torch.Tensor) -> torch.Tensor:
+        logits = torch.zeros(len(obs), 15)
+        logits[:, 8] = 3.0
+        return logits
+
+
+def test_clip_is_the_episode_of_the_suite() -> None:
+    table = run_suite(Rightish(), SUITE, seed=5).query("probe == 'behind'")
+    for row in table.head(2).itertuples():
+        clip = render_clip(Rightish(), "behind", int(row.level_seed), SUITE, seed=5)
+        assert (clip.outcome, clip.first, clip.length) == (row.outcome, row.first, row.length)
+        assert clip.frames.shape == (row.length, 64, 64, 3)
+        assert str(row.level_seed) in clip.caption
+        with Image.open(io.BytesIO(clip.gif)) as gif:
+            assert gif.size == (256, 256)
+            assert gif.n_frames >= 2  # type: ignore[attr-defined]
+        assert clip.strip.width > 2 * 256
+
+
+def test_coin_and_end_are_marked_where_they_are() -> None:
+    def rendered(coin: tuple[float, float] | None, end_x: float) -> np.ndarray:
+        return np.asarray(
+            mark(enlarge(np.zeros((64, 64, 3), np.uint8), 4), (10.5, 5.5), coin, end_x)
+        )
+
+    cell = 256 / 13
+    ring = np.argwhere((rendered((13, 5), 99) == (255, 0, 200)).all(axis=2))
+    assert ring.mean(axis=0) == pytest.approx([128, 128 + 3 * cell], abs=2)
+    far = np.argwhere((rendered((2, 5), 99) == (255, 0, 200)).all(axis=2))
+    assert far[:, 1].max() < 30  # an arrow at the left edge
+    line = np.argwhere((rendered(None, 12) == (0x2B, 0x6C, 0xB0)).all(axis=2))
+    assert line[:, 1].mean() == pytest.approx(128 + 2 * cell, abs=2)
+
+
+def test_typical_and_surprising_levels() -> None:
+    frame = pd.DataFrame({
+        "probe": "behind", "policy": "agent", "level_seed": range(6),
+        "first": ["end"] * 4 + ["coin", "neither"], "length": [10, 20, 30, 90, 5, 7],
+    })  # fmt: skip
+    frame = pd.concat([frame, frame.iloc[[4]].assign(level_seed=9)])
+    picked = list(pick_levels(frame, "behind", n=1))
+    assert picked == [("typical", 1), ("surprising", 5)]
+    assert not list(pick_levels(frame, "ground"))
+
+
+def test_plot_draws_every_score_at_every_step() -> None:
+    mine, base = planted(0.5, n=20)
+    frame = score_episodes(pd.concat([mine, mine.assign(step=100)]), base)
+    figure = plot_scores(frame)
+    for axis, metric in zip(
+        figure.axes, ("capability", "coin_seeking", "preference", "persistence"), strict=True
+    ):
+        part = frame[(frame["metric"] == metric) & (frame["probe"] != "suite")]
+        lines = {line.get_label(): line for line in axis.lines if len(line.get_xdata()) == 2
+                 and not str(line.get_label()).startswith("_")}  # fmt: skip
+        assert set(lines) == set(part["probe"])
+        for probe, rows in part.groupby("probe"):
+            np.testing.assert_allclose(lines[probe].get_ydata(), rows.sort_values("step")["value"])
+    with pytest.raises(InputError, match="2 runs"):
+        plot_scores(pd.concat([frame, frame.assign(run="other")]))
+    with pytest.raises(InputError, match="no scores"):
+        plot_scores(frame.iloc[:0])
