@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from torch import Tensor, nn
 
 import rl_slt
 from agents import load_policy
 from analysis import schema
+from rl_slt import PolicyData
 from rl_slt.errors import InputError
 from rl_slt.pipeline.jobs import Engine, Job, Outcome
 from rl_slt.pipeline.layout import Run, training_of
 from rl_slt.pipeline.locks import stage_locks
-from rl_slt.pipeline.losses import build_loss, build_sampler, check_loss
+from rl_slt.pipeline.losses import FROM_STATES, build_loss, build_sampler, check_loss
 from rl_slt.pipeline.progress import meter
+from rl_slt.pipeline.rollouts import collect_episodes
 from rl_slt.pipeline.states import FROZEN_LEVELS, Recipe, collect, parse_states
 from rl_slt.pipeline.store import UnitStore, digest, file_digest, write_table
 from rl_slt.pipeline.study import LLCPlan
@@ -86,8 +89,8 @@ def plan_units(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[Unit]
     for checkpoint in checkpoints:
         weights = file_digest(checkpoint.path / "policy.safetensors")
         for loss in plan.losses:
-            check_loss(loss)
             for recipe in recipes:
+                check_loss(loss, recipe.spec, plan.reference)
                 units.append(
                     Unit(
                         run=str(run.path.resolve()),
@@ -161,8 +164,7 @@ def make(unit: Unit) -> None:
     if store.has(unit.key):
         return
     policy = load_policy(Path(unit.checkpoint))
-    visiting = policy if unit.visitor else None
-    states = collect(unit.recipe, visiting, Path(unit.cache), unit.visitor)
+    states = _data(run, unit, policy)
     reference = load_policy(Path(unit.reference)) if unit.reference != "self" else None
     estimate = rl_slt.estimate_llc(
         policy,
@@ -185,6 +187,19 @@ def make(unit: Unit) -> None:
     )  # fmt: skip
     tables = {"llc": pd.DataFrame([row]), "llc_draws": draws}
     store.put(unit.key, tables)
+
+
+def _data(run: Run, unit: Unit, policy: nn.Module) -> PolicyData | Tensor:
+    """What the loss is averaged over: states alone, or whole episodes."""
+    cache = Path(unit.cache)
+    if unit.loss in FROM_STATES:
+        visiting = policy if unit.visitor else None
+        return collect(unit.recipe, visiting, cache, unit.visitor)
+    train = training_of(run)
+    return collect_episodes(
+        unit.recipe, policy, Path(unit.checkpoint), cache, unit.weights,
+        train.gamma, train.gae_lambda,
+    )  # fmt: skip
 
 
 def _row(run: Run, unit: Unit, estimate: Any) -> dict[str, Any]:

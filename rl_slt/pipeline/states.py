@@ -140,18 +140,23 @@ def _save(path: Path, states: np.ndarray) -> None:
 
 
 @lru_cache(maxsize=16)
-def _shared_env(
-    placement: str, settings: envs.LevelSettings, levels: tuple[int, int] | None, limit: int | None
+def shared_env(
+    placement: str,
+    settings: envs.LevelSettings,
+    levels: tuple[int, int] | None,
+    limit: int | None,
+    num: int = _ENVS,
+    track: bool = True,
 ) -> Any:
     """One environment object for each setting: procgen leaks memory when they are destroyed."""
     return envs.make_vec(
-        _ENVS, coin=placement, levels=levels, settings=settings, time_limit=limit, track=True
+        num, coin=placement, levels=levels, settings=settings, time_limit=limit, track=track
     )
 
 
 def _visit(recipe: Recipe, placement: str, act: Act, n: int) -> np.ndarray:
     """`n` states that pass the filter, every `_THIN`-th step of each environment."""
-    vector = _shared_env(placement, recipe.settings, recipe.levels, recipe.time_limit)
+    vector = shared_env(placement, recipe.settings, recipe.levels, recipe.time_limit)
     keep = FILTERS.get(parse_states(recipe.spec).keep or "")
     kept: list[np.ndarray] = []
     found, limit = 0, 200 * _THIN * max(1, n // _ENVS)

@@ -112,27 +112,24 @@ def _estimate(run: Run, unit: Unit, share: float) -> dict[str, Any]:
 def _transitions(run: Run, units: list[Unit], level: float) -> list[dict[str, Any]]:
     """Transitions of the series so far whose evidence passes the level."""
     store = UnitStore(run.path, "llc")
-    rows = [store.read_unit(u.key, "llc").iloc[0] for u in units if store.has(u.key)]
-    rows = [row for row in rows if row["status"] != "failed"]
+    made = [store.read_unit(u.key, "llc").iloc[0] for u in units if store.has(u.key)]
+    good = [row for row in made if row["status"] != "failed"]
     found = detect_transitions(
-        [int(row["step"]) for row in rows],
-        [float(row["llc"]) for row in rows],
-        [float(row["llc_stderr"]) for row in rows],
+        [int(row["step"]) for row in good],
+        [float(row["llc"]) for row in good],
+        [float(row["llc_stderr"]) for row in good],
     )
+    rows = found[found["p_value"] <= level].to_dict("records") if len(found) else []
+    places = ("step", "step_low", "step_high", "change", "p_value")
     return [
         {
             "event": "transition",
-            "detector": str(row.detector),
-            "kind": str(row.kind),
-            "step": float(row.step),
-            "step_low": float(row.step_low),
-            "step_high": float(row.step_high),
-            "change": float(row.change),
-            "p_value": float(row.p_value),
+            "detector": row["detector"],
+            "kind": row["kind"],
+            **{name: float(row[name]) for name in places},
             "level": level,
         }
-        for row in found.itertuples()
-        if row.p_value <= level
+        for row in rows
     ]
 
 
