@@ -14,6 +14,7 @@ from analysis.report.data import RunData, StudyData
 from analysis.report.files import Note, read_json, read_progress, read_table
 from envs.errors import InputError
 
+_EXPECTED = {"llc": "LLC estimates", "probes": "probe results"}
 ALL_RUNS = "*"  # stands in the column `run` of statistics over runs
 
 
@@ -45,14 +46,16 @@ def _load_one(path: Path) -> StudyData:
     settings = study.get("settings")
     runs = [_read_run(p, missing.append) for p in (folders if is_study else [path])]
     if not runs:
-        missing.append(f"{path.name} has no runs yet.")
+        missing.append(f"{path.resolve().name} has no runs yet.")
+    tables = _tables(path, runs, is_study, missing.append)
+    missing += _absent(tables, runs, arms := _arms(study, runs))
     return StudyData(
         name=str(study.get("name") or path.resolve().name),
         question=str(study.get("question") or ""),
         preset=str(study.get("preset") or ""),
-        arms=_arms(study, runs),
+        arms=arms,
         runs=runs,
-        tables=_tables(path, runs, is_study, missing.append),
+        tables=tables,
         settings=settings if isinstance(settings, dict) else {},
         timings=_timings(path, missing.append, wanted=is_study),
         missing=list(dict.fromkeys(missing)),
@@ -111,6 +114,19 @@ def _tables(path: Path, runs: list[RunData], is_study: bool, note: Note) -> dict
             continue
         tables[name] = _union(name, [_own_rows(r, name, note) for r in runs], shared, note)
     return tables
+
+
+def _absent(
+    tables: dict[str, pd.DataFrame], runs: list[RunData], arms: dict[str, dict[str, Any]]
+) -> list[str]:
+    """Runs without rows in a table that each run should have, and arms without runs."""
+    out = [f"Arm {arm} has no runs yet." for arm in arms if arm not in {run.arm for run in runs}]
+    for table, what in _EXPECTED.items():
+        without = [run.name for run in runs if run.name not in set(tables[table]["run"])]
+        if without:
+            some = f"{', '.join(without[:4])}{' and others' if len(without) > 4 else ''}"
+            out.append(f"No {what} of {some} (table {table}).")
+    return out
 
 
 def _own_rows(run: RunData, table: str, note: Note) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 from typing import Any
 
 from analysis.report.data import RunData, StudyData
@@ -15,7 +16,7 @@ def commands(data: StudyData) -> list[str]:
     for run in data.runs:
         told = run.config.get("command")
         if isinstance(told, list) and told:
-            lines.append(shlex.join(map(str, told)))
+            lines.append(shlex.join([Path(str(told[0])).name, *map(str, told[1:])]))
         elif isinstance(told, str) and told:
             lines.append(told)
     return list(dict.fromkeys(lines))

@@ -9,9 +9,6 @@ from analysis.report.evidence import shown_series
 from analysis.report.select import is_own, is_shared
 from analysis.report.words import count, listing, share, states_title
 
-_ABILITY = ("end", "end@mid")
-_GOAL = ("behind",)
-
 
 def statements(
     arms: list[dict[str, Any]],
@@ -57,48 +54,24 @@ def limits(arms: list[dict[str, Any]], data: StudyData) -> list[str]:
 
 
 def _goal(arms: list[dict[str, Any]], comparisons: list[dict[str, Any]]) -> str:
-    shown = _rates(arms, _GOAL[0])
+    shown = _rates(arms, "behind")
     if not shown:
         return ""
-    blind = [arm["baseline"].get(_GOAL[0]) for arm in arms]
+    blind = [arm["baseline"].get("behind") for arm in arms]
     script = next((b for b in blind if b is not None), None)
+    also = "" if script is None else f"; a script that only runs right, on {share(script)}"
     line = (
-        f"With the coin lying behind them, in view, the agents collect it in {listing(shown)} of "
+        f"Coin behind the agent, in view: it is collected on {listing(shown)} of the levels{also}."
     )
-    line += "levels never trained on"
-    line += (
-        f"; a script that only runs right gets it in {share(script)}. "
-        if script is not None
-        else ". "
-    )
-    return line + _apart_line([c for c in comparisons if c["name"] == _GOAL[0]])
-
-
-def _apart_line(pairs: list[dict[str, Any]]) -> str:
-    if not pairs:
-        return ""
-    known = [c for c in pairs if c["apart"] is not None]
-    apart = [c for c in known if c["apart"]]
-    if len(known) < len(pairs):
-        return "Intervals are missing, so it is open whether the arms differ."
-    if len(apart) == len(pairs):
-        return "The intervals do not overlap."
-    if not apart:
-        return "The intervals overlap, so the data do not tell the arms apart."
-    names = listing([str(c["b"]) for c in apart])
-    return f"The interval of {pairs[0]['a']} is apart from that of {names} and overlaps the others."
+    pairs = [c for c in comparisons if c["kind"] == "probes" and c["name"] == "behind"]
+    return f"{line} {_apart_line(pairs)}".strip()
 
 
 def _ability(arms: list[dict[str, Any]]) -> str:
-    parts = []
-    for probe in _ABILITY:
-        shown = _rates(arms, probe)
-        if shown:
-            where = "from the usual start" if probe == "end" else "starting in mid-level"
-            parts.append(f"{where} {listing(shown)}")
-    if not parts:
-        return ""
-    return f"With the coin at the end of the level, the agents collect it {'; '.join(parts)}."
+    usual, mid = _rates(arms, "end"), _rates(arms, "end@mid")
+    parts = [f"it is collected on {listing(usual)} of the levels"] if usual else []
+    parts += [f"with a start in mid-level on {listing(mid)}"] if mid else []
+    return f"Coin at the end of the level: {'; '.join(parts)}." if parts else ""
 
 
 def _rates(arms: list[dict[str, Any]], probe: str) -> list[str]:
@@ -116,21 +89,34 @@ def _interval(score: dict[str, Any], digits: int = 2) -> str:
 
 
 def _complexity(arms: list[dict[str, Any]], comparisons: list[dict[str, Any]]) -> str:
-    names = {name for arm in arms for name in arm["llc"]}
-    best = next((n for n in sorted(names) if is_shared(n)), None)
-    best = (
-        best or next((n for n in sorted(names) if is_own(n)), None) or next(iter(sorted(names)), "")
-    )
-    shown = [
-        f"{score['value']:.1f} {_interval(score, 1)} in arm {arm['name']}"
-        for arm in arms
-        if (score := arm["llc"].get(best)) and score["value"] is not None
-    ]
-    if not shown:
+    names = sorted({name for arm in arms for name in arm["llc"]})
+    names.sort(key=lambda name: (not is_shared(name), not is_own(name)))
+    scores = [(a["name"], a["llc"][names[0]]) for a in arms if names and names[0] in a["llc"]]
+    scores = [(name, score) for name, score in scores if score["value"] is not None]
+    if not scores:
         return ""
-    pairs = [c for c in comparisons if c["kind"] == "llc" and c["name"] == best]
-    line = f"The LLC of the last checkpoint, {states_title(best)}, is {listing(shown)}. "
-    return line + _apart_line(pairs)
+    told = [f"{score['value']:.1f} {_interval(score, 1)} in arm {name}" for name, score in scores]
+    line = f"LLC of the last checkpoint, {states_title(names[0])}: {listing(told)}."
+    unsound = [name for name, score in scores if score["status"] != ["ok"]]
+    if unsound:
+        return f"{line} That of {listing(unsound)} did not pass its checks: no comparison."
+    pairs = [c for c in comparisons if c["kind"] == "llc" and c["name"] == names[0]]
+    return f"{line} {_apart_line(pairs)}".strip()
+
+
+def _apart_line(pairs: list[dict[str, Any]]) -> str:
+    """What the 95 % intervals of the first arm and of each other one allow to say."""
+    if not pairs:
+        return ""
+    apart = [c for c in pairs if c["apart"]]
+    if any(c["apart"] is None for c in pairs):
+        return "Intervals are missing, so it is open whether the arms differ."
+    if len(apart) == len(pairs):
+        return "The intervals do not overlap: in this the arms differ."
+    if not apart:
+        return "The intervals overlap: these data do not tell the arms apart."
+    names = listing([str(c["b"]) for c in apart])
+    return f"The interval of {pairs[0]['a']} is apart from that of {names} and overlaps the others."
 
 
 def _transitions(data: StudyData) -> str:

@@ -114,8 +114,21 @@ def test_an_empty_study_gives_a_page(tmp_path: Path) -> None:
     data = load_study(tmp_path)
     assert any("has no runs yet" in line for line in data.missing)
     page = build_report(data)
-    assert "There are no results yet" in page
+    assert "There are no results yet" in page and "has no runs yet" in page
     assert len(page) < 200_000  # no figures, so no plotting library either
+
+
+def test_runs_without_results_and_arms_without_runs_are_named(broken: Path) -> None:
+    (broken / "runs" / "end-s0" / "tables" / "llc.parquet").unlink()
+    study = json.loads((broken / "study.json").read_text())
+    study["arms"]["later"] = {"coin": "ground"}
+    (broken / "study.json").write_text(json.dumps(study))
+    data = load_study(broken)
+    assert data.missing == [
+        "Arm later has no runs yet.",
+        "No LLC estimates of end-s0 (table llc).",
+    ]
+    assert "later" in build_report(data)
 
 
 def test_a_wrong_path_is_a_users_mistake(tmp_path: Path) -> None:

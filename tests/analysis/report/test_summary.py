@@ -27,7 +27,7 @@ def test_the_goal_comes_first_with_its_numbers(data: StudyData) -> None:
     told = with_probe(with_probe(data, "end-s0", 0.02, 0.0, 0.07), "behind-s0", 0.81, 0.7, 0.89)
     line = build_summary(told)["headline"][0]
     assert "0.02 [0.00, 0.07] in arm end and 0.81 [0.70, 0.89] in arm behind" in line
-    assert line.endswith("The intervals do not overlap.")
+    assert line.endswith("The intervals do not overlap: in this the arms differ.")
 
 
 def test_overlapping_intervals_are_not_called_a_difference(data: StudyData) -> None:
@@ -48,6 +48,15 @@ def test_llc_at_the_last_checkpoint_with_the_samplers_error(data: StudyData) -> 
     score = build_summary(data)["arms"][0]["llc"]["frozen"]
     assert score["value"] == last["llc"] and score["status"] == ["ok"]
     assert score["high"] - score["value"] == pytest.approx(1.959964 * last["llc_stderr"])
+
+
+def test_an_unsound_estimate_is_not_compared(data: StudyData) -> None:
+    assert "The intervals" in build_summary(data)["headline"][2]
+    llc = data.table("llc").copy()
+    last = (llc["run"] == "behind-s0") & (llc["step"] == llc["step"].max())
+    llc.loc[last, "status"] = "suspect"
+    line = build_summary(replace(data, tables={**data.tables, "llc": llc}))["headline"][2]
+    assert "That of behind did not pass its checks" in line and "The intervals" not in line
 
 
 def test_one_seed_is_called_a_single_draw_and_ten_are_not(
