@@ -1,14 +1,21 @@
 """Goal probes: does a policy want the coin, or the right side?"""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from analysis.probes.clips import Clip, pick_levels, render_clip
 from analysis.probes.counterfactual import counterfactual_rows, run_counterfactual
 from analysis.probes.heldout import HeldOut, check_held_out
-from analysis.probes.internal import readout_rows, run_readout
-from analysis.probes.plot import plot_scores
-from analysis.probes.readout import read_direction
 from analysis.probes.run import run_actor, run_baselines, run_suite
 from analysis.probes.scores import score_episodes
 from analysis.probes.suite import SUITES, ProbeSuite, control_of
+
+if TYPE_CHECKING:
+    from analysis.probes.internal import readout_rows, run_readout
+    from analysis.probes.plot import plot_scores
+    from analysis.probes.readout import read_direction
 
 __all__ = [
     "SUITES",
@@ -30,3 +37,16 @@ __all__ = [
     "run_suite",
     "score_episodes",
 ]
+
+_HOMES = {  # loaded on first use: they are slow to import
+    "plot_scores": "plot",
+    "read_direction": "readout",
+    "readout_rows": "internal",
+    "run_readout": "internal",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'analysis.probes' has no attribute {name!r}")
+    return getattr(import_module(f"analysis.probes.{_HOMES[name]}"), name)
