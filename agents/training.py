@@ -22,6 +22,7 @@ from agents.config import TrainConfig
 from agents.evaluate import Evaluator
 from agents.files import clean_temporary, write_json
 from agents.keeper import Keeper, TrainingStopped
+from agents.memory import keep_freed_memory
 from agents.policy import FramePolicy
 from agents.ppo import FramePPO
 from agents.resume import load_resume, resume_points
@@ -65,6 +66,7 @@ def train(
     with _locked(out), _threads(config.threads):
         if is_finished(out):
             return
+        keep_freed_memory()
         _prepare(config, out, info or {})
         _train(config, out, device, progress)
 
