@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,20 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from rl_slt.adapt import DualAveraging, top_curvature, whiten
-from rl_slt.samplers.base import Evaluate, Info, Sampler
-from rl_slt.samplers.mala import MALA
+from rl_slt.adapt import DualAveraging, step_for, top_curvature, wanted_acceptance, whiten
+from rl_slt.samplers.base import Info, Sampler
 from rl_slt.target import Evaluation, Target
 
 Progress = Callable[[int, int], None]
 
-# The largest eps * curvature (SGLD) and h^2 * curvature (second order) the adaptation allows: an
-# overdamped step at 0.1 is 2.5 % hot in its stiffest direction, BAOAB is unbiased until it breaks.
-SGLD_REACH, SECOND_ORDER_REACH = 0.1, 1.0
-LARGEST = {"sgld": 0.1, "baoab": 0.3}
-ADAPT_AT = (0.0, 0.25, 0.5, 0.75)
-WHITEN_AT = (0.0, 0.25, 0.5)
-WANTED_ACCEPTANCE = {"hmc": 0.8, "mala": 0.574}
+ADAPT_AT = (0.0, 0.3, 0.6)
+SNAPSHOTS = 8
 
 
 class Draws(NamedTuple):
@@ -51,40 +45,54 @@ class Chains:
         spread: each chain starts at w* plus its share of a draw from the localising Gaussian; 0
             is w* itself. Different shares start the chains on both sides of the typical loss, so
             that R-hat sees a burn-in that was too short.
-        rank: directions of the whitening; 0 samples in plain coordinates.
+        rank: directions of curvature made round; None samples in plain coordinates, 0 only takes
+            the localiser's width as the unit.
+        snapshots: weights `[C, d]` at evenly spaced draws, for the data's share of the error.
     """
 
     target: Target
     sampler: Sampler
     generators: Sequence[Generator]
     batch_size: int
-    rank: int = 0
+    rank: int | None = None
     spread: Sequence[float] = (0.0,)
+    snapshots: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.step_size = self.sampler.step_size or 0.0
-        self.adapting = self.sampler.step_size is None
         self.averaging: DualAveraging | None = None
+        self.state: Any = None
 
-    def run(self, burn_in: int, draws: int, progress: Progress | None = None) -> Draws:
-        """Burn in, freeze, draw."""
-        state = self._start()
-        marks = {int(f * burn_in) for f in ADAPT_AT}
-        rebuilds = {int(f * burn_in) for f in WHITEN_AT} if self.rank else set()
-        kept: list[Info] = []
-        for t in range(burn_in + draws):
-            if t < max(burn_in, 1) and t in marks:
-                state = self._adapt(state, rebuild=t in rebuilds)
-            if t == burn_in and self.averaging is not None:
-                self.step_size = self.averaging.final()
-            state, info = self.sampler.step(self.generators, state, self.evaluate, self.step_size)
-            if t < burn_in and self.averaging is not None:
+    def burn_in(self, steps: int, progress: Callable[[int], None]) -> None:
+        """Adapt, forget the start, and freeze: step size, whitening and preconditioner."""
+        self.state = self._start()
+        marks = {int(f * steps) for f in ADAPT_AT}
+        if self.rank is not None or self.sampler.step_size is None:
+            self._adapt()  # also without burn-in: a step size must come from somewhere
+        for t in range(steps):
+            if t and t in marks:
+                self._adapt()
+            self.state, info = self._step()
+            if self.averaging is not None:
                 self.step_size = self.averaging.update(info.accept)
-            if t >= burn_in:
-                kept.append(_light(info))
-            if progress is not None:
-                progress(t + 1, burn_in + draws)
-        return _stack(kept, self.target.dim)
+            progress(t + 1)
+        if self.averaging is not None and steps:
+            self.step_size = self.averaging.final()
+        freeze = getattr(self.sampler, "freeze", None)
+        self.state = self.state if freeze is None else freeze(self.state)
+
+    def draw(self, draws: int, progress: Callable[[int], None]) -> Draws:
+        """Steps that are kept; may be called again for more."""
+        kept: list[Info] = []
+        stride = max(1, draws // SNAPSHOTS)
+        for t in range(draws):
+            if t % stride == stride - 1:
+                position = self.state.position.clone()
+                self.snapshots.append(self.target.weights(position).clone())
+            self.state, info = self._step()
+            kept.append(_light(info))
+            progress(t + 1)
+        return _stack(kept, self.target.free_dim)
 
     def evaluate(self, z: Tensor) -> Evaluation:
         """Loss and gradient over a fresh batch for each chain."""
@@ -93,6 +101,9 @@ class Chains:
             for g in self.generators
         ]
         return self.target.evaluate(z, index, self.generators)
+
+    def _step(self) -> tuple[Any, Info]:
+        return self.sampler.step(self.generators, self.state, self.evaluate, self.step_size)
 
     def _start(self) -> Any:
         z = torch.zeros(len(self.generators), self.target.dim, dtype=self.target.flat.start.dtype)
@@ -103,41 +114,31 @@ class Chains:
                 z[c].normal_(generator=generator).mul_(share)
         return self.sampler.init(z, self.evaluate, self.generators)
 
-    def _adapt(self, state: Any, rebuild: bool) -> Any:
+    def _adapt(self) -> None:
         """Rebuild the whitening and choose the step from the curvature where the chains are."""
-        if rebuild:
-            z = whiten(self.target, state.position, self.rank, self.generators)
-            state = self.sampler.init(z, self.evaluate, self.generators)
-        if not self.adapting:
-            return state
-        curvature = top_curvature(
-            self._frozen_batches(), state.position, self.generators[0], self._radius()
-        )
-        self.step_size = step_for(self.sampler, curvature, self.rank > 0)
-        if self.sampler.name in WANTED_ACCEPTANCE:
-            wanted = WANTED_ACCEPTANCE[self.sampler.name]
-            self.averaging = DualAveraging(self.step_size, wanted)
-        return state
-
-    def _radius(self) -> float:
-        return 1e-2 if self.rank else 1e-3
-
-    def _frozen_batches(self) -> Evaluate:
-        size = min(4 * self.batch_size, self.target.n)
+        if self.rank is not None:
+            z = whiten(self.target, self.state.position, self.rank, self.generators)
+            self.state = self.sampler.init(z, self.evaluate, self.generators)
+        if self.sampler.step_size is not None:
+            return
+        size = min(2 * self.batch_size, self.target.n)
         index = [self.target.units.draw(size, g) for g in self.generators]
-        return lambda z: self.target.evaluate(z, index, self.generators)
+        position = self.state.position
+        curvature = top_curvature(
+            lambda z: self.target.evaluate(z, index, self.generators),
+            position,
+            self.generators[0],
+            1e-2 if self.rank is not None else 1e-2 * self.target.width,
+            getattr(self.sampler, "metric", lambda _: None)(self.state),
+        )
+        self.step_size = step_for(self.sampler, curvature, self.rank is not None)
+        wanted = wanted_acceptance(self.sampler)
+        self.averaging = DualAveraging(self.step_size, wanted) if wanted else None
 
 
-def step_for(sampler: Sampler, curvature: float, whitened: bool) -> float:
-    """A step size from the largest curvature of U, below the sampler's own limit of trust."""
-    curvature = max(curvature, 1e-12)
-    if sampler.name in ("sgld", "rmsprop_sgld", "orthogonal_sgld"):
-        eps = SGLD_REACH / curvature
-        return min(eps, LARGEST["sgld"]) if whitened else eps
-    if isinstance(sampler, MALA):
-        return 1.0 / curvature
-    h = (SECOND_ORDER_REACH / curvature) ** 0.5
-    return min(h, LARGEST["baoab"]) if whitened and sampler.name == "baoab" else h
+def join(parts: Sequence[Draws]) -> Draws:
+    """Draws of the same chains, one after the other."""
+    return Draws(*[np.concatenate(columns, axis=1) for columns in zip(*parts, strict=True)])
 
 
 def _light(info: Info) -> Info:

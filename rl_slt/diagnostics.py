@@ -44,7 +44,6 @@ def diagnose(
     excess: Array,
     virial: Array | None = None,
     accept: Array | None = None,
-    nonnegative: bool = True,
 ) -> Diagnosis:
     """Judge draws of `nbeta (L - L(w*))` `[C, T]`.
 
@@ -52,7 +51,6 @@ def diagnose(
         excess: the quantity averaged.
         virial: `(w - w*) . grad U / d` `[C, T]`; its mean is 1 under the posterior.
         accept: acceptance probabilities `[C, T]`.
-        nonnegative: whether a value below zero is impossible but for noise.
     """
     if not np.isfinite(excess).all():
         bad = [int(c) for c in np.flatnonzero(~np.isfinite(excess).all(axis=1))]
@@ -67,7 +65,7 @@ def diagnose(
     ess = float(array_stats.ess(excess, method="mean", **axes))
     stderr = float(array_stats.mcse(excess, method="mean", **axes))
     failed = list(_failures(rhat, ess, accept))
-    doubts = list(_doubts(excess, mean, stderr, rhat, ess, virial, nonnegative))
+    doubts = list(_doubts(excess, mean, stderr, rhat, ess, virial))
     status = "failed" if failed else "suspect" if doubts else "ok"
     return Diagnosis(mean, stderr, rhat, ess, status, "; ".join(failed + doubts))
 
@@ -77,7 +75,7 @@ def drift(excess: Array) -> float:
     half = excess.shape[1] // 2
     parts = excess[:, :half], excess[:, half:]
     errors = [_mcse(p) for p in parts]
-    scale = float(np.hypot(*errors))
+    scale = float(np.linalg.norm(errors))
     return float(parts[1].mean() - parts[0].mean()) / scale if scale > 0 else 0.0
 
 
@@ -103,7 +101,6 @@ def _doubts(
     rhat: float,
     ess: float,
     virial: Array | None,
-    nonnegative: bool,
 ) -> Any:
     if RHAT_SUSPECT < rhat <= RHAT_FAILED:
         yield f"R-hat {rhat:.2f} is above {RHAT_SUSPECT}"
@@ -116,7 +113,7 @@ def _doubts(
         yield from _virial_doubt(virial)
     if stderr > STDERR_SUSPECT * max(abs(mean), 0.2):
         yield f"standard error {stderr:.2g} is large beside the estimate {mean:.3g}"
-    if nonnegative and mean < -2 * stderr:
+    if mean < -2 * stderr:
         yield f"the estimate {mean:.3g} is below zero: w* is not a minimum of the loss"
 
 

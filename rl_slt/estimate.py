@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from rl_slt.chains import Chains, Draws, Progress
-from rl_slt.diagnostics import diagnose, drift
+from rl_slt.build import build_target, generator_for, start_gradient
+from rl_slt.chains import Chains, Draws, Progress, join
+from rl_slt.data_error import data_stderr
+from rl_slt.diagnostics import Diagnosis, diagnose, drift
 from rl_slt.errors import InputError
-from rl_slt.flat import FlatPolicy, match_parameters, reached
 from rl_slt.losses.base import Loss, LossFunction, as_loss
 from rl_slt.losses.kl import PolicyKL
 from rl_slt.policy_data import PolicyData
@@ -22,11 +22,14 @@ from rl_slt.result import LLCEstimate
 from rl_slt.samplers.baoab import BAOAB
 from rl_slt.samplers.base import Sampler
 from rl_slt.samplers.hmc import HMC
+from rl_slt.settings import PILOT_DRAWS, Settings
 from rl_slt.target import Target
 
 SPREAD = (0.0, 0.35, 0.7, 1.0)
 RANK = 64
-EXACT_LIMIT = 20_000_000
+EXACT_LIMIT = 20_000_000  # states times weights below which gradients over all data are cheap
+PRECISION = 0.035
+MOST_DRAWS = 6000
 
 
 def estimate_llc(
@@ -38,162 +41,150 @@ def estimate_llc(
     nbeta: float | None = None,
     localization: float = 1.0,
     chains: int = 4,
-    draws: int = 400,
+    draws: int | None = None,
     burn_in: int = 200,
     batch_size: int | None = None,
     seed: int = 0,
     params: str | Sequence[str] | None = None,
     whitening: int | None = None,
+    data_error: bool = True,
     progress: Progress | None = None,
 ) -> LLCEstimate:
     """Estimate `nbeta (E[L] - L(w*))` under the localised tempered posterior around a policy.
+
+    The posterior is `p(w) ~ exp(-nbeta L_n(w) - (localization / 2) |w - w*|^2)`.
 
     Args:
         policy: from states `[B, ...]` to action logits `[B, A]`, or `(logits, value)`. Unchanged.
         states: `[N, ...]`, or a `PolicyData`.
         loss: `loss(policy, batch) -> [B]`; None is `PolicyKL()`.
-        sampler: None chooses: exact full-batch HMC where that is cheap, else whitened BAOAB.
+        sampler: None chooses: exact full-batch HMC where that is cheap, else BAOAB on batches.
         nbeta: inverse temperature times N; None is `N / log N`.
         localization: gamma, the pull to w*, per squared unit of weight.
-        chains: independent chains.
-        draws: kept per chain.
+        chains: independent chains, at least 2.
+        draws: kept per chain; None is 400, and more where draws are cheap and 400 too few.
         burn_in: steps before, for adaptation and forgetting the start.
         batch_size: samples per gradient and chain; None is 64 (or all, if fewer).
         seed: of everything random here; the global random state is neither read nor changed.
         params: shell patterns of the parameters left free (`"policy_head.*"`); None is all.
-        whitening: directions of curvature made round; None chooses: 0 with a sampler of your own
-            (its step size means what it says), 64 otherwise.
+        whitening: directions of curvature that are made round first; None is 0 with a step size
+            of your own (it then means what it says), else 64.
+        data_error: also estimate the error that comes from the states being a sample.
         progress: called with (steps done, steps in all).
 
     Raises:
         InputError: a wrong value, named in one line.
     """
-    began = time.perf_counter()
-    _check(policy, chains, draws, burn_in, nbeta, localization, batch_size, whitening)
-    loss_fn = as_loss(PolicyKL() if loss is None else loss)
-    target = build_target(policy, states, loss_fn, nbeta, localization, params, seed)
-    size = _batch_size(batch_size, target.n)
-    gradient_norm = _gradient_norm(target)
-    chosen = sampler if sampler is not None else choose_sampler(target)
-    rank = _rank(whitening, sampler is None, target, loss_fn)
-    run = Chains(
-        target,
-        chosen,
-        [_generator(seed, c) for c in range(chains)],
-        size,
-        rank,
-        SPREAD if sampler is None else (0.0,),
+    settings = Settings(
+        sampler, nbeta, localization, chains, draws, burn_in, batch_size, params, whitening
     )
-    target.grads = 0
-    kept = run.run(burn_in, draws, progress)
-    excess = target.nbeta * (kept.loss - kept.start)
-    verdict = diagnose(
-        excess,
-        kept.virial,
-        kept.accept if chosen.full_batch else None,
-        loss_fn.minimum_at_start,
-    )
-    loss_init = float(target.start_losses.double().mean())
-    return LLCEstimate(
-        llc=verdict.mean,
-        stderr=verdict.stderr,
-        stderr_data=None,
-        rhat=verdict.rhat,
-        ess=verdict.ess,
-        draws=_draws_frame(kept, loss_fn.name),
-        status=verdict.status,
-        message=verdict.message,
-        loss_init=loss_init,
-        loss_mean=loss_init + verdict.mean / target.nbeta if target.nbeta else float("nan"),
-        step_size=run.step_size,
-        nbeta=target.nbeta,
-        localization=localization,
-        burn_in=burn_in,
-        n_states=target.n,
-        chains=chains,
-        batch_size=target.n if chosen.full_batch else size,
-        sampler=chosen.name,
-        loss=loss_fn.name,
-        seed=seed,
-        gradient_norm=gradient_norm,
-        sample_gradients=target.grads,
-        seconds=time.perf_counter() - began,
-        info={
-            "virial": float(kept.virial.mean()),
-            "accept": float(kept.accept.mean()),
-            "drift_z": drift(excess) if np.isfinite(excess).all() else float("nan"),
-            "dim": float(target.dim),
-            "rank": float(rank),
-        },
+    return estimate_with(
+        policy, states, settings, loss, seed=seed, data_error=data_error, progress=progress
     )
 
 
-def build_target(
+def estimate_with(
     policy: nn.Module,
     states: Tensor | PolicyData,
-    loss: Loss,
-    nbeta: float | None,
-    localization: float,
-    params: str | Sequence[str] | None,
-    seed: int,
-) -> Target:
-    """The posterior an estimate samples, on a private copy of the policy."""
-    data = states if isinstance(states, PolicyData) else PolicyData(states)
-    generator = _generator(seed, 1_000_003)
-    everything = FlatPolicy(policy, match_parameters(policy, None))
-    data = loss.prepare(everything.module, data, generator)
-    few = _first_units(data, loss)
-    _check_loss(loss, everything.module, few, len(few) if loss.unit == "state" else None)
-    names = reached(policy, match_parameters(policy, params), lambda p: loss(p, few))
-    if not names:
-        raise InputError(f"the loss depends on none of the parameters {params or 'of the policy'}")
-    flat = FlatPolicy(policy, names)
-    target = Target(flat, data, loss, 0.0, localization)
-    if target.n < 2 and nbeta is None:
-        raise InputError(f"{target.n} sample; nbeta=None (N / log N) needs at least 2")
-    target.nbeta = target.n / math.log(target.n) if nbeta is None else float(nbeta)
-    return target
+    settings: Settings,
+    loss: LossFunction | None = None,
+    *,
+    seed: int = 0,
+    data_error: bool = True,
+    progress: Progress | None = None,
+) -> LLCEstimate:
+    """`estimate_llc` with its settings in one object, for example `settings.POLICY_CNN`.
+
+    Raises:
+        InputError: a wrong value, named in one line.
+    """
+    began = time.perf_counter()
+    if not isinstance(policy, nn.Module):
+        raise InputError(f"policy is a {type(policy).__name__}; it must be a torch.nn.Module")
+    loss_fn = as_loss(PolicyKL() if loss is None else loss)
+    target = build_target(
+        policy, states, loss_fn, settings.nbeta, settings.localization, settings.params, seed
+    )
+    run = prepare_chains(target, settings, seed)
+    gradient = start_gradient(target, seed)
+    if getattr(run.sampler, "orthogonal", False) and float(gradient.norm()) > 0:
+        target.direction = gradient / gradient.norm()
+    target.grads = 0
+    kept = _run(run, settings, progress)
+    verdict = judge(kept, target, run.sampler)
+    share = data_stderr(target, run.snapshots, seed) if data_error else None
+    result = _result(verdict, kept, run, settings, seed)
+    return result.with_more(
+        stderr_data=share,
+        gradient_norm=float(gradient.norm()),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def prepare_chains(target: Target, settings: Settings, seed: int) -> Chains:
+    """Chains on a target, with what the settings leave open chosen for the problem.
+
+    Raises:
+        InputError: the batch is larger than the data, or the loss has no energy for the sampler.
+    """
+    sampler = settings.sampler or choose_sampler(target)
+    if sampler.full_batch and target.loss.redrawn:
+        raise InputError(
+            f"sampler {sampler.name} needs a fixed loss, but {target.loss.name} redraws its actions"
+        )
+    rank = settings.whitening
+    if rank is None and sampler.step_size is None:
+        rank = RANK
+    rank = min(rank, target.dim) if rank is not None else None
+    return Chains(
+        target,
+        sampler,
+        [generator_for(seed, c) for c in range(settings.chains)],
+        _batch_size(settings.batch_size, target.n),
+        rank,
+        (0.0,) if rank is None or target.localization == 0 else SPREAD,
+    )
 
 
 def choose_sampler(target: Target) -> Sampler:
     """HMC over all data where a gradient of it is cheap, else BAOAB on batches."""
-    return HMC() if target.n * target.dim <= EXACT_LIMIT else BAOAB()
+    exact = target.n * target.dim <= EXACT_LIMIT and not target.loss.redrawn
+    return HMC(rotate=True) if exact else BAOAB()
 
 
-def _generator(seed: int, stream: int) -> Generator:
-    state = np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)[0]
-    return Generator().manual_seed(int(state) >> 1)
+def judge(kept: Draws, target: Target, sampler: Sampler) -> Diagnosis:
+    """Verdict on the draws of `nbeta (L - L(w*))`."""
+    excess = target.nbeta * (kept.loss - kept.start)
+    return diagnose(excess, kept.virial, kept.accept if sampler.full_batch else None)
 
 
-def _rank(whitening: int | None, automatic: bool, target: Target, loss: Loss) -> int:
-    rank = (RANK if automatic else 0) if whitening is None else whitening
-    if rank and (target.localization <= 0 or type(loss).score is Loss.score):
-        return 0
-    return min(rank, target.dim)
+def _run(run: Chains, settings: Settings, progress: Progress | None) -> Draws:
+    """Burn in and draw; where draws are cheap and their number open, as many as are needed."""
+    draws = settings.draws or PILOT_DRAWS
+    total = settings.burn_in + draws
+
+    def tell(before: int, done: int) -> None:
+        if progress is not None:
+            progress(before + done, total)
+
+    run.burn_in(settings.burn_in, lambda t: tell(0, t))
+    kept = run.draw(draws, lambda t: tell(settings.burn_in, t))
+    if settings.draws is not None or not run.sampler.full_batch:
+        return kept
+    more = _draws_wanted(judge(kept, run.target, run.sampler), draws) - draws
+    if more <= 0:
+        return kept
+    before, total = total, total + more
+    run.snapshots.clear()
+    return join([kept, run.draw(more, lambda t: tell(before, t))])
 
 
-def _gradient_norm(target: Target) -> float:
-    zero = torch.zeros(1, target.dim, dtype=target.flat.start.dtype)
-    if target.loss.zero_at_start:
-        return 0.0
-    evaluation = target.evaluate(zero, [None], [_generator(0, 7)])
-    return float(evaluation.grad.norm()) / target.nbeta if target.nbeta else float("nan")
-
-
-def _first_units(data: PolicyData, loss: Loss) -> PolicyData:
-    if loss.unit == "episode" and data.episode is not None:
-        return data.subset(data.episode == data.episode[0])
-    return data.take(slice(0, 4))
-
-
-def _check_loss(loss: Loss, module: nn.Module, batch: PolicyData, rows: int | None) -> None:
-    value = loss(module, batch)
-    wanted = [1 if rows is None else rows]
-    if not isinstance(value, Tensor) or list(value.shape) != wanted:
-        shape = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
-        raise InputError(f"loss {loss.name} returned {shape}; it must be one per sample, {wanted}")
-    if not bool(torch.isfinite(value).all()):
-        raise InputError(f"loss {loss.name} is not finite at the policy's own weights")
+def _draws_wanted(pilot: Diagnosis, draws: int) -> int:
+    """Draws per chain for the wanted relative error, judged by the pilot's."""
+    if not pilot.mean > 0 or not math.isfinite(pilot.stderr):
+        return draws
+    need = draws * (pilot.stderr / (PRECISION * pilot.mean)) ** 2
+    return int(min(max(need, draws), MOST_DRAWS))
 
 
 def _batch_size(batch_size: int | None, n: int) -> int:
@@ -204,42 +195,64 @@ def _batch_size(batch_size: int | None, n: int) -> int:
     return batch_size
 
 
-def _check(
-    policy: nn.Module,
-    chains: int,
-    draws: int,
-    burn_in: int,
-    nbeta: float | None,
-    localization: float,
-    batch_size: int | None,
-    whitening: int | None,
-) -> None:
-    if not isinstance(policy, nn.Module):
-        raise InputError(f"policy is a {type(policy).__name__}; it must be a torch.nn.Module")
-    least = {"chains": (chains, 2), "draws": (draws, 8), "burn_in": (burn_in, 0)}
-    least |= {"batch_size": (batch_size or 1, 1), "whitening": (whitening or 0, 0)}
-    if batch_size == 0:
-        raise InputError("batch_size=0; it must be at least 1")
-    for name, (value, low) in least.items():
-        if value < low:
-            raise InputError(f"{name}={value}; it must be at least {low}")
-    for name, number in (("nbeta", nbeta), ("localization", localization)):
-        if number is not None and not 0 <= number < math.inf:
-            raise InputError(f"{name}={number}; it must be a finite number, 0 or more")
-
-
-def _draws_frame(kept: Draws, loss: str) -> pd.DataFrame:
-    chains, draws = kept.loss.shape
-    return pd.DataFrame(
-        {
-            "run": "",
-            "step": 0,
-            "estimate_id": "",
-            "loss": loss,
-            "states": "",
-            "chain": np.repeat(np.arange(chains), draws),
-            "draw": np.tile(np.arange(draws), chains),
-            "loss_value": kept.loss.reshape(-1),
-            "loss_start": kept.start.reshape(-1),
-        }
+def _result(
+    verdict: Diagnosis, kept: Draws, run: Chains, settings: Settings, seed: int
+) -> LLCEstimate:
+    target = run.target
+    excess = target.nbeta * (kept.loss - kept.start)
+    loss_init = float(target.start_losses.double().mean())
+    info = {
+        "virial": float(kept.virial.mean()),
+        "accept": float(kept.accept.mean()),
+        "drift_z": drift(excess) if verdict.status != "failed" else float("nan"),
+        "dim": float(target.dim),
+        "rank": float(-1 if run.rank is None else run.rank),
+    } | _report(run)
+    return LLCEstimate(
+        llc=verdict.mean,
+        stderr=verdict.stderr,
+        stderr_data=None,
+        rhat=verdict.rhat,
+        ess=verdict.ess,
+        draws=_draws_frame(kept, target.loss),
+        status=verdict.status,
+        message=verdict.message,
+        loss_init=loss_init,
+        loss_mean=loss_init + float((kept.loss - kept.start).mean()),
+        step_size=run.step_size,
+        nbeta=target.nbeta,
+        localization=target.localization,
+        burn_in=settings.burn_in,
+        n_states=target.n,
+        chains=settings.chains,
+        batch_size=target.n if run.sampler.full_batch else run.batch_size,
+        sampler=run.sampler.name,
+        loss=target.loss.name,
+        seed=seed,
+        gradient_norm=float("nan"),
+        sample_gradients=target.grads,
+        seconds=float("nan"),
+        info=info,
     )
+
+
+def _report(run: Chains) -> dict[str, float]:
+    """What the loss says of itself at the last draw kept aside."""
+    if not run.snapshots:
+        return {}
+    target = run.target
+    module = target.flat.load(target.flat.start + run.snapshots[-1][0])
+    return target.loss.report(module, target.data)
+
+
+def _draws_frame(kept: Draws, loss: Loss) -> pd.DataFrame:
+    """In the columns of `llc_draws`; run, step, states and id are for the caller to fill."""
+    chains, draws = kept.loss.shape
+    fixed = {"run": "", "step": 0, "estimate_id": "", "loss": loss.name, "states": ""}
+    columns = {
+        "chain": np.repeat(np.arange(chains), draws),
+        "draw": np.tile(np.arange(draws), chains),
+        "loss_value": kept.loss.reshape(-1),
+        "loss_start": kept.start.reshape(-1),
+    }
+    return pd.DataFrame(fixed | columns)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, vmap
+from torch.func import functional_call
 
 from rl_slt.errors import InputError
 from rl_slt.losses.base import Policy
@@ -99,23 +99,9 @@ class FlatPolicy:
         params = {n: p.view(s) for n, p, s in zip(self.names, parts, self.shapes, strict=True)}
         return lambda states: functional_call(self.module, params, (states,))
 
-    def batched_value_and_grad(
-        self,
-        loss: Callable[[Policy, dict[str, Tensor]], Tensor],
-        w: Tensor,
-        batch: dict[str, Tensor],
-    ) -> tuple[Tensor, Tensor]:
-        """Mean losses `[C]` and gradients `[C, d]` of C chains at once; batch fields `[C, B, ...]`."""
-
-        def one(w: Tensor, batch: dict[str, Tensor]) -> Tensor:
-            return loss(self.as_function(w), batch).mean()
-
-        grads, values = vmap(grad_and_value(one))(w, batch)
-        return values.detach(), grads
-
 
 def reached(policy: nn.Module, names: Sequence[str], loss: BatchLoss) -> list[str]:
-    """The parameters among `names` that the loss depends on (a value head, under `kl`, does not)."""
+    """The parameters among `names` that the loss depends on (under `kl`, no value head)."""
     module = copy.deepcopy(policy).eval()
     params = {n: p.requires_grad_(n in names) for n, p in module.named_parameters()}
     free = [n for n in params if n in names]

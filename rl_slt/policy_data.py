@@ -53,10 +53,10 @@ class PolicyData:
         return len(self.states)
 
     def _records(self) -> Iterator[tuple[str, Tensor]]:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name != "states" and value is not None:
-                yield field.name, value
+        for name in FIELDS:
+            value = getattr(self, name)
+            if name != "states" and value is not None:
+                yield name, value
 
     def tensors(self) -> dict[str, Tensor]:
         """The fields that are present, by name."""
@@ -66,8 +66,8 @@ class PolicyData:
     def trusted(cls, tensors: dict[str, Tensor]) -> PolicyData:
         """Data of checked fields by name, not checked again (the inner loop's constructor)."""
         out = object.__new__(cls)
-        for field in fields(cls):
-            object.__setattr__(out, field.name, tensors.get(field.name))
+        for name in FIELDS:
+            object.__setattr__(out, name, tensors.get(name))
         return out
 
     def take(self, index: Tensor | slice) -> PolicyData:
@@ -87,7 +87,7 @@ class PolicyData:
             raise InputError("mask selects no state; it must select at least one")
         return self.take(mask)
 
-    def with_fields(self, **changed: Tensor | None) -> PolicyData:
+    def with_fields(self, **changed: Tensor) -> PolicyData:
         """A copy with some fields replaced, their lengths checked."""
         return replace(self, **changed)
 
@@ -95,3 +95,6 @@ class PolicyData:
         """The data in order, at most `size` rows at a time (so frames become floats in parts)."""
         for start in range(0, len(self), size):
             yield self.take(slice(start, start + size))
+
+
+FIELDS = tuple(field.name for field in fields(PolicyData))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pandas as pd
 
@@ -59,6 +60,10 @@ class LLCEstimate:
     def interval(self) -> tuple[float, float]:
         """Nominal 95 % interval from the Monte Carlo error alone."""
         return self.llc - 1.96 * self.stderr, self.llc + 1.96 * self.stderr
+
+    def with_more(self, **fields: Any) -> LLCEstimate:
+        """A copy with some fields replaced."""
+        return replace(self, **fields)
 
     def __repr__(self) -> str:
         text = f"LLC {self.llc:.3g} ± {self.stderr:.2g} ({self.status}"

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
+from rl_slt.batched import BatchedGradient, has_conv
 from rl_slt.flat import FlatPolicy
-from rl_slt.losses.base import Loss, Policy
+from rl_slt.losses.base import Loss
 from rl_slt.policy_data import PolicyData
 from rl_slt.units import Units
 from rl_slt.whitening import Whitening
 
-CHUNK = 512
+CHUNK, BATCHED_CHUNK = 512, 2048
 BATCHED_LIMIT = 50_000
 
 
@@ -49,6 +50,7 @@ class Target:
         dim: d, the number of free parameters.
         nbeta: n times beta, the inverse temperature times the number of samples.
         localization: gamma, per squared unit of weight.
+        direction: unit vector `[d]` along which w - w* is held at 0, or None.
         grads: sample gradients spent so far.
     """
 
@@ -59,13 +61,27 @@ class Target:
         self.nbeta, self.localization = nbeta, localization
         self.units = Units(data, loss.unit)
         self.whitening: Whitening | None = None
+        self.direction: Tensor | None = None
         self.grads = 0
+        self._whole: tuple[Tensor, PolicyData] | None = None
         self.start_losses = self._losses_at_start()
-        self._batched = loss.batched and self.dim <= BATCHED_LIMIT and not _has_conv(flat)
+        self.batched = self._try_batching()
+        self._chunk = CHUNK if self.batched is None else BATCHED_CHUNK
 
     @property
     def dim(self) -> int:
+        """D."""
         return len(self.flat.start)
+
+    @property
+    def free_dim(self) -> int:
+        """Dimensions sampled: one fewer with a direction held."""
+        return self.dim - (self.direction is not None)
+
+    @property
+    def width(self) -> float:
+        """Standard deviation of the localising Gaussian; 1 where there is none."""
+        return self.localization**-0.5 if self.localization > 0 else 1.0
 
     @property
     def n(self) -> int:
@@ -74,7 +90,13 @@ class Target:
 
     def weights(self, z: Tensor) -> Tensor:
         """`w - w*` `[C, d]` of coordinates `z` `[C, d]`."""
-        return z if self.whitening is None else self.whitening.forward(z)
+        return self._held(z if self.whitening is None else self.whitening.forward(z))
+
+    def _held(self, rows: Tensor) -> Tensor:
+        """Rows `[C, d]` without their component along the direction held."""
+        if self.direction is None:
+            return rows
+        return rows - (rows @ self.direction)[:, None] * self.direction
 
     def coordinates(self, delta: Tensor) -> Tensor:
         """Z `[C, d]` of `w - w*` `[C, d]`."""
@@ -94,7 +116,7 @@ class Target:
         w = self.flat.start + delta
         loss, grad, start = self._loss_grad(w, index, generators)
         pull = self.localization * delta
-        grad_w = grad.mul_(self.nbeta).add_(pull)
+        grad_w = self._held(grad.mul_(self.nbeta).add_(pull))
         virial = (delta * grad_w).sum(-1)
         grad_z = grad_w if self.whitening is None else self.whitening.transpose(grad_w)
         prior = 0.5 * (pull * delta).sum(-1)
@@ -104,51 +126,80 @@ class Target:
     def _loss_grad(
         self, w: Tensor, index: Sequence[Tensor | None], generators: Sequence[Generator]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        if self._batched and all(i is not None for i in index) and len(w) > 1:
-            return self._together(w, [i for i in index if i is not None], generators)
-        grad = torch.empty_like(w)
-        losses, starts = [], []
-        for c, (i, generator) in enumerate(zip(index, generators, strict=True)):
-            loss, start = self._one(w[c], i, generator, grad[c])
-            losses.append(loss)
-            starts.append(start)
-        return torch.stack(losses), grad, torch.stack(starts)
-
-    def _one(
-        self, w: Tensor, index: Tensor | None, generator: Generator, out: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        if index is not None:
-            batch = self.loss.refresh(self.units.take(index), generator)
-            self.grads += len(index)
-            value = self.flat.value_and_grad(lambda p: self.loss(p, batch), w, out)
-            return value, self._start(batch, index)
-        loss = start = torch.zeros((), dtype=w.dtype)
-        part = torch.empty_like(out)
-        out.zero_()
-        for ids in torch.arange(self.n).split(CHUNK):
-            batch = self.loss.refresh(self.units.take(ids), generator)
-            value = self.flat.value_and_grad(lambda p, b=batch: self.loss(p, b), w, part)  # type: ignore[misc]
-            share = len(ids) / self.n
-            loss, start = loss + share * value, start + share * self._start(batch, ids)
-            out.add_(part, alpha=share)
-        self.grads += self.n
-        return loss, start
-
-    def _together(
-        self, w: Tensor, index: Sequence[Tensor], generators: Sequence[Generator]
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        if all(i is None for i in index):
+            return self._everything(w, generators[0])
+        sizes = {0 if i is None else len(i) for i in index}
         batches = [
-            self.loss.refresh(self.units.take(i), g) for i, g in zip(index, generators, strict=True)
+            self.loss.refresh(self.units.take(i), g)  # type: ignore[arg-type]
+            for i, g in zip(index, generators, strict=True)
         ]
-        fields = [b.tensors() for b in batches]
-        stacked = {k: torch.stack([f[k] for f in fields]) for k in fields[0]}
-        loss, grad = self.flat.batched_value_and_grad(self._loss_of_fields, w, stacked)
-        self.grads += sum(len(i) for i in index)
-        starts = [self._start(b, i) for b, i in zip(batches, index, strict=True)]
+        starts = [self._start(b, i) for b, i in zip(batches, index, strict=True)]  # type: ignore[arg-type]
+        self.grads += sum(len(i) for i in index if i is not None)
+        if self.batched is not None and len(sizes) == 1 and len(w) > 1:
+            fields = [b.tensors() for b in batches]
+            stacked = {k: torch.stack([f[k] for f in fields]) for k in fields[0]}
+            loss, grad = self.batched(w, stacked, shared=False)
+        else:
+            loss, grad = self._apart(w, batches)
         return loss, grad, torch.stack(starts)
 
+    def _apart(self, w: Tensor, batches: Sequence[PolicyData]) -> tuple[Tensor, Tensor]:
+        """One chain after the other."""
+        grad = torch.empty_like(w)
+        losses = [
+            self.flat.value_and_grad(lambda p, b=b: self.loss(p, b), w[c], grad[c])  # type: ignore[misc]
+            for c, b in enumerate(batches)
+        ]
+        return torch.stack(losses), grad
+
+    def _everything(self, w: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Over all data, in chunks that all chains share."""
+        loss = torch.zeros(len(w), dtype=w.dtype)
+        start, grad = torch.zeros((), dtype=w.dtype), torch.zeros_like(w)
+        for ids, part_of_data in self._chunks():
+            batch = self.loss.refresh(part_of_data, generator)
+            if self.batched is not None and len(w) > 1:
+                part, slope = self.batched(w, batch.tensors(), shared=True)
+            else:
+                part, slope = self._apart(w, [batch] * len(w))
+            share = len(ids) / self.n
+            loss.add_(part, alpha=share)
+            grad.add_(slope, alpha=share)
+            start = start + share * self._start(batch, ids)
+        self.grads += self.n * len(w)
+        return loss, grad, start.expand(len(w))
+
+    def start_gradient(self, generator: Generator) -> Tensor:
+        """Gradient `[d]` of the loss at w* over all data."""
+        return self._everything(self.flat.start[None], generator)[1][0]
+
+    def _chunks(self) -> Iterator[tuple[Tensor, PolicyData]]:
+        """Sample ids and their data, in order; cut out once when one chunk holds everything."""
+        if self._whole is not None:
+            yield self._whole
+            return
+        for ids in torch.arange(self.n).split(self._chunk):
+            part = (ids, self.units.take(ids))
+            if len(ids) == self.n:
+                self._whole = part
+            yield part
+
+    def _try_batching(self) -> BatchedGradient | None:
+        """The batched gradient where it is right and faster (small networks, no convolutions)."""
+        small = self.dim <= BATCHED_LIMIT and not has_conv(self.flat.module)
+        if not small or self.loss.batched is False or self.loss.unit != "state":
+            return None
+        generator = Generator().manual_seed(0)
+        rows = [torch.randint(self.n, (min(self.n, 8),), generator=generator) for _ in range(2)]
+        batches = [self.loss.refresh(self.units.take(r), generator).tensors() for r in rows]
+        stacked = {k: torch.stack([b[k] for b in batches]) for k in batches[0]}
+        noise = torch.empty(2, self.dim, dtype=self.flat.start.dtype).normal_(generator=generator)
+        candidate = BatchedGradient(self.flat, self.loss)
+        w = self.flat.start + 0.1 * noise / self.dim**0.5
+        return candidate if candidate.agrees(w, stacked) else None
+
     def _start(self, batch: PolicyData, index: Tensor) -> Tensor:
-        """Mean loss at w* over a batch: the control variate whose mean over batches is loss_init."""
+        """Mean loss at w* over a batch: a control variate, whose mean over batches is loss_init."""
         redrawn = self.loss.start_loss(batch)
         return (self.start_losses[index] if redrawn is None else redrawn).mean()
 
@@ -162,11 +213,3 @@ class Target:
                 self.loss(module, self.units.take(ids)) for ids in torch.arange(self.n).split(CHUNK)
             ]
         return torch.cat(parts)
-
-    def _loss_of_fields(self, policy: Policy, batch: dict[str, Tensor]) -> Tensor:
-        return self.loss(policy, PolicyData.trusted(batch))
-
-
-def _has_conv(flat: FlatPolicy) -> bool:
-    """Whether chains are better run apart: batched convolutions are slow on a CPU."""
-    return any(isinstance(m, nn.modules.conv._ConvNd) for m in flat.module.modules())

@@ -1,1 +1,12 @@
-"""Per-sample losses of a policy, one per file."""
+"""Per-sample losses of a policy, one per file, by name."""
+
+from rl_slt.losses.base import Loss
+from rl_slt.losses.kl import PolicyKL
+from rl_slt.losses.nll import PolicyNLL
+from rl_slt.losses.regret import Regret
+from rl_slt.losses.surrogate import Surrogate
+from rl_slt.losses.value import Value
+
+LOSSES: dict[str, type[Loss]] = {
+    loss.name: loss for loss in (PolicyKL, PolicyNLL, Regret, Surrogate, Value)
+}

@@ -27,14 +27,13 @@ class Loss:
     Attributes:
         name: what tables call it.
         unit: `"state"`, or `"episode"` when a sample is an episode (then N and B count episodes).
-        batched: True when the loss may run under `torch.func.vmap` over chains.
+        batched: False when the loss must not be tried under `torch.func.vmap` over chains.
         zero_at_start: True when the loss at w* is 0 by definition, so no baseline is measured.
-        minimum_at_start: True when w* is a minimum of the loss whatever the policy is.
     """
 
     name: ClassVar[str] = "custom"
     unit: ClassVar[str] = "state"
-    batched: ClassVar[bool] = False
+    batched: ClassVar[bool] = True
 
     @property
     def zero_at_start(self) -> bool:
@@ -42,9 +41,9 @@ class Loss:
         return False
 
     @property
-    def minimum_at_start(self) -> bool:
-        """Whether w* is a minimum whatever the policy."""
-        return self.zero_at_start
+    def redrawn(self) -> bool:
+        """Whether `refresh` draws anew: such a loss has no fixed energy for a Metropolis test."""
+        return False
 
     @property
     def reference(self) -> nn.Module | None:
@@ -67,8 +66,12 @@ class Loss:
         """Per-sample losses `[B]` at w* of a redrawn batch; None when they are fixed per sample."""
         return None
 
+    def report(self, policy: Policy, batch: PolicyData) -> dict[str, float]:
+        """Numbers worth knowing about the loss at a posterior draw."""
+        return {}
+
     def score(self, policy: Policy, batch: PolicyData, generator: Generator) -> Tensor | None:
-        """Per-sample scalars `[B]` whose gradients g have E[g g^T] = the loss's Gauss-Newton matrix.
+        """Per-sample scalars `[B]`; E[g g'] of their gradients g is the Gauss-Newton matrix.
 
         None when the loss does not know; the curvature is then taken from gradient differences.
         """
@@ -84,9 +87,11 @@ class PlainLoss(Loss):
         self.unit = getattr(function, "unit", "state")  # type: ignore[misc]
 
     def __call__(self, policy: Policy, batch: PolicyData) -> Tensor:
+        """Per-sample losses `[B]`."""
         return self.function(policy, batch)
 
     def prepare(self, policy: nn.Module, data: PolicyData, generator: Generator) -> PolicyData:
+        """Outputs as reference logits, and actions drawn from them, where absent."""
         logits = data.reference_logits
         if logits is None:
             logits = policy_logits(policy, data)

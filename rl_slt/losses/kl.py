@@ -22,23 +22,26 @@ class PolicyKL(Loss):
         reference: another policy to measure from (a fixed yardstick), or None for the checkpoint.
     """
 
-    reference: nn.Module | None = None  # type: ignore[assignment]
+    reference: nn.Module | None = None
     name = "kl"
-    batched = True
 
     @property
     def zero_at_start(self) -> bool:
+        """True for the self-KL."""
         return self.reference is None
 
     def __call__(self, policy: Policy, batch: PolicyData) -> Tensor:
+        """Per-sample losses `[B]`, nats."""
         assert batch.reference_logits is not None
         log_p = batch.reference_logits.log_softmax(-1)
         log_q = logits_of(policy(batch.states)).log_softmax(-1)
         return (log_p.exp() * (log_p - log_q)).sum(-1)
 
     def prepare(self, policy: nn.Module, data: PolicyData, generator: Generator) -> PolicyData:
+        """Fill the reference's logits."""
         return data.with_fields(reference_logits=reference_logits(policy, self.reference, data))
 
     def score(self, policy: Policy, batch: PolicyData, generator: Generator) -> Tensor:
+        """`log pi_w(a|s)`, `a ~ pi_w`: the outer product of its gradient is the Fisher matrix."""
         logits = logits_of(policy(batch.states))
         return action_log_probs(logits, draw_actions(logits.detach(), generator))

@@ -24,37 +24,42 @@ class PolicyNLL(Loss):
         redraw: draw fresh actions at each step.
     """
 
-    reference: nn.Module | None = None  # type: ignore[assignment]
+    reference: nn.Module | None = None
     redraw: bool = True
     name = "nll"
-    batched = True
 
     @property
-    def minimum_at_start(self) -> bool:
-        return self.redraw and self.reference is None
+    def redrawn(self) -> bool:
+        """Whether actions are drawn anew for every gradient."""
+        return self.redraw
 
     def __call__(self, policy: Policy, batch: PolicyData) -> Tensor:
+        """Per-sample losses `[B]`, nats."""
         assert batch.actions is not None
         return -action_log_probs(logits_of(policy(batch.states)), batch.actions)
 
     def prepare(self, policy: nn.Module, data: PolicyData, generator: Generator) -> PolicyData:
+        """Fill the reference's logits, and actions drawn from them where needed."""
         logits = reference_logits(policy, self.reference, data)
         if self.redraw or data.actions is None:
             data = data.with_fields(actions=draw_actions(logits, generator))
         return data.with_fields(reference_logits=logits)
 
     def refresh(self, batch: PolicyData, generator: Generator) -> PolicyData:
+        """Fresh actions from the reference."""
         if not self.redraw:
             return batch
         assert batch.reference_logits is not None
         return batch.with_fields(actions=draw_actions(batch.reference_logits, generator))
 
     def start_loss(self, batch: PolicyData) -> Tensor | None:
+        """`-log pi*(a|s)` of the drawn actions, `[B]`."""
         if not self.redraw or self.reference is not None:
             return None
         assert batch.reference_logits is not None and batch.actions is not None
         return -action_log_probs(batch.reference_logits, batch.actions)
 
     def score(self, policy: Policy, batch: PolicyData, generator: Generator) -> Tensor:
+        """`log pi_w(a|s)`, `a ~ pi_w`: the outer product of its gradient is the Fisher matrix."""
         logits = logits_of(policy(batch.states))
         return action_log_probs(logits, draw_actions(logits.detach(), generator))

@@ -37,7 +37,10 @@ class Sampler(Protocol):
 
     name: ClassVar[str]
     full_batch: ClassVar[bool]
-    step_size: float | None
+
+    @property
+    def step_size(self) -> float | None:
+        """In the sampler's coordinates; None is adapted in burn-in."""
 
     def init(self, position: Tensor, evaluate: Evaluate, generators: Sequence[Generator]) -> Any:
         """State at `position` `[C, d]`."""

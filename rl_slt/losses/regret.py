@@ -1,0 +1,98 @@
+"""The RL objective: importance-weighted return of whole episodes, negated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Generator, Tensor, nn
+
+from rl_slt.errors import InputError
+from rl_slt.losses.base import Loss, Policy, action_log_probs, logits_of
+from rl_slt.losses.surrogate import with_log_probs
+from rl_slt.policy_data import PolicyData
+
+
+@dataclass(frozen=True, eq=False)
+class Regret(Loss):
+    """`-sum_t gamma^t rho_t r_t` per episode, `rho_t = prod_{k <= t} pi_w(a_k|s_k) / pi(a_k|s_k)`.
+
+    Per-decision importance weights (Precup, Sutton & Singh 2000): a reward is weighted by the
+    actions up to it only. The best policy's return, a constant, is left out; the LLC does not see
+    it. Elliott et al. 2026 (arXiv 2601.07524) relate this LLC to the posterior over policies.
+
+    Attributes:
+        discount: gamma, per step.
+        self_normalized: divide rho_t by its mean over the batch's episodes at each t: biased by
+            O(1 / episodes), with less variance. An episode that has ended keeps its last weight.
+        clip: largest rho_t, or None. Report the share clipped (`report`).
+
+    Raises:
+        InputError: a setting is out of its range.
+    """
+
+    discount: float = 0.999
+    self_normalized: bool = False
+    clip: float | None = None
+    name: ClassVar[str] = "regret"
+    unit: ClassVar[str] = "episode"
+    batched: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.discount <= 1:
+            raise InputError(f"discount={self.discount}; it must be in (0, 1]")
+        if self.clip is not None and not self.clip > 0:
+            raise InputError(f"clip={self.clip}; it must be above 0, or None")
+
+    def __call__(self, policy: Policy, batch: PolicyData) -> Tensor:
+        """Per-episode losses `[E]`, in the order of episode ids' first appearance."""
+        assert batch.rewards is not None
+        weights, where, time = self._weights(policy, batch)
+        rewards = torch.zeros_like(weights)
+        rewards[where, time] = batch.rewards.to(weights.dtype)
+        if self.clip is not None:
+            weights = weights.clamp(max=self.clip)
+        if self.self_normalized:
+            weights = weights / weights.mean(0, keepdim=True)
+        steps = torch.arange(weights.shape[1], dtype=weights.dtype, device=weights.device)
+        return -(weights * rewards * self.discount**steps).sum(1)
+
+    def prepare(self, policy: nn.Module, data: PolicyData, generator: Generator) -> PolicyData:
+        """Fill absent `log_probs` from the checkpoint.
+
+        Raises:
+            InputError: actions, rewards or episode are absent.
+        """
+        return with_log_probs(policy, data, "regret", ("actions", "rewards", "episode"))
+
+    def report(self, policy: Policy, batch: PolicyData) -> dict[str, float]:
+        """Share of weights clipped, and effective sample size of the final weights per episode."""
+        with torch.no_grad():
+            weights, where, time = self._weights(policy, batch)
+        over = weights[where, time] > (self.clip or float("inf"))
+        last = weights[:, -1].clamp(max=self.clip or float("inf"))
+        ess = last.sum() ** 2 / last.square().sum() / len(last)
+        return {"clipped": float(over.float().mean()), "weight_ess": float(ess)}
+
+    def _weights(self, policy: Policy, batch: PolicyData) -> tuple[Tensor, Tensor, Tensor]:
+        """Rho `[E, T]`, constant past an episode's end; and each state's row and column."""
+        assert batch.actions is not None and batch.log_probs is not None
+        log_probs = action_log_probs(logits_of(policy(batch.states)), batch.actions)
+        where, time = positions(batch)
+        shape = (int(where.max()) + 1, int(time.max()) + 1)
+        log_ratio = log_probs.new_zeros(shape)
+        log_ratio = log_ratio.index_put((where, time), log_probs - batch.log_probs)
+        return log_ratio.cumsum(1).exp(), where, time
+
+
+def positions(batch: PolicyData) -> tuple[Tensor, Tensor]:
+    """Row (episode in order of appearance) and step within it, `[B]` each.
+
+    States of an episode must be adjacent and in time order, as `Units` gives them.
+    """
+    assert batch.episode is not None
+    _, lengths = torch.unique_consecutive(batch.episode, return_counts=True)
+    rows = torch.arange(len(lengths)).repeat_interleave(lengths)
+    starts = lengths.cumsum(0) - lengths
+    return rows, torch.arange(len(rows)) - starts[rows]

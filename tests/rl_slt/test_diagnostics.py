@@ -1,0 +1,61 @@
+"""Planted failures are caught; healthy chains pass."""
+
+import numpy as np
+import pytest
+
+from rl_slt.diagnostics import diagnose
+
+
+def healthy(seed: int = 0, draws: int = 400, rho: float = 0.8) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    x = np.empty((4, draws))
+    x[:, 0] = rng.normal(size=4)
+    for t in range(1, draws):
+        x[:, t] = rho * x[:, t - 1] + np.sqrt(1 - rho**2) * rng.normal(size=4)
+    return 10 + x
+
+
+def test_healthy_chains_pass_and_their_error_counts_the_correlation() -> None:
+    d = diagnose(healthy())
+    assert (d.status, d.message) == ("ok", "")
+    naive = 1 / np.sqrt(1600)
+    assert 2 < d.stderr / naive < 4  # sqrt((1 + 0.8) / (1 - 0.8)) = 3
+
+
+def test_intervals_cover() -> None:
+    hits = [abs((d := diagnose(healthy(s))).mean - 10) < 1.96 * d.stderr for s in range(200)]
+    assert np.mean(hits) >= 0.91
+
+
+@pytest.mark.parametrize(
+    ("plant", "status", "word"),
+    [
+        (lambda x: x[2].fill(7.0), "failed", "dead"),
+        (lambda x: x.__setitem__((1, 50), np.nan), "failed", "not finite"),
+        (lambda x: x.__iadd__(np.linspace(-3, 3, 400)), "failed", "drift"),
+        (lambda x: x.__iadd__(np.linspace(-0.9, 0.9, 400)), "suspect", "drift"),
+        (lambda x: x.__setitem__(3, x[3] + 4), "failed", "disagree"),
+        (lambda x: x.__isub__(20), "suspect", "below zero"),
+        (lambda x: x.__imul__(0.1), "suspect", "R-hat"),
+    ],
+    ids=["dead", "nan", "drift", "slow drift", "disagree", "negative", "scale"],
+)
+def test_planted_failures(plant, status: str, word: str) -> None:
+    x = healthy()
+    if word == "R-hat":  # chains of different width
+        x[:2] = 10 + 6 * (x[:2] - 10)
+    else:
+        plant(x)
+    d = diagnose(x)
+    assert d.status == status, d
+    assert word in d.message
+
+
+def test_stuck_and_unequal_chains() -> None:
+    accept = np.full((4, 400), 0.8)
+    accept[1] = 0.01
+    assert "stuck" in diagnose(healthy(), accept=accept).message
+    cold = np.random.default_rng(0).normal(0.2, 0.01, (4, 400))
+    d = diagnose(healthy(), virial=cold)
+    assert d.status == "suspect" and "equilibrium" in d.message
+    assert diagnose(healthy(), virial=cold + 0.8).status == "ok"
