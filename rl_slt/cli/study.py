@@ -36,9 +36,11 @@ def command(
       rl-slt run study.toml --workers 8
     """
     from rl_slt.pipeline.main import run_study
-    from rl_slt.pipeline.study import load_preset, load_study, presets
+    from rl_slt.pipeline.study import load_preset, load_study, preset_names
 
     if (study is None) == (preset is None):
-        raise click.UsageError(f"give a STUDY.toml or --preset ({', '.join(presets())}), not both")
+        raise click.UsageError(
+            f"give a STUDY.toml or --preset ({', '.join(preset_names())}), not both"
+        )
     plan = load_preset(preset, seed) if preset is not None else load_study(Path(study or ""), seed)
     return run_study(plan, out or Path(plan.name), workers=workers, scheduler=scheduler)

@@ -91,6 +91,7 @@ def frozen_plan(plan: StudyPlan) -> dict[str, Any]:
         "arms": plan.arms,
         "seeds": plan.seeds,
         "settings": {
+            "recipe": plan.recipe,
             "train": plan.train,
             "llc": dataclasses.asdict(plan.llc),
             "probe": dataclasses.asdict(plan.probe),

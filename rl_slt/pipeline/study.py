@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from agents import TrainConfig
+from agents import TrainConfig, presets
 from rl_slt.errors import InputError
 from rl_slt.pipeline.layout import safe_name
 from rl_slt.pipeline.settings import build
@@ -76,13 +76,14 @@ class ProbePlan:
 class StudyPlan:
     """A whole study.
 
-    `train` holds the settings shared by all arms and `arms` what each arm changes, both in the
-    names of `agents.TrainConfig`.
+    `recipe` names a preset of `agents`, `train` what all arms change of it, and `arms` what each arm
+    changes, both in the names of `agents.TrainConfig`.
     """
 
     name: str
     question: str
     arms: dict[str, dict[str, Any]]
+    recipe: str = "paper"
     train: dict[str, Any] = field(default_factory=dict)
     seeds: tuple[int, ...] = (0,)
     llc: LLCPlan = field(default_factory=LLCPlan)
@@ -98,11 +99,12 @@ class StudyPlan:
 
     def train_config(self, arm: str, seed: int) -> TrainConfig:
         """The training configuration of an arm and a seed."""
-        values = {**self.train, **self.arms[arm], "seed": seed}
+        base = dataclasses.asdict(presets.get(self.recipe))
+        values = {**base, **self.train, **self.arms[arm], "seed": seed}
         return build(TrainConfig, values, f"arms.{arm}")
 
 
-def presets() -> list[str]:
+def preset_names() -> list[str]:
     """Names of the presets that come with the package."""
     folder = resources.files("rl_slt.pipeline") / "presets"
     return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name[-5:] == ".toml")
@@ -114,8 +116,8 @@ def load_preset(name: str, seed: int | None = None) -> StudyPlan:
     Raises:
         InputError: if there is no such preset.
     """
-    if name not in presets():
-        raise InputError(f"unknown preset {name!r}; allowed: {', '.join(presets())}")
+    if name not in preset_names():
+        raise InputError(f"unknown preset {name!r}; allowed: {', '.join(preset_names())}")
     text = (resources.files("rl_slt.pipeline") / "presets" / f"{name}.toml").read_text()
     return _with_seed(parse_study(text, name), seed)
 

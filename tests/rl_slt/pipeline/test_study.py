@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rl_slt.errors import InputError
-from rl_slt.pipeline.study import LLCPlan, load_preset, load_study, parse_study, presets
+from rl_slt.pipeline.study import LLCPlan, load_preset, load_study, parse_study, preset_names
 
 SMALL = """
 question = "?"
@@ -15,8 +15,8 @@ coin = "end"
 
 
 def test_the_contract_presets_are_there_and_sound() -> None:
-    assert presets() == ["alpha", "coinrun", "demo", "smoke"]
-    for name in presets():
+    assert preset_names() == ["alpha", "coinrun", "demo", "smoke"]
+    for name in preset_names():
         plan = load_preset(name)
         for arm in plan.arms:
             assert plan.train_config(arm, 3).seed == 3
@@ -49,6 +49,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
         (SMALL.replace("arms.a", 'arms."../b"'), r"arm name '\.\./b' is not allowed"),
         (SMALL.replace('"end"', '"moon"'), "moon"),
         (SMALL.replace("coin =", "coins ="), "coin placement"),
+        ('recipe = "moon"' + SMALL, "unknown preset 'moon'"),
         ("seeds = []\n" + SMALL, "seeds"),
     ],
 )
