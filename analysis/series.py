@@ -28,7 +28,7 @@ def llc_table(llc: pd.DataFrame) -> pd.DataFrame:
         where they are not the usual ones), reference, states, fixed (whether the reference is the
         same for all checkpoints), step, llc, llc_stderr, loss_init, loss_stderr; by step.
     """
-    frame = llc.copy()
+    frame = llc.reset_index(drop=True)
     for name in [*_SETTING, *_SERIES, "status"]:
         frame[name] = frame[name].astype("string").fillna("") if name in frame else ""
     frame["series"] = _names(frame).astype(str)

@@ -9,6 +9,7 @@ import argparse
 import platform
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
@@ -148,21 +149,19 @@ KINDS: dict[str, Callable[[Rng, int], np.ndarray]] = {
 def false_associations(count: int, seed: int) -> list[dict[str, object]]:
     """Share of independent pairs with p at most 0.05; levels for comparison."""
     out: list[dict[str, object]] = []
-    for n in (20, 30, N):
+    for n in (24, N, 120):
         for k, (kind, make) in enumerate(KINDS.items()):
             rng = np.random.default_rng([seed, n, k])
-            hits = np.zeros(3)
+            hits = np.zeros(2)
             for _ in range(count):
                 x, y = make(rng, n), make(rng, n)
-                u, v = innovations(x), innovations(y)
-                _, change = shift_test(u, v)
-                _, lagged = shift_test(u, v, max(1, n // 12))
-                _, level = shift_test(*(z - z.mean() for z in (x, y)))
-                hits += [change <= 0.05, lagged <= 0.05, level <= 0.05]
+                _, change = shift_test(innovations(x), innovations(y))
+                _, level = shift_test(x - x.mean(), y - y.mean())
+                hits += [change <= 0.05, level <= 0.05]
             rates = hits / count
             out.append(
                 {"checkpoints": n, "both series": kind, "change_r": rates[0]}
-                | {"lead_lag": rates[1], "levels (not used)": rates[2]}
+                | {"levels (not used)": rates[1]}
             )
     return out
 
@@ -202,10 +201,10 @@ def seconds_per_series(count: int, seed: int) -> float:
     """Both detectors, series with missing points, one thread."""
     rng = np.random.default_rng(seed)
     signals = [spoil(rng, steps_in_noise(rng, N, ((30, 3.0),), 0.3)) for _ in range(count)]
-    start = time.perf_counter()
+    start = time.process_time()
     for signal in signals:
         found_by(signal)
-    return (time.perf_counter() - start) / count
+    return (time.process_time() - start) / count
 
 
 def _cell(phi: float, spoiled: bool) -> dict[str, object]:
@@ -222,29 +221,39 @@ def _table(rows: list[dict[str, object]]) -> str:
     return "\n".join([head, *lines])
 
 
-def report(count: int, seed: int) -> str:
+def report(count: int, seed: int, workers: int) -> str:
     """The whole benchmark as Markdown."""
     start = time.perf_counter()
     packages = ", ".join(f"{p} {version(p)}" for p in ("numpy", "scipy", "ruptures", "pandas"))
     error = 1.96 * np.sqrt(0.05 * 0.95 / count)
+    sections: list[tuple[str, Callable[[int, int], list[dict[str, object]]], int]] = [
+        ("planted", planted_steps, count),
+        ("false", false_transitions, count),
+        ("shapes", other_shapes, max(count // 4, 10)),
+        ("associations", false_associations, count),
+        ("lags", planted_lags, count),
+    ]
+    with ProcessPoolExecutor(workers) as pool:
+        jobs = {n: pool.submit(f, c, seed + k) for k, (n, f, c) in enumerate(sections)}
+        table = {name: _table(job.result()) for name, job in jobs.items()}
     parts = [
         "# Error rates of transitions and associations",
         f"{count} series a cell, {N} checkpoints unless said otherwise; a rate of 0.05 is known to "
         f"±{error:.3f} (95 %). Python {platform.python_version()}, {packages}; 2 cores, CPU.",
         "## False transitions: series without change (wanted: at most 0.05)",
-        _table(false_transitions(count, seed)),
+        table["false"],
         "## Planted steps of 3 marginal standard deviations (wanted: found 0.90, placed 0.80)",
         "Found: a transition of the right sign within 5 checkpoints. Placed: within one. "
         "Steps lie at least 6 checkpoints from both ends.",
-        _table(planted_steps(count, seed + 1)),
+        table["planted"],
         "## Changes of other shapes, in noise of marginal standard deviation 1",
-        _table(other_shapes(max(count // 4, 25), seed + 2)),
+        table["shapes"],
         "## Associations of independent series with p ≤ 0.05 (wanted: at most 0.07)",
-        _table(false_associations(count, seed + 3)),
+        table["associations"],
         "## Planted lags of -5 to 5 checkpoints",
-        _table(planted_lags(count, seed + 4)),
-        f"Both detectors together: {1e3 * seconds_per_series(50, seed):.0f} ms a series. "
-        f"The whole table: {time.perf_counter() - start:.0f} s.",
+        table["lags"],
+        f"Both detectors together: {1e3 * seconds_per_series(50, seed):.0f} ms of CPU a series. "
+        f"The whole table: {time.perf_counter() - start:.0f} s on a machine shared with others.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -254,8 +263,9 @@ def main() -> None:
     parser.add_argument("--series", type=int, default=500, help="series a cell")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="Markdown file; printed if not given")
+    parser.add_argument("--workers", type=int, default=2, help="processes")
     args = parser.parse_args()
-    text = report(args.series, args.seed)
+    text = report(args.series, args.seed, args.workers)
     if args.out is None:
         print(text)
     else:

@@ -51,7 +51,9 @@ def across_runs(
     fx, fy = dx[:, -LAST:].mean(axis=1), dy[:, -LAST:].mean(axis=1)
     shares = np.array([[coincidence(a, b)[0] for b in y_turns] for a in x_turns])
     return [
-        _test("seed_r", float(runs) * np.outer(_unit(fx[None])[0], _unit(fy[None])[0]), arms, CONSTANT),
+        _test(
+            "seed_r", float(runs) * np.outer(_unit(fx[None])[0], _unit(fy[None])[0]), arms, CONSTANT
+        ),
         _test("seed_curve_r", _unit(dx) @ _unit(dy).T, arms, CONSTANT),
         _test("seed_coincidence", shares, arms, NO_TRANSITION, one_sided=True),
         _lead_lag(x, y, arms),

@@ -52,18 +52,19 @@ class Bases:
     columns: Array
 
 
-def bases(axis: Axis, base: Array, columns: Array, phi: float) -> Bases:
-    """Base and unit candidates; candidates within the span of the base become zero. Cached."""
+def bases(axis: Axis, base: Array, columns: Array, cap: float) -> dict[float, Bases]:
+    """Base and unit candidates at each phi up to cap; cached.
+
+    Candidates within the span of the base become zero.
+    """
     inverse = 1.0 / axis.scale[:, None]
-    key = tuple(axis.gaps.tolist())
-    return _bases(key, phi, _Key(base * inverse), _Key(columns * inverse))
+    return _bases(_Key(axis.gaps), _Key(base * inverse), _Key(columns * inverse), cap)
 
 
 def null_loglik(values: Array, axis: Axis, base: Array) -> Array:
     """Log likelihood of the base model at its best phi up to NULL_MAX, `[s]`."""
     best = np.full(len(values), -np.inf)
-    for phi in phis(NULL_MAX):
-        of = bases(axis, base, base[:, :0], phi)
+    for phi, of in bases(axis, base, base[:, :0], NULL_MAX).items():
         _, rss = residuals(values, axis, of, phi)
         best = np.maximum(best, loglik(rss, axis, phi))
     return best
@@ -94,8 +95,7 @@ def candidate_logliks(values: Array, axis: Axis, base: Array, columns: Array) ->
         `[s, k]`.
     """
     best = np.full((len(values), columns.shape[1]), -np.inf)
-    for phi in phis(CHANGE_MAX):
-        of = bases(axis, base, columns, phi)
+    for phi, of in bases(axis, base, columns, CHANGE_MAX).items():
         e, rss = residuals(values, axis, of, phi)
         left = rss[:, None] - (e.T @ of.columns) ** 2
         best = np.maximum(best, loglik(np.maximum(left, floor_of(values)[:, None]), axis, phi))
@@ -108,18 +108,23 @@ class _Key:
     def __init__(self, array: Array) -> None:
         self.array = array
         self.content = (array.shape, array.tobytes())
+        self.hash = hash(self.content)
 
     def __hash__(self) -> int:
-        return hash(self.content)
+        return self.hash
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Key) and self.content == other.content
 
 
-@lru_cache(maxsize=192)
-def _bases(gaps: tuple[float, ...], phi: float, base: _Key, columns: _Key) -> Bases:
-    q0, _ = np.linalg.qr(whiten(base.array, phi, np.asarray(gaps)))
-    q = whiten(columns.array, phi, np.asarray(gaps))
+@lru_cache(maxsize=32)
+def _bases(gaps: _Key, base: _Key, columns: _Key, cap: float) -> dict[float, Bases]:
+    return {phi: _orthogonal(base.array, columns.array, phi, gaps.array) for phi in phis(cap)}
+
+
+def _orthogonal(base: Array, columns: Array, phi: float, gaps: Array) -> Bases:
+    q0, _ = np.linalg.qr(whiten(base, phi, gaps))
+    q = whiten(columns, phi, gaps)
     q -= q0 @ (q0.T @ q)
     length = np.linalg.norm(q, axis=0)
     return Bases(q0, np.where(length > 1e-9, q / np.maximum(length, 1e-9), 0.0))
@@ -139,7 +144,7 @@ def fit_design(points: Points, design: Array, cap: float) -> Fit:
     """Fit a mean curve; `sigma` never falls below the usual standard error of the points."""
     m, b = design.shape
     axis, y = points.axis, points.values[None]
-    of = {phi: bases(axis, design, design[:, :0], phi) for phi in phis(cap)}
+    of = bases(axis, design, design[:, :0], cap)
     rss = {phi: residuals(y, axis, of[phi], phi)[1] for phi in of}
     phi = max(of, key=lambda p: float(loglik(rss[p], axis, p)[0]))
     x = whiten(design / axis.scale[:, None], phi, axis.gaps)

@@ -36,8 +36,9 @@ def pair_logliks(
         first, second = np.triu_indices(len(of), k=2)
         best = np.full(len(values), -np.inf)
         both = np.zeros((len(values), 2), dtype=int)
+        every = bases(axis, one, family.columns[:, of], PAIR_MAX)
         for phi in phis(PAIR_MAX)[::2]:
-            q = bases(axis, one, family.columns[:, of], phi)
+            q = every[phi]
             e, rss = residuals(values, axis, q, phi)
             explained = _explained(e.T @ q.columns, q.columns.T @ q.columns, first, second)
             top = np.argmax(explained, axis=1)

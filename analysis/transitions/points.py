@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ class Axis:
     def __len__(self) -> int:
         return len(self.index)
 
-    @property
+    @cached_property
     def gaps(self) -> Array:
         """Checkpoints from each point to the one before it, `[m - 1]`, each at least 1."""
         return np.diff(self.index)
@@ -47,7 +48,7 @@ class Points:
     def __len__(self) -> int:
         return len(self.values)
 
-    @property
+    @cached_property
     def axis(self) -> Axis:
         """Where the points lie and how much each is worth."""
         return Axis(self.index, self.scale)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -39,8 +40,8 @@ class Family:
         return float(self.place[k] - 0.5 + 0.5 * self.width[k])
 
 
-def ramp(index: Array, place: float, width: float) -> Array:
-    """Clipped line `min(max((k - place + 1/2) / width + 1/2, 0), 1)` at checkpoints k, `[m]`.
+def ramp(index: Array, place: Array, width: Array) -> Array:
+    """Clipped line `min(max((k - place + 1/2) / width + 1/2, 0), 1)` at checkpoints k; broadcasts.
 
     It is the running integral of a box of that width, so that its coefficient is the derivative of
     the series smoothed over the box.
@@ -53,10 +54,15 @@ def build_family(name: str, index: Array, fine: bool = False) -> Family:
 
     The ramps to test with are fewer than the `fine` ones to measure with.
     """
+    return _family(name, tuple(index.tolist()), fine)
+
+
+@lru_cache(maxsize=32)
+def _family(name: str, checkpoints: tuple[float, ...], fine: bool) -> Family:
+    index = np.array(checkpoints)
     m = len(index)
     some = FINE_WIDTHS if fine else WIDTHS
     widths = some[:1] if name == "step" else tuple(w for w in some if w <= max(1.0, m / 2))
     places = index[EDGE : m - EDGE + 1]
-    grid = [(p, w) for w in widths for p in places]
-    columns = np.array([ramp(index, p, w) for p, w in grid]).reshape(len(grid), m).T
-    return Family(name, columns, np.array([p for p, _ in grid]), np.array([w for _, w in grid]))
+    place, width = np.tile(places, len(widths)), np.repeat(widths, len(places))
+    return Family(name, ramp(index[:, None], place, width), place, width)

@@ -1,0 +1,93 @@
+"""The table of associations out of the tables of runs."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import associate
+from analysis.datasets import ar1, log_steps, sigmoid
+from analysis.schema import TABLES, empty
+
+COLUMNS = [*TABLES["associations"], "lag_low", "lag_high", "note"]
+WITHIN = {"level_r", "change_r", "lead_lag", "curve_lag", "coincidence"}
+ACROSS = {"seed_r", "seed_curve_r", "seed_coincidence", "seed_lead_lag"}
+
+
+def tables(runs: int, n: int = 40, link: float = 0.0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    rng = np.random.default_rng(0)
+    llc, probes = [], []
+    for seed in range(runs):
+        shared = ar1(rng, n, 0.0)
+        course = sigmoid(n, rng.uniform(15, 25), 2.0)
+        name = {"run": f"a-s{seed}", "step": log_steps(n).astype(int)}
+        value = 30 * course + ar1(rng, n, 0.0) + link * shared
+        llc.append(
+            pd.DataFrame(
+                name | {"seed": seed, "loss": "kl", "states": "frozen", "reference": "self",
+                        "params": "all", "llc": value, "llc_stderr": 0.3, "status": "ok"}
+            )
+        )  # fmt: skip
+        for probe in ("ground", "behind"):
+            value = sigmoid(n, 20, 2.0) + 0.05 * (ar1(rng, n, 0.0) + link * shared)
+            probes.append(
+                pd.DataFrame(
+                    name | {"probe": probe, "metric": "coin", "value": value,
+                            "ci_low": value - 0.05, "ci_high": value + 0.05, "n": 100}
+                )
+            )  # fmt: skip
+    return pd.concat(llc), pd.concat(probes)
+
+
+def test_one_row_per_run_pair_and_statistic() -> None:
+    seen: list[tuple[int, int]] = []
+    found = associate(*tables(5), progress=lambda done, total: seen.append((done, total)))
+    assert list(found.columns) == COLUMNS
+    assert seen == [(1, 2), (2, 2)]
+    for (run, _, _, _), rows in found.groupby(["run", "llc_series", "probe", "metric"]):
+        assert set(rows["statistic"]) == (ACROSS if run == "*" else WITHIN)
+    assert not found.duplicated(["run", "llc_series", "probe", "metric", "statistic"]).any()
+    tested = found["p_value"].notna()
+    assert found["q_value"].notna().equals(tested)
+    assert (found["q_value"][tested] >= found["p_value"][tested] - 1e-12).all()
+    assert (found["note"][~tested] != "").all()
+
+
+def test_a_link_within_runs_is_found_and_none_is_not() -> None:
+    linked, plain = (associate(*tables(5, 60, link)) for link in (2.0, 0.0))
+    p = {}
+    for name, found in (("linked", linked), ("plain", plain)):
+        p[name] = found[(found["statistic"] == "change_r")]["p_value"]
+    assert (p["linked"] <= 0.05).mean() >= 0.8
+    assert (p["plain"] <= 0.05).mean() <= 0.2
+
+
+def test_one_short_run_says_what_it_cannot_show() -> None:
+    found = associate(*tables(1, 12))
+    assert found["p_value"].isna().all()
+    assert found["q_value"].isna().all()
+    notes = set(found["note"])
+    assert any("one run cannot show" in note for note in notes)
+    assert any("below 20 checkpoints" in note for note in notes)
+
+
+def test_empty_and_unmatched_tables_give_no_rows() -> None:
+    assert list(associate(empty("llc"), empty("probes")).columns) == COLUMNS
+    llc, probes = tables(1)
+    assert associate(llc, empty("probes")).empty
+    assert associate(llc, probes.assign(run="other")).empty
+
+
+def test_failed_and_missing_checkpoints_are_left_out() -> None:
+    llc, probes = tables(1, 40)
+    llc["status"] = np.where(np.arange(40) % 10 == 0, "failed", "ok")
+    probes = probes[probes["step"] != probes["step"].max()]
+    found = associate(llc, probes)
+    assert set(found[found["run"] != "*"]["n"]) == {35}
+
+
+@pytest.mark.parametrize("column", ["value", "llc"])
+def test_constant_series_do_not_break_it(column: str) -> None:
+    llc, probes = tables(5)
+    (llc if column == "llc" else probes)[column] = 0.5
+    found = associate(llc, probes)
+    assert found["p_value"].isna().all()
