@@ -35,12 +35,6 @@ class CoinRunLayout:
         kinds = state.kinds[1:]
         self.saws, self.enemies, self.crates = (cells[kinds == k] for k in (SAW, ENEMY, CRATE))
 
-    @property
-    def hazards(self) -> dict[str, Cells]:
-        """Where saws, lava and enemies are at the start."""
-        lava = np.argwhere((self.grid == LAVA[0]) | (self.grid == LAVA[1]))[:, ::-1]
-        return {"saw": self.saws, "lava": lava, "enemy": self.enemies}
-
     @cached_property
     def _solid(self) -> NDArray[np.bool_]:
         return (self.grid == WALLS[0]) | (self.grid == WALLS[1])
@@ -72,15 +66,24 @@ class CoinRunLayout:
 
     @cached_property
     def start_cells(self) -> Cells:
-        """Standable cells on firm ground, away from saws and enemies, not beside spawn or end."""
+        """Standable cells on firm ground, away from saws and enemies, not beside spawn or end.
+
+        Crowded levels: as far from the enemies as it goes, but never beside one.
+        """
         x, y = self.coin_cells.T
         firm = np.add.accumulate(self._solid, axis=0)[y - 1, x] == y
         fine = firm & (x >= self.spawn[0] + 3) & (x <= self.end[0] - 2)
-        for hazards, margin in ((self.saws, 1), (self.enemies, 3)):
-            aside = abs(x[:, None] - hazards[:, 0]) > margin
-            above = abs(y[:, None] - hazards[:, 1]) > 3
-            fine &= (aside | above).all(axis=1)
-        return self.coin_cells[fine]
+        fine &= self._away(self.saws, 1)
+        tiers = (fine & self._away(self.enemies, margin) for margin in (3, 2, 1))
+        return self.coin_cells[next((tier for tier in tiers if tier.any()), fine & False)]
+
+    def _away(self, objects: Cells, margin: int) -> NDArray[np.bool_]:
+        """Which coin cells [k] have none of the objects within `margin` columns."""
+        x, y = self.coin_cells.T
+        aside = abs(x[:, None] - objects[:, 0]) > margin
+        above = abs(y[:, None] - objects[:, 1]) > 3
+        away: NDArray[np.bool_] = (aside | above).all(axis=1)
+        return away
 
     @cached_property
     def section_cells(self) -> Cells:
@@ -88,28 +91,21 @@ class CoinRunLayout:
 
         The first section starts at column 5. Later ones show as a change of ground height, or
         (flat levels) as two enemy barriers side by side: one ends a section and one starts it.
+        Pits are no ground: all their columns hold lava, a saw, an enemy or a thin platform.
         """
-        found = [5]
-        height = self.surface[5]
-        for x in range(6, self.end[0]):
-            y = self.surface[x]
-            barriers = (self.grid[y, x - 1 : x + 1] == BARRIER).all()
-            if self._solid[:y, x].all() and not self._in_pit(x) and (y != height or barriers):
-                found.append(x)
-            if self._solid[:y, x].all() and not self._in_pit(x):
-                height = y
-        return np.array([(x, self.surface[x]) for x in found])
-
-    def _in_pit(self, x: int) -> bool:
+        x = np.arange(5, self.end[0])
+        x = x[self._free[self.surface[x], x] | self._crated[self.surface[x], x]]
+        x = x[np.add.accumulate(self._solid, axis=0)[self.surface[x] - 1, x] == self.surface[x]]
         y = self.surface[x]
-        hazards = [tuple(c) for c in (*self.saws, *self.enemies)]
-        return bool(y == 1 and (x, 1) in hazards and self._pit_wall_near(x))
+        barriers = (self.grid[y, x] == BARRIER) & (self.grid[y, x - 1] == BARRIER)
+        starts = barriers | (y != np.concatenate([[0], y[:-1]]))
+        return np.array([x, y]).T[starts]
 
-    def _pit_wall_near(self, x: int) -> bool:
-        left = x
-        while self.surface[left] == 1 and left > 1:
-            left -= 1
-        return bool(self.surface[left] > 3)
+    @cached_property
+    def _crated(self) -> NDArray[np.bool_]:
+        crated = np.zeros(self.grid.shape, np.bool_)
+        crated[self.crates[:, 1], self.crates[:, 0]] = True
+        return crated
 
     def is_free(self, cell: Cell) -> bool:
         """Empty, left of the end wall, and not where the agent starts."""

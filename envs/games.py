@@ -1,7 +1,7 @@
 """The games that the environment knows; a new one is one module and one entry here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ class Game:
     empty: tuple[int, ...]  # grid values of free cells
     time_limit: int  # procgen's own, in steps
     stock_is_end: bool  # whether procgen itself puts the goal where `end` does
+    deadly_entities: dict[str, int] = field(default_factory=dict)  # name: entity type
+    deadly_cells: dict[str, tuple[int, ...]] = field(default_factory=dict)  # name: grid values
     enemy: int | None = None  # entity type of walking enemies
 
 
@@ -41,6 +43,8 @@ GAMES = {
         empty=(coinrun.EMPTY, coinrun.BARRIER),
         time_limit=1000,
         stock_is_end=True,
+        deadly_entities={"saw": coinrun.SAW, "enemy": coinrun.ENEMY},
+        deadly_cells={"lava": coinrun.LAVA},
         enemy=coinrun.ENEMY,
     ),
     "maze": Game(

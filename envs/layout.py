@@ -46,11 +46,6 @@ class Layout(Protocol):
         """First column of every section, on the ground."""
         ...
 
-    @property
-    def hazards(self) -> dict[str, Cells]:
-        """Cells of `saw`, `lava` and `enemy`, where there are any."""
-        ...
-
     def is_free(self, cell: Cell) -> bool:
         """Whether a coin can be put here by hand: empty and inside the level."""
         ...

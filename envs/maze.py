@@ -54,11 +54,6 @@ class MazeLayout:
         """None: a maze has no sections."""
         return self._cells[:0]
 
-    @property
-    def hazards(self) -> dict[str, Cells]:
-        """None."""
-        return {}
-
     def is_free(self, cell: Cell) -> bool:
         """A corridor other than the agent's cell."""
         x, y = cell

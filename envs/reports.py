@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.deaths import UNKNOWN, Hazards
 from envs.episodes import Episodes
 from envs.infos import LazyInfos
 from envs.layout import Cell
@@ -37,20 +36,20 @@ class Reporter:
         return self._with_places(values, mask)
 
     def final(
-        self, mask: Mask, coin: Mask, died: Mask, stopped: Mask, hazards: list[Hazards]
+        self, mask: Mask, coin: Mask, stopped: Mask, causes: NDArray[np.object_]
     ) -> dict[str, Any]:
         """Infos of the episodes in `mask`, which ended: other rows are blank.
 
         `outcome` is `coin` whenever a coin was collected, `end` when the environment stopped at
-        the end column, else `death` or `timeout`.
+        the end column, `death` where `causes` says of what, else `timeout`.
         """
         episodes = self._episodes
         outcome = np.full(len(mask), "", object)
         outcome[mask], outcome[stopped] = "timeout", "end"
-        outcome[died], outcome[coin] = "death", "coin"
+        outcome[causes != ""], outcome[coin] = "death", "coin"
         values: dict[str, Any] = {
             "outcome": outcome,
-            "death_cause": self._causes(died, hazards),
+            "death_cause": causes,
             "ret": episodes.ret.copy(),
             "length": episodes.length.copy(),
         }
@@ -62,13 +61,6 @@ class Reporter:
             values["end_reached"] = episodes.end_reached.copy()
             values["coin_collected"] = coin & displaced
         return self._with_places(values, mask)
-
-    def _causes(self, died: Mask, hazards: list[Hazards]) -> NDArray[Any]:
-        causes = np.full(len(died), "", object)
-        for index in np.flatnonzero(died):
-            xy = self._episodes.agent_xy[index]
-            causes[index] = hazards[index].cause(xy) if self._track else UNKNOWN
-        return causes
 
     def _displaced_was_nearer(self) -> Mask:
         """Where the last known position was nearer to the displaced coin than to the end's."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvStepReturn
 
 from envs.vector import ProcgenVectorEnv
@@ -86,8 +87,8 @@ class ProcgenSB3VecEnv(VecEnv):
         return [method(*args, **kwargs) for _ in self._get_indices(indices)]
 
     def env_is_wrapped(self, wrapper_class: Any, indices: VecEnvIndices = None) -> list[bool]:
-        """False: the games have no wrappers (monitor information comes from this class)."""
-        return [False for _ in self._get_indices(indices)]
+        """True of Monitor alone: this class gives what one would write."""
+        return [wrapper_class is Monitor for _ in self._get_indices(indices)]
 
     def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
         """The current frames."""

@@ -74,7 +74,7 @@ class Scratch:
         return self._ends[seed]
 
     def play(
-        self, state: bytes, actions: list[int]
+        self, state: bytes | bytearray, actions: list[int]
     ) -> tuple[float, int, tuple[float, float] | None]:
         """Return, steps and the agent's last position when these actions are taken.
 

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from envs import native
 from envs.config import VecConfig
-from envs.deaths import Hazards
+from envs.deaths import UNKNOWN, cause_of_death
 from envs.episodes import NO_COIN, Episodes
 from envs.errors import InputError
+from envs.layout import Cell
 from envs.parse import SEEDS
 from envs.placements import End, Placement, Spot
 from envs.reports import Reporter
@@ -59,7 +60,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         self._remember = size <= REMEMBERED_LEVELS
         self._limit = config.time_limit or self._game.time_limit
         self._all = np.ones(self.num_envs, np.bool_)
-        self._spots: OrderedDict[tuple[int, Placement], tuple[Spot, Hazards]] = OrderedDict()
+        self._spots: OrderedDict[tuple[int, Placement], tuple[Spot, Cell]] = OrderedDict()
         self._stream: Drawn | Sequential
         self._seed_all(config.seed)
 
@@ -72,7 +73,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         self._episodes = Episodes(self.num_envs)
         end_of = self._scratch.end if self._lazy else None
         self._reporter = Reporter(self._episodes, self.config.track, end_of)
-        self._hazards = [Hazards() for _ in range(self.num_envs)]
+        self._before: list[bytes | bytearray] = [b""] * self.num_envs  # tracked: last states
         if self._lazy:
             for index, state in enumerate(self._scratch.seeded(seed, self.num_envs, levels)):
                 self._install(index, state)
@@ -110,23 +111,22 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         if placement.is_mixture:
             key = [self._mixture_seed, _MIXTURE, index, int(episodes.number[index])]
             placement = placement.choose(np.random.default_rng(key))
-        spot, hazards = self._spot(int(seed), placement, state)
+        spot, end = self._spot(int(seed), placement, state)
         state = self._edited(index, state, placement, spot)
         episodes.coin_xy[index] = spot.coins[0] if spot.coins else NO_COIN
-        episodes.end_xy[index] = hazards.end
+        episodes.end_xy[index] = end
         episodes.two_coins[index] = len(spot.coins) > 1
-        episodes.coin_at_end[index] = hazards.end in spot.coins
+        episodes.coin_at_end[index] = end in spot.coins
         episodes.agent_xy[index] = state.entities[0, :2]
-        self._hazards[index] = hazards
+        self._before[index] = state.data
         self._native.set_state(index, state.data)
 
-    def _spot(self, seed: int, placement: Placement, state: State) -> tuple[Spot, Hazards]:
-        """Where coin and agent go in a level, worked out once for a level and placement."""
+    def _spot(self, seed: int, placement: Placement, state: State) -> tuple[Spot, Cell]:
+        """Where coin and agent go in a level, and its end: once for a level and placement."""
         key = (seed, placement)
         if key not in self._spots:
             layout = self._game.layout(state)
-            hazards = Hazards.of(layout) if self.config.track else Hazards(layout.end)
-            self._spots[key] = placement.place(layout), hazards
+            self._spots[key] = placement.place(layout), layout.end
             if len(self._spots) > REMEMBERED:
                 self._spots.popitem(last=False)
         return self._spots[key]
@@ -187,7 +187,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         if self.config.stop_at_end:
             stopped = episodes.end_reached & ~terminated
         ended = terminated | truncated | stopped
-        extra = self._turn_over(rewards, terminated, stopped, ended) if ended.any() else {}
+        extra = self._turn_over(actions, rewards, terminated, ended, stopped) if ended.any() else {}
         self._obs = self._native.obs.copy()
         infos = self._reporter.infos(self._all)
         infos.update(extra)
@@ -197,16 +197,18 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         """Read where the agents are (where procgen has not begun the next level already)."""
         xy = self._episodes.agent_xy
         for index in np.flatnonzero(~ended).tolist():
-            xy[index] = agent_xy(self._native.peek_state(index))
+            state = self._before[index] = self._native.get_state(index)
+            xy[index] = agent_xy(state)
         reached = self._game.touches(xy, self._episodes.end_xy)
         self._episodes.end_reached |= reached & ~ended
 
     def _turn_over(
         self,
+        actions: NDArray[Any],
         rewards: NDArray[np.float32],
         terminated: NDArray[np.bool_],
-        stopped: NDArray[np.bool_],
         ended: NDArray[np.bool_],
+        stopped: NDArray[np.bool_],
     ) -> dict[str, Any]:
         """Report the episodes that ended and begin new ones in their place."""
         final_obs = np.full(self.num_envs, None, object)
@@ -215,7 +217,8 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
             cut = not terminated[index]
             final_obs[index] = (self._native.obs if cut else self._obs)[index].copy()
         coin = terminated & (rewards > 0)
-        final = self._reporter.final(ended, coin, terminated & ~coin, stopped, self._hazards)
+        causes = self._causes(terminated & ~coin, actions)
+        final = self._reporter.final(ended, coin, stopped, causes)
         for index in which.tolist():
             if not terminated[index]:
                 self._cut(index)
@@ -230,6 +233,16 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
             "final_info": final,
             "_final_info": ended,
         }
+
+    def _causes(self, died: NDArray[np.bool_], actions: NDArray[Any]) -> NDArray[np.object_]:
+        """Causes of these deaths [n], empty elsewhere."""
+        causes = np.full(self.num_envs, "", object)
+        causes[died] = UNKNOWN
+        if self.config.track:
+            for index in np.flatnonzero(died):
+                before, action = bytes(self._before[index]), int(actions[index])
+                causes[index] = cause_of_death(self._game, self._scratch, before, action)
+        return causes
 
     # ---- Saving, closing ----------------------------------------------------------------------
 
@@ -249,8 +262,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         self._episodes.load(arrays)
         if not self._lazy:
             self._stream.load(arrays)
-            for index, seed in enumerate(self._episodes.level_seed.tolist()):
-                self._hazards[index] = Hazards.of(self._scratch.layout(seed))
+            self._before = [bytes(state) for state in states]
         self._obs = self._native.obs.copy()
         self._untouched = False
 

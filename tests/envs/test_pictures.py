@@ -1,0 +1,150 @@
+"""Baselines, sheets and clips."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import envs
+from envs.clips import record
+from envs.learned import NetworkPolicy
+from envs.pictures import CELL, whole_level
+from envs.scripted import CoinBlindPolicy, CoinSeekerPolicy, RandomPolicy, ScriptedPolicy
+from envs.sheet import level_sheet
+
+
+def outcomes(policy: ScriptedPolicy, coin: str, episodes: int) -> list[str]:
+    vector = envs.make_vec(
+        5,
+        coin,
+        (300, 300 + episodes),
+        order="sequential",
+        settings=envs.PLAIN_FLAT,
+        track=True,
+        stop_at_end=True,
+        time_limit=120,
+    )
+    obs, _ = vector.reset()
+    told: dict[int, str] = {}
+    while len(told) < episodes:
+        obs, _, terminated, truncated, infos = vector.step(policy(obs, vector))
+        for index in np.flatnonzero(terminated | truncated):
+            final = infos["final_info"]
+            told.setdefault(int(final["level_seed"][index]), final["outcome"][index])
+    vector.close()
+    return list(told.values())
+
+
+def test_the_seeker_gets_coins_that_the_blind_policy_never_gets() -> None:
+    assert outcomes(CoinSeekerPolicy(), "behind", 10).count("coin") >= 9
+    assert outcomes(CoinBlindPolicy(), "behind", 10).count("coin") == 0
+
+
+def test_without_a_coin_the_seeker_goes_to_the_end() -> None:
+    assert outcomes(CoinSeekerPolicy(), "none", 5).count("end") >= 4
+
+
+def test_random_play_uses_all_actions_and_its_seed() -> None:
+    vector = envs.make_vec(200)
+    obs, _ = vector.reset()
+    actions = RandomPolicy(3)(obs, vector)
+    assert set(actions) == set(range(15))
+    np.testing.assert_array_equal(actions, RandomPolicy(3)(obs, vector))
+
+
+class Jumper(torch.nn.Module):
+    """Logits that allow right-and-jump alone, and a value."""
+
+    def forward(self, obs: torch.Tensor) -> Any:
+        logits = torch.full((len(obs), 15), -50.0)
+        logits[:, 8] = 0.0
+        return logits, obs.float().mean((1, 2, 3))
+
+
+@pytest.mark.parametrize("mode", ["sampled", "greedy"])
+def test_networks_play_like_scripted_policies(mode: str) -> None:
+    clip = record(NetworkPolicy(Jumper(), mode), "end", 4, time_limit=60)
+    twin = record(CoinBlindPolicy(), "end", 4, time_limit=60)
+    assert (clip.outcome, clip.length) == (twin.outcome, twin.length)
+
+
+def test_sampled_actions_follow_the_logits() -> None:
+    logits = torch.log(torch.tensor([0.7, 0.2, 0.1])).expand(4000, 3)
+    policy = NetworkPolicy(lambda obs: logits)
+    actions = policy(np.zeros((4000, 1), np.uint8), None)  # type: ignore[arg-type]
+    assert np.abs(np.bincount(actions) / 4000 - [0.7, 0.2, 0.1]).max() < 0.03
+
+
+def test_a_clip_tells_what_happened() -> None:
+    clip = record(CoinSeekerPolicy(), "behind", 3, time_limit=60)
+    assert (clip.outcome, clip.first, clip.ret) == ("coin", "coin", 10.0)
+    assert len(clip.frames) == clip.length + 1 and "level 3" in clip.caption
+    gif = Image.open(io.BytesIO(clip.gif()))
+    assert gif.size == clip.frames[0].size
+    assert getattr(gif, "n_frames", 1) > 1
+    assert clip.strip(4).width == 4 * 256 + 3 * 4
+    blind = record(CoinBlindPolicy(), "behind", 3, envs.PLAIN_FLAT, time_limit=60)
+    assert (blind.outcome, blind.first) == ("end", "end")
+
+
+def test_a_whole_level_shows_every_cell_where_it_is() -> None:
+    vector = envs.make_vec(1, "ground", (11, 12), settings=envs.PLAIN_FLAT)
+    vector.reset()
+    state = vector.game_state(0)
+    picture = np.asarray(whole_level(state, envs.PLAIN_FLAT))
+    end_x = vector._scratch.end(11)[0]
+    assert picture.shape[1] == (end_x + 2) * CELL
+    ((x, y),) = envs.edit.coins_of(state)
+    gone = np.asarray(whole_level(envs.move_coin(state, None), envs.PLAIN_FLAT))
+    rows, columns = np.nonzero((picture != gone).any(axis=2))
+    bottom = picture.shape[0]
+    assert (columns.min() // CELL, columns.max() // CELL) == (x, x)
+    assert {(bottom - 1 - row) // CELL for row in (rows.min(), rows.max())} == {y}
+
+
+def test_a_sheet_has_a_row_for_each_level() -> None:
+    one, three = (level_sheet("both", (0, n), envs.PLAIN_FLAT) for n in (1, 3))
+    assert three.height > 2.5 * one.height - 60
+    assert np.asarray(three).std() > 10
+    with pytest.raises(envs.InputError, match="at most"):
+        level_sheet("end", "0:1000")
+
+
+SWITCHES = {
+    "pits": lambda layout: not layout.lava,
+    "crates": lambda layout: not len(layout.crates),
+    "steps": lambda layout: set(layout.surface[1 : layout.end[0]]) == {1},
+    "monsters": lambda layout: not len(layout.enemies),
+}
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_parts_of_levels_are_switched_off_by_name(name: str) -> None:
+    def without(off: bool) -> bool:
+        settings = envs.LevelSettings(distribution_mode="hard", **{name: not off})
+        vector = envs.make_vec(40, "end", (0, 40), order="sequential", settings=settings)
+        vector.reset()
+        found = []
+        for index in range(40):
+            layout = vector._game.layout(envs.state.State(vector.game_state(index)))
+            layout.lava = bool(np.isin(layout.grid, (17, 18)).any())  # type: ignore[attr-defined]
+            found.append(SWITCHES[name](layout))
+        vector.close()
+        return all(found)
+
+    assert without(True) and not without(False)
+
+
+def test_looks_are_switched_by_name() -> None:
+    frames = {}
+    for name in ("stock", "backgrounds", "monochrome"):
+        options = {} if name == "stock" else {name: name == "monochrome"}
+        vector = envs.make_vec(1, "end", (5, 6), settings=envs.LevelSettings(**options))
+        frames[name] = vector.reset()[0][0]
+        vector.close()
+    assert len(np.unique(frames["monochrome"].reshape(-1, 3), axis=0)) < 100
+    assert (frames["backgrounds"] == 0).all(axis=2).mean() > 0.05
+    assert not (frames["stock"] == 0).all(axis=2).mean() > 0.05

@@ -1,0 +1,128 @@
+"""The state format: exact round trips, and refusal of what is not understood."""
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import envs
+from envs.native import acquire
+from envs.scratch import scratch
+from envs.state import END_MARKER, State, StateError, agent_xy, generator_text, level_generators
+
+Maker = Callable[..., Any]
+
+
+@pytest.mark.parametrize("game", ["coinrun", "maze"])
+@pytest.mark.parametrize("mode", ["easy", "hard"])
+def test_round_trips_are_byte_for_byte(raw: Maker, game: str, mode: str) -> None:
+    theirs = raw(3, 7, game=game, mode=mode)
+    spare = acquire(1, game, envs.LevelSettings(distribution_mode=mode))
+    for step in range(30):
+        for data in theirs.get_state():
+            state = State(data)
+            assert bytes(state.data) == data
+            assert bytes(state.with_entities(state.entities).data) == data
+            assert agent_xy(data) == tuple(state.entities[0, :2].tolist())
+            spare.set_state(0, state.data)
+            assert spare.get_state(0) == data
+        theirs.act(np.full(3, 8 if step % 3 else 5))
+        theirs.observe()
+
+
+def test_generators_are_procgens(raw: Maker) -> None:
+    for seed in (0, 1, 12345):
+        states = [State(data) for data in raw(4, seed).get_state()]
+        for state, generator in zip(states, level_generators(seed, 4), strict=True):
+            low, high = state.level_range
+            drawn = low + int(generator._bit_generator.random_raw()) % (high - low)
+            assert drawn == state.step_field("level_seed")
+            assert generator_text(generator) in bytes(state.data)
+
+
+def test_trivial_generators_draw_the_low_end_and_keep_the_level() -> None:
+    spare = scratch("coinrun", envs.LevelSettings())
+    state = spare.level(77)
+    assert state.step_field("level_seed") == 77
+    again = spare.level(77)
+    assert bytes(state.data) == bytes(again.data)
+    assert len(state.data) < 30000
+
+
+def test_the_level_of_a_seed_is_procgens(raw: Maker) -> None:
+    theirs = State(raw(1, 0, (77, 78)).get_state()[0])
+    ours = scratch("coinrun", envs.LevelSettings()).level(77)
+    np.testing.assert_array_equal(theirs.grid, ours.grid)
+    np.testing.assert_array_equal(theirs.entities, ours.entities)
+
+
+def damaged() -> dict[str, bytes]:
+    good = bytes(scratch("coinrun", envs.LevelSettings()).level(1).data)
+    state = State(good)
+    marker = struct.pack("<I", END_MARKER)
+    assert good.endswith(marker)
+    return {
+        "version 1": struct.pack("<i", 1) + good[4:],
+        "another game": good.replace(b"coinrun", b"starpil", 1),
+        "cut short": good[:-5],
+        "longer": good + b"\0\0\0\0",
+        "no marker": good[:-4] + b"\0\0\0\0",
+        "empty": b"",
+        "noise": bytes(range(256)) * 150,
+        "shifted": good[: state._step] + b"\0\0\0\0" + good[state._step :],
+        "more entities": good[: state._entities_at]
+        + struct.pack("<i", len(state.entities) + 1)
+        + good[state._entities_at + 4 :],
+    }
+
+
+def test_what_does_not_parse_is_refused_with_its_version() -> None:
+    for name, data in damaged().items():
+        with pytest.raises(StateError) as error:
+            State(data)
+        assert "version" in str(error.value), name
+        assert "\n" not in str(error.value)
+        with pytest.raises(envs.InputError):
+            envs.move_coin(data, None)
+    with pytest.raises(StateError, match="version 1"):
+        State(damaged()["version 1"])
+
+
+@pytest.mark.parametrize("coin", ["end", "mix:0.5:behind:end"])
+@pytest.mark.parametrize("track", [False, True])
+def test_a_whole_vector_environment_goes_on_exactly(coin: str, track: bool) -> None:
+    vector = envs.make_vec(5, coin, seed=4, track=track, time_limit=40)
+    other = envs.make_vec(5, coin, seed=99, track=track, time_limit=40)
+    rng = np.random.default_rng(1)
+    actions = np.where(rng.random((160, 5)) < 0.3, rng.integers(0, 15, (160, 5)), 8)
+    vector.reset()
+    other.reset()
+    for action in actions[:60]:
+        vector.step(action)
+    saved = vector.get_state()
+    runs = []
+    for env in (vector, other, vector):
+        env.set_state(saved)
+        assert env.get_state() == saved
+        runs.append([env.step(action) for action in actions[60:]])
+    for one, two in zip(runs[0], runs[1], strict=True):
+        for a, b in zip(one[:4], two[:4], strict=True):
+            np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(one[4]["coin_xy"], two[4]["coin_xy"])
+        if "final_info" in one[4]:
+            ends = [step[4]["final_info"] for step in (one, two)]
+            assert ends[0]["outcome"].tolist() == ends[1]["outcome"].tolist()
+            assert ends[0]["death_cause"].tolist() == ends[1]["death_cause"].tolist()
+    assert all((a[0] == b[0]).all() for a, b in zip(runs[0], runs[2], strict=True))
+
+
+def test_saved_environments_of_another_kind_are_refused() -> None:
+    saved = envs.make_vec(2, "end").get_state()
+    with pytest.raises(envs.InputError, match="placement"):
+        envs.make_vec(2, "ground").set_state(saved)
+    with pytest.raises(envs.InputError, match="num_envs"):
+        envs.make_vec(3, "end").set_state(saved)
+    with pytest.raises(envs.InputError, match="no saved"):
+        envs.make_vec(2, "end").set_state(b"nothing")
