@@ -24,6 +24,7 @@ class FramePolicy(BasePolicy):
         *,
         spec: NetworkSpec,
         seed: int = 0,
+        sampler_device: torch.device | str = "cpu",
         mixed: bool = False,
         use_sde: bool = False,
     ):
@@ -36,7 +37,7 @@ class FramePolicy(BasePolicy):
         self.optimizer = torch.optim.Adam(
             self.parameters(), lr=lr_schedule(1), eps=1e-5, foreach=True
         )
-        self.sampler = torch.Generator(self.device).manual_seed(seed)
+        self.sampler = torch.Generator(sampler_device).manual_seed(seed)
 
     def logits_and_values(self, obs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Frames uint8 `[B, H, W, C]` to logits `[B, A]` and values `[B]`, both float32."""

@@ -225,6 +225,7 @@ def build_model(config: TrainConfig, env: Any, device: torch.device) -> FramePPO
         policy_kwargs={
             "spec": spec,
             "seed": config.seed,
+            "sampler_device": device,
             "mixed": config.precision == "bfloat16",
         },
         rollout_buffer_kwargs={"seed": config.seed},
