@@ -22,6 +22,7 @@ COMMANDS = {
     "probe": "probe:command",
     "report": "report:command",
     "watch": "watch:command",
+    "validate": "validate:command",
     "rollout": "look:rollout",
     "levels": "look:levels",
 }

@@ -114,6 +114,14 @@ class DaskEngine:
         return Outcome(job.label, f"its worker died: {_one_line(future.exception())}")
 
 
+def check_engine(workers: int | None, scheduler: str | None) -> None:
+    """Raise InputError if both are given or the number of workers is negative."""
+    if workers is not None and scheduler is not None:
+        raise rl_slt.errors.InputError("give --workers or --scheduler, not both")
+    if workers is not None and workers < 0:
+        raise rl_slt.errors.InputError(f"--workers {workers} is not allowed: 0 or more")
+
+
 @contextlib.contextmanager
 def open_engine(workers: int | None = None, scheduler: str | None = None) -> Iterator[Engine]:
     """The engine that a command asked for.
@@ -125,10 +133,7 @@ def open_engine(workers: int | None = None, scheduler: str | None = None) -> Ite
     Raises:
         InputError: if both are given, the number is negative, or no scheduler answers.
     """
-    if workers is not None and scheduler is not None:
-        raise rl_slt.errors.InputError("give --workers or --scheduler, not both")
-    if workers is not None and workers < 0:
-        raise rl_slt.errors.InputError(f"--workers {workers} is not allowed: 0 or more")
+    check_engine(workers, scheduler)
     if scheduler is None and workers == 0:
         yield SerialEngine()
         return
@@ -144,7 +149,8 @@ def open_engine(workers: int | None = None, scheduler: str | None = None) -> Ite
                 LocalCluster(
                     n_workers=workers or os.cpu_count() or 1,
                     threads_per_worker=1,
-                    dashboard_address=None,
+                    host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0",
                     silence_logs=logging.CRITICAL,
                     memory_limit=0,
                 )

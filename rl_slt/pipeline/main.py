@@ -14,7 +14,7 @@ from typing import Any
 from agents.files import write_json
 from rl_slt.errors import InputError
 from rl_slt.pipeline import analyse, llc, probe, reporting, train
-from rl_slt.pipeline.jobs import Outcome, open_engine
+from rl_slt.pipeline.jobs import Outcome, check_engine, open_engine
 from rl_slt.pipeline.layout import Study, read_json_object
 from rl_slt.pipeline.locks import stage_lock
 from rl_slt.pipeline.study import StudyPlan
@@ -37,6 +37,7 @@ def run_study(
     Raises:
         InputError: if `out` holds something else, or the plan cannot be carried out.
     """
+    check_engine(workers, scheduler)
     study = claim(plan, out)
     failed: list[Outcome] = []
     with stage_lock(study.path, "run"), open_engine(workers, scheduler) as engine:

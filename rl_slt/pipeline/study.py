@@ -76,8 +76,8 @@ class ProbePlan:
 class StudyPlan:
     """A whole study.
 
-    `recipe` names a preset of `agents`, `train` what all arms change of it, and `arms` what each arm
-    changes, both in the names of `agents.TrainConfig`.
+    `recipe` names a preset of `agents`, `train` what all arms change of it, and `arms` what each
+    arm changes, both in the names of `agents.TrainConfig`.
     """
 
     name: str

@@ -1,0 +1,31 @@
+"""`rl-slt validate`: is the estimator right on this machine?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("validate")
+@click.option("--only", multiple=True, help="A problem by name; repeatable [all].")
+@click.option("--sampler", default="auto", show_default=True, help="Sampler for all problems.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the chains.")
+@click.option("--out", type=click.Path(path_type=Path), help="Also write the table, as CSV.")
+def command(only: tuple[str, ...], sampler: str, seed: int, out: Path | None) -> int:
+    r"""Estimate problems whose LLC is known and print estimate, interval, truth and verdict.
+
+    Ends with status 1 when an estimate is wrong.
+
+    \b
+    Examples:
+      rl-slt validate
+      rl-slt validate --only quadratic --sampler sgld
+    """
+    from rl_slt.pipeline.validation import run_validation, text_table
+
+    table = run_validation(only, sampler, seed, out)
+    click.echo(text_table(table))
+    failed = int((table["verdict"] != "pass").sum())
+    click.echo(f"{len(table) - failed} of {len(table)} pass")
+    return 1 if failed else 0

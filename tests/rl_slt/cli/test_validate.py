@@ -1,0 +1,33 @@
+"""validate prints the table and its status tells whether every answer is right."""
+
+import pandas as pd
+import pytest
+
+from rl_slt.cli import main
+from rl_slt.validate import COLUMNS
+
+
+def run(*argv: str) -> int:
+    with pytest.raises(SystemExit) as end:
+        main(["validate", *argv])
+    return int(end.value.code or 0)
+
+
+def test_a_known_answer_passes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--only", "quadratic") == 0
+    out = capsys.readouterr().out
+    assert "quadratic" in out and "1 of 1 pass" in out
+
+
+def test_a_wrong_answer_ends_non_zero(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def wrong(names: list[str], **settings: object) -> pd.DataFrame:
+        row = dict.fromkeys(COLUMNS, 1.0) | {
+            "problem": names[0], "sampler": "x", "status": "ok", "verdict": "fail",
+        }  # fmt: skip
+        return pd.DataFrame([row])
+
+    monkeypatch.setattr("rl_slt.pipeline.validation.validate", wrong)
+    assert run("--only", "quadratic") == 1
+    assert "0 of 1 pass" in capsys.readouterr().out
