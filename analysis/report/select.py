@@ -64,6 +64,18 @@ def _latest_complete(part: pd.DataFrame) -> pd.DataFrame:
     return best.drop_duplicates("step", keep="last")
 
 
+def uneven_states(data: StudyData) -> list[str]:
+    """Shared state sets whose estimates were not made with one setting in all runs."""
+    rows = llc_rows(data)
+    known = "setting_id" in rows and bool(rows["setting_id"].notna().all())
+    by = ["setting_id"] if known else SETTING
+    return [
+        states
+        for states in (states_in_order(rows) if len(rows) else [])
+        if is_shared(states) and len(rows[rows["states"] == states][by].drop_duplicates()) > 1
+    ]
+
+
 def _age(rows: pd.DataFrame) -> tuple[str, int]:
     created = rows["created"].dropna() if "created" in rows else rows["run"].iloc[:0]
     return (str(created.max()) if len(created) else "", int(rows.index.max()))

@@ -6,7 +6,7 @@ from typing import Any
 
 from analysis.report.data import StudyData
 from analysis.report.evidence import shown_series
-from analysis.report.select import is_own, is_shared
+from analysis.report.select import is_own, is_shared, uneven_states
 from analysis.report.words import count, listing, share, states_title
 
 
@@ -48,6 +48,11 @@ def limits(arms: list[dict[str, Any]], data: StudyData) -> list[str]:
             "There are no estimates on shared states, so LLCs of different arms also differ by "
             "the states they were measured on."
         )
+    if uneven_states(data):
+        out.append(
+            "The LLCs on shared states were not all estimated with the same settings or on the "
+            "same states, so they are no common scale."
+        )
     if not len(data.table("associations")):
         out.append("No association between LLC and goal was computed, so none is claimed.")
     return out
@@ -59,27 +64,26 @@ def _goal(arms: list[dict[str, Any]], comparisons: list[dict[str, Any]]) -> str:
         return ""
     blind = [arm["baseline"].get("behind") for arm in arms]
     script = next((b for b in blind if b is not None), None)
-    also = "" if script is None else f"; a script that only runs right, on {share(script)}"
-    line = (
-        f"Coin behind the agent, in view: it is collected on {listing(shown)} of the levels{also}."
-    )
+    also = "" if script is None else f"; a script that only runs right {share(script)}"
+    line = f"Coin behind the agent, in view. Share of levels where it is collected: {shown}{also}."
     pairs = [c for c in comparisons if c["kind"] == "probes" and c["name"] == "behind"]
     return f"{line} {_apart_line(pairs)}".strip()
 
 
 def _ability(arms: list[dict[str, Any]]) -> str:
     usual, mid = _rates(arms, "end"), _rates(arms, "end@mid")
-    parts = [f"it is collected on {listing(usual)} of the levels"] if usual else []
-    parts += [f"with a start in mid-level on {listing(mid)}"] if mid else []
-    return f"Coin at the end of the level: {'; '.join(parts)}." if parts else ""
+    parts = [usual] if usual else []
+    parts += [f"with a start in mid-level {mid}"] if mid else []
+    line = "Coin at the end of the level. Share of levels where it is collected: "
+    return f"{line}{'; '.join(parts)}." if parts else ""
 
 
-def _rates(arms: list[dict[str, Any]], probe: str) -> list[str]:
-    return [
-        f"{share(score['value'])} {_interval(score)} in arm {arm['name']}"
+def _rates(arms: list[dict[str, Any]], probe: str) -> str:
+    return ", ".join(
+        f"arm “{arm['name']}” {share(score['value'])} {_interval(score)}"
         for arm in arms
         if (score := arm["probes"].get(probe)) and score["value"] is not None
-    ]
+    )
 
 
 def _interval(score: dict[str, Any], digits: int = 2) -> str:
@@ -95,8 +99,8 @@ def _complexity(arms: list[dict[str, Any]], comparisons: list[dict[str, Any]]) -
     scores = [(name, score) for name, score in scores if score["value"] is not None]
     if not scores:
         return ""
-    told = [f"{score['value']:.1f} {_interval(score, 1)} in arm {name}" for name, score in scores]
-    line = f"LLC of the last checkpoint, {states_title(names[0])}: {listing(told)}."
+    told = [f"arm “{name}” {score['value']:.1f} {_interval(score, 1)}" for name, score in scores]
+    line = f"LLC of the last checkpoint, {states_title(names[0])}: {', '.join(told)}."
     unsound = [name for name, score in scores if score["status"] != ["ok"]]
     if unsound:
         return f"{line} That of {listing(unsound)} did not pass its checks: no comparison."
@@ -110,11 +114,11 @@ def _apart_line(pairs: list[dict[str, Any]]) -> str:
         return ""
     apart = [c for c in pairs if c["apart"]]
     if any(c["apart"] is None for c in pairs):
-        return "Intervals are missing, so it is open whether the arms differ."
+        return "Intervals are missing, so it is open whether they differ."
     if len(apart) == len(pairs):
-        return "The intervals do not overlap: in this the arms differ."
+        return "The intervals do not overlap: in this the agents differ."
     if not apart:
-        return "The intervals overlap: these data do not tell the arms apart."
+        return "The intervals overlap: these data do not tell the agents apart."
     names = listing([str(c["b"]) for c in apart])
     return f"The interval of {pairs[0]['a']} is apart from that of {names} and overlaps the others."
 

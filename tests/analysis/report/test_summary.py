@@ -26,20 +26,20 @@ def with_probe(data: StudyData, run: str, value: float, low: float, high: float)
 def test_the_goal_comes_first_with_its_numbers(data: StudyData) -> None:
     told = with_probe(with_probe(data, "end-s0", 0.02, 0.0, 0.07), "behind-s0", 0.81, 0.7, 0.89)
     line = build_summary(told)["headline"][0]
-    assert "0.02 [0.00, 0.07] in arm end and 0.81 [0.70, 0.89] in arm behind" in line
-    assert line.endswith("The intervals do not overlap: in this the arms differ.")
+    assert "arm “end” 0.02 [0.00, 0.07], arm “behind” 0.81 [0.70, 0.89]; a script" in line
+    assert line.endswith("The intervals do not overlap: in this the agents differ.")
 
 
 def test_overlapping_intervals_are_not_called_a_difference(data: StudyData) -> None:
     told = with_probe(with_probe(data, "end-s0", 0.5, 0.4, 0.6), "behind-s0", 0.62, 0.55, 0.7)
-    assert "do not tell the arms apart" in build_summary(told)["headline"][0]
+    assert "do not tell the agents apart" in build_summary(told)["headline"][0]
 
 
 def test_touching_is_not_apart_and_no_interval_is_open(data: StudyData) -> None:
     told = with_probe(with_probe(data, "end-s0", 0.5, 0.4, 0.6), "behind-s0", 0.7, 0.6, 0.8)
-    assert "do not tell the arms apart" in build_summary(told)["headline"][0]
+    assert "do not tell the agents apart" in build_summary(told)["headline"][0]
     bare = with_probe(told, "end-s0", 0.5, float("nan"), float("nan"))
-    assert "it is open whether the arms differ" in build_summary(bare)["headline"][0]
+    assert "it is open whether they differ" in build_summary(bare)["headline"][0]
 
 
 def test_llc_at_the_last_checkpoint_with_the_samplers_error(data: StudyData) -> None:
@@ -91,6 +91,15 @@ def test_without_shared_states_the_llcs_are_not_comparable(data: StudyData) -> N
     llc = data.table("llc")
     own = replace(data, tables={**data.tables, "llc": llc[llc["states"] == "on-policy"]})
     assert any("no estimates on shared states" in line for line in build_summary(own)["limits"])
+
+
+def test_estimates_of_different_settings_are_no_common_scale(data: StudyData) -> None:
+    said = "not all estimated with the same settings"
+    assert not any(said in line for line in build_summary(data)["limits"])
+    llc = data.table("llc").copy()
+    llc.loc[llc["run"] == "end-s0", "draws"] = 50
+    mixed = replace(data, tables={**data.tables, "llc": llc})
+    assert any(said in line for line in build_summary(mixed)["limits"])
 
 
 def test_the_summary_is_plain_json_even_of_nothing(tmp_path: Path, data: StudyData) -> None:
