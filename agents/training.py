@@ -99,7 +99,7 @@ def check_folder(config: TrainConfig, out: Path, resume: bool) -> None:
         theirs = json.loads((out / CONFIG).read_bytes())["train"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{out / CONFIG} is corrupt or not of a training") from error
-    ours = config.as_dict()
+    ours = json.loads(json.dumps(config.as_dict()))  # tuples become lists, as in the file
     if different := [k for k in ours if ours[k] != theirs.get(k)]:
         key = different[0]
         raise InputError(
