@@ -70,6 +70,8 @@ class Chains:
         if self.rank is not None or self.sampler.step_size is None:
             self._adapt()  # also without burn-in: a step size must come from somewhere
         for t in range(steps):
+            if t == max(marks):  # what follows forgets the law of the adapting preconditioner
+                self._freeze()
             if t and t in marks:
                 self._adapt()
             self.state, info = self._step()
@@ -78,8 +80,7 @@ class Chains:
             progress(t + 1)
         if self.averaging is not None and steps:
             self.step_size = self.averaging.final()
-        freeze = getattr(self.sampler, "freeze", None)
-        self.state = self.state if freeze is None else freeze(self.state)
+        self._freeze()
 
     def draw(self, draws: int, progress: Callable[[int], None]) -> Draws:
         """Steps that are kept; may be called again for more."""
@@ -104,6 +105,10 @@ class Chains:
 
     def _step(self) -> tuple[Any, Info]:
         return self.sampler.step(self.generators, self.state, self.evaluate, self.step_size)
+
+    def _freeze(self) -> None:
+        freeze = getattr(self.sampler, "freeze", None)
+        self.state = self.state if freeze is None else freeze(self.state)
 
     def _start(self) -> Any:
         z = torch.zeros(len(self.generators), self.target.dim, dtype=self.target.flat.start.dtype)

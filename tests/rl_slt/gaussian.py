@@ -31,7 +31,7 @@ def variance(sampler, evaluate: Evaluate, dim: int, steps: int, step: float, ski
     freeze = getattr(sampler, "freeze", lambda s: s)
     total = torch.zeros(dim)
     for t in range(steps):
-        if t == skip:
+        if t == skip // 2:
             state = freeze(state)
         state, _ = sampler.step(generators, state, evaluate, step)
         if t >= skip:

@@ -23,7 +23,7 @@ def test_healthy_chains_pass_and_their_error_counts_the_correlation() -> None:
 
 
 def test_intervals_cover() -> None:
-    hits = [abs((d := diagnose(healthy(s))).mean - 10) < 1.96 * d.stderr for s in range(200)]
+    hits = [abs((d := diagnose(healthy(s))).mean - 10) < 1.96 * d.stderr for s in range(100)]
     assert np.mean(hits) >= 0.91
 
 
@@ -33,22 +33,25 @@ def test_intervals_cover() -> None:
         (lambda x: x[2].fill(7.0), "failed", "dead"),
         (lambda x: x.__setitem__((1, 50), np.nan), "failed", "not finite"),
         (lambda x: x.__iadd__(np.linspace(-3, 3, 400)), "failed", "drift"),
-        (lambda x: x.__iadd__(np.linspace(-0.9, 0.9, 400)), "suspect", "drift"),
+        (lambda x: x.__iadd__(np.linspace(-0.9, 0.9, 400)), "suspect", "R-hat"),
         (lambda x: x.__setitem__(3, x[3] + 4), "failed", "disagree"),
         (lambda x: x.__isub__(20), "suspect", "below zero"),
-        (lambda x: x.__imul__(0.1), "suspect", "R-hat"),
     ],
-    ids=["dead", "nan", "drift", "slow drift", "disagree", "negative", "scale"],
+    ids=["dead", "nan", "drift", "slow drift", "disagree", "negative"],
 )
 def test_planted_failures(plant, status: str, word: str) -> None:
     x = healthy()
-    if word == "R-hat":  # chains of different width
-        x[:2] = 10 + 6 * (x[:2] - 10)
-    else:
-        plant(x)
+    plant(x)
     d = diagnose(x)
     assert d.status == status, d
     assert word in d.message
+
+
+def test_a_drift_too_slow_for_rhat_is_seen() -> None:
+    x = healthy(rho=0.0) + np.linspace(-0.3, 0.3, 400)
+    d = diagnose(x)
+    assert d.rhat < 1.05
+    assert d.status == "suspect" and "drifts" in d.message
 
 
 def test_stuck_and_unequal_chains() -> None:
