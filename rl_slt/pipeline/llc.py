@@ -178,6 +178,7 @@ def make(unit: Unit) -> None:
         burn_in=plan.burn_in,
         batch_size=plan.batch_size,
         params=None if plan.params == "all" else plan.params.split(","),
+        whitening=plan.whitening,
         seed=plan.seed,
     )
     row = _row(run, unit, estimate) | {"seconds": time.perf_counter() - start}

@@ -40,6 +40,7 @@ class LLCPlan:
     draws: int = 160
     burn_in: int = 80
     batch_size: int = 64
+    whitening: int | None = None  # directions of curvature made round; None chooses
     seed: int = 0
 
     def __post_init__(self) -> None:

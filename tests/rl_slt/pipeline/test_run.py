@@ -32,6 +32,8 @@ coin = "mix:0.5:end@mid:end"
 [arms.behind]
 coin = "mix:0.5:behind:end"
 [llc]
+sampler = "baoab"
+whitening = 0
 n_states = 64
 chains = 2
 draws = 8
@@ -148,6 +150,7 @@ def test_another_setting_adds_rows_and_the_old_stay(study: Path, place: Path) ->
     before = pd.read_parquet(copy / "runs/end-s0/tables/llc.parquet")
     done = rl_slt("llc", "d/runs/end-s0", "--states", "frozen", "--chains", "3", "--draws", "8",
                   "--burn-in", "4", "--batch-size", "16", "--n-states", "64", "--workers", "0",
+                  "--sampler", "baoab", "--whitening", "0",
                   cwd=place)  # fmt: skip
     assert done.returncode == 0, done.stderr
     after = pd.read_parquet(copy / "runs/end-s0/tables/llc.parquet")

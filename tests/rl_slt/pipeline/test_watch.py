@@ -18,7 +18,8 @@ from rl_slt.pipeline.llc import plan_units
 from rl_slt.pipeline.store import UnitStore
 from rl_slt.pipeline.study import LLCPlan
 
-PLAN = LLCPlan(states=("frozen",), n_states=32, chains=2, draws=8, burn_in=2, batch_size=16)
+PLAN = LLCPlan(states=("frozen",), n_states=32, chains=2, draws=8, burn_in=2, batch_size=16,
+               sampler="baoab", whitening=0)  # fmt: skip
 
 
 @pytest.fixture
