@@ -40,6 +40,11 @@ class _Key:
     settings: LevelSettings
 
 
+# Every library object ever made. Were one collected while another is being made, its destructor
+# would wait for a lock of cffi that this very thread holds, for ever.
+_KEPT: list[Any] = []
+
+
 class Native:
     """`num` procgen games in one library object; arrays are the library's own buffers.
 
@@ -54,6 +59,7 @@ class Native:
         self._env = _import_procgen().ProcgenGym3Env(
             num=num, env_name=game, rand_seed=0, num_threads=0, **options
         )
+        _KEPT.append(self._env)
         self._buffer = self._env._ffi.new(f"char[{STATE_BYTES}]")
         self._view = memoryview(self._env._ffi.buffer(self._buffer, STATE_BYTES))
         self._lib, self._handle = self._env._c_lib, self._env._c_env

@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 from envs.native import _import_procgen
 
 
+KEPT: list[Any] = []  # see `envs.native`: destroying one while another is made hangs
+
+
 def make_raw(num: int, seed: int, levels: tuple[int, int] | None = None, **options: Any) -> Any:
     """Plain `procgen.ProcgenGym3Env`, as anyone else would make it."""
     low, high = levels or (0, 0)
-    return _import_procgen().ProcgenGym3Env(
+    env = _import_procgen().ProcgenGym3Env(
         num=num,
         env_name=options.pop("game", "coinrun"),
         rand_seed=seed,
@@ -23,6 +26,8 @@ def make_raw(num: int, seed: int, levels: tuple[int, int] | None = None, **optio
         distribution_mode=options.pop("mode", "easy"),
         **options,
     )
+    KEPT.append(env)
+    return env
 
 
 def draw_actions(num: int, steps: int, seed: int = 0) -> NDArray[np.int64]:
