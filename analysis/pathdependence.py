@@ -79,23 +79,29 @@ def path_dependence(
     return frame
 
 
-def left_out_accuracy(early: Array, goal: npt.NDArray[np.bool_]) -> float:
-    """Share of runs put into their class by the nearer mean of the others, `[runs]` each.
+def left_out_accuracy(early: Array, goals: npt.NDArray[np.bool_]) -> Array:
+    """Share of runs put into their class by the nearer mean of the other runs.
 
     A tie, or a class with no other run, counts half.
+
+    Args:
+        early: value of each run, `[n]`.
+        goals: class of each run, `[b, n]`, b times.
+
+    Returns:
+        `[b]`.
     """
-    n = len(early)
-    other = ~np.eye(n, dtype=bool)
     distance = []
     for side in (False, True):
-        mask = other & (goal == side)[None, :]
-        count = mask.sum(axis=1)
-        mean = (mask @ early) / np.maximum(count, 1)
-        distance.append(np.where(count > 0, np.abs(early - mean), np.nan))
+        mask = (goals == side).astype(float)
+        count = mask.sum(axis=1, keepdims=True) - mask
+        total = (mask @ early)[:, None] - mask * early
+        apart = np.abs(early - total / np.maximum(count, 1.0))
+        distance.append(np.where(count > 0, apart, np.nan))
     closer = distance[0] - distance[1]
-    right = np.where(goal, closer > 0, closer < 0).astype(float)
-    right[~np.isfinite(closer) | (closer == 0)] = 0.5
-    return float(right.mean())
+    right = np.where(goals, closer > 0, closer < 0).astype(float)
+    right[~np.isfinite(closer) | (np.abs(closer) < 1e-12)] = 0.5
+    return np.asarray(right.mean(axis=1))
 
 
 def _judge(early: Array, goal: npt.NDArray[np.bool_], arms: list[str]) -> dict[str, object]:
@@ -106,16 +112,14 @@ def _judge(early: Array, goal: npt.NDArray[np.bool_], arms: list[str]) -> dict[s
     if goal.all() or not goal.any():
         return empty | {"note": "all runs end with the same goal"}
     if all(len(set(goal[np.asarray(arms) == arm])) == 1 for arm in set(arms)):
-        return empty | {
-            "accuracy": left_out_accuracy(early, goal), "note": "the arm alone tells the goal"
-        }  # fmt: skip
+        accuracy = float(left_out_accuracy(early, goal[None])[0])
+        return empty | {"accuracy": accuracy, "note": "the arm alone tells the goal"}
     orders = pairings(arms, DRAWS)
-    chance = np.mean([left_out_accuracy(early, goal[order]) for order in orders])
+    chance = float(left_out_accuracy(early, goal[orders]).mean())
     accuracy, p_value = permutation_p(
-        lambda rows: np.array([left_out_accuracy(early, goal[row]) for row in rows]),
-        arms, DRAWS, one_sided=True,
-    )  # fmt: skip
-    return {"accuracy": accuracy, "chance": float(chance), "p_value": p_value, "n": n, "note": ""}
+        lambda rows: left_out_accuracy(early, goal[rows]), arms, DRAWS, one_sided=True
+    )
+    return {"accuracy": accuracy, "chance": chance, "p_value": p_value, "n": n, "note": ""}
 
 
 def _final(rows: pd.DataFrame) -> pd.Series:

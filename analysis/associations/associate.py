@@ -40,8 +40,8 @@ def associate(
         Columns of `associations` and lag_low, lag_high, note; one row per run, LLC series, probe
         metric and statistic. In each run: `change_r` (against circular shifts; p-value from 20
         checkpoints on), and without p-value, since what learning curves share by themselves cannot
-        be told apart there, `level_r`, `lead_lag`, `curve_lag` and `coincidence`. Over runs, in rows
-        whose run is `*`: `seed_r`, `seed_curve_r`, `seed_coincidence` and `seed_lead_lag` (runs
+        be told apart there, `level_r`, `lead_lag`, `curve_lag` and `coincidence`. Over runs, where
+        run is `*`: `seed_r`, `seed_curve_r`, `seed_coincidence` and `seed_lead_lag` (runs
         permuted within arms; p-value from 5 runs on). `q_value` holds the false discovery rate at
         any dependence between the tests of the table (Benjamini & Yekutieli 2001). `lag` is in
         checkpoints, positive where the LLC moves first. A missing p-value has its reason in
