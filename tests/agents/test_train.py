@@ -141,7 +141,7 @@ def test_the_run_says_how_it_was_made(tmp_path: Path) -> None:
         ({"network": "huge"}, "unknown network 'huge'; known: impala, nature, small"),
         ({"network_kwargs": {"depth": 3}}, "no setting 'depth'"),
         ({"checkpoints": "often"}, "allowed: log:N"),
-        ({"levels": (5, 5)}, "levels 5:5"),
+        ({"levels": (5, 5)}, r"levels \(5, 5\)"),
         ({"precision": "half"}, "float32, bfloat16"),
         ({"gamma": 1.5}, "gamma must be from 0 to 1"),
         ({"lr": float("nan")}, "lr must be positive"),
