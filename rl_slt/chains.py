@@ -70,10 +70,8 @@ class Chains:
         if self.rank is not None or self.sampler.step_size is None:
             self._adapt()  # also without burn-in: a step size must come from somewhere
         for t in range(steps):
-            if t == max(marks):  # what follows forgets the law of the adapting preconditioner
-                self._freeze()
             if t and t in marks:
-                self._adapt()
+                self._adapt(last=t == max(marks))
             self.state, info = self._step()
             if self.averaging is not None:
                 self.step_size = self.averaging.update(info.accept)
@@ -119,9 +117,16 @@ class Chains:
                 z[c].normal_(generator=generator).mul_(share)
         return self.sampler.init(z, self.evaluate, self.generators)
 
-    def _adapt(self) -> None:
-        """Rebuild the whitening and choose the step from the curvature where the chains are."""
-        if self.rank is not None:
+    def _adapt(self, last: bool = False) -> None:
+        """Rebuild the whitening and choose the step from the curvature where the chains are.
+
+        A preconditioner freezes at the last time, so that the rest of the burn-in forgets the law
+        it had while it adapted; the whitening under it then stays, too.
+        """
+        frozen = last and hasattr(self.sampler, "freeze")
+        if frozen:
+            self._freeze()
+        if self.rank is not None and not frozen:
             z = whiten(self.target, self.state.position, self.rank, self.generators)
             self.state = self.sampler.init(z, self.evaluate, self.generators)
         if self.sampler.step_size is not None:

@@ -67,8 +67,9 @@ def estimate_llc(
         batch_size: samples per gradient and chain; None is 64 (or all, if fewer).
         seed: of everything random here; the global random state is neither read nor changed.
         params: shell patterns of the parameters left free (`"policy_head.*"`); None is all.
-        whitening: directions of curvature that are made round first; None is 0 with a step size
-            of your own (it then means what it says), else 64.
+        whitening: directions of curvature that are made round first, in units of the localiser's
+            width; None is 64, or plain coordinates with a step size of your own (which then means
+            what it says).
         data_error: also estimate the error that comes from the states being a sample.
         progress: called with (steps done, steps in all).
 
@@ -112,7 +113,8 @@ def estimate_with(
     target.grads = 0
     kept = _run(run, settings, progress)
     verdict = judge(kept, target, run.sampler)
-    share = data_stderr(target, run.snapshots, seed) if data_error else None
+    wanted = data_error and verdict.status != "failed"
+    share = data_stderr(target, run.snapshots, seed) if wanted else None
     result = _result(verdict, kept, run, settings, seed)
     return result.with_more(
         stderr_data=share,
@@ -153,8 +155,8 @@ def choose_sampler(target: Target) -> Sampler:
 
 
 def judge(kept: Draws, target: Target, sampler: Sampler) -> Diagnosis:
-    """Verdict on the draws of `nbeta (L - L(w*))`."""
-    excess = target.nbeta * (kept.loss - kept.start)
+    """Verdict on the draws of `nbeta (L - L(w*))`; of `L - L(w*)` in a control with nbeta 0."""
+    excess = (target.nbeta or 1.0) * (kept.loss - kept.start)
     return diagnose(excess, kept.virial, kept.accept if sampler.full_batch else None)
 
 
@@ -199,18 +201,18 @@ def _result(
     verdict: Diagnosis, kept: Draws, run: Chains, settings: Settings, seed: int
 ) -> LLCEstimate:
     target = run.target
-    excess = target.nbeta * (kept.loss - kept.start)
+    excess = (target.nbeta or 1.0) * (kept.loss - kept.start)
     loss_init = float(target.start_losses.double().mean())
     info = {
         "virial": float(kept.virial.mean()),
         "accept": float(kept.accept.mean()),
-        "drift_z": drift(excess) if verdict.status != "failed" else float("nan"),
+        "drift_z": drift(excess) if math.isfinite(verdict.stderr) else float("nan"),
         "dim": float(target.dim),
         "rank": float(-1 if run.rank is None else run.rank),
     } | _report(run)
     return LLCEstimate(
-        llc=verdict.mean,
-        stderr=verdict.stderr,
+        llc=verdict.mean if target.nbeta else 0.0,
+        stderr=verdict.stderr if target.nbeta else 0.0,
         stderr_data=None,
         rhat=verdict.rhat,
         ess=verdict.ess,

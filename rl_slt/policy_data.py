@@ -72,7 +72,12 @@ class PolicyData:
 
     def take(self, index: Tensor | slice) -> PolicyData:
         """The rows at `index` (`[B]` integers, a slice, or a mask `[N]`)."""
-        return self.trusted({name: value[index] for name, value in self.tensors().items()})
+        rows = self.tensors().items()
+        if (
+            isinstance(index, Tensor) and index.dtype == torch.int64
+        ):  # much faster than value[index]
+            return self.trusted({name: value.index_select(0, index) for name, value in rows})
+        return self.trusted({name: value[index] for name, value in rows})
 
     def subset(self, mask: Tensor) -> PolicyData:
         """The states where `mask` (`[N]` bool) holds: a data-refined LLC is the LLC of these.

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from html import escape
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
+
+from rl_slt.plots import trace_figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,3 +73,25 @@ class LLCEstimate:
         text = f"LLC {self.llc:.3g} ± {self.stderr:.2g} ({self.status}"
         text += f": {self.message})" if self.message else ")"
         return f"{text} · R-hat {self.rhat:.3f} · ESS {self.ess:.0f} · n {self.n_states}"
+
+    def _repr_html_(self) -> str:
+        """A small table, for notebooks."""
+        colour = {"ok": "#1a7f37", "suspect": "#9a6700", "failed": "#cf222e"}[self.status]
+        verdict = f'<b style="color:{colour}">{self.status}</b> {escape(self.message)}'
+        data = "not estimated" if self.stderr_data is None else f"{self.stderr_data:.2g}"
+        rows = {
+            "LLC": f"{self.llc:.4g} ± {self.stderr:.2g} (Monte Carlo)",
+            "error from the states": data,
+            "verdict": verdict,
+            "R-hat, ESS": f"{self.rhat:.3f}, {self.ess:.0f}",
+            f"{self.loss} at w*, posterior mean": f"{self.loss_init:.4g}, {self.loss_mean:.4g}",
+            "sampler": f"{self.sampler}, step {self.step_size:.3g}, {self.chains} chains",
+            "nβ, localization, N": f"{self.nbeta:.4g}, {self.localization:g}, {self.n_states}",
+            "cost": f"{self.sample_gradients:,} sample gradients, {self.seconds:.1f} s",
+        }
+        cells = "".join(f"<tr><th>{k}</th><td>{v}</td></tr>" for k, v in rows.items())
+        return f"<table>{cells}</table>"
+
+    def plot_trace(self) -> Figure:
+        """Chains over draws, and their running means beside the estimate."""
+        return trace_figure(self)

@@ -26,7 +26,8 @@ class Settings:
         burn_in: steps before, for adaptation and forgetting the start.
         batch_size: samples per gradient and chain; None is 64 (or all, if fewer).
         params: shell patterns of the parameters left free; None is all.
-        whitening: directions of curvature made round; None chooses.
+        whitening: directions of curvature made round, in units of the localiser's width; None
+            is 64, or plain coordinates with a step size of your own.
 
     Raises:
         InputError: a setting is out of its range.

@@ -126,15 +126,15 @@ class Target:
     def _loss_grad(
         self, w: Tensor, index: Sequence[Tensor | None], generators: Sequence[Generator]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        if all(i is None for i in index):
+        if all(i is None for i in index) and not self.loss.redrawn:
             return self._everything(w, generators[0])
-        sizes = {0 if i is None else len(i) for i in index}
+        rows = [torch.arange(self.n) if i is None else i for i in index]
+        sizes = {len(i) for i in rows}
         batches = [
-            self.loss.refresh(self.units.take(i), g)  # type: ignore[arg-type]
-            for i, g in zip(index, generators, strict=True)
+            self.loss.refresh(self.units.take(i), g) for i, g in zip(rows, generators, strict=True)
         ]
-        starts = [self._start(b, i) for b, i in zip(batches, index, strict=True)]  # type: ignore[arg-type]
-        self.grads += sum(len(i) for i in index if i is not None)
+        starts = [self._start(b, i) for b, i in zip(batches, rows, strict=True)]
+        self.grads += sum(len(i) for i in rows)
         if self.batched is not None and len(sizes) == 1 and len(w) > 1:
             fields = [b.tensors() for b in batches]
             stacked = {k: torch.stack([f[k] for f in fields]) for k in fields[0]}

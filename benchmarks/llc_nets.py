@@ -1,0 +1,55 @@
+"""Networks and data of the LLC benchmarks; imports torch alone, so that any environment can."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Small(nn.Module):
+    """64-64-64-15, tanh."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 15)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits `[B, 15]`."""
+        return self.net(x)
+
+
+class Conv(nn.Module):
+    """160 thousand weights on frames uint8 [B, 64, 64, 3]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Conv2d(3, 16, 8, 4), nn.ReLU(), nn.Conv2d(16, 32, 4, 2), nn.ReLU(), nn.Flatten(),
+            nn.Linear(1152, 128), nn.ReLU(), nn.Linear(128, 15),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits `[B, 15]`."""
+        return self.net(x.permute(0, 3, 1, 2).float() / 255)
+
+
+def case(name: str, n: int = 2048) -> tuple[nn.Module, Tensor, Tensor]:
+    """Network, states and its own logits on them."""
+    torch.manual_seed(0)
+    if name == "small":
+        net: nn.Module = Small()
+        states = torch.randn(n, 64)
+    else:
+        net = Conv()
+        states = torch.randint(0, 256, (n, 64, 64, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        logits = torch.cat([net(s) for s in states.split(256)])
+    return net, states, logits
+
+
+def kl(logits: Tensor, reference: Tensor) -> Tensor:
+    """Mean KL to the reference."""
+    log_p = reference.log_softmax(-1)
+    return (log_p.exp() * (log_p - logits.log_softmax(-1))).sum(-1).mean()

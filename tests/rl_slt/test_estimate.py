@@ -1,0 +1,217 @@
+"""`estimate_llc` as its users meet it: inputs, promises, and the mistakes of others."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from rl_slt import (
+    HMC,
+    SGLD,
+    InputError,
+    OrthogonalSGLD,
+    PolicyData,
+    PolicyKL,
+    PolicyNLL,
+    Regret,
+    RMSpropSGLD,
+    Surrogate,
+    Value,
+    estimate_llc,
+)
+from rl_slt.build import build_target
+from rl_slt.known.quadratic import quadratic
+from rl_slt.losses import LOSSES
+from rl_slt.samplers import SAMPLERS
+from tests.rl_slt.small_policy import TwoHeads, data
+
+QUICK = {"draws": 40, "burn_in": 20, "nbeta": 50.0, "data_error": False}
+
+
+def quick(policy: nn.Module, states: object, **settings: object):
+    return estimate_llc(policy, states, **(QUICK | settings))  # type: ignore[arg-type]
+
+
+def test_policy_mode_and_random_state_are_untouched() -> None:
+    policy = TwoHeads().train()
+    before = {k: v.clone() for k, v in policy.state_dict().items()}
+    torch.manual_seed(3)
+    np.random.seed(3)  # noqa: NPY002 (the global state is what must not change)
+    state, legacy = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index]  # noqa: NPY002
+    quick(policy, data())
+    assert all(torch.equal(v, before[k]) for k, v in policy.state_dict().items())
+    assert policy.training and policy.dropout.training
+    assert all(p.grad is None and p.requires_grad for p in policy.parameters())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert np.array_equal(np.random.get_state()[1], legacy)  # type: ignore[index]  # noqa: NPY002
+
+
+def test_same_seed_same_draws_other_seed_other_draws() -> None:
+    first, again, other = (quick(TwoHeads(), data(), seed=s) for s in (0, 0, 1))
+    pd.testing.assert_frame_equal(first.draws, again.draws)
+    assert not first.draws["loss_value"].equals(other.draws["loss_value"])
+
+
+def test_draws_are_tidy_and_make_the_estimate() -> None:
+    e = quick(TwoHeads(), data(), sampler=SGLD(step_size=1e-3), batch_size=16)
+    assert len(e.draws) == 4 * 40
+    assert set(e.draws["chain"]) == {0, 1, 2, 3}
+    columns = {"run", "step", "estimate_id", "loss", "states", "chain", "draw", "loss_value"}
+    assert columns <= set(e.draws.columns)
+    assert e.llc == pytest.approx(e.nbeta * (e.draws["loss_value"] - e.loss_init).mean(), rel=1e-5)
+    assert e.loss_init == 0.0
+    assert "LLC" in repr(e) and "<table>" in e._repr_html_()
+    assert len(e.plot_trace().axes) == 2
+
+
+def test_nbeta_comes_from_the_number_of_states_not_the_batch() -> None:
+    e = quick(TwoHeads(), data(), nbeta=None, sampler=SGLD(step_size=1e-3), batch_size=16)
+    assert e.nbeta == pytest.approx(120 / math.log(120))
+    e = quick(TwoHeads(), data(), nbeta=None, loss=Regret(), batch_size=10)
+    assert e.n_states == 30 and e.nbeta == pytest.approx(30 / math.log(30))
+
+
+def test_chains_see_different_batches() -> None:
+    e = quick(TwoHeads(), data(), loss=Value(), sampler=SGLD(step_size=1e-9), batch_size=16)
+    first = e.draws[e.draws["draw"] == 0]["loss_value"]
+    assert first.nunique() == 4  # at w*, chains differ by their batches alone
+
+
+def test_baseline_is_over_all_data_and_its_noise_cancels() -> None:
+    policy, states = TwoHeads().eval(), data()
+    e = quick(policy, states, loss=Value(), sampler=SGLD(step_size=1e-12), batch_size=16)
+    full = (policy(states.states)[1] - states.returns).square().mean()
+    assert e.loss_init == pytest.approx(float(full), rel=1e-5)
+    spread = e.draws["loss_value"].std()
+    assert spread > 0.05
+    assert abs(e.llc) < 1e-3 * e.nbeta * spread
+
+
+def test_parameters_outside_the_subset_do_not_move() -> None:
+    target = build_target(TwoHeads(), data(), PolicyKL(), 50.0, 1.0, "policy_head.*", 0)
+    assert target.flat.names == ["policy_head.weight", "policy_head.bias"]
+    frozen = {k: v.clone() for k, v in target.flat.module.state_dict().items() if "body" in k}
+    module = target.flat.load(target.flat.start + 1.0)
+    assert all(torch.equal(module.state_dict()[k], v) for k, v in frozen.items())
+    head = quick(TwoHeads(), data(), params="policy_head.*", draws=300)
+    whole = quick(TwoHeads(), data(), draws=300)
+    assert head.info["dim"] == 18 and whole.info["dim"] == 18 + 25  # no value head under kl
+    assert head.llc < whole.llc
+
+
+def test_a_mask_gives_the_estimate_of_those_states() -> None:
+    states = data()
+    mask = states.states[:, 0] > 0
+    e = quick(TwoHeads(), states.subset(mask))
+    assert e.n_states == int(mask.sum())
+
+
+def test_a_short_run_from_the_checkpoint_is_not_ok() -> None:
+    e = estimate_llc(TwoHeads(), data(), sampler=SGLD(step_size=1e-5), draws=100, burn_in=0)
+    assert e.status in ("suspect", "failed")
+    assert e.message
+
+
+def test_a_step_too_large_fails() -> None:
+    e = quick(quadratic((1.0,)).policy, torch.zeros(8, 1), loss=quadratic((1.0,)).loss,
+              sampler=SGLD(step_size=1.0), draws=400)  # fmt: skip
+    assert e.status == "failed" and "too large" in e.message
+
+
+def test_a_user_loss_is_one_function() -> None:
+    def disagreement(policy, batch):
+        logits = policy(batch.states)[0]
+        return (logits - batch.reference_logits).square().sum(-1)
+
+    e = quick(TwoHeads(), data(), loss=disagreement)
+    assert e.loss == "disagreement" and e.llc > 0
+    assert e.gradient_norm == pytest.approx(0, abs=1e-4)
+
+
+def test_gradient_norm_and_orthogonal_sampling_off_a_minimum() -> None:
+    loss, states = Surrogate(), data()
+    plain = quick(TwoHeads(), states, loss=loss, localization=20.0, sampler=SGLD(), draws=400)
+    held = quick(TwoHeads(), states, loss=loss, localization=20.0, sampler=OrthogonalSGLD(),
+                 draws=400)  # fmt: skip
+    assert plain.gradient_norm > 0.01
+    assert plain.llc < held.llc
+    target = build_target(TwoHeads(), states, loss, 50.0, 1.0, None, 0)
+    target.direction = torch.nn.functional.normalize(torch.ones(target.dim), dim=0)
+    moved = target.weights(torch.randn(3, target.dim))
+    assert torch.allclose(moved @ target.direction, torch.zeros(3), atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+@pytest.mark.parametrize("sampler", sorted(SAMPLERS))
+def test_every_sampler_runs_on_every_loss(sampler: str, loss: str) -> None:
+    settings = {"loss": LOSSES[loss](), "sampler": SAMPLERS[sampler](), "batch_size": 8}
+    small = {"draws": 10, "burn_in": 6, "localization": 10.0}
+    if SAMPLERS[sampler].full_batch and loss == "nll":
+        with pytest.raises(InputError, match="redraws"):
+            quick(TwoHeads(), data(), **settings, **small)
+        return
+    e = quick(TwoHeads(), data(), **settings, **small)
+    assert e.sampler == sampler and e.loss == loss
+    assert math.isfinite(e.llc) and e.step_size > 0
+
+
+def test_the_preconditioner_is_frozen_in_the_draws() -> None:
+    e = quick(TwoHeads(), data(), sampler=RMSpropSGLD(step_size=1e-3), burn_in=0, draws=20)
+    assert e.step_size == 1e-3
+
+
+def test_data_error_shrinks_with_the_states() -> None:
+    generator = torch.Generator().manual_seed(0)
+    errors = []
+    for n in (100, 1600):
+        states = torch.randn(n, 4, generator=generator)
+        e = estimate_llc(TwoHeads(), states, nbeta=100.0, draws=400, burn_in=100)
+        assert e.stderr_data is not None
+        errors.append(e.stderr_data)
+    assert 0 < errors[1] < errors[0]
+
+
+class Nan(TwoHeads):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body.weight.data[0, 0] = math.nan
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"policy": Nan()}, "weights hold NaN"),
+        ({"policy": lambda s: s}, "must be a torch.nn.Module"),
+        ({"states": torch.zeros(9, 7)}, r"cannot take states \[9, 7\]"),
+        ({"states": torch.full((9, 4), math.inf)}, "NaN or infinite"),
+        ({"states": torch.zeros(0, 4)}, "N >= 1"),
+        ({"batch_size": 500}, "batch_size=500; it must be at most"),
+        ({"chains": 1}, "chains=1"),
+        ({"draws": -5}, "draws=-5"),
+        ({"burn_in": -1}, "burn_in=-1"),
+        ({"nbeta": -1.0}, "nbeta=-1.0"),
+        ({"localization": math.nan}, "localization=nan"),
+        ({"params": "nothing.*"}, "matches none of body.weight"),
+        ({"params": "value_head.*"}, "depends on none"),
+        ({"loss": lambda p, b: p(b.states)[0].mean()}, r"returned \[\]; it must be one per sample"),
+        ({"loss": "kl"}, "must be a callable"),
+        ({"loss": PolicyNLL(), "sampler": HMC()}, "redraws its actions"),
+        ({"loss": Value(), "states": torch.zeros(9, 4)}, "needs returns"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+def test_bad_input_is_one_line(change: dict[str, object], message: str) -> None:
+    settings: dict[str, object] = {"policy": TwoHeads(), "states": data(), **QUICK, **change}
+    with pytest.raises(InputError, match=message) as caught:
+        estimate_llc(**settings)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+def test_policy_data_checks_its_rows() -> None:
+    with pytest.raises(InputError, match="actions has 2 rows"):
+        PolicyData(torch.zeros(3, 1), actions=torch.zeros(2))
+    with pytest.raises(InputError, match="mask selects no state"):
+        data().subset(torch.zeros(120, dtype=torch.bool))

@@ -1,0 +1,69 @@
+"""Formulas of known answers against published values, and the table's own machinery."""
+
+import pytest
+import torch
+
+from rl_slt import InputError
+from rl_slt.known.crossing import crossing_exact
+from rl_slt.known.deep_linear import deep_linear, deep_linear_limit
+from rl_slt.known.low_rank import low_rank_policy
+from rl_slt.known.reduced_rank import reduced_rank_limit
+from rl_slt.known.symmetry import ReluPolicy, permuted, rescaled
+from rl_slt.known.tabular import tabular
+from rl_slt.validate import COLUMNS, known_names, validate
+
+REDUCED = [((10, 6, 10, 4), 37.5), ((5, 3, 5, 0), 6.5), ((5, 4, 5, 0), 8), ((5, 3, 5, 2), 9.5)]
+
+
+@pytest.mark.parametrize(("sizes", "value"), REDUCED)
+def test_reduced_rank_formula(sizes: tuple[int, int, int, int], value: float) -> None:
+    assert reduced_rank_limit(*sizes) == value
+    assert deep_linear_limit(sizes[:3], sizes[3]) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(("rank", "value"), [(0, 5.5), (2, 7.5), (4, 8.0)])
+def test_deep_linear_formula(rank: int, value: float) -> None:
+    assert deep_linear_limit((4, 4, 4, 4), rank) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("powers", [(1, 1), (1, 2), (2, 3)])
+def test_crossings_approach_their_limit(powers: tuple[int, int]) -> None:
+    limit = 1 / (2 * max(powers))
+    near, nearer = (crossing_exact(powers, nbeta, 1.0) for nbeta in (1e3, 1e6))
+    assert abs(nearer - limit) < abs(near - limit)
+
+
+def test_tabular_approaches_half_its_dimension() -> None:
+    assert tabular(nbeta=1e5).exact == pytest.approx(12.0, rel=0.01)
+    assert tabular(nbeta=300.0).exact < 11.5
+
+
+def test_true_parameters_have_their_rank() -> None:
+    policy, data = low_rank_policy((12, 4, 5, 2))
+    assert torch.linalg.matrix_rank(policy(data.states)) == 2
+    problem = deep_linear((4, 4, 4, 4), 2, exact=7.0, exact_error=0.1)
+    product = problem.policy(torch.eye(4))
+    assert torch.linalg.matrix_rank(product) == 2
+
+
+def test_symmetries_leave_the_policy_as_it_is() -> None:
+    policy, x = ReluPolicy(4, 6, 3), torch.randn(20, 4)
+    twin = permuted(policy, torch.tensor([3, 0, 5, 1, 4, 2]))
+    assert torch.allclose(twin(x), policy(x), atol=1e-6)
+    assert torch.allclose(rescaled(policy, 1.5)(x), policy(x), atol=1e-5)
+    assert not torch.allclose(twin.first, policy.first)
+
+
+def test_validate_gives_its_columns_and_refuses_unknown_names() -> None:
+    table = validate(["quadratic"])
+    assert tuple(table.columns) == COLUMNS
+    assert table["verdict"].tolist() == ["pass"]
+    with pytest.raises(InputError, match="unknown problem 'x'; allowed: quadratic"):
+        validate(["x"])
+
+
+@pytest.mark.slow
+def test_all_known_answers() -> None:
+    table = validate()
+    assert set(table["problem"]) == set(known_names())
+    assert (table["verdict"] == "pass").all(), table

@@ -1,0 +1,141 @@
+"""Losses: formulas by hand, identities between them, and one protocol for all."""
+
+import math
+
+import pytest
+import torch
+from torch import Generator, nn
+
+from rl_slt import InputError, PolicyData, PolicyKL, PolicyNLL, Regret, Surrogate, Value
+from rl_slt.losses import LOSSES
+from rl_slt.losses.base import draw_actions
+from tests.rl_slt.small_policy import TwoHeads, data
+
+
+class Fixed(nn.Module):
+    """The same logits on every state."""
+
+    def __init__(self, *logits: float) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.tensor(logits))
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        return self.logits.expand(len(states), -1)
+
+
+def test_kl_by_hand() -> None:
+    p, q = Fixed(math.log(3), 0.0), Fixed(0.0, 0.0)
+    batch = PolicyKL().prepare(p, PolicyData(torch.zeros(2, 1)), Generator())
+    expected = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    assert torch.allclose(PolicyKL()(q, batch), torch.full((2,), expected))
+    assert torch.equal(PolicyKL()(p, batch), torch.zeros(2))
+
+
+def test_kl_to_a_named_reference() -> None:
+    p, q = Fixed(0.0, 0.0), Fixed(math.log(3), 0.0)
+    loss = PolicyKL(reference=q)
+    batch = loss.prepare(p, PolicyData(torch.zeros(2, 1)), Generator())
+    assert not loss.zero_at_start
+    assert torch.allclose(loss(q, batch), torch.zeros(2), atol=1e-7)
+    assert bool((loss(p, batch) > 0.1).all())
+
+
+def test_nll_is_kl_plus_entropy_on_average() -> None:
+    generator, policy, other = Generator().manual_seed(0), TwoHeads().eval(), TwoHeads(5).eval()
+    states = PolicyData(torch.randn(1, 4, generator=generator).repeat(40_000, 1))
+    nll = PolicyNLL()
+    batch = nll.refresh(nll.prepare(policy, states, generator), generator)
+    kl = PolicyKL()(other, batch).mean()
+    log_p = batch.reference_logits[0].log_softmax(-1)  # type: ignore[index]
+    entropy = -(log_p.exp() * log_p).sum()
+    assert abs(nll(other, batch).mean() - kl - entropy) < 0.02
+    again = nll.refresh(batch, generator)
+    assert not torch.equal(again.actions, batch.actions)  # type: ignore[arg-type]
+    kept = PolicyNLL(redraw=False)
+    assert kept.refresh(batch, generator) is batch
+
+
+def test_drawn_actions_follow_the_policy() -> None:
+    logits = torch.tensor([0.2, 0.5, 0.3]).log().repeat(60_000, 1)
+    counts = torch.bincount(draw_actions(logits, Generator().manual_seed(0)), minlength=3)
+    assert torch.allclose(counts / 60_000, torch.tensor([0.2, 0.5, 0.3]), atol=0.01)
+
+
+def test_regret_by_hand() -> None:
+    """Two episodes; the weight of a reward is the product of ratios up to it."""
+    policy = Fixed(0.0, math.log(3))  # probabilities 1/4, 3/4
+    batch = PolicyData(
+        states=torch.zeros(3, 1),
+        actions=torch.tensor([1, 0, 1]),
+        log_probs=torch.full((3,), math.log(0.5)),
+        rewards=torch.tensor([1.0, 2.0, 4.0]),
+        episode=torch.tensor([7, 7, 3]),
+    )
+    first = 1.5 * 1 + 0.9 * (1.5 * 0.5) * 2
+    assert torch.allclose(Regret(0.9)(policy, batch), -torch.tensor([first, 1.5 * 4]))
+    clipped = Regret(0.9, clip=1.0)
+    first = 1.0 * 1 + 0.9 * 0.75 * 2
+    assert torch.allclose(clipped(policy, batch), -torch.tensor([first, 4.0]))
+    assert clipped.report(policy, batch)["clipped"] == pytest.approx(2 / 3)
+    normal = Regret(0.9, self_normalized=True)
+    mean = (0.75 + 1.5) / 2  # at the second step; the ended episode keeps its weight
+    first = 1.0 + 0.9 * 0.75 / mean * 2
+    assert torch.allclose(normal(policy, batch), -torch.tensor([first, 4.0]))
+    ess = (0.75 + 1.5) ** 2 / (0.75**2 + 1.5**2) / 2
+    assert normal.report(policy, batch)["weight_ess"] == pytest.approx(ess)
+
+
+def test_surrogate_by_hand() -> None:
+    policy = Fixed(0.0, math.log(3))
+    batch = PolicyData(
+        states=torch.zeros(4, 1),
+        actions=torch.tensor([1, 1, 0, 0]),
+        log_probs=torch.full((4,), math.log(0.5)),
+        advantages=torch.tensor([2.0, -2.0, 2.0, -2.0]),
+    )
+    plain, clipped = Surrogate()(policy, batch), Surrogate(clip=0.2)(policy, batch)
+    assert torch.allclose(plain, torch.tensor([-3.0, 3.0, -1.0, 1.0]))
+    assert torch.allclose(clipped, torch.tensor([-2.4, 3.0, -1.0, 1.6]))
+
+
+def test_value_is_the_squared_error_of_the_value_head() -> None:
+    policy, batch = TwoHeads().eval(), data()
+    expected = (policy(batch.states)[1] - batch.returns) ** 2
+    assert torch.allclose(Value()(policy, batch), expected)
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_protocol(name: str) -> None:
+    """One per sample, differentiable, unchanged by being asked twice, and needs are named."""
+    loss, policy, generator = LOSSES[name](), TwoHeads().eval(), Generator().manual_seed(0)
+    batch = loss.refresh(loss.prepare(policy, data(), generator), generator)
+    value = loss(policy, batch)
+    assert value.shape == ((30,) if loss.unit == "episode" else (120,))
+    assert value.requires_grad and torch.equal(value, loss(policy, batch))
+    assert loss.name == name
+    bare = PolicyData(torch.zeros(6, 4))
+    if name in ("kl", "nll"):
+        assert loss.prepare(policy, bare, generator).reference_logits is not None
+    else:
+        with pytest.raises(InputError, match=f"the {name} loss needs"):
+            loss.prepare(policy, bare, generator)
+
+
+@pytest.mark.parametrize("name", ["kl", "nll", "value"])
+def test_score_gives_the_gauss_newton_matrix(name: str) -> None:
+    """E[g g'] of score gradients is the Hessian of the loss where its residual vanishes."""
+    generator, policy = Generator().manual_seed(0), TwoHeads().eval()
+    states = torch.randn(1, 4, generator=generator).repeat(4000, 1)
+    batch = PolicyData(states, returns=policy(states)[1].detach())
+    loss = LOSSES[name]()
+    batch = loss.refresh(loss.prepare(policy, batch, generator), generator)
+    head = policy.value_head.bias if name == "value" else policy.policy_head.bias
+    score = loss.score(policy, batch, generator)
+    assert score is not None
+    rows = torch.stack([torch.autograd.grad(s, head, retain_graph=True)[0] for s in score[:800]])
+    if name == "value":
+        hessian = torch.full((1, 1), 2.0)
+    else:
+        p = policy(states[:1])[0].softmax(-1)[0]
+        hessian = torch.diag(p) - p[:, None] * p
+    assert torch.allclose(rows.T @ rows / len(rows), hessian, atol=0.05)
