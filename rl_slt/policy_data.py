@@ -75,7 +75,7 @@ class PolicyData:
         rows = self.tensors().items()
         if (
             isinstance(index, Tensor) and index.dtype == torch.int64
-        ):  # much faster than value[index]
+        ):  # faster than value[index]
             return self.trusted({name: value.index_select(0, index) for name, value in rows})
         return self.trusted({name: value[index] for name, value in rows})
 
