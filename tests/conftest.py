@@ -1,4 +1,8 @@
-"""Shared by all tests: one torch thread, so that two test processes do not fight over two cores."""
+"""Shared by all tests: one torch thread for each test process, and a Chromium to look at pages."""
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -7,3 +11,29 @@ import torch
 @pytest.fixture(autouse=True, scope="session")
 def _one_torch_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A headless Chromium; the test is skipped where there is none."""
+    browser = next((p for n in ("chromium", "chromium-browser", "google-chrome")
+                    if (p := shutil.which(n))), None)  # fmt: skip
+    driver = shutil.which("chromedriver")
+    if browser is None or driver is None:
+        pytest.skip("no Chromium and chromedriver on the PATH")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    home = tmp_path_factory.mktemp("chromium")
+    for flag in (
+        "headless=new", "no-sandbox", "disable-gpu", "no-first-run", "disable-dev-shm-usage",
+        "disable-background-networking", "disable-component-update", "disable-sync",
+        f"user-data-dir={home}", "window-size=1280,900",
+    ):  # fmt: skip
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    service = webdriver.ChromeService(executable_path=driver)
+    browser_window = webdriver.Chrome(options=options, service=service)
+    yield browser_window
+    browser_window.quit()

@@ -1,11 +1,9 @@
-"""Made-up studies for the tests of reports, and a Chromium to look at pages with."""
+"""Made-up studies for the tests of reports."""
 
 import importlib.util
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
@@ -52,29 +50,3 @@ def large(tmp_path_factory: pytest.TempPathFactory, write_study: Callable[..., P
     """Twenty runs with 60 checkpoints; tests must not write into it."""
     out = tmp_path_factory.mktemp("study") / "large"
     return write_study(out, seeds=range(10), checkpoints=60)
-
-
-@pytest.fixture(scope="session")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A headless Chromium; the test is skipped where there is none."""
-    browser = next((p for n in ("chromium", "chromium-browser", "google-chrome")
-                    if (p := shutil.which(n))), None)  # fmt: skip
-    driver = shutil.which("chromedriver")
-    if browser is None or driver is None:
-        pytest.skip("no Chromium and chromedriver on the PATH")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    home = tmp_path_factory.mktemp("chromium")
-    for flag in (
-        "headless=new", "no-sandbox", "disable-gpu", "no-first-run", "disable-dev-shm-usage",
-        "disable-background-networking", "disable-component-update", "disable-sync",
-        f"user-data-dir={home}", "window-size=1280,900",
-    ):  # fmt: skip
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(executable_path=driver)
-    browser_window = webdriver.Chrome(options=options, service=service)
-    yield browser_window
-    browser_window.quit()

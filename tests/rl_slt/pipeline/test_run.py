@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -107,6 +108,25 @@ def test_every_checkpoint_is_estimated_twice_and_probed(study: Path) -> None:
         assert set(agent["probe"]) >= {"end", "ground", "behind", "none", "end@mid", "none@mid"}
         assert "coin-blind" in set(episodes["policy"])
         assert json.loads((run / "clips" / "clips.json").read_text())
+
+
+@pytest.mark.browser
+def test_the_report_is_drawn_from_the_tables(chromium: Any, study: Path) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    chromium.get_log("browser")
+    chromium.get((study / "report.html").as_uri())
+    drawn = "return document.documentElement.dataset.drawn === 'true'"
+    WebDriverWait(chromium, 60).until(lambda b: b.execute_script(drawn))
+    assert chromium.get_log("browser") == []
+    figures = chromium.execute_script("return R.figures().map(p => p.dataset.drawn)")
+    assert len(figures) >= 4 and set(figures) == {"true"}
+    shown = chromium.execute_script(
+        "return document.querySelector('[data-figure=complexity]').data"
+        ".flatMap(t => t.y || []).filter(y => y !== null)"
+    )
+    llc = pd.read_parquet(study / "tables" / "llc.parquet")
+    assert len(llc) and set(llc["llc"]) <= set(shown)
 
 
 def test_the_frozen_set_is_the_same_for_all_arms(study: Path) -> None:
