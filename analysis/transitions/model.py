@@ -126,15 +126,29 @@ def measure(points: Points, family: Family, chosen: list[int]) -> list[Change]:
 
 
 def _without_plateau(family: Family, chosen: list[int], sizes: Array) -> list[list[int]]:
-    """Positions in `chosen`, grouped where neighbours have one sign and their ramps meet."""
+    """Positions in `chosen`, grouped where neighbours are parts of one change.
+
+    They are when they have one sign and their ramps meet, and when a small one of the other sign
+    lies on the ramp of a larger: it bends that ramp, and no plateau parts the two.
+    """
     groups: list[list[int]] = []
     for j, k in enumerate(chosen):
-        same = groups and sizes[groups[-1][-1]] * sizes[j] > 0
-        if same and family.begin(k) <= max(family.end(chosen[i]) for i in groups[-1]) + PLATEAU:
+        last = groups[-1] if groups else []
+        same = bool(last) and sizes[last[-1]] * sizes[j] > 0
+        meet = bool(last) and family.begin(k) <= max(family.end(chosen[i]) for i in last) + PLATEAU
+        if (same and meet) or any(_bends(family, chosen, sizes, i, j) for i in last):
             groups[-1].append(j)
         else:
             groups.append([j])
     return groups
+
+
+def _bends(family: Family, chosen: list[int], sizes: Array, i: int, j: int) -> bool:
+    """Whether the smaller of two changes has under a third of the larger and lies on its ramp."""
+    small, large = (i, j) if abs(sizes[i]) < abs(sizes[j]) else (j, i)
+    place, ramp = family.place[chosen[small]], chosen[large]
+    inside = family.begin(ramp) <= place <= family.end(ramp)
+    return bool(inside and 3 * abs(sizes[small]) < abs(sizes[large]))
 
 
 def _middle(points: Points, family: Family, members: list[int], sizes: Array) -> float:
