@@ -1,0 +1,89 @@
+"""Does an early value tell the final goal?"""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.pathdependence import left_out_accuracy, path_dependence
+from envs.errors import InputError
+
+STEPS = [0, 10, 100, 1000]
+
+
+def tables(early: np.ndarray, goal: np.ndarray, arms: list[str]) -> tuple[pd.DataFrame, ...]:
+    """LLC that is `early` from step 10 on; a probe that ends at `goal`."""
+    llc, probes = [], []
+    for seed, arm in enumerate(arms):
+        key = {"run": f"{arm}-s{seed}", "step": STEPS}
+        llc.append(pd.DataFrame(
+            key | {"seed": seed, "loss": "kl", "reference": "self", "states": "frozen",
+                   "params": "all", "llc": [0.0, *[early[seed]] * 3], "llc_stderr": 0.1,
+                   "status": "ok"}
+        ))  # fmt: skip
+        value = np.array([0.0, 0.0, *[goal[seed]] * 2])
+        probes.append(pd.DataFrame(
+            key | {"probe": "behind", "metric": "coin", "value": value, "ci_low": value,
+                   "ci_high": value, "n": 50}
+        ))  # fmt: skip
+    return pd.concat(llc), pd.concat(probes)
+
+
+GOAL = np.tile([0.1, 0.9], 4)
+RNG = np.random.default_rng(0)
+
+
+def at(found: pd.DataFrame, feature: str, step: int) -> pd.Series:
+    return found[(found["feature"] == feature) & (found["step"] == step)].iloc[0]
+
+
+def test_an_early_sign_is_found_and_chance_is_chance() -> None:
+    early = 10 * GOAL + 0.1 * RNG.standard_normal(8)
+    found = path_dependence(*tables(early, GOAL, ["a"] * 8), "behind", "coin")
+    told = at(found, "llc:kl/frozen", 10)
+    assert told["accuracy"] == 1.0
+    assert 0.3 < told["chance"] < 0.6
+    assert told["p_value"] < 0.05
+    assert told["q_value"] >= told["p_value"]
+    before = at(found, "llc:kl/frozen", 0)
+    assert before["accuracy"] == 0.5  # every run alike: all ties
+    assert before["p_value"] > 0.5
+    assert found["step"].max() == 100
+
+
+def test_noise_tells_nothing() -> None:
+    p = []
+    for _ in range(20):
+        found = path_dependence(*tables(RNG.standard_normal(8), GOAL, ["a"] * 8), "behind", "coin")
+        p.append(at(found, "llc:kl/frozen", 10)["p_value"])
+    assert np.mean(np.array(p) <= 0.05) <= 0.2
+
+
+def test_an_arm_that_tells_all_is_no_path_dependence() -> None:
+    goal = np.repeat([0.1, 0.9], 4)
+    data = tables(10 * goal, goal, ["a"] * 4 + ["b"] * 4)
+    row = at(path_dependence(*data, "behind", "coin"), "llc:kl/frozen", 10)
+    assert np.isnan(row["p_value"])
+    assert row["note"] == "the arm alone tells the goal"
+    free = path_dependence(*data, "behind", "coin", within_arms=False)
+    assert at(free, "llc:kl/frozen", 10)["p_value"] < 0.05
+
+
+def test_few_runs_and_one_goal_have_a_reason() -> None:
+    few = path_dependence(*tables(GOAL, GOAL, ["a"] * 3), "behind", "coin")
+    assert few["p_value"].isna().all()
+    assert few["note"].str.contains("needs 5 runs, has 3").all()
+    same = path_dependence(*tables(GOAL, GOAL, ["a"] * 8), "behind", "coin", cut=5.0)
+    assert (same["note"] == "all runs end with the same goal").all()
+
+
+def test_accuracy_leaves_the_run_itself_out() -> None:
+    early = np.array([0.0, 0.1, 1.0, 1.1, 0.9])
+    goals = np.array([[False, False, True, True, False], [False, False, True, True, True]])
+    assert left_out_accuracy(early, goals) == pytest.approx([0.8, 1.0])
+    alone = left_out_accuracy(np.array([0.0, 1.0, 1.1]), np.array([[False, True, True]]))
+    assert alone[0] == pytest.approx((0.5 + 1 + 1) / 3)
+
+
+def test_unknown_probe_is_named() -> None:
+    with pytest.raises(InputError, match="'nope'"):
+        path_dependence(*tables(GOAL, GOAL, ["a"] * 8), "nope", "coin")
