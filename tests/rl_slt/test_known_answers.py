@@ -43,7 +43,7 @@ def test_sgld_has_its_own_stationary_law_on_a_quadratic() -> None:
     ids=lambda p: p.name,
 )
 def test_default_hits_the_exact_value(problem: Problem) -> None:
-    e = estimate(problem, draws=800, burn_in=200)
+    e = estimate(problem, draws=1600, burn_in=200)
     assert e.status == "ok", e
     assert abs(e.llc - problem.exact) < 4 * e.stderr
     assert e.stderr < 0.08 * problem.exact
