@@ -12,6 +12,7 @@ from rl_slt.errors import InputError
 from rl_slt.pipeline.layout import Run, Study
 from rl_slt.pipeline.store import read_table, write_table
 
+SERIES = ["loss", "states", "reference", "params"]  # what tells one LLC series from another
 _FEWEST = 6  # points under which a series is not searched for transitions
 
 
@@ -48,10 +49,11 @@ def series_of(
 
     A failed estimate is no point of its series.
     """
-    for (loss, states), rows in llc.groupby(["loss", "states"], sort=True):
+    for key, rows in llc.groupby(SERIES, sort=True):
         rows = rows.sort_values("step")
         values = rows["llc"].where(rows["status"] != "failed")
-        yield f"llc:{loss}:{states}", rows["step"], values, rows["llc_stderr"]
+        kept = [part for part in key if part not in ("self", "all")]
+        yield ":".join(["llc", *kept]), rows["step"], values, rows["llc_stderr"]
     for (probe, metric), rows in probes.groupby(["probe", "metric"], sort=True):
         rows = rows.sort_values("step")
         stderr = (rows["ci_high"] - rows["ci_low"]) / (2 * 1.96)
@@ -59,7 +61,7 @@ def series_of(
 
 
 def latest(llc: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the latest complete setting of each run, loss and state set.
+    """The rows of the latest complete setting of each run and series.
 
     A setting is complete when it covers as many checkpoints as any setting of that group does;
     of the complete ones the one computed last counts.
@@ -67,7 +69,7 @@ def latest(llc: pd.DataFrame) -> pd.DataFrame:
     if "setting_id" not in llc or llc.empty:
         return llc
     kept = []
-    for _, rows in llc.groupby(["run", "loss", "states"], sort=False):
+    for _, rows in llc.groupby([*SERIES, "run"], sort=False):
         groups = [part for _, part in rows.groupby("setting_id", sort=False)]
         kept.append(max(groups, key=lambda part: (part["step"].nunique(), part["created"].max())))
     return pd.concat(kept).sort_index(ignore_index=True)

@@ -217,7 +217,7 @@ def _row(run: Run, unit: Unit, estimate: Any) -> dict[str, Any]:
         "setting_id": unit.setting,
         "created": time.time(),
         "loss": unit.loss,
-        "reference": unit.reference if unit.reference == "self" else Path(unit.reference).name,
+        "reference": _reference_name(unit.reference),
         "states": unit.recipe.spec,
         "params": unit.plan.params,
         "llc_stderr": estimate.stderr,
@@ -226,6 +226,12 @@ def _row(run: Run, unit: Unit, estimate: Any) -> dict[str, Any]:
         "draws": estimate.draws["draw"].nunique(),
         "chain_seed": unit.plan.seed,
     }
+
+
+def _reference_name(reference: str) -> str:
+    """`self`, or `RUN@STEP`: the same text only where the same policy is the yardstick."""
+    path = Path(reference)
+    return reference if reference == "self" else f"{path.parents[1].name}@{int(path.name)}"
 
 
 def _recipe(run: Run, plan: LLCPlan, text: str, placements: Sequence[str]) -> Recipe:

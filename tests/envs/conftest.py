@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from envs.native import _import_procgen
 
-
 KEPT: list[Any] = []  # see `envs.native`: destroying one while another is made hangs
 
 
