@@ -106,7 +106,7 @@ def calibrate(
 
 def recommend(table: pd.DataFrame) -> tuple[float, bool, str]:
     """The localization to use, whether it is sound, and why, from rows of `calibrate`."""
-    notes = []
+    notes: list[str] = []
     for gamma, part in table.groupby("localization"):
         base = part[part["varied"] == "localization"].set_index("policy")
         half = part[part["varied"] == "step"].set_index("policy")

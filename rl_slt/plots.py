@@ -20,9 +20,9 @@ def trace_figure(estimate: LLCEstimate) -> Figure:
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     scale = estimate.nbeta or 1.0
-    for chain, part in estimate.draws.groupby("chain"):
+    for number, (chain, part) in enumerate(estimate.draws.groupby("chain")):
         excess = scale * (part["loss_value"] - part["loss_start"]).to_numpy()
-        colour = COLOURS[int(chain) % len(COLOURS)]  # type: ignore[call-overload]
+        colour = COLOURS[number % len(COLOURS)]
         left.plot(part["draw"], excess, lw=0.6, color=colour, label=f"chain {chain}")
         running = np.cumsum(excess) / np.arange(1, len(excess) + 1)
         right.plot(part["draw"], running, lw=1.2, color=colour)

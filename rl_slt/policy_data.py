@@ -73,9 +73,7 @@ class PolicyData:
     def take(self, index: Tensor | slice) -> PolicyData:
         """The rows at `index` (`[B]` integers, a slice, or a mask `[N]`)."""
         rows = self.tensors().items()
-        if (
-            isinstance(index, Tensor) and index.dtype == torch.int64
-        ):  # faster than value[index]
+        if isinstance(index, Tensor) and index.dtype == torch.int64:  # faster than value[index]
             return self.trusted({name: value.index_select(0, index) for name, value in rows})
         return self.trusted({name: value[index] for name, value in rows})
 

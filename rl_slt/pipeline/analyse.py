@@ -52,7 +52,7 @@ def series_of(
     for key, rows in llc.groupby(SERIES, sort=True):
         rows = rows.sort_values("step")
         values = rows["llc"].where(rows["status"] != "failed")
-        kept = [part for part in key if part not in ("self", "all")]
+        kept = [str(part) for part in key if part not in ("self", "all")]
         yield ":".join(["llc", *kept]), rows["step"], values, rows["llc_stderr"]
     for (probe, metric), rows in probes.groupby(["probe", "metric"], sort=True):
         rows = rows.sort_values("step")
