@@ -1,0 +1,85 @@
+"""TensorBoard, optimiser state in checkpoints, presets."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import agents
+from agents import presets
+from agents.branch import branch_config
+from agents.config import TrainConfig
+from envs.errors import InputError
+
+CONFIG = TrainConfig(
+    network="small",
+    num_envs=4,
+    n_steps=16,
+    batch_size=32,
+    steps=128,
+    checkpoints="all",
+    tensorboard=False,
+)
+
+
+@pytest.mark.usefixtures("fake_envs")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tensorboard_has_the_numbers_of_progress(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    agents.train(CONFIG.replace(tensorboard=True), tmp_path)
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert {"mean_return", "entropy", "steps_per_second"} <= set(events.Tags()["scalars"])
+    header, *rows = (tmp_path / "progress.csv").read_text().splitlines()
+    at = header.split(",").index("entropy")
+    written = [float(row.split(",")[at]) for row in rows]
+    assert [e.value for e in events.Scalars("entropy")] == pytest.approx(written)
+    assert [e.step for e in events.Scalars("entropy")] == [64, 128]
+
+
+@pytest.mark.usefixtures("fake_envs")
+def test_a_branch_takes_over_the_optimizer_and_the_reward_scale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agents.train(CONFIG.replace(save_optimizer=True), tmp_path / "a")
+    origin = agents.find_checkpoint(tmp_path / "a", 64)
+    moments = load_file(origin.path / "optimizer.safetensors")
+    assert len(moments) == 3 * len(agents.load_policy(origin).state_dict())
+
+    seen = {}
+    from agents import training
+
+    original = training.start_from
+
+    def spy(*args: object) -> None:
+        original(*args)
+        seen["moment"] = args[1].policy.optimizer.state_dict()["state"][0]["exp_avg"].clone()
+        seen["var"] = args[2].ret_rms.var
+
+    monkeypatch.setattr(training, "start_from", spy)
+    agents.train(branch_config(tmp_path / "a", 64, seed=1, steps=64), tmp_path / "b")
+    assert torch.equal(seen["moment"], moments["optimizer/0/exp_avg"])
+    assert 0 < seen["var"] != 1.0
+
+
+def test_presets_are_whole_settings() -> None:
+    paper = presets.get("paper")
+    assert (paper.network, paper.gamma, paper.num_envs, paper.n_steps) == ("impala", 0.999, 64, 256)
+    for name in presets.PRESETS:
+        config = presets.get(name, seed=3)
+        assert TrainConfig.from_dict(config.as_dict()) == config
+        assert len(config.checkpoint_steps) >= 12
+        assert config.seed == 3
+    with pytest.raises(InputError, match="known: demo, paper"):
+        presets.get("fast")
+
+
+def test_a_configuration_survives_json() -> None:
+    import json
+
+    config = presets.get("demo", levels="3:9", network_kwargs={"width": 32})
+    assert TrainConfig.from_dict(json.loads(json.dumps(config.as_dict()))) == config
+    assert {f.name for f in dataclasses.fields(config)} == set(config.as_dict())
