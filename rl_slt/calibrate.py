@@ -164,8 +164,8 @@ class _Sweep:
 
     def halve(self, name: str, base: LLCEstimate, gamma: float) -> None:
         """The same again with half the step."""
-        kind = SAMPLERS[base.sampler]
-        keep = self.settings.sampler if isinstance(self.settings.sampler, kind) else kind()
+        chosen = HMC(rotate=True) if base.sampler == HMC.name else SAMPLERS[base.sampler]()
+        keep = self.settings.sampler or chosen
         sampler = replace(keep, step_size=base.step_size / 2)  # type: ignore[type-var]
         rank = None if base.info["rank"] < 0 else int(base.info["rank"])
         self.add(name, "step", localization=gamma, sampler=sampler, whitening=rank)

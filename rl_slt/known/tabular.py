@@ -56,7 +56,7 @@ def row_exact(logits: np.ndarray, weight: float, localization: float) -> float:
     p = np.exp(logits - logits.max())
     p /= p.sum()
     narrow = 12 / np.sqrt(min(weight * p.min() / 2, 1e12) + localization) + 0.2
-    axis = np.linspace(-narrow, narrow, 1501)
+    axis = np.linspace(-narrow, narrow, 601)
     # Orthonormal coordinates of the plane that the shift does not touch.
     b1, b2 = np.array([1, -1, 0]) / np.sqrt(2), np.array([1, 1, -2]) / np.sqrt(6)
     delta = axis[:, None, None] * b1 + axis[None, :, None] * b2
