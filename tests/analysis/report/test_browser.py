@@ -32,7 +32,7 @@ def show(browser: Any, page: Path, width: int = 1280, scheme: str = "light") -> 
     browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["http://*", "https://*"]})
     browser.get_log("browser")
     browser.get(page.as_uri())
-    WebDriverWait(browser, 60).until(lambda b: b.execute_script(DRAWN))
+    WebDriverWait(browser, 180).until(lambda b: b.execute_script(DRAWN))
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
@@ -136,7 +136,7 @@ def test_theme_and_clips_answer_to_the_keyboard(chromium: Any, demo_page: Path) 
     film = chromium.find_element(By.CSS_SELECTOR, ".film")
     assert not film.is_displayed()
     play.send_keys(Keys.SPACE)
-    WebDriverWait(chromium, 10).until(lambda b: int(film.get_property("naturalWidth")) == 64)
+    WebDriverWait(chromium, 60).until(lambda b: int(film.get_property("naturalWidth")) == 64)
     assert play.get_attribute("aria-expanded") == "true" and film.is_displayed()
 
 
