@@ -1,0 +1,69 @@
+"""Prediction of the goal: the LLC helps where it knows more, and only there."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.datasets import ar1, log_steps
+from analysis.prediction import predict_goal
+from envs.errors import InputError
+
+
+def tables(runs: int, told: float, n: int = 24) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The probe follows a hidden course one checkpoint late; the LLC shows it as far as told."""
+    rng = np.random.default_rng(0)
+    llc, probes, covariates = [], [], []
+    for seed in range(runs):
+        key = {"run": f"a-s{seed}", "step": log_steps(n).astype(int)}
+        hidden = ar1(rng, n + 1, 0.3)
+        seen = told * hidden[1:] + 0.3 * ar1(rng, n, 0.0)
+        llc.append(pd.DataFrame(
+            key | {"seed": seed, "loss": "kl", "reference": "self", "states": "frozen",
+                   "params": "all", "llc": seen, "llc_stderr": 0.3, "status": "ok"}
+        ))  # fmt: skip
+        value = hidden[:-1] + 0.3 * ar1(rng, n, 0.0)
+        probes.append(pd.DataFrame(
+            key | {"probe": "behind", "metric": "coin", "value": value, "ci_low": value - 0.1,
+                   "ci_high": value + 0.1, "n": 50}
+        ))  # fmt: skip
+        covariates.append(pd.DataFrame(key | {"entropy": ar1(rng, n, 0.5), "return": value}))
+    return pd.concat(llc), pd.concat(probes), pd.concat(covariates)
+
+
+def with_llc(found: pd.DataFrame) -> pd.Series:
+    return found[found["model"] == "baseline + llc"].iloc[0]
+
+
+def test_an_llc_that_knows_more_gains() -> None:
+    found = predict_goal(*tables(6, told=1.0))
+    assert set(found["model"]) == {"baseline", "baseline + llc", "llc", "mean"}
+    row = with_llc(found)
+    assert row["gain"] > 0.3
+    assert row["gain_low"] > 0
+    assert row["p_value"] == 1 / 64
+    assert row["r2"] > 0.5
+    assert "weight_norm" in row["note"]
+    assert "entropy" in row["features"]
+
+
+def test_an_llc_that_knows_nothing_gains_nothing() -> None:
+    row = with_llc(predict_goal(*tables(6, told=0.0)))
+    assert row["gain"] < 0.05
+    assert row["p_value"] > 0.05
+
+
+def test_one_run_says_what_it_cannot_show() -> None:
+    found = predict_goal(*tables(1, told=1.0))
+    assert found["rmse"].isna().all()
+    assert found["note"].str.contains("one run cannot show").all()
+    four = predict_goal(*tables(4, told=1.0))
+    assert four["p_value"].isna().all()
+    assert four["note"].str.contains("no p-value below 5 seeds").all()
+
+
+def test_mistakes_are_named() -> None:
+    llc, probes, covariates = tables(1, 1.0)
+    with pytest.raises(InputError, match="horizon is 0"):
+        predict_goal(llc, probes, covariates, horizon=0)
+    with pytest.raises(InputError, match="lack the column 'run'"):
+        predict_goal(llc, probes, covariates.drop(columns="run"))
