@@ -8,7 +8,7 @@ from typing import Any
 
 from rl_slt.errors import InputError
 from rl_slt.pipeline.analyse import analyse_path
-from rl_slt.pipeline.jobs import open_engine
+from rl_slt.pipeline.jobs import Outcome, open_engine
 from rl_slt.pipeline.layout import Run, Study, open_path, runs_of
 from rl_slt.pipeline.llc import estimate_runs
 from rl_slt.pipeline.main import report_failure
@@ -35,10 +35,7 @@ def llc(
     plan = build(LLCPlan, _defaults(targets, "llc") | settings, "llc")
     with open_engine(workers, scheduler) as engine:
         failed = estimate_runs(runs, plan, engine)
-    for outcome in failed:
-        report_failure(outcome)
-    _analyse(targets)
-    return 1 if failed else 0
+    return _finish(targets, failed)
 
 
 def probe(
@@ -56,10 +53,7 @@ def probe(
     plan = build(ProbePlan, _defaults(targets, "probe") | settings, "probe")
     with open_engine(workers, scheduler) as engine:
         failed = probe_runs(runs, plan, engine)
-    for outcome in failed:
-        report_failure(outcome)
-    _analyse(targets)
-    return 1 if failed else 0
+    return _finish(targets, failed)
 
 
 def report(paths: Sequence[Path], out: Path, form: str = "html") -> Path:
@@ -91,6 +85,14 @@ def _defaults(targets: dict[Path, Run | Study], stage: str) -> dict[str, Any]:
     known = first.config.get("settings", {})
     chosen = known.get(stage, {}) if isinstance(known, dict) else {}
     return dict(chosen) if isinstance(chosen, dict) else {}
+
+
+def _finish(targets: dict[Path, Run | Study], failed: list[Outcome]) -> int:
+    """Name what failed, bring the derived tables up to date, and give the exit status."""
+    for outcome in failed:
+        report_failure(outcome)
+    _analyse(targets)
+    return 1 if failed else 0
 
 
 def _analyse(targets: dict[Path, Run | Study]) -> None:

@@ -27,7 +27,7 @@ def some_jobs(folder: Path) -> list[Job]:
     ]
 
 
-def check(found: dict[str, Outcome], folder: Path) -> None:
+def check_outcomes(found: dict[str, Outcome], folder: Path) -> None:
     assert found["fine"] == Outcome("fine") and found["also fine"] == Outcome("also fine")
     assert (folder / "fine").is_dir() and (folder / "also").is_dir()
     assert "no such run or study" in found["users mistake"].reason
@@ -37,13 +37,13 @@ def check(found: dict[str, Outcome], folder: Path) -> None:
 
 
 def test_in_this_process(tmp_path: Path) -> None:
-    check(outcomes(some_jobs(tmp_path), workers=0), tmp_path)
+    check_outcomes(outcomes(some_jobs(tmp_path), workers=0), tmp_path)
 
 
 def test_on_workers_and_a_worker_that_dies_costs_its_own_unit_alone(tmp_path: Path) -> None:
     jobs = [*some_jobs(tmp_path), Job("killer", os._exit, (9,))]
     found = outcomes(jobs, workers=2)
-    check(found, tmp_path)
+    check_outcomes(found, tmp_path)
     assert "worker died" in found["killer"].reason
 
 
