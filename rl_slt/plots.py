@@ -35,25 +35,44 @@ def trace_figure(estimate: LLCEstimate) -> Figure:
     return figure
 
 
-def plateau_figure(table: pd.DataFrame) -> Figure:
-    """LLC over localization and over nbeta, a colour per policy; open marks are half steps."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
+def plateau_figure(table: pd.DataFrame, localization: float) -> Figure:
+    """What a calibration tried, a colour per policy; the line marks the recommendation.
+
+    LLC over localization (open marks: half the step), and at the recommended localization over
+    nbeta and over step size (open marks: step sizes given, not adapted).
+    """
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    panels = figure.subplots(1, 3)
     for i, (name, part) in enumerate(table.groupby("policy", sort=False)):
         colour = COLOURS[i % len(COLOURS)]
-        _points(left, part[part["varied"] == "localization"], "localization", colour, str(name))
-        _points(left, part[part["varied"] == "step"], "localization", colour, None)
-        _points(right, part[part["varied"] == "nbeta"], "nbeta", colour, str(name))
-    for axes, what in ((left, "localization γ"), (right, "nβ")):
-        axes.set(xscale="log", xlabel=what, ylabel="LLC")
-    left.legend(fontsize=8)
+        rows = {v: part[part["varied"] == v] for v in VARIED}
+        here = rows["localization"][rows["localization"]["localization"] == localization]
+        near = rows["half-step"][rows["half-step"]["localization"] == localization]
+        _points(panels[0], rows["localization"], "localization", colour, str(name))
+        _points(panels[0], rows["half-step"], "localization", colour, None, shift=1.06)
+        _points(panels[1], pd.concat([here, rows["nbeta"]]), "nbeta", colour, str(name))
+        _points(panels[2], pd.concat([here, near]), "step_size", colour, str(name))
+        _points(panels[2], rows["step-size"], "step_size", colour, None)
+    labels = ("localization γ", "nβ", f"step size at γ = {localization:g}")
+    for axes, what in zip(panels, labels, strict=True):
+        axes.set(xscale="log", xlabel=what, ylabel="LLC ± 95 %")
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.2, which="both")
+    panels[0].axvline(localization, color="black", lw=6, alpha=0.1)
+    panels[0].set_title("filled: the step as set, open: half of it", fontsize=9)
+    panels[0].legend(fontsize=7)
     return figure
 
 
-def _points(axes: Axes, part: pd.DataFrame, x: str, colour: str, label: str | None) -> None:
-    part = part.sort_values(x)
+VARIED = ("localization", "half-step", "nbeta", "step-size")
+
+
+def _points(
+    axes: Axes, part: pd.DataFrame, x: str, colour: str, label: str | None, shift: float = 1.0
+) -> None:
+    part = part[part["status"] != "failed"].sort_values(x)
     axes.errorbar(
-        part[x],
+        shift * part[x],
         part["llc"],
         yerr=1.96 * part["stderr"],
         fmt="o-" if label else "o",

@@ -1,0 +1,167 @@
+"""What the rows of a calibration say: the localization to use, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+TOLERANCE = 0.03
+ONE_Z, ALL_Z = 3.0, 2.0  # for one policy among several, and for all together
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One setting for all policies.
+
+    Attributes:
+        localization: to use; the largest tried where none is sound.
+        sound: whether every check that was made holds there.
+        reason: why, in words.
+    """
+
+    localization: float
+    sound: bool
+    reason: str
+
+
+def recommend(table: pd.DataFrame, policies: Sequence[str] | None = None) -> Recommendation:
+    """The smallest localization, which takes the least away, at which every estimate is sound.
+
+    Sound: all are `ok`, halving the step moves none by more than 3 % and three errors of the
+    difference, nor all together by more than 3 % and two errors; then what else was tried there.
+
+    Args:
+        table: rows of a calibration; the checks at the recommended localization may be missing.
+        policies: those that must have an estimate; None is all that occur.
+    """
+    wanted = list(dict.fromkeys(table["policy"]) if policies is None else policies)
+    grid = table[table["varied"].isin(["localization", "half-step"])]
+    notes: list[str] = []
+    for gamma, part in grid.groupby("localization"):
+        doubts, shift = _doubts(part, wanted)
+        if not doubts:
+            why = f"localization {gamma:g}: every estimate is ok and halving the step {shift}"
+            fails, more = _checks(table, float(str(gamma)))
+            return Recommendation(
+                float(str(gamma)), not fails, "; ".join([*notes, why, *fails, *more])
+            )
+        notes.append(f"localization {gamma:g} rejected ({', '.join(doubts)})")
+    largest = float(grid["localization"].max()) if len(grid) else float("nan")
+    return Recommendation(largest, False, "; ".join([*notes, _advice(grid)]))
+
+
+def shifts(base: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """Relative change from `base` to `other` by policy: `shift`, and its standard `error`."""
+    one, two = base.set_index("policy"), other.set_index("policy")
+    error = np.hypot(one["stderr"], two["stderr"]) / one["llc"]
+    return pd.DataFrame({"shift": two["llc"] / one["llc"] - 1, "error": error}).dropna()
+
+
+def pooled(changes: pd.DataFrame) -> tuple[float, float]:
+    """The change of all policies together, weighted by precision, and its standard error."""
+    if changes.empty:
+        return float("nan"), float("nan")
+    weight = 1 / changes["error"].clip(lower=1e-12) ** 2
+    mean = float((changes["shift"] * weight).sum() / weight.sum())
+    return mean, float(weight.sum() ** -0.5)
+
+
+def _doubts(part: pd.DataFrame, wanted: Sequence[str]) -> tuple[list[str], str]:
+    """What speaks against one localization, and what halving the step did there."""
+    base = part[part["varied"] == "localization"]
+    ok = set(base.loc[base["status"] == "ok", "policy"])
+    bad = [name for name in wanted if name not in ok]
+    if bad:
+        why = base.loc[base["policy"].isin(bad) & (base["message"] != ""), "message"]
+        first = f": {why.iloc[0]}" if len(why) else ""
+        return [f"{len(bad)} of {len(wanted)} estimates not ok{first}"], ""
+    changes = shifts(base, part[part["varied"] == "half-step"])
+    if set(changes.index) < set(wanted):
+        return ["no estimate with half the step"], ""
+    size = changes["shift"].abs()
+    moved = changes[(size > TOLERANCE) & (size > ONE_Z * changes["error"])]
+    mean, error = pooled(changes)
+    together = abs(mean) > TOLERANCE and abs(mean) > ALL_Z * error
+    words = f"changes them by {mean:+.1%} ± {error:.1%} together, none beyond {size.max():.1%}"
+    if len(moved):
+        return [f"halving the step moves {', '.join(moved.index)}"], words
+    return ([f"halving the step {words}"] if together else []), words
+
+
+def _checks(table: pd.DataFrame, gamma: float) -> tuple[list[str], list[str]]:
+    """What failed, and what else is to be said, of the checks at one localization."""
+    here = table[table["localization"] == gamma]
+    fails: list[str] = []
+    more: list[str] = []
+    for words, fine in _judged(here):
+        (more if fine else fails).append(words)
+    return fails, [*more, *_told(table, here)]
+
+
+def _judged(here: pd.DataFrame) -> Iterator[tuple[str, bool]]:
+    """The control with nbeta 0, and the exact sampler: words, and whether they are fine."""
+    control = here[here["varied"] == "control"]
+    if len(control):
+        off = (control["virial"] - 1).abs()
+        noise = 3 * (2 / (control["dim"] * control["ess"].clip(lower=1).fillna(1))) ** 0.5
+        fine = bool((off <= noise.clip(lower=TOLERANCE)).all())
+        verdict = "passes" if fine else "FAILS"
+        yield f"control with nbeta 0 {verdict} (virial ratio off by {off.max():.1%})", fine
+    pair, exact = (here[here["varied"] == v] for v in ("exact-pair", "exact"))
+    if len(exact):
+        changes = shifts(exact, pair)
+        doubtful = exact.loc[exact["status"] != "ok", "policy"].tolist()
+        if doubtful or not len(changes):
+            yield f"the exact sampler itself is not ok for {', '.join(doubtful) or 'any'}", False
+            return
+        mean, error = pooled(changes)
+        fine = abs(mean) <= max(TOLERANCE, ALL_Z * error)
+        verdict = "agrees with" if fine else "DISAGREES with"
+        yield f"{verdict} exact sampling ({mean:+.1%} ± {error:.1%})", fine
+
+
+def _told(table: pd.DataFrame, here: pd.DataFrame) -> Iterator[str]:
+    """What else was seen: the effect of nbeta and of other steps, and whether the order holds."""
+    base = here[here["varied"] == "localization"]
+    if not len(base):
+        return
+    nbeta = here[here["varied"] == "nbeta"]
+    for value, part in nbeta.groupby("nbeta"):
+        mean, error = pooled(shifts(base, part))
+        factor = float(str(value)) / float(base["nbeta"].iloc[0])
+        yield f"{factor:g} times nbeta changes them by {mean:+.0%} ± {error:.0%}"
+    steps = here[here["varied"] == "step-size"]
+    for value, part in steps.groupby("step_size"):
+        mean, error = pooled(shifts(base, part))
+        yield f"step size {value:g} changes them by {mean:+.1%} ± {error:.1%}"
+    yield from order_words(table)
+
+
+def order_words(table: pd.DataFrame) -> Iterator[str]:
+    """Whether the order of the policies is the same at every localization and nbeta tried."""
+    part = table[table["varied"].isin(["localization", "nbeta"]) & (table["status"] == "ok")]
+    settings = [g.set_index("policy") for _, g in part.groupby(["localization", "nbeta"])]
+    turning = []
+    names = list(dict.fromkeys(part["policy"]))
+    for a, b in combinations(names, 2):
+        both = [s.loc[[a, b]] for s in settings if a in s.index and b in s.index]
+        gaps = [s["llc"].diff().iloc[1] / np.hypot(*s["stderr"]) for s in both]
+        signs = {gap > 0 for gap in gaps if abs(gap) > ALL_Z}
+        if len(signs) > 1:
+            turning.append(f"{a} and {b}")
+    if turning:
+        yield f"the order of {', '.join(turning)} depends on the settings"
+    elif len(names) > 1:
+        yield f"the order of the policies is the same at all {len(settings)} settings"
+
+
+def _advice(grid: pd.DataFrame) -> str:
+    """What to try where nothing was sound."""
+    base = grid[(grid["varied"] == "localization") & (grid["status"] != "ok")]
+    text = " ".join(base["message"].dropna())
+    slow = any(word in text for word in ("R-hat", "sample size", "drift", "standard error"))
+    return "none is sound: try a larger localization" + (", or more draws" if slow else "")
