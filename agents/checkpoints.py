@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
@@ -124,7 +125,12 @@ def write_index(run: Path, finished: bool) -> None:
 def is_finished(run: Path) -> bool:
     """Whether the training of `run` has reached its end."""
     path = run / "checkpoints" / INDEX
-    return path.is_file() and bool(json.loads(path.read_bytes()).get("finished"))
+    if not path.is_file():
+        return False
+    try:
+        return bool(json.loads(path.read_bytes())["finished"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{path} is corrupt; delete it and resume the training") from error
 
 
 def read_header(checkpoint: Path) -> dict[str, Any]:
@@ -136,7 +142,7 @@ def read_header(checkpoint: Path) -> dict[str, Any]:
         raise InputError(
             f"{checkpoint} is not a checkpoint: it has no readable {HEADER}"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is corrupt: it is not JSON") from error
     keys = {"format", "step", "network", "n_actions", "obs_shape", "sha256"}
     missing = sorted(keys - set(header)) if isinstance(header, dict) else ["everything"]
@@ -192,7 +198,10 @@ def read_tensors(checkpoint: Path, sha256: str) -> dict[str, torch.Tensor]:
         ) from error
     if hashlib.sha256(data).hexdigest() != sha256:
         raise InputError(f"{path} is corrupt: its SHA-256 is not the one in {HEADER}")
-    return load_tensors(data)
+    try:
+        return load_tensors(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise InputError(f"{path} holds no safetensors: {error}") from error
 
 
 def load_tensors_into(

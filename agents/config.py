@@ -1,6 +1,7 @@
 """All settings of one training, checked and JSON-able."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from agents.networks import check_network
 from agents.schedule import checkpoint_steps, parse_schedule
 from envs import LevelSettings, check_held_out, parse_levels, parse_placement
 from envs.errors import InputError
+from envs.games import find_game
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -68,6 +70,7 @@ class TrainConfig:
             object.__setattr__(self, name, parse_levels(value))
         check_network(self.network, dict(self.network_kwargs))
         parse_schedule(self.checkpoints)
+        find_game(self.game)
         if (self.from_run is None) != (self.from_step is None):
             raise InputError("from_run and from_step go together: give both or neither")
         if self.eval_every is not None and self.levels is not None:
@@ -98,6 +101,9 @@ class TrainConfig:
             raise InputError(f"seed must be from 0 to 2**31 - 1, not {self.seed}")
 
     def _check_ranges(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise InputError(f"{name} must be a finite number, not {value}")
         for name in ("gamma", "gae_lambda"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} must be from 0 to 1, not {getattr(self, name)}")

@@ -67,6 +67,8 @@ def import_agent(
     config = config or TrainConfig()
     spec, network = find_network(tensors, config, source)
     step = said if step is None else step
+    if not 0 <= step < 10**12:
+        raise InputError(f"steps {step} is not allowed: 0 to 10^12 - 1")
     config = config.replace(network=spec.name, network_kwargs=dict(spec.kwargs), steps=max(1, step))
     save_checkpoint(out, step, network, spec, {})
     write_index(out, finished=True)

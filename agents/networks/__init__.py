@@ -16,6 +16,8 @@ NETWORKS: dict[str, type[Body]] = {
     "impala": ImpalaBody,
 }
 
+_WIDEST = 4096  # no layer is wider: a damaged file must not ask for all memory
+
 
 def build_network(name: str, n_actions: int = 15, *, shared: bool = True, **kw: Any) -> ActorCritic:
     """A fresh network, initialised from torch's global generator.
@@ -49,3 +51,7 @@ def check_network(name: str, kw: dict[str, Any]) -> None:
         raise InputError(
             f"network {name!r} has no setting {wrong[0]!r}; allowed: {', '.join(sorted(allowed))}"
         )
+    for size in ("width", "multiplier"):  # before any memory is asked for
+        value = kw.get(size, 1)
+        if type(value) is not int or not 1 <= value <= _WIDEST:
+            raise InputError(f"network {name!r}: {size} must be 1 to {_WIDEST}, not {value!r}")

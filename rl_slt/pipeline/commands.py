@@ -61,6 +61,8 @@ def report(paths: Sequence[Path], out: Path, form: str = "html") -> Path:
     targets = {path: open_path(path) for path in paths}
     if out.is_dir():
         raise InputError(f"--out {out} is a folder; give the name of a file")
+    for target in targets.values():
+        runs_of(target)
     _analyse(targets)
     return write_report(list(paths), out, form)
 

@@ -75,6 +75,25 @@ class Study:
         """Folder of the tables over all runs."""
         return self.path / "tables"
 
+    @property
+    def wanted(self) -> list[tuple[str, int]]:
+        """Every arm and seed that the study plans.
+
+        Raises:
+            InputError: if `study.json` lacks arms or seeds, or names something odd.
+        """
+        arms, seeds = self.config.get("arms"), self.config.get("seeds")
+        if not isinstance(arms, dict) or not isinstance(seeds, list):
+            raise InputError(
+                f"{self.path / 'study.json'} is damaged: `arms` must be a table, `seeds` a list"
+            )
+        for seed in seeds:
+            if type(seed) is not int or seed < 0:
+                raise InputError(
+                    f"{self.path / 'study.json'}: seed {seed!r} is not allowed: 0, 1, 2, ..."
+                )
+        return [(safe_name(arm, "arm"), seed) for arm in arms for seed in seeds]
+
     def run(self, arm: str, seed: int) -> Run:
         """The run of an arm and a seed, whether it exists or not."""
         return Run(self.path / "runs" / f"{safe_name(arm, 'arm')}-s{seed}")

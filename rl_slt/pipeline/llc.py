@@ -12,11 +12,13 @@ from typing import Any
 import pandas as pd
 from torch import Tensor, nn
 
+import envs.errors
 import rl_slt
-from agents import load_policy
+from agents import Checkpoint, load_policy
 from analysis import schema
 from rl_slt import PolicyData
 from rl_slt.errors import InputError
+from rl_slt.flat import match_parameters
 from rl_slt.pipeline.jobs import Engine, Job, Outcome
 from rl_slt.pipeline.layout import Run, training_of
 from rl_slt.pipeline.locks import stage_locks
@@ -27,7 +29,7 @@ from rl_slt.pipeline.states import FROZEN_LEVELS, Recipe, collect, parse_states
 from rl_slt.pipeline.store import UnitStore, digest, file_digest, write_table
 from rl_slt.pipeline.study import LLCPlan
 
-_VERSION = 1  # raise when the same settings would give other numbers
+_VERSION = 2  # raise when the same settings would give other numbers
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ def plan_units(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[Unit]
     reference = _reference(run, plan.reference)
     ref_hash = file_digest(reference / "policy.safetensors") if reference else ""
     recipes = [_recipe(run, plan, spec, placements) for spec in plan.states]
+    _check_params(checkpoints, plan.params)
     units = []
     for checkpoint in checkpoints:
         weights = file_digest(checkpoint.path / "policy.safetensors")
@@ -108,6 +111,19 @@ def plan_units(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[Unit]
     return units
 
 
+def _check_params(checkpoints: Sequence[Checkpoint], params: str) -> None:
+    """Raise InputError if the first checkpoint that loads has no parameters of these names."""
+    if params == "all":
+        return
+    for checkpoint in checkpoints:
+        try:
+            policy = load_policy(checkpoint)
+        except envs.errors.InputError:
+            continue  # its own units will fail and say so
+        match_parameters(policy, params.split(","))
+        return
+
+
 def estimate_runs(
     runs: Sequence[Run], plan: LLCPlan, engine: Engine, placements: Sequence[str] = ()
 ) -> list[Outcome]:
@@ -117,18 +133,12 @@ def estimate_runs(
         The units that failed, with their reasons; their neighbours are finished all the same.
     """
     shared = sorted(placements) or sorted({training_of(run).coin for run in runs})
+    units = [unit for run in runs for unit in plan_units(run, plan, shared)]
     failed: list[Outcome] = []
     with stage_locks(runs, "llc"):
-        jobs = []
         for run in runs:
-            store = UnitStore(run.path, "llc")
-            store.sweep()
-            units = plan_units(run, plan, shared)
-            jobs += [
-                Job(f"llc of {run.name} at step {u.step} ({u.loss}, {u.recipe.spec})", make, (u,))
-                for u in units
-                if not store.has(u.key)
-            ]
+            UnitStore(run.path, "llc").sweep()
+        jobs = [_job(u) for u in units if not UnitStore(Path(u.run), "llc").has(u.key)]
         jobs.sort(key=lambda job: job.args[0].recipe.spec != "frozen")
         try:
             with meter("LLC", len(jobs)) as bar:
@@ -140,6 +150,11 @@ def estimate_runs(
             for run in runs:
                 assemble(run)
     return failed
+
+
+def _job(unit: Unit) -> Job:
+    name, spec = Path(unit.run).name, unit.recipe.spec
+    return Job(f"llc of {name} at step {unit.step} ({unit.loss}, {spec})", make, (unit,))
 
 
 def assemble(run: Run) -> None:

@@ -15,6 +15,7 @@ from envs.learned import NetworkPolicy
 from envs.scripted import CoinBlindPolicy, CoinSeekerPolicy, RandomPolicy
 from envs.sheet import level_sheet
 from rl_slt.errors import InputError
+from rl_slt.pipeline.checks import check_seed
 from rl_slt.pipeline.layout import Run, open_path, training_of
 
 SCRIPTED: dict[str, Callable[[int], Any]] = {
@@ -60,6 +61,7 @@ def film(
     if not isinstance(run, Run):
         raise InputError(f"{path} is a study; name one of its runs")
     train = training_of(run)
+    check_seed(seed)
     clip = record(
         _player(run, step, who, mode, seed),
         coin,

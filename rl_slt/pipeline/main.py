@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from agents.files import write_json
+from agents.training import check_device
 from rl_slt.errors import InputError
 from rl_slt.pipeline import analyse, llc, probe, reporting, train
-from rl_slt.pipeline.jobs import Outcome, check_engine, open_engine
+from rl_slt.pipeline.jobs import Outcome, open_engine
 from rl_slt.pipeline.layout import Study, read_json_object
 from rl_slt.pipeline.locks import stage_lock
 from rl_slt.pipeline.study import StudyPlan
@@ -37,10 +38,14 @@ def run_study(
     Raises:
         InputError: if `out` holds something else, or the plan cannot be carried out.
     """
-    check_engine(workers, scheduler)
-    study = claim(plan, out)
+    if scheduler is None:
+        for arm in plan.arms:
+            check_device(plan.train_config(arm, plan.seeds[0]).device)
     failed: list[Outcome] = []
-    with stage_lock(study.path, "run"), open_engine(workers, scheduler) as engine:
+    with contextlib.ExitStack() as stack:
+        engine = stack.enter_context(open_engine(workers, scheduler))
+        study = claim(plan, out)
+        stack.enter_context(stage_lock(study.path, "run"))
         with _timed(study, "train"):
             failed += train.train_study(study, plan, engine)
         runs = [study.run(arm, seed) for arm in plan.arms for seed in plan.seeds]

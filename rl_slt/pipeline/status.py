@@ -26,8 +26,7 @@ def describe(path: Path) -> list[str]:
     busy = holder(target.path, "run")
     if busy:
         lines.append(f"  running: {busy}")
-    wanted = [(arm, seed) for arm in target.config["arms"] for seed in target.config["seeds"]]
-    for arm, seed in wanted:
+    for arm, seed in target.wanted:
         run = target.run(arm, seed)
         known = (run.path / "config.json").exists()
         lines += describe_run(run) if known else [f"run {run.name}: missing, not begun"]

@@ -14,6 +14,7 @@ from typing import Any
 
 from agents import TrainConfig, presets
 from rl_slt.errors import InputError
+from rl_slt.pipeline.checks import check_llc, check_probe
 from rl_slt.pipeline.layout import safe_name
 from rl_slt.pipeline.settings import build
 
@@ -22,7 +23,7 @@ from rl_slt.pipeline.settings import build
 class LLCPlan:
     """Which LLC estimates to make of each checkpoint, and how.
 
-    The defaults suit networks of some 10^5 weights. `localization` is part of what is measured: it
+    The defaults are those of `rl_slt.POLICY_CNN`, for networks of some 10^5 weights. `localization` is part of what is measured: it
     holds every weight within about `1 / sqrt(localization)` of the checkpoint, so that the
     posterior is local (a radius well under the norm of the weights) and chains can traverse it.
     """
@@ -35,9 +36,9 @@ class LLCPlan:
     sampler: str = "auto"
     step_size: float | None = None
     nbeta: float | None = None
-    localization: float = 100.0
+    localization: float = 300.0
     chains: int = 4
-    draws: int = 160
+    draws: int = 200
     burn_in: int = 80
     batch_size: int = 64
     whitening: int | None = None  # directions of curvature made round; None chooses
@@ -57,6 +58,7 @@ class LLCPlan:
             _require(value is None or value >= 0, name, value, "positive, or left out")
         _require(bool(self.losses), "losses", self.losses, "at least one loss")
         _require(bool(self.states), "states", self.states, "at least one state set")
+        check_llc(self)
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,18 @@ class ProbePlan:
     levels: int | None = None  # per probe; None takes the suite's own number
     mode: str = "sampled"
     seed: int = 0
+    time_limit: int | None = None  # steps of an episode; None takes the suite's own
+    # Held-out levels whose states the counterfactual and internal probes look at: None takes as
+    # many as the suite has, at most 100; 0 leaves both probes out.
+    states: int | None = None
 
     def __post_init__(self) -> None:
         _require(self.mode in ("sampled", "greedy"), "mode", self.mode, "sampled or greedy")
-        _require(self.levels is None or self.levels >= 1, "levels", self.levels, "1 or more")
+        for name in ("levels", "time_limit"):
+            value = getattr(self, name)
+            _require(value is None or value >= 1, name, value, "1 or more")
+        _require(self.states is None or self.states >= 0, "states", self.states, "0 or more")
+        check_probe(self)
 
 
 @dataclass(frozen=True)
@@ -91,12 +101,14 @@ class StudyPlan:
     probe: ProbePlan = field(default_factory=ProbePlan)
 
     def __post_init__(self) -> None:
+        safe_name(self.name, "study")
         _require(bool(self.arms), "arms", "(none)", "at least one arm")
         _require(bool(self.seeds), "seeds", "(none)", "at least one seed")
         for arm, changes in self.arms.items():
             safe_name(arm, "arm")
             _require("coin" in changes, f"arms.{arm}", changes, "a coin placement in `coin`")
-            self.train_config(arm, self.seeds[0])
+            for seed in self.seeds:
+                self.train_config(arm, seed)
 
     def train_config(self, arm: str, seed: int) -> TrainConfig:
         """The training configuration of an arm and a seed."""

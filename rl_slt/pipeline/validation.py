@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from agents.files import write_bytes
+from rl_slt.pipeline.checks import check_seed
 from rl_slt.pipeline.losses import build_sampler
 from rl_slt.pipeline.progress import meter
 from rl_slt.validate import known_names, validate
@@ -21,6 +22,7 @@ def run_validation(
     Raises:
         InputError: for an unknown problem or sampler.
     """
+    check_seed(seed)
     chosen = build_sampler(sampler, None)
     wanted = list(names or known_names())
     with meter("known answers", len(wanted)) as bar:

@@ -68,6 +68,7 @@ def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
     train = training_of(run)
     looks = max(len(train.checkpoint_steps), 1)
     told: set[tuple[str, float]] = set()
+    agents.is_finished(run.path)  # a damaged index is told of before anything is locked
     os.nice(19)
     with stage_lock(run.path, "watch"):
         while True:

@@ -1,0 +1,46 @@
+"""Checks of a stage's settings that need no run: made before anything is trained or written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analysis import probes
+from rl_slt.errors import InputError
+from rl_slt.pipeline.losses import build_sampler, check_loss
+from rl_slt.pipeline.states import parse_states
+from rl_slt.settings import Settings
+
+if TYPE_CHECKING:
+    from rl_slt.pipeline.study import LLCPlan, ProbePlan
+
+
+def check_llc(plan: LLCPlan) -> None:
+    """Raise InputError for a loss, state set, sampler or number that no estimate can use."""
+    Settings(
+        nbeta=plan.nbeta,
+        localization=plan.localization,
+        chains=plan.chains,
+        draws=plan.draws,
+        burn_in=plan.burn_in,
+        batch_size=plan.batch_size,
+        whitening=plan.whitening,
+    )
+    build_sampler(plan.sampler, plan.step_size)
+    for text in plan.states:
+        for loss in plan.losses:
+            check_loss(loss, str(parse_states(text)), plan.reference)
+    check_seed(plan.seed)
+
+
+def check_probe(plan: ProbePlan) -> None:
+    """Raise InputError for an unknown suite or a wrong seed."""
+    if plan.suite not in probes.SUITES:
+        allowed = ", ".join(probes.SUITES)
+        raise InputError(f"unknown probe suite {plan.suite!r}; allowed: {allowed}")
+    check_seed(plan.seed)
+
+
+def check_seed(seed: int) -> None:
+    """Raise InputError for a seed that the generators do not take."""
+    if not 0 <= seed < 2**31:
+        raise InputError(f"seed {seed} is not allowed: 0 to 2^31 - 1")
