@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 if TYPE_CHECKING:
     from rl_slt.result import LLCEstimate
@@ -56,8 +57,13 @@ def plateau_figure(table: pd.DataFrame, localization: float) -> Figure:
     labels = ("localization γ", "nβ", f"step size at γ = {localization:g}")
     for axes, what in zip(panels, labels, strict=True):
         axes.set(xscale="log", xlabel=what, ylabel="LLC ± 95 %")
+        low, high = axes.get_xlim()
+        axes.set_xlim(low / 1.6, high * 1.6)  # wide enough for one of the ticks
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.set_ylim(bottom=0)
-        axes.grid(alpha=0.2, which="both")
+        axes.grid(alpha=0.2)
     panels[0].axvline(localization, color="black", lw=6, alpha=0.1)
     panels[0].set_title("filled: the step as set, open: half of it", fontsize=9)
     panels[0].legend(fontsize=7)

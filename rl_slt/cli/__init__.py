@@ -19,6 +19,7 @@ COMMANDS = {
     "import": "import_:command",
     "status": "status:command",
     "llc": "llc:command",
+    "calibrate": "calibrate:command",
     "probe": "probe:command",
     "report": "report:command",
     "watch": "watch:command",

@@ -139,16 +139,16 @@ def test_wrong_sweeps_are_refused(given: dict[str, Any], message: str) -> None:
 
 
 def test_calibrate_runs_and_its_control_finds_the_localizer() -> None:
-    sweep = Sweep(
-        Settings(BAOAB(), 50.0, draws=80, burn_in=30), (3.0, 30.0), exact=True, exact_states=60
-    )
+    settings = Settings(BAOAB(), 50.0, draws=80, burn_in=30)
+    sweep = Sweep(settings, (3.0, 30.0), (), exact=True, exact_states=60)
     done: list[tuple[int, int]] = []
     c = calibrate(
         {"first": TwoHeads()}, data(), sweep, progress=lambda i, n: done.append((i, n))
     )  # fmt: skip
     assert set(c.table["varied"]) == {
-        "localization", "half-step", "nbeta", "control", "exact-pair", "exact",
+        "localization", "half-step", "control", "exact-pair", "exact",
     }  # fmt: skip
+    assert c.table.set_index("varied")["n_states"].loc["exact"] == 60
     assert done[-1] == (len(c.table), len(c.table))
     control = c.table[c.table["varied"] == "control"].iloc[0]
     assert control["llc"] == 0 and abs(control["virial"] - 1) < 0.1
