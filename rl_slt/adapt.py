@@ -13,7 +13,7 @@ from rl_slt.samplers.base import Evaluate, Sampler
 from rl_slt.target import Target
 from rl_slt.whitening import Whitening
 
-ROWS = 512
+LEAST_ROWS, ROWS_PER_DIRECTION = 64, 8
 POWER_STEPS = 4
 
 # The largest product of step and curvature that adaptation allows: eps a for first-order samplers,
@@ -109,7 +109,8 @@ def whiten(target: Target, z: Tensor, rank: int, generators: Sequence[Generator]
     scale = torch.tensor(target.width, dtype=z.dtype)
     basis, shrink = z.new_empty(target.dim, 0), z.new_empty(0)
     if rank and type(target.loss).score is not Loss.score:
-        rows = fisher_rows(target, z, max(ROWS, 4 * rank), generators)
+        count = max(LEAST_ROWS, ROWS_PER_DIRECTION * rank)
+        rows = fisher_rows(target, z, count, generators)
         values, basis = leading_curvature(rows, rank)
         shrink = ((1 + target.nbeta * values * target.width**2) ** -0.5).to(z.dtype)
     target.whitening = Whitening(scale, basis.contiguous(), shrink)

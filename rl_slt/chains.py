@@ -17,7 +17,7 @@ from rl_slt.target import Evaluation, Target
 
 Progress = Callable[[int, int], None]
 
-ADAPT_AT = (0.0, 0.3, 0.6)
+ADAPT_AT = (0.0, 0.5)
 SNAPSHOTS = 8
 
 

@@ -26,7 +26,8 @@ from rl_slt.settings import PILOT_DRAWS, Settings
 from rl_slt.target import Target
 
 SPREAD = (0.0, 0.35, 0.7, 1.0)
-RANK = 64
+RANK, WIDE_RANK = 64, 16
+WIDE = 50_000  # weights above which a direction costs more than it gives: each is read every step
 EXACT_LIMIT = 20_000_000  # states times weights below which gradients over all data are cheap
 PRECISION = 0.035
 MOST_DRAWS = 6000
@@ -68,8 +69,8 @@ def estimate_llc(
         seed: of everything random here; the global random state is neither read nor changed.
         params: shell patterns of the parameters left free (`"policy_head.*"`); None is all.
         whitening: directions of curvature that are made round first, in units of the localiser's
-            width; None is 64, or plain coordinates with a step size of your own (which then means
-            what it says).
+            width; None is 64 (16 above 50,000 weights), or plain coordinates with a step size of
+            your own (which then means what it says).
         data_error: also estimate the error that comes from the states being a sample.
         progress: called with (steps done, steps in all).
 
@@ -136,7 +137,7 @@ def prepare_chains(target: Target, settings: Settings, seed: int) -> Chains:
         )
     rank = settings.whitening
     if rank is None and sampler.step_size is None:
-        rank = RANK
+        rank = RANK if target.dim <= WIDE else WIDE_RANK
     rank = min(rank, target.dim) if rank is not None else None
     return Chains(
         target,

@@ -22,6 +22,7 @@ import torch
 
 import envs.errors
 import rl_slt.errors
+from agents.memory import keep_freed_memory
 
 USER_ERRORS = (rl_slt.errors.InputError, envs.errors.InputError)
 _IN_FLIGHT = 20  # queued jobs per worker: enough to keep it busy, few enough for 10,000 jobs
@@ -56,6 +57,7 @@ class Engine(Protocol):
 
 def run_guarded(job: Job) -> Outcome:
     """Run one job on one torch thread and say how it ended; never raises but on interruption."""
+    keep_freed_memory()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

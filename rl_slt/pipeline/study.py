@@ -23,9 +23,10 @@ from rl_slt.pipeline.settings import build
 class LLCPlan:
     """Which LLC estimates to make of each checkpoint, and how.
 
-    The defaults are those of `rl_slt.POLICY_CNN`, for networks of some 10^5 weights. `localization` is part of what is measured: it
-    holds every weight within about `1 / sqrt(localization)` of the checkpoint, so that the
-    posterior is local (a radius well under the norm of the weights) and chains can traverse it.
+    The defaults are those of `rl_slt.POLICY_CNN`, for networks of some 10^5 weights. `localization`
+    is part of what is measured: it holds every weight within about `1 / sqrt(localization)` of the
+    checkpoint, so that the posterior is local (a radius of about the norm of the weights) and
+    chains can traverse it.
     """
 
     losses: tuple[str, ...] = ("kl",)

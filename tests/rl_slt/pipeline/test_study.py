@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from rl_slt import POLICY_CNN
 from rl_slt.errors import InputError
 from rl_slt.pipeline.study import LLCPlan, load_preset, load_study, parse_study, preset_names
 
@@ -35,6 +36,12 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
     path.write_text(SMALL + "\n[llc]\nchains = 8\n")
     plan = load_study(path)
     assert plan.name == "mine" and plan.llc == LLCPlan(chains=8)
+
+
+def test_the_defaults_are_the_named_settings() -> None:
+    plan = LLCPlan()
+    for name in ("localization", "chains", "draws", "burn_in", "batch_size", "nbeta", "whitening"):
+        assert getattr(plan, name) == getattr(POLICY_CNN, name), name
 
 
 @pytest.mark.parametrize(
