@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.stats import false_discovery_control
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -23,8 +24,9 @@ Array = npt.NDArray[np.float64]
 BASELINE = ("entropy", "weight_norm", "return", "step_kl")
 MIN_SEEDS = 5
 PENALTIES = (0.1, 1.0, 10.0, 100.0)
+KNOWN_SHARE = 0.8  # of rows in which a covariate must be known to be used; the other rows go
 COLUMNS = ["llc_series", "probe", "metric", "horizon", "model", "features", "rmse", "r2",
-           "gain", "gain_low", "gain_high", "p_value", "seeds", "n", "note"]  # fmt: skip
+           "gain", "gain_low", "gain_high", "p_value", "q_value", "seeds", "n", "note"]  # fmt: skip
 
 
 def predict_goal(
@@ -55,7 +57,8 @@ def predict_goal(
         One row per LLC series, probe, metric and model: rmse and r2 (against `mean`) over seeds
         left out; for `baseline + llc` the gain (squared error that the LLC saves over `baseline`,
         mean over seeds, as a share of the baseline's), its 95 % interval over seeds and p-value
-        (sign flips of seeds, one-sided), from 5 seeds on. `note` says what is missing.
+        (sign flips of seeds, one-sided), from 5 seeds on, with its q-value (Benjamini & Yekutieli)
+        over the table. `note` says what is missing.
 
     Raises:
         InputError: for a horizon below 1 or covariates without run and step.
@@ -81,7 +84,17 @@ def predict_goal(
         rows += [named | row for row in _models(_ahead(data, horizon), known)]
         if progress is not None:
             progress(done + 1, len(targets))
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return _with_q(pd.DataFrame(rows, columns=COLUMNS))
+
+
+def _with_q(frame: pd.DataFrame) -> pd.DataFrame:
+    """The p-values corrected for their number."""
+    frame[["p_value", "q_value"]] = frame[["p_value", "q_value"]].astype(float)
+    tested = frame["p_value"].notna()
+    if tested.any():
+        p = frame.loc[tested, "p_value"].to_numpy(dtype=float)
+        frame.loc[tested, "q_value"] = false_discovery_control(p, method="by")
+    return frame
 
 
 def _ahead(data: pd.DataFrame, horizon: int) -> pd.DataFrame:
@@ -94,7 +107,8 @@ def _ahead(data: pd.DataFrame, horizon: int) -> pd.DataFrame:
 
 
 def _models(data: pd.DataFrame, known: list[str]) -> list[dict[str, object]]:
-    usable = [c for c in known if data[c].notna().all() and len(data)]
+    usable = [c for c in known if len(data) and data[c].notna().mean() >= KNOWN_SHARE]
+    data = data.dropna(subset=usable)  # the first checkpoint has no step behind it
     base = ["probe", *usable]
     of = {"baseline": base, "baseline + llc": [*base, "llc", "llc_change"],
           "llc": ["llc", "llc_change"]}  # fmt: skip

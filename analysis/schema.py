@@ -37,6 +37,10 @@ TABLES: dict[str, dict[str, str]] = {
         "run": "s", "step": "i", "probe": "s", "metric": "s", "value": "f", "ci_low": "f",
         "ci_high": "f", "n": "i",
     },
+    "counterfactual": {
+        "run": "s", "step": "i", "side": "s", "distance": "i", "metric": "s", "value": "f",
+        "ci_low": "f", "ci_high": "f", "n": "i",
+    },
     "transitions": {
         "run": "s", "series": "s", "detector": "s", "step": "f", "step_low": "f",
         "step_high": "f", "kind": "s", "change": "f",
@@ -45,7 +49,32 @@ TABLES: dict[str, dict[str, str]] = {
         "run": "s", "llc_series": "s", "probe": "s", "metric": "s", "statistic": "s",
         "value": "f", "lag": "f", "p_value": "f", "q_value": "f", "n": "i",
     },
+    "covariates": {
+        "run": "s", "step": "i", "entropy": "f", "weight_norm": "f", "return": "f",
+        "step_kl": "f",
+    },
+    "staircase": {
+        "run": "s", "arm": "s", "series": "s", "reference": "s", "states": "s", "step": "i",
+        "loss": "f", "loss_stderr": "f", "llc": "f", "llc_stderr": "f",
+    },
+    "predictions": {
+        "run": "s", "llc_series": "s", "probe": "s", "metric": "s", "horizon": "i", "model": "s",
+        "features": "s", "rmse": "f", "r2": "f", "gain": "f", "gain_low": "f", "gain_high": "f",
+        "p_value": "f", "q_value": "f", "seeds": "i", "n": "i", "note": "s",
+    },
+    "path_dependence": {
+        "run": "s", "feature": "s", "step": "i", "probe": "s", "metric": "s", "accuracy": "f",
+        "chance": "f", "p_value": "f", "q_value": "f", "n": "i", "cut": "f", "note": "s",
+    },
+    "free_energy": {
+        "run": "s", "series": "s", "a": "s", "b": "s", "delta_loss": "f", "delta_llc": "f",
+        "critical_n": "f", "low": "f", "high": "f", "share": "f", "few": "s", "many": "s",
+        "seeds": "i",
+    },
 }  # fmt: skip
+
+ALL_RUNS = "*"  # stands in the column `run` of statistics over runs
+OVER_RUNS = ("associations", "predictions", "path_dependence", "free_energy")  # of a study
 
 
 def empty(table: str) -> pd.DataFrame:

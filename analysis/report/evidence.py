@@ -7,10 +7,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.report.data import StudyData
-from analysis.report.figures.steps import short
 from analysis.report.load import ALL_RUNS
 from analysis.report.select import llc_rows, main_probe_rows, score_rows, states_in_order
-from analysis.report.words import SCORE_WORDS, metric_title, probe_title, states_short
+from analysis.report.words import number, pair_title, short, states_short, text
 
 _MOST = 40
 _MOST_RUNS = 6  # with more runs the statistics over runs are what counts
@@ -54,13 +53,6 @@ def shown_series(data: StudyData) -> dict[str, str]:
             probe, metric = str(row["probe"]), str(row["metric"])
             titles[f"probe:{probe}:{metric}"] = pair_title(probe, metric)
     return titles
-
-
-def pair_title(probe: str, metric: str) -> str:
-    """A probe and its metric in words."""
-    if probe == "suite" and metric in SCORE_WORDS:
-        return f"score: {SCORE_WORDS[metric][0].lower()}"
-    return f"{probe_title(probe)}: {metric_title(metric)}"
 
 
 def association_view(data: StudyData) -> dict[str, Any]:
@@ -137,17 +129,7 @@ def _pivot(table: pd.DataFrame, data: StudyData) -> list[dict[str, str]]:
     return sorted(rows, key=lambda r: (r["run"], order.index(r["outcome"])))
 
 
-def number(value: Any) -> str:
-    """A number to three digits, a dash where there is none."""
-    return "–" if value is None or pd.isna(value) else f"{value:.3g}"
-
-
 def _span(low: Any, high: Any, form: Any = number) -> str:
     if low is None or high is None or pd.isna(low) or pd.isna(high):
         return "–"
     return f"{form(float(low))} to {form(float(high))}"
-
-
-def text(value: Any) -> str:
-    """A table's text, empty where it is missing."""
-    return "" if value is None or pd.isna(value) else str(value)

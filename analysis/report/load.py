@@ -15,7 +15,7 @@ from analysis.report.files import Note, read_json, read_progress, read_table
 from envs.errors import InputError
 
 _EXPECTED = {"llc": "LLC estimates", "probes": "probe results"}
-ALL_RUNS = "*"  # stands in the column `run` of statistics over runs
+ALL_RUNS = schema.ALL_RUNS
 
 
 def load_study(path: str | Path | Iterable[str | Path]) -> StudyData:
@@ -109,7 +109,7 @@ def _tables(path: Path, runs: list[RunData], is_study: bool, note: Note) -> dict
     tables = {}
     for name in schema.TABLES:
         shared = read_table(path / "tables" / f"{name}.parquet", name, note) if is_study else None
-        if name == "associations" and shared is not None and len(shared):
+        if name in schema.OVER_RUNS and shared is not None and len(shared):
             tables[name] = shared  # corrected for all pairs of the study, not of one run alone
             continue
         tables[name] = _union(name, [_own_rows(r, name, note) for r in runs], shared, note)

@@ -6,6 +6,7 @@ from typing import Any
 
 from analysis.report.data import StudyData
 from analysis.report.evidence import shown_series
+from analysis.report.findings import sentences
 from analysis.report.select import is_own, is_shared, uneven_states
 from analysis.report.words import count, listing, share, states_title
 
@@ -18,7 +19,7 @@ def statements(
 ) -> list[str]:
     """What came out, most important first; each sentence states its numbers."""
     out = [_goal(arms, comparisons), _ability(arms), _complexity(arms, comparisons)]
-    out += [_transitions(data), _associations(data), _warnings(arms, warnings)]
+    out += [_transitions(data), _associations(data), *sentences(data), _warnings(arms, warnings)]
     return [line for line in out if line]
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pandas as pd
+
 from analysis.report.select import is_own, is_shared
 
 PROBES = {
@@ -94,3 +98,28 @@ def count(n: int, thing: str, things: str | None = None) -> str:
 def listing(parts: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def pair_title(probe: str, metric: str) -> str:
+    """A probe and its metric in words."""
+    if probe == "suite" and metric in SCORE_WORDS:
+        return f"score: {SCORE_WORDS[metric][0].lower()}"
+    return f"{probe_title(probe)}: {metric_title(metric)}"
+
+
+def number(value: Any) -> str:
+    """A number to three digits, a dash where there is none."""
+    return "–" if value is None or pd.isna(value) else f"{value:.3g}"
+
+
+def text(value: Any) -> str:
+    """A table's text, empty where it is missing."""
+    return "" if value is None or pd.isna(value) else str(value)
+
+
+def short(steps: float) -> str:
+    """A step count as people write it: 300, 10k, 1.5M."""
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if steps >= size:
+            return f"{steps / size:.3g}{letter}"
+    return f"{steps:.3g}"

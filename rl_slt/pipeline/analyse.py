@@ -1,4 +1,4 @@
-"""The analysis stage: transitions and associations of every run, from its tables alone."""
+"""The analysis stage: derived tables of every run and over runs, from tables and checkpoints."""
 
 from __future__ import annotations
 
@@ -8,28 +8,41 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import associate, detect_transitions, schema
+from analysis.freeenergy import staircase
 from rl_slt.errors import InputError
+from rl_slt.pipeline import covariates
+from rl_slt.pipeline.across import over_runs
+from rl_slt.pipeline.jobs import Engine, SerialEngine
 from rl_slt.pipeline.layout import Run, Study
+from rl_slt.pipeline.settings import build
 from rl_slt.pipeline.store import read_table, write_table
+from rl_slt.pipeline.study import LLCPlan
 
 SERIES = ["loss", "states", "reference", "params"]  # what tells one LLC series from another
 _FEWEST = 6  # points under which a series is not searched for transitions
 
 
-def analyse_study(study: Study) -> None:
-    """Write `transitions` and `associations` of every run, then the tables over all runs."""
+def analyse_study(study: Study, engine: Engine | None = None) -> None:
+    """Write the derived tables of every run, then the tables over all runs."""
     runs = study.runs
+    covariates.collect_runs(runs, engine or SerialEngine(), _llc_plan(study))
     for run in runs:
-        analyse_run(run)
+        _derive(run)
     for name in schema.TABLES:
-        if name not in ("llc_draws", "associations"):  # draws stay with their runs
+        if name != "llc_draws" and name not in schema.OVER_RUNS:  # draws stay with their runs
             write_table(name, _over_runs(runs, name), study.tables)
-    llc, probes = (latest(_over_runs(runs, n)) for n in ("llc", "probes"))
-    write_table("associations", associate(llc, probes), study.tables)
+    tables = [_over_runs(runs, name) for name in ("llc", "probes", "covariates")]
+    for name, frame in over_runs(latest(tables[0]), *tables[1:]).items():
+        write_table(name, frame, study.tables)
 
 
 def analyse_run(run: Run) -> None:
-    """Write `transitions` and `associations` of one run."""
+    """Write the derived tables of one run: transitions, associations, covariates, staircase."""
+    covariates.collect_runs([run], SerialEngine())
+    _derive(run)
+
+
+def _derive(run: Run) -> None:
     llc, probes = latest(table_of(run, "llc")), table_of(run, "probes")
     found = [
         detect_transitions(steps, values, stderr, run=run.name, series=name)
@@ -40,6 +53,17 @@ def analyse_run(run: Run) -> None:
     transitions = pd.concat(found, ignore_index=True) if found else schema.empty("transitions")
     write_table("transitions", transitions, run.tables)
     write_table("associations", associate(llc, probes), run.tables)
+    write_table("staircase", staircase(llc), run.tables)
+
+
+def _llc_plan(study: Study) -> LLCPlan:
+    """The study's own settings of the LLC, whose frozen states the covariates share."""
+    settings = study.config.get("settings")
+    known = settings.get("llc") if isinstance(settings, dict) else None
+    try:
+        return build(LLCPlan, known, "llc") if isinstance(known, dict) else LLCPlan()
+    except InputError:  # written by another version, or by hand
+        return LLCPlan()
 
 
 def series_of(

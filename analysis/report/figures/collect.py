@@ -6,6 +6,7 @@ from itertools import chain
 
 from analysis.report.data import StudyData
 from analysis.report.figures.complexity import complexity_figure
+from analysis.report.figures.early import early_figure
 from analysis.report.figures.goal import goal_figure
 from analysis.report.figures.model import Figure
 from analysis.report.figures.staircase import staircase_figure
@@ -15,7 +16,7 @@ from analysis.report.select import llc_rows, main_probe_rows
 
 
 def all_figures(data: StudyData) -> list[Figure]:
-    """The goal at the last checkpoint, the LLC of all arms, a timeline per arm, loss and LLC."""
+    """Goal at the last checkpoint, LLC of all arms, timeline per arm, loss and LLC, early signs."""
     llc, probes = llc_rows(data), main_probe_rows(data)
     curves = [run.progress["step"] for run in data.runs if len(run.progress)]
     steps = [float(s) for s in chain(llc["step"], probes["step"] if len(probes) else [])]
@@ -27,4 +28,5 @@ def all_figures(data: StudyData) -> list[Figure]:
         complexity_figure(data, llc, axis),
         *timeline_figures(data, llc, probes, axis),
         staircase_figure(data, llc),
+        early_figure(data, axis),
     ]

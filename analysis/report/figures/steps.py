@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from analysis.report.words import short
+
 _MANY = 4
 _SLACK = 0.02  # so that a run of 999,424 steps still gets its tick at 1M
 
@@ -43,11 +45,3 @@ def _tick_steps(first: float, last: float) -> list[float]:
         return inside
     fine = [m * 10.0**d for d in decades for m in (1, 3)]
     return [s for s in fine if first - _SLACK <= math.log10(s) <= last + _SLACK]
-
-
-def short(steps: float) -> str:
-    """A step count as people write it: 300, 10k, 1.5M."""
-    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if steps >= size:
-            return f"{steps / size:.3g}{letter}"
-    return f"{steps:.3g}"

@@ -15,6 +15,7 @@ from analysis.report.clips import scenes
 from analysis.report.data import StudyData
 from analysis.report.evidence import association_view, transition_view
 from analysis.report.figures import all_figures
+from analysis.report.findings import energy_view, path_view, prediction_view
 from analysis.report.select import probes_in_order
 from analysis.report.sketch import sketch
 from analysis.report.summary import build_summary
@@ -50,6 +51,9 @@ def build_report(data: StudyData) -> str:
         states=list(dict.fromkeys(s for arm in summary["arms"] for s in arm["llc"])),
         transitions=transition_view(data),
         associations=association_view(data),
+        predictions=prediction_view(data),
+        paths=path_view(data),
+        energy=energy_view(data),
         sketch=sketch,
         words=words,
         make=reproduce,

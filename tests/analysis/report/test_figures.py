@@ -30,7 +30,9 @@ def series_of(figure: Figure, panel: str, run: str) -> Series:
 
 
 def test_there_is_a_timeline_for_each_arm(figures: dict[str, Figure]) -> None:
-    assert list(figures) == ["goal", "complexity", "timeline-0", "timeline-1", "staircase"]
+    assert list(figures) == [
+        "goal", "complexity", "timeline-0", "timeline-1", "staircase", "early",
+    ]  # fmt: skip
     assert not any(figure.missing for figure in figures.values())
 
 
@@ -101,7 +103,7 @@ def test_a_loss_to_a_fixed_policy_is_preferred_to_the_return(demo: Path) -> None
     llc = data.table("llc")
     fixed = llc.assign(reference="last", loss_init=llc["step"].astype(float) / 1e6)
     data.tables["llc"] = pd.concat([llc, fixed], ignore_index=True)
-    staircase = all_figures(data)[-1]
+    staircase = next(f for f in all_figures(data) if f.id == "staircase")
     assert "last" in staircase.x_title
     assert staircase.series[0].x == [step / 1e6 for step in staircase.series[0].step]
 

@@ -1,0 +1,83 @@
+"""Covariates: exact on policies with known answers, made once, and left alone by damage."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import agents
+from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
+from rl_slt.pipeline import covariates
+from rl_slt.pipeline.jobs import SerialEngine
+from rl_slt.pipeline.layout import Run
+from rl_slt.pipeline.study import LLCPlan
+
+PLAN = LLCPlan(n_states=32, batch_size=16)
+
+
+class Fixed(torch.nn.Module):
+    """The same logits in every state."""
+
+    def __init__(self, logits: list[float]) -> None:
+        super().__init__()
+        self.logits = torch.nn.Parameter(torch.tensor(logits))
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        return self.logits.expand(len(states), -1)
+
+
+def test_known_answers() -> None:
+    states = torch.zeros(5, 3)
+    p, q = Fixed([math.log(0.25), math.log(0.75)]), Fixed([0.0, 0.0])
+    found = covariates.measure(p, q, states)
+    entropy = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
+    assert found["entropy"] == pytest.approx(entropy)
+    assert found["step_kl"] == pytest.approx(0.5 * math.log(2) + 0.5 * math.log(2 / 3))
+    assert found["weight_norm"] == pytest.approx(math.hypot(*p.logits.tolist()))
+    assert math.isnan(covariates.measure(p, None, states)["step_kl"])
+
+
+def test_returns_are_those_known_at_the_step() -> None:
+    curve = pd.DataFrame({"step": [100, 200], "ret": [1.0, 2.0]})
+    found = covariates.return_at(curve, np.array([0.0, 100.0, 150.0, 900.0]))
+    assert math.isnan(found[0]) and found[1:].tolist() == [1.0, 1.0, 2.0]
+    assert np.isnan(covariates.return_at(curve.iloc[:0], np.array([5.0]))).all()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    path = tmp_path / "r"
+    config = agents.TrainConfig(network="small", time_limit=30, steps=3000)
+    spec = NetworkSpec("small", {})
+    for k in range(3):
+        torch.manual_seed(k)
+        save_checkpoint(path, 1000 * k, spec.build(), spec, {})
+    write_index(path, finished=True)
+    entry = {"name": "r", "seed": 0, "kind": "train", "train": config.as_dict()}
+    (path / "config.json").write_text(json.dumps(entry))
+    (path / "progress.csv").write_text("step,mean_return\n900,3.5\n1900,4.5\n")
+    return Run(path)
+
+
+def test_each_checkpoint_is_measured_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert covariates.collect_runs([run], SerialEngine(), PLAN) == []
+    table = pd.read_parquet(run.tables / "covariates.parquet")
+    assert table["step"].tolist() == [0, 1000, 2000]
+    assert table["return"].isna().tolist() == [True, False, False]
+    assert table["return"].tolist()[1:] == [3.5, 4.5]
+    assert math.isnan(table["step_kl"][0]) and (table["step_kl"][1:] > 0).all()
+    assert (table["entropy"] < math.log(15) + 1e-9).all()
+    monkeypatch.setattr(covariates, "measure", lambda *a: pytest.fail("measured again"))
+    assert covariates.collect_runs([run], SerialEngine(), PLAN) == []
+
+
+def test_a_damaged_checkpoint_is_left_out_with_the_step_from_it(run: Run) -> None:
+    broken = run.path / "checkpoints" / "000000001000" / "policy.safetensors"
+    broken.write_bytes(broken.read_bytes()[:-7])
+    assert covariates.collect_runs([run], SerialEngine(), PLAN) == []
+    table = pd.read_parquet(run.tables / "covariates.parquet")
+    assert table["step"].tolist() == [0]
