@@ -6,7 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from analysis.probes.clips import Clip, pick_levels, render_clip
-from analysis.probes.counterfactual import counterfactual_rows, run_counterfactual
+from analysis.probes.counterfactual import (
+    CounterfactualStates,
+    counterfactual_rows,
+    counterfactual_states,
+    distance_rows,
+    run_counterfactual,
+)
 from analysis.probes.heldout import HeldOut, check_held_out
 from analysis.probes.run import run_actor, run_baselines, run_suite
 from analysis.probes.scores import score_episodes
@@ -20,11 +26,14 @@ if TYPE_CHECKING:
 __all__ = [
     "SUITES",
     "Clip",
+    "CounterfactualStates",
     "HeldOut",
     "ProbeSuite",
     "check_held_out",
     "control_of",
     "counterfactual_rows",
+    "counterfactual_states",
+    "distance_rows",
     "pick_levels",
     "plot_scores",
     "read_direction",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -121,8 +122,17 @@ class _Film:
         return mark(enlarge(self.frames[index], scale), *self.places[index])
 
 
-def pick_levels(episodes: pd.DataFrame, probe: str, n: int = 2) -> Iterator[tuple[str, int]]:
-    """Levels worth a clip: n `typical` ones and n `surprising` ones, as (which, level seed).
+class Pick(NamedTuple):
+    """A level worth a clip."""
+
+    which: str  # typical or surprising
+    level_seed: int
+    first: str  # what the agent reached first there: coin, end or neither
+    share: float  # of the probe's levels on which it was that
+
+
+def pick_levels(episodes: pd.DataFrame, probe: str, n: int = 2) -> Iterator[Pick]:
+    """Levels worth a clip: n `typical` ones and n `surprising` ones.
 
     Typical: what came first is what most often came first; of these the ones of median length.
     Surprising: what came first is what most rarely came first (if more than one thing did).
@@ -138,4 +148,4 @@ def pick_levels(episodes: pd.DataFrame, probe: str, n: int = 2) -> Iterator[tupl
         some = part[part["first"] == first]
         distance = (some["length"] - some["length"].median()).abs().astype(float)
         for level in some.loc[distance.sort_values(kind="stable").index[:n], "level_seed"]:
-            yield which, int(level)
+            yield Pick(which, int(level), str(first), len(some) / len(part))

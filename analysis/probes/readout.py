@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -22,13 +23,15 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.random_projection import GaussianRandomProjection
+from sklearn.random_projection import SparseRandomProjection
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from analysis.probes.intervals import mean_interval
 from envs.errors import InputError
 
 Array = NDArray[np.float32]
+Folds = NDArray[np.float64]
+Key = tuple[str, str]  # source, layer
 MAX_FEATURES = 512
 
 
@@ -55,29 +58,27 @@ def read_direction(
         seed: of random projections and of the untrained network.
 
     Returns:
-        Columns source (`observation`, `trained`, `untrained`), layer, features, accuracy,
+        Columns source (`observation`, `trained`, `untrained`, `gain`), layer, features, accuracy,
         ci_low, ci_high, chance, n. Layers wider than 512 features, and the observation, are
-        projected at random to 512 first.
+        projected at random to 512 first. `gain` is a layer's accuracy above that of the same
+        layer untrained, paired by folds.
 
     Raises:
         InputError: for an unknown layer, fewer levels than folds, or one class alone.
     """
     _check(policy, direction, levels, layers, folds)
-    flat = obs.reshape(len(obs), -1).astype(np.float32) / 255
-    sources: list[tuple[str, str, Array]] = [("observation", "observation", flat)]
+    flat = _narrow(obs.reshape(len(obs), -1).astype(np.float32) / 255, seed)
+    features: dict[Key, Array] = {("observation", "observation"): flat}
     for source, network in (("trained", policy), ("untrained", untrained_copy(policy, seed))):
-        sources += [(source, name, x) for name, x in activations(network, obs, layers).items()]
-    rows = []
-    for source, layer, x in sources:
-        with threadpool_limits(1):  # small problems: more threads only wait for each other
-            accuracy = _accuracies(x, direction, levels, folds, seed)
-        low, high = mean_interval(accuracy)
-        rows.append({
-            "source": source, "layer": layer, "features": x.shape[1],
-            "accuracy": float(accuracy.mean()), "ci_low": max(0.0, low), "ci_high": min(1.0, high),
-            "chance": 1 / len(np.unique(direction)), "n": len(obs),
-        })  # fmt: skip
-    return pd.DataFrame(rows)
+        for name, x in activations(network, obs, layers, seed=seed).items():
+            features[source, name] = x
+    with threadpool_limits(1):  # small problems: more threads only wait for each other
+        folded = {k: _accuracies(x, direction, levels, folds) for k, x in features.items()}
+    chance, widths = 1 / len(np.unique(direction)), {k[1]: x.shape[1] for k, x in features.items()}
+    return pd.DataFrame([
+        _row(source, layer, widths[layer], accuracy, chance, len(obs))
+        for (source, layer), accuracy in (folded | _gains(folded)).items()
+    ])  # fmt: skip
 
 
 def activations(
@@ -85,14 +86,36 @@ def activations(
     obs: NDArray[np.uint8],
     layers: tuple[str, ...] | None = None,
     batch: int = 256,
+    seed: int = 0,
 ) -> dict[str, Array]:
-    """Outputs of the named modules, `[N, features]` each, in the order they are computed."""
+    """Outputs of the named modules, `[N, features]` each, in the order they are computed.
+
+    Those with more than 512 features are projected at random to 512, batch by batch.
+    """
     kept: dict[str, list[Array]] = {}
-    with _hooked(policy, layers, lambda name, x: kept.setdefault(name, []).append(x)):
+
+    def keep(name: str, x: Array) -> None:
+        kept.setdefault(name, []).append(_narrow(x, seed))
+
+    with _hooked(policy, layers, keep):
         for start in range(0, len(obs), batch):
             with torch.inference_mode():
                 policy(torch.from_numpy(obs[start : start + batch]))
     return {name: np.concatenate(parts) for name, parts in kept.items()}
+
+
+def _narrow(x: Array, seed: int) -> Array:
+    """The features `[N, F]` themselves, or 512 random combinations of more."""
+    if x.shape[1] <= MAX_FEATURES:
+        return x
+    return np.asarray(_projection(x.shape[1], seed).transform(x), np.float32)
+
+
+@lru_cache(maxsize=32)
+def _projection(features: int, seed: int) -> SparseRandomProjection:
+    """A random projection to 512 features (Li, Hastie & Church 2006), the same for every batch."""
+    made = SparseRandomProjection(MAX_FEATURES, dense_output=True, random_state=seed)
+    return made.fit(np.zeros((1, features), np.float32))
 
 
 def untrained_copy(policy: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
@@ -133,18 +156,33 @@ def _hooked(
             handle.remove()
 
 
-def _accuracies(
-    x: Array, y: NDArray[np.int64], levels: NDArray[np.int64], folds: int, seed: int
-) -> NDArray[np.float64]:
+def _accuracies(x: Array, y: NDArray[np.int64], levels: NDArray[np.int64], folds: int) -> Folds:
     """Balanced accuracy per fold."""
-    if x.shape[1] > MAX_FEATURES:
-        x = GaussianRandomProjection(MAX_FEATURES, random_state=seed).fit_transform(x)
     scores = []
     for train, test in GroupKFold(folds).split(x, y, levels):
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
+        line = LogisticRegression(C=0.01, class_weight="balanced", max_iter=1000)
+        model = make_pipeline(StandardScaler(), line)
         model.fit(x[train], y[train])
         scores.append(balanced_accuracy_score(y[test], model.predict(x[test])))
     return np.asarray(scores, dtype=np.float64)
+
+
+def _gains(folded: dict[Key, Folds]) -> dict[Key, Folds]:
+    """Of each layer: accuracy trained less untrained, fold by fold."""
+    trained = {name: x for (source, name), x in folded.items() if source == "trained"}
+    return {("gain", name): x - folded["untrained", name] for name, x in trained.items()}
+
+
+def _row(
+    source: str, layer: str, features: int, folded: Folds, chance: float, n: int
+) -> dict[str, object]:
+    low, high = mean_interval(folded)
+    if source != "gain":
+        low, high = max(0.0, low), min(1.0, high)
+    return {
+        "source": source, "layer": layer, "features": features,
+        "accuracy": float(folded.mean()), "ci_low": low, "ci_high": high, "chance": chance, "n": n,
+    }  # fmt: skip
 
 
 def _check(

@@ -15,6 +15,12 @@ from rl_slt.cli.options import engine_options
 @click.option("--suite", help="standard or demo [standard].")
 @click.option("--levels", type=int, help="Held-out levels of each probe [the suite's own number].")
 @click.option("--mode", help="sampled or greedy actions [sampled].")
+@click.option("--time-limit", type=int, help="Steps of a probe episode [the suite's own].")
+@click.option(
+    "--states",
+    type=int,
+    help="Levels behind the counterfactual and internal probes, 0 for none [as levels, up to 100].",
+)
 @click.option("--seed", type=int, help="Seed of the action noise [0].")
 @engine_options
 def command(

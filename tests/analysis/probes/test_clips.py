@@ -59,7 +59,7 @@ def test_typical_and_surprising_levels() -> None:
     })  # fmt: skip
     frame = pd.concat([frame, frame.iloc[[4]].assign(level_seed=9)])
     picked = list(pick_levels(frame, "behind", n=1))
-    assert picked == [("typical", 1), ("surprising", 5)]
+    assert picked == [("typical", 1, "end", 4 / 7), ("surprising", 5, "neither", 1 / 7)]
     assert not list(pick_levels(frame, "ground"))
 
 

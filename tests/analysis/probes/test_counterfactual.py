@@ -3,23 +3,35 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from analysis.probes import SUITES, counterfactual_rows, run_counterfactual
-from analysis.probes.counterfactual import counterfactual_states
+import envs
+from analysis.probes import (
+    SUITES,
+    CounterfactualStates,
+    counterfactual_rows,
+    counterfactual_states,
+    distance_rows,
+    run_counterfactual,
+)
 from analysis.probes.sensitivity import drift, horizontal, kl, log_softmax, total_variation
 
-SUITE = replace(SUITES["demo"], n_levels=6)
+SUITE = replace(SUITES["demo"], n_levels=8)
+
+
+@pytest.fixture(scope="module")
+def states() -> CounterfactualStates:
+    return counterfactual_states(SUITE)
 
 
 class Coinward(torch.nn.Module):
     """Goes to the side on which the frame is changed by the coin; knows the frames without it."""
 
-    def __init__(self, strength: float) -> None:
+    def __init__(self, states: CounterfactualStates, strength: float) -> None:
         super().__init__()
         self.strength = strength
-        states = counterfactual_states(SUITE)
         absent = (states.table["condition"] == "none").to_numpy()
         self.plain = torch.from_numpy(states.frames[absent]).float()
 
@@ -33,8 +45,7 @@ class Coinward(torch.nn.Module):
         return logits, torch.sign(side).abs()
 
 
-def test_frames_differ_by_the_coin_alone() -> None:
-    states = counterfactual_states(SUITE)
+def test_frames_differ_by_the_coin_alone(states: CounterfactualStates) -> None:
     table = states.table
     for _, part in table.groupby("level_seed"):
         plain = states.frames[part.index[part["condition"] == "none"][0]].astype(int)
@@ -47,16 +58,21 @@ def test_frames_differ_by_the_coin_alone() -> None:
             assert abs(rows.mean() - (32 - dy * cell)) < 1.5 * cell
 
 
-def test_states_have_coins_on_both_sides_and_none_beside_the_agent() -> None:
-    moved = counterfactual_states(SUITE).table.query("condition == 'moved'")
+def test_states_have_coins_on_both_sides_and_none_beside_the_agent(
+    states: CounterfactualStates,
+) -> None:
+    moved = states.table.query("condition == 'moved'")
     assert moved["dx"].abs().between(2, 6).all()
     assert (moved["dx"] < 0).any() and (moved["dx"] > 0).any()
 
 
-def test_a_policy_that_goes_to_the_coin_is_told_from_one_that_ignores_it() -> None:
-    seeking = run_counterfactual(Coinward(5.0), SUITE, step=3)
-    ignoring = run_counterfactual(Coinward(0.0), SUITE)
-    avoiding = run_counterfactual(Coinward(-5.0), SUITE)
+def test_a_policy_that_goes_to_the_coin_is_told_from_one_that_ignores_it(
+    states: CounterfactualStates,
+) -> None:
+    seeking, ignoring, avoiding = (
+        run_counterfactual(Coinward(states, strength), states, step=3)
+        for strength in (5.0, 0.0, -5.0)
+    )
     assert (seeking["toward"] > 0.05).all()
     assert (avoiding["toward"] < -0.05).all()
     for metric in ("kl", "tv", "toward"):
@@ -68,6 +84,33 @@ def test_a_policy_that_goes_to_the_coin_is_told_from_one_that_ignores_it() -> No
     by_level = left.groupby("level_seed")["tv"].mean()
     assert rows.loc["tv:left", "value"] == pytest.approx(by_level.mean())
     assert rows.loc["tv:left", "n"] == len(by_level)
+    near = distance_rows(seeking).query("side == 'left' and distance == 2 and metric == 'tv'")
+    alone = left[left["dx"] == -2].groupby("level_seed")["tv"].mean()
+    assert near["value"].item() == pytest.approx(alone.mean())
+    assert (near["step"].item(), near["n"].item()) == (3, len(alone))
+
+
+def test_states_are_visited_not_only_begun(states: CounterfactualStates) -> None:
+    """They come from the midst of episodes, one per level, the same ones every time."""
+    plain = states.frames[(states.table["condition"] == "none").to_numpy()]
+    assert len(plain) == SUITE.n_levels
+    begun = [vector_start(level) for level in SUITE.seeds]
+    assert sum((a != b).any() for a, b in zip(plain, begun, strict=True)) >= 5
+    again = counterfactual_states(SUITE)
+    np.testing.assert_array_equal(again.frames, states.frames)
+
+
+def vector_start(level: int) -> np.ndarray:
+    vector = envs.make_vec(1, "none@mid", (level, level + 1), settings=SUITE.settings)
+    frame = vector.reset()[0][0]
+    vector.close()
+    return np.asarray(frame)
+
+
+def test_states_survive_being_stored(states: CounterfactualStates) -> None:
+    back = CounterfactualStates.from_bytes(states.to_bytes())
+    np.testing.assert_array_equal(back.frames, states.frames)
+    pd.testing.assert_frame_equal(back.table, states.table)
 
 
 def test_divergences_by_hand() -> None:

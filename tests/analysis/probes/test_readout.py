@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.probes import SUITES, readout_rows, run_readout
+from analysis.probes import SUITES, counterfactual_states, readout_rows, run_readout
 from analysis.probes.readout import activations, read_direction, untrained_copy
 from envs.errors import InputError
 
@@ -42,7 +42,34 @@ def test_reads_what_a_layer_keeps_and_not_what_it_drops() -> None:
     assert accuracy["trained", "halves"] > 0.95
     assert accuracy["trained", "total"] < 0.65
     assert (table["chance"] == 0.5).all()
-    assert set(table["source"]) == {"observation", "trained", "untrained"}
+    assert set(table["source"]) == {"observation", "trained", "untrained", "gain"}
+    assert accuracy["gain", "halves"] == pytest.approx(0)  # without weights nothing was learned
+
+
+def test_gain_is_over_the_untrained_layer() -> None:
+    accuracy = read_direction(Sees(), *frames()).set_index(["source", "layer"])["accuracy"]
+    assert accuracy["untrained", "total"] > 0.9  # random weights compare the halves, ones do not
+    gain = accuracy["trained", "total"] - accuracy["untrained", "total"]
+    assert accuracy["gain", "total"] == pytest.approx(gain)
+    assert gain < -0.2
+
+
+def test_wide_layers_are_projected_alike_in_every_batch() -> None:
+    obs = frames(10)[0]
+    whole, parts = (activations(Wide(), obs, batch=size)["wide"] for size in (10, 3))
+    assert whole.shape == (10, 512)
+    np.testing.assert_allclose(whole, parts, rtol=1e-5)
+
+
+class Wide(torch.nn.Module):
+    """One layer with every brightness of the frame, 12288 of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide = torch.nn.Flatten()
+
+    def forward(self, obs: torch.Tensor) -> torch.Tensor:
+        return self.wide(obs.float())[:, :15]
 
 
 def test_frames_of_a_test_level_are_never_trained_on() -> None:
@@ -85,12 +112,13 @@ def test_wrong_input_is_named() -> None:
 
 
 def test_readout_of_the_coins_side_on_real_levels() -> None:
-    suite = replace(SUITES["demo"], n_levels=10)
-    table = run_readout(Sees(), suite, layers=("halves",))
-    assert set(table["source"]) == {"observation", "trained", "untrained"}
-    assert (table["n"] > 40).all()
+    states = counterfactual_states(replace(SUITES["demo"], n_levels=24))
+    table = run_readout(Sees(), states, layers=("halves",))
+    assert (table["n"] > 60).all()
     observed = table.set_index("source")
     assert observed.loc["observation", "accuracy"] > 0.6
     rows = readout_rows(table, run="r", step=4)
-    assert rows["metric"].tolist()[1] == "accuracy:trained:halves"
+    assert rows["metric"].tolist()[1:] == [
+        "accuracy:trained:halves", "accuracy:untrained:halves", "gain:halves",
+    ]  # fmt: skip
     assert rows["value"].tolist() == table["accuracy"].tolist()

@@ -1,0 +1,127 @@
+"""The probe stage on a run with two untrained checkpoints: tables, clips, what is redone."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+import agents
+from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
+from analysis.schema import TABLES
+from rl_slt.errors import InputError
+from rl_slt.pipeline import inner_probes, probe
+from rl_slt.pipeline.jobs import SerialEngine
+from rl_slt.pipeline.layout import Run
+from rl_slt.pipeline.study import ProbePlan
+
+PLAN = ProbePlan(suite="demo", levels=3, time_limit=12, states=20)
+SETTINGS = {"pits": False, "crates": False, "steps": False, "monochrome": True}
+
+
+def make_run(path: Path, seed: int, **train: object) -> Run:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for step in (0, 64):
+            network = agents.build_network("small")
+            save_checkpoint(path, step, network, NetworkSpec("small", {}), {})
+    write_index(path, True)
+    train = {"coin": "end", "levels": [0, 100], "settings": SETTINGS} | train
+    (path / "config.json").write_text(json.dumps({"name": path.name, "seed": seed, "train": train}))
+    return Run(path)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    place = tmp_path_factory.mktemp("runs")
+    made = [make_run(place / f"a-s{seed}", seed) for seed in (0, 1)]
+    assert not probe.probe_runs(made, PLAN, SerialEngine())
+    return made
+
+
+def table(run: Run, name: str) -> pd.DataFrame:
+    return pd.read_parquet(run.tables / f"{name}.parquet")
+
+
+def test_every_checkpoint_has_rows_of_all_three_witnesses(runs: list[Run]) -> None:
+    for run in runs:
+        rows = table(run, "probes")
+        assert list(rows.columns)[: len(TABLES["probes"])] == list(TABLES["probes"])
+        assert not rows.duplicated(["run", "step", "probe", "metric"]).any()
+        for step in (0, 64):
+            names = set(rows[rows["step"] == step]["probe"])
+            assert names >= {"behind", "end@mid", "suite", "counterfactual", "readout"}
+        metrics = set(rows[rows["probe"] == "counterfactual"]["metric"])
+        assert {"kl:left", "tv:right", "toward:left", "value_change:right"} <= metrics
+        metrics = set(rows[rows["probe"] == "readout"]["metric"])
+        assert {"accuracy:trained:body.fc", "gain:body.fc"} <= metrics
+        near = table(run, "counterfactual")
+        assert set(near["step"]) == {0, 64} and near["distance"].between(2, 6).all()
+
+
+def test_checkpoints_see_the_same_states(runs: list[Run]) -> None:
+    """What does not depend on the policy is equal everywhere: the readout of the observation."""
+    rows = pd.concat([table(run, "probes") for run in runs])
+    seen = rows[rows["metric"] == "accuracy:observation:observation"]["value"]
+    assert len(seen) == 4 and seen.nunique() == 1
+    assert len([*(runs[0].path / "parts" / "states").glob("probe-*.npz")]) == 1
+    assert not (runs[1].path / "parts" / "states").exists()  # shared, not collected again
+
+
+def test_nothing_is_done_twice(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [table(run, "probes") for run in runs]
+    for module, name in ((probe, "make"), (probe, "make_baselines"), (probe, "make_clips")):
+        monkeypatch.setattr(module, name, lambda unit: pytest.fail("made again"))
+    assert not probe.probe_runs(runs, PLAN, SerialEngine())
+    for run, frame in zip(runs, before, strict=True):
+        pd.testing.assert_frame_equal(table(run, "probes"), frame)
+
+
+def test_clips_say_what_they_show(runs: list[Run]) -> None:
+    for run in runs:
+        told = json.loads((run.path / "clips" / "clips.json").read_text())
+        assert [clip["which"] for clip in told[:3]] == ["common"] * 3
+        assert {clip["level_seed"] for clip in told[:3]} == {2_000_000_000}
+        own = told[3:]
+        assert own and {clip["which"] for clip in own} <= {"typical", "surprising"}
+        episodes = table(run, "episodes").query("policy == 'agent' and step == 64")
+        firsts = episodes[episodes["probe"] == "behind"].set_index("level_seed")["first"]
+        for clip in own:
+            assert clip["which"] in clip["caption"]
+            assert clip["first"] == firsts[clip["level_seed"]]
+            assert (run.path / "clips" / clip["file"]).read_bytes()[:4] == b"GIF8"
+
+
+def test_another_setting_takes_the_place_of_the_first(runs: list[Run], tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a-s0", 0)
+    greedy = replace(PLAN, mode="greedy", states=0)
+    longer = replace(PLAN, levels=4, states=0)
+    for plan in (replace(PLAN, states=0), greedy, longer):
+        assert not probe.probe_runs([run], plan, SerialEngine())
+    rows = table(run, "probes")
+    assert not rows.duplicated(["run", "step", "probe", "metric", "mode"]).any()
+    n = rows[rows["metric"] == "coin_rate"].groupby("mode")["n"].unique()
+    assert n["sampled"].tolist() == [4] and n["greedy"].tolist() == [3]
+    assert not rows["probe"].isin(["counterfactual", "readout"]).any()
+    episodes = table(run, "episodes")
+    played = episodes[(episodes["policy"] == "coin-blind") & (episodes["mode"] == "sampled")]
+    assert len(played) == 4 * 7  # no baseline of the setting before
+
+
+def test_damaged_states_are_named(runs: list[Run], tmp_path: Path) -> None:
+    (tmp_path / "x.npz").write_bytes(b"no archive")
+    suite = probe.plan_suite(runs[0], PLAN)
+    with pytest.raises(InputError, match=r"x\.npz is damaged"):
+        inner_probes._states(str(tmp_path / "x.npz"), suite, 20)
+
+
+def test_suite_follows_the_plan_and_refuses_other_games(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a", 0, time_limit=50)
+    assert probe.plan_suite(run, ProbePlan(suite="demo")).time_limit == 200
+    assert probe.plan_suite(run, ProbePlan(suite="demo", time_limit=30)).time_limit == 30
+    with pytest.raises(InputError, match="'maze'"):
+        probe.plan_suite(make_run(tmp_path / "b", 0, game="maze"), PLAN)
+    with pytest.raises(InputError, match="unknown probe suite"):
+        probe.plan_suite(run, ProbePlan(suite="moon"))
