@@ -13,10 +13,13 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 _LINE_EVERY = 15.0  # seconds between plain lines
 
@@ -29,6 +32,17 @@ class Meter(Protocol):
         ...
 
 
+class _Rate(ProgressColumn):
+    """Units per second, where the unit has a name."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f} {self.unit}/s" if self.unit and task.speed else "")
+
+
 class _Bar:
     def __init__(self, bar: Progress, total: float, title: str) -> None:
         self.bar = bar
@@ -39,8 +53,8 @@ class _Bar:
 
 
 class _Lines:
-    def __init__(self, total: float, title: str) -> None:
-        self.total, self.title = total, title
+    def __init__(self, total: float, title: str, unit: str) -> None:
+        self.total, self.title, self.unit = total, title, unit
         self.start = self.last = time.monotonic()
         self.first_done: float | None = None
 
@@ -53,15 +67,17 @@ class _Lines:
         self.last = now
         spent, new = now - self.start, done - self.first_done
         left = f", {_clock(spent * (self.total - done) / new)} left" if new > 0 else ""
+        if new > 0 and self.unit:
+            left += f", {new / spent:,.0f} {self.unit}/s"
         line = f"{self.title}: {done:,.0f}/{self.total:,.0f} ({_clock(spent)} spent{left}) {note}"
         print(line.rstrip(), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
-def meter(title: str, total: float, quiet: bool = False) -> Iterator[Meter]:
-    """A meter for a stage of `total` units."""
+def meter(title: str, total: float, quiet: bool = False, unit: str = "") -> Iterator[Meter]:
+    """A meter for a stage of `total` units; a unit with a name shows its rate."""
     if quiet or not sys.stderr.isatty():
-        yield _Lines(total, title) if not quiet else _Silent()
+        yield _Lines(total, title, unit) if not quiet else _Silent()
         return
     columns = (
         TextColumn("{task.description}"),
@@ -70,6 +86,7 @@ def meter(title: str, total: float, quiet: bool = False) -> Iterator[Meter]:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        _Rate(unit),
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:

@@ -32,7 +32,7 @@ def train_study(study: Study, plan: StudyPlan, engine: Engine) -> list[Outcome]:
     if not jobs:
         return []
     failed = []
-    with meter("training", sum(steps for _, steps in paths)) as bar:
+    with meter("training", sum(steps for _, steps in paths), unit="steps") as bar:
         for outcome in engine.run(jobs, _follow(bar, paths)):
             if outcome.reason:
                 failed.append(outcome)
@@ -84,7 +84,7 @@ def train_run(
     """
     base = _base_config(out, preset, resume, branch)
     config = build(agents.TrainConfig, dataclasses.asdict(base) | changes, "train")
-    with meter("training", config.total_steps) as bar:
+    with meter("training", config.total_steps, unit="steps") as bar:
         agents.train(config, out, resume=resume, progress=lambda done, total: bar.update(done))
 
 
