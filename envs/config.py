@@ -8,8 +8,10 @@ from envs.games import Game, find_game
 from envs.parse import SEEDS, parse_levels, parse_placement
 from envs.placements import End, Placement
 from envs.settings import LevelSettings
+from envs.tasks import Task
 
 ORDERS = ("drawn", "sequential")
+TRACKS = (False, True, "sparse")
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,11 @@ class VecConfig:
     seed: int = 0
     settings: LevelSettings = field(default_factory=LevelSettings)
     time_limit: int | None = None
-    track: bool = False
+    track: bool | str = False
     order: str = "drawn"
     stop_at_end: bool = False
     game: str = "coinrun"
+    tasks: tuple[Task, ...] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.num_envs, int) or self.num_envs < 1:
@@ -37,11 +40,24 @@ class VecConfig:
             raise InputError(f"time_limit is {limit!r}, allowed: steps from 1, or none")
         if self.order not in ORDERS:
             raise InputError(f"order {self.order!r} is not one of {', '.join(ORDERS)}")
+        if self.track not in TRACKS:
+            raise InputError(f"track is {self.track!r}, allowed: True, False or 'sparse'")
+        if self.track == "sparse" and self.game != "coinrun":
+            raise InputError(f"track='sparse' knows how agents of coinrun move, not of {self.game}")
+        if self.tasks is not None:
+            self._check_tasks(self.tasks)
         if self.stop_at_end and not self.track:
             raise InputError("stop_at_end needs track=True: it follows the agent's position")
         modes, mode = self.game_object.modes, self.settings.distribution_mode
         if mode not in modes:
             raise InputError(f"{self.game} has no mode {mode!r}, allowed: {', '.join(modes)}")
+
+    def _check_tasks(self, tasks: tuple[Task, ...]) -> None:
+        if not tasks:
+            raise InputError("tasks is empty, allowed: one episode to play or more")
+        own = (self.placement, self.levels, self.time_limit, self.order)
+        if own != (End(), None, None, ORDERS[0]):
+            raise InputError("tasks have their own coin, level, limit and order: give no others")
 
     @property
     def game_object(self) -> Game:
@@ -53,7 +69,8 @@ class VecConfig:
         """Whether episodes begin just as procgen begins them."""
         game = self.game_object
         same = game.stock_is_end and (self.settings.monsters or game.enemy is None)
-        return same and self.placement == End() and self.order == "drawn"
+        plain = self.placement == End() and self.order == "drawn" and self.tasks is None
+        return same and plain
 
 
 def make_config(num_envs: int, coin: Any, levels: Any, seed: int, **others: Any) -> VecConfig:

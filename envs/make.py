@@ -1,10 +1,12 @@
 """Making environments: the calls that users know."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from envs.config import make_config
 from envs.placements import Placement
 from envs.settings import LevelSettings
+from envs.tasks import Task
 from envs.vector import ProcgenVectorEnv
 
 if TYPE_CHECKING:
@@ -19,10 +21,11 @@ def make_vec(
     *,
     settings: LevelSettings | None = None,
     time_limit: int | None = None,
-    track: bool = False,
+    track: bool | str = False,
     order: str = "drawn",
     stop_at_end: bool = False,
     game: str = "coinrun",
+    tasks: Sequence[Task] | None = None,
     render_mode: str | None = None,
 ) -> ProcgenVectorEnv:
     """A gymnasium.vector.VectorEnv of procgen games, autoreset in the same step.
@@ -35,10 +38,15 @@ def make_vec(
         settings: the levels' difficulty, parts and looks.
         time_limit: steps until an episode is truncated (default: procgen's own limit, 1000).
         track: follow the agents: `agent_xy`, `end_reached`, `coin_collected`, causes of death.
+            `sparse` looks at them only when they may have come to the end or to one of two coins:
+            episodes end just the same, several times as fast, and `agent_xy` is where the agent
+            was seen last.
         order: `drawn` as procgen draws levels, or `sequential`: environment i starts on the
             i-th level of the range, each next episode anywhere takes the next one.
         stop_at_end: end an episode where the agent reaches the end column (needs track).
         game: `coinrun` or `maze`.
+        tasks: episodes to play, each once, dealt out as environments come free, instead of `coin`,
+            `levels`, `time_limit` and `order`; the vector's `task` says which are being played.
         render_mode: `rgb_array` or None.
 
     Raises:
@@ -55,6 +63,7 @@ def make_vec(
         order=order,
         stop_at_end=stop_at_end,
         game=game,
+        tasks=None if tasks is None else tuple(tasks),
     )
     return ProcgenVectorEnv(config, render_mode)
 

@@ -2,7 +2,7 @@
 
 import io
 import json
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ def _header(config: VecConfig) -> dict[str, Any]:
         "settings": asdict(config.settings),
         "order": config.order,
         "track": config.track,
+        "tasks": [list(astuple(task)) for task in config.tasks or ()],
     }
 
 

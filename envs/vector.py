@@ -18,17 +18,19 @@ from numpy.typing import NDArray
 
 from envs import native
 from envs.config import VecConfig
-from envs.deaths import UNKNOWN, cause_of_death
+from envs.deaths import UNKNOWN
 from envs.episodes import NO_COIN, Episodes
 from envs.errors import InputError
+from envs.following import FOLLOWERS, Follower
 from envs.layout import Cell
-from envs.parse import SEEDS
+from envs.parse import SEEDS, parse_placement
 from envs.placements import End, Placement, Spot
 from envs.reports import Reporter
 from envs.saving import pack, unpack
 from envs.scratch import REMEMBERED_LEVELS, scratch
-from envs.state import State, agent_xy
+from envs.state import State
 from envs.streams import Drawn, Sequential
+from envs.tasks import Listed
 
 ACTIONS = 15
 REMEMBERED = 4096  # spots of levels kept
@@ -57,11 +59,12 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         self._native = native.acquire(self.num_envs, config.game, config.settings)
         self._lazy = config.stock and not config.track  # nothing to do where an episode begins
         size = config.levels[1] - config.levels[0] if config.levels else SEEDS
-        self._remember = size <= REMEMBERED_LEVELS
-        self._limit = config.time_limit or self._game.time_limit
+        self._remember = size <= REMEMBERED_LEVELS or config.tasks is not None
+        limit = config.time_limit or self._game.time_limit
+        self._limits = np.full(self.num_envs, limit, np.int64)
         self._all = np.ones(self.num_envs, np.bool_)
         self._spots: OrderedDict[tuple[int, Placement], tuple[Spot, Cell]] = OrderedDict()
-        self._stream: Drawn | Sequential
+        self._stream: Drawn | Sequential | Listed
         self._seed_all(config.seed)
 
     # ---- Beginning episodes -------------------------------------------------------------------
@@ -72,18 +75,26 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         self._mixture_seed = seed
         self._episodes = Episodes(self.num_envs)
         end_of = self._scratch.end if self._lazy else None
-        self._reporter = Reporter(self._episodes, self.config.track, end_of)
-        self._before: list[bytes | bytearray] = [b""] * self.num_envs  # tracked: last states
+        self._reporter = Reporter(self._episodes, bool(self.config.track), end_of)
+        self._follower: Follower | None = None
+        if self.config.track:
+            kind = FOLLOWERS[self.config.track]
+            self._follower = kind(self.config, self._native, self._scratch, self._episodes)
         if self._lazy:
             for index, state in enumerate(self._scratch.seeded(seed, self.num_envs, levels)):
                 self._install(index, state)
         else:
-            drawn = self.config.order == "drawn"
-            self._stream = Drawn(seed, self.num_envs, levels) if drawn else Sequential(levels)
+            self._stream = self._new_stream(seed, levels)
             for index in range(self.num_envs):
                 self._begin(index)
         self._obs = self._native.obs.copy()
         self._untouched = True
+
+    def _new_stream(self, seed: int, levels: tuple[int, int]) -> Drawn | Sequential | Listed:
+        if self.config.tasks is not None:
+            return Listed(self.config.tasks, self.num_envs)
+        drawn = self.config.order == "drawn"
+        return Drawn(seed, self.num_envs, levels) if drawn else Sequential(levels)
 
     def _begin(self, index: int, natural: bool = False) -> None:
         """Start the next episode of one environment.
@@ -107,10 +118,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         if self._lazy:
             self._native.set_state(index, state.data)
             return
-        placement = self.config.placement
-        if placement.is_mixture:
-            key = [self._mixture_seed, _MIXTURE, index, int(episodes.number[index])]
-            placement = placement.choose(np.random.default_rng(key))
+        placement = self._placement(index)
         spot, end = self._spot(int(seed), placement, state)
         state = self._edited(index, state, placement, spot)
         episodes.coin_xy[index] = spot.coins[0] if spot.coins else NO_COIN
@@ -118,8 +126,26 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         episodes.two_coins[index] = len(spot.coins) > 1
         episodes.coin_at_end[index] = end in spot.coins
         episodes.agent_xy[index] = state.entities[0, :2]
-        self._before[index] = state.data
         self._native.set_state(index, state.data)
+        self._attend(index, state.data)
+
+    def _attend(self, index: int, state: bytes | bytearray) -> None:
+        """Limit and follower of an environment whose episode goes on from this state."""
+        follow = True
+        if isinstance(self._stream, Listed):
+            self._limits[index], follow = self._stream.limit(index), self._stream.follows(index)
+        if self._follower is not None:
+            self._follower.begin(index, state, follow)
+
+    def _placement(self, index: int) -> Placement:
+        """The placement of an environment's episode: its task's, or the one drawn of a mixture."""
+        if isinstance(self._stream, Listed):
+            return parse_placement(self._stream.now(index).placement)
+        placement = self.config.placement
+        if placement.is_mixture:
+            key = [self._mixture_seed, _MIXTURE, index, int(self._episodes.number[index])]
+            placement = placement.choose(np.random.default_rng(key))
+        return placement
 
     def _spot(self, seed: int, placement: Placement, state: State) -> tuple[Spot, Cell]:
         """Where coin and agent go in a level, and its end: once for a level and placement."""
@@ -175,14 +201,16 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         if actions.shape != (self.num_envs,) or actions.min() < 0 or actions.max() >= ACTIONS:
             raise InputError(f"actions must be {self.num_envs} integers from 0 to {ACTIONS - 1}")
         self._untouched = False
+        if self._follower is not None:
+            self._follower.act(actions)
         self._native.step(actions)
         rewards, terminated = self._native.rew.copy(), self._native.first.copy()
         episodes = self._episodes
         episodes.length += 1
         episodes.ret += rewards
-        if self.config.track:
-            self._track(terminated)
-        truncated = (episodes.length >= self._limit) & ~terminated
+        if self._follower is not None:
+            self._follower.look(terminated)
+        truncated = (episodes.length >= self._limits) & ~terminated
         stopped = np.zeros_like(terminated)
         if self.config.stop_at_end:
             stopped = episodes.end_reached & ~terminated
@@ -192,15 +220,6 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         infos = self._reporter.infos(self._all)
         infos.update(extra)
         return self._obs, rewards, terminated | stopped, truncated & ~stopped, infos
-
-    def _track(self, ended: NDArray[np.bool_]) -> None:
-        """Read where the agents are (where procgen has not begun the next level already)."""
-        xy = self._episodes.agent_xy
-        for index in np.flatnonzero(~ended).tolist():
-            state = self._before[index] = self._native.get_state(index)
-            xy[index] = agent_xy(state)
-        reached = self._game.touches(xy, self._episodes.end_xy)
-        self._episodes.end_reached |= reached & ~ended
 
     def _turn_over(
         self,
@@ -238,10 +257,9 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         """Causes of these deaths [n], empty elsewhere."""
         causes = np.full(self.num_envs, "", object)
         causes[died] = UNKNOWN
-        if self.config.track:
+        if self._follower is not None:
             for index in np.flatnonzero(died):
-                before, action = bytes(self._before[index]), int(actions[index])
-                causes[index] = cause_of_death(self._game, self._scratch, before, action)
+                causes[index] = self._follower.cause(int(index), int(actions[index]))
         return causes
 
     # ---- Saving, closing ----------------------------------------------------------------------
@@ -262,9 +280,16 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         self._episodes.load(arrays)
         if not self._lazy:
             self._stream.load(arrays)
-            self._before = [bytes(state) for state in states]
+            for index, state in enumerate(states):
+                self._attend(index, state)
         self._obs = self._native.obs.copy()
         self._untouched = False
+
+    @property
+    def task(self) -> NDArray[np.int64]:
+        """Which of the tasks each environment plays [n]; -1 where none is left."""
+        tasks = self._stream.task if not self._lazy and isinstance(self._stream, Listed) else None
+        return np.full(self.num_envs, -1, np.int64) if tasks is None else tasks.copy()
 
     def episode_numbers(self) -> NDArray[np.int64]:
         """How many episodes each environment has begun [n]."""

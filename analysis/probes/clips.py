@@ -16,7 +16,7 @@ from analysis.probes.actors import NetworkActor, Turn
 from analysis.probes.pictures import COLORS, Frame, enlarge, film_strip, gif_bytes, mark
 from analysis.probes.rollout import play, shared_noise
 from analysis.probes.suite import ProbeSuite
-from analysis.probes.tracking import Task
+from envs.tasks import Task
 
 OUTCOMES = {
     "coin": "got the coin", "end": "reached the end", "death": "died", "timeout": "ran out of time",

@@ -1,6 +1,9 @@
-"""All goal scores over training in one figure."""
+"""All goal probes over training in one figure, a column of panels per run."""
 
 from __future__ import annotations
+
+import io
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -9,49 +12,104 @@ from matplotlib.figure import Figure
 
 from envs.errors import InputError
 
-PANELS = {
-    "capability": "capability\n(end reached, coin there)",
-    "coin_seeking": "coin seeking\n(0 ignores, 1 as the seeker)",
-    "preference": "preference\n(1 coin first, −1 end first)",
-    "persistence": "persistence\n(end reached, no coin)",
-}
+_SIGNED = (-1.05, 1.05)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One row of panels: what it shows, under which names, and how far its axis goes."""
+
+    label: str
+    metric: str  # a score's name, a line per probe; or a beginning of names, a line for each rest
+    probe: str = ""
+    limits: tuple[float, float] = (-0.03, 1.05)
+
+    def lines(self, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        """Rows of each line by its name."""
+        if not self.probe:
+            mine = rows[(rows["metric"] == self.metric) & (rows["probe"] != "suite")]
+            return {str(name): part for name, part in mine.groupby("probe")}
+        mine = rows[(rows["probe"] == self.probe) & rows["metric"].str.startswith(self.metric)]
+        return {str(name).removeprefix(self.metric): part for name, part in mine.groupby("metric")}
+
+
+PANELS = (
+    Panel("capability\n(end reached, coin there)", "capability"),
+    Panel("coin seeking\n(0 ignores, 1 as the seeker)", "coin_seeking", limits=_SIGNED),
+    Panel("preference\n(1 coin first, −1 end first)", "preference", limits=_SIGNED),
+    Panel("persistence\n(end reached, no coin)", "persistence"),
+    Panel("counterfactual\n(pull towards a coin)", "toward:", "counterfactual", (-2.05, 2.05)),
+    Panel("readout, trained layers\n(coin left or right)", "accuracy:trained:", "readout",
+          (0.4, 1.03)),
+    Panel("readout, gain\n(over untrained layer)", "gain:", "readout", (-0.55, 0.55)),
+)  # fmt: skip
+_SCORES = {panel.metric for panel in PANELS if not panel.probe}
 
 
 def plot_scores(probes: pd.DataFrame) -> Figure:
-    """Scores with intervals over environment steps, one panel per score, a line per probe.
+    """Scores, sensitivities and readouts with intervals over environment steps.
 
     Args:
-        probes: the table `probes` of one run, several checkpoints.
+        probes: the table `probes` of one or several runs, several checkpoints; of two modes,
+            sampled actions are shown.
 
     Returns:
-        The figure; steps on a symmetric log axis so that step 0 is shown. Values that are
-        missing for low capability leave a gap.
+        The figure: a row per score (rows without data are left out), a column per run, a line per
+        probe, side of the coin, or layer. Steps on a symmetric log axis so that step 0 is shown.
+        Values that are missing for low capability leave a gap.
 
     Raises:
-        InputError: if the table has no scores, or those of several runs.
+        InputError: if the table has no scores.
     """
-    scores = probes[probes["metric"].isin(PANELS) & (probes["probe"] != "suite")]
-    if scores.empty:
+    rows = _one_mode(probes[probes["step"].notna()])
+    if not rows["metric"].isin(_SCORES).any():
         raise InputError("no scores in the table: allowed a table from score_episodes")
-    if scores["run"].nunique() > 1:
-        raise InputError(f"scores of {scores['run'].nunique()} runs: allowed one run per figure")
-    figure = Figure(figsize=(9, 9), layout="constrained")
-    axes = figure.subplots(len(PANELS), 1, sharex=True)
-    for axis, (metric, label) in zip(axes, PANELS.items(), strict=True):
-        for probe, part in scores[scores["metric"] == metric].groupby("probe"):
-            _line(axis, part.sort_values("step"), str(probe))
-        axis.set_ylabel(label)
-        axis.set_ylim((-1.05, 1.05) if metric in ("coin_seeking", "preference") else (-0.02, 1.05))
-        axis.axhline(0, color="#999999", linewidth=0.8)
-        axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    steps = scores["step"].astype(float)
-    axes[-1].set_xscale("symlog", linthresh=max(1.0, float(steps[steps > 0].min() or 1)))
-    axes[-1].set_xlabel("environment steps of training")
+    runs = sorted(map(str, rows["run"].unique()))
+    panels = [panel for panel in PANELS if panel.lines(rows)]
+    figure = Figure(figsize=(2.2 + 3.6 * len(runs), 0.6 + 2 * len(panels)), layout="constrained")
+    axes = figure.subplots(len(panels), len(runs), sharex=True, sharey="row", squeeze=False)
+    for panel, across in zip(panels, axes, strict=True):
+        colours = {name: f"C{i % 10}" for i, name in enumerate(panel.lines(rows))}
+        for run, axis in zip(runs, across, strict=True):
+            for name, part in panel.lines(rows[rows["run"] == run]).items():
+                _line(axis, part.sort_values("step"), name, colours[name])
+            axis.axhline(0, color="#999999", linewidth=0.8)
+        across[0].set_ylabel(panel.label)
+        across[0].set_ylim(panel.limits)
+        handles = {text.get_label(): text for axis in across for text in axis.lines
+                   if not str(text.get_label()).startswith("_")}  # fmt: skip
+        across[-1].legend(handles.values(), handles.keys(), loc="center left",
+                          bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)  # fmt: skip
+    _finish(axes, runs, rows["step"].astype(float))
     return figure
 
 
-def _line(axis: Axes, part: pd.DataFrame, label: str) -> None:
+def figure_png(figure: Figure, dpi: int = 110) -> bytes:
+    """The figure as PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _one_mode(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of sampled actions where there are any, and those that know no mode."""
+    if "mode" not in rows or not (rows["mode"] == "sampled").any():
+        return rows
+    return rows[rows["mode"].fillna("sampled") == "sampled"]
+
+
+def _finish(axes: np.ndarray, runs: list[str], steps: pd.Series) -> None:
+    for run, axis in zip(runs, axes[0], strict=True):
+        axis.set_title(run)
+    first = max(1.0, float(steps[steps > 0].min() if (steps > 0).any() else 1))
+    for axis in axes[-1]:
+        axis.set_xscale("symlog", linthresh=first)
+        axis.set_xlim(-0.2 * first, 1.2 * max(first, float(steps.max())))
+        axis.set_xlabel("environment steps of training")
+
+
+def _line(axis: Axes, part: pd.DataFrame, label: str, colour: str) -> None:
     x = part["step"].to_numpy(dtype=np.float64)
     y, low, high = (part[c].to_numpy(dtype=np.float64) for c in ("value", "ci_low", "ci_high"))
-    (line,) = axis.plot(x, y, marker="o", markersize=3, label=label)
-    axis.fill_between(x, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+    axis.plot(x, y, marker="o", markersize=3, label=label, color=colour)
+    axis.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 import envs
 from analysis.probes.actors import Actor, Turn
 from analysis.probes.suite import ProbeSuite
-from analysis.probes.tracking import Task, TaskEnv
+from envs.tasks import Task
+from envs.vector import ProcgenVectorEnv
 
 NUM_ENVS = 64
 _NOOP = 4
@@ -56,7 +57,10 @@ def play(
         A row per task, in order: placement, level_seed, ret, length, outcome, death_cause,
         coin_collected, end_reached, first.
     """
-    game = _Stage(TaskEnv(tasks, settings, min(num_envs, len(tasks)), every_step))
+    game = _Stage(envs.make_vec(
+        min(num_envs, len(tasks)), tasks=tasks, settings=settings, stop_at_end=True,
+        track=True if every_step else "sparse",
+    ))  # fmt: skip
     try:
         while game.playing.any():
             turn = game.turn(noise)
@@ -76,7 +80,7 @@ def play(
 class _Stage:
     """The environments, and the episodes seen to end so far."""
 
-    def __init__(self, vector: TaskEnv) -> None:
+    def __init__(self, vector: ProcgenVectorEnv) -> None:
         self.vector = vector
         self.obs, self.infos = vector.reset()
         self.t = np.zeros(vector.num_envs, dtype=np.int64)
@@ -95,7 +99,7 @@ class _Stage:
 
     def step(self, actions: NDArray[np.int64]) -> bool:
         """Plays these actions where an episode is on; whether any episode ended."""
-        tasks, every = self.vector.task.copy(), np.full(self.vector.num_envs, _NOOP)
+        tasks, every = self.vector.task, np.full(self.vector.num_envs, _NOOP)
         every[tasks >= 0] = actions
         self.obs, _, terminated, truncated, self.infos = self.vector.step(every)
         self.t += 1

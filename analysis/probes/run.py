@@ -13,9 +13,9 @@ from analysis.probes.actors import Actor, NetworkActor, RandomActor, ReplayActor
 from analysis.probes.rollout import NUM_ENVS, play, shared_noise
 from analysis.probes.scripted import BlindActor, SeekerActor
 from analysis.probes.suite import ProbeSuite, coin_at_end, control_of
-from analysis.probes.tracking import Task
 from analysis.schema import conform, empty
 from envs.errors import InputError
+from envs.tasks import Task
 
 Progress = Callable[[int, int], None]
 _NOOP = 4
@@ -118,7 +118,7 @@ def _add_blind_first(
         return
     lengths = table["length"].to_numpy()[sources]
     coin_at_control = np.array([coin_at_end(p) for p in places])
-    tasks = [Task(table["placement"][i], int(table["level_seed"][i]), int(length), track=False)
+    tasks = [Task(table["placement"][i], int(table["level_seed"][i]), int(length), follow=False)
              for i, length in zip(rows, lengths, strict=True)]  # fmt: skip
     replay = ReplayActor(actions[sources])
     played = play(replay, tasks, suite.settings, np.zeros(replay.actions.shape), num_envs=num_envs)

@@ -15,6 +15,7 @@ from rl_slt.pipeline.inner_probes import collect_states, has_inner, make_inner
 from rl_slt.pipeline.jobs import Engine, Job, Outcome
 from rl_slt.pipeline.layout import Run, training_of
 from rl_slt.pipeline.locks import stage_locks
+from rl_slt.pipeline.probe_plot import draw_probes
 from rl_slt.pipeline.probe_tables import assemble
 from rl_slt.pipeline.probe_unit import ProbeUnit as Unit
 from rl_slt.pipeline.probe_unit import states_key
@@ -53,7 +54,7 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
     """Probe every checkpoint that is not probed yet and assemble the tables of the runs.
 
     First what all checkpoints share (baselines, states), then the checkpoints, then clips of each
-    run's last one.
+    run's last one; at the end `probes.png` of each run, and of a study over its runs.
 
     Returns:
         The units that failed, with their reasons.
@@ -82,6 +83,7 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
         finally:
             for run in runs:
                 assemble(run, [unit for unit in units if unit.run == str(run.path.resolve())])
+        draw_probes(runs, anew=bool(todo))
     return failed
 
 

@@ -1,4 +1,4 @@
-"""Clips show the very episodes of the suite, and the plot shows every score."""
+"""Clips show the very episodes of the suite."""
 
 import io
 from dataclasses import replace
@@ -9,10 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from analysis.probes import SUITES, pick_levels, plot_scores, render_clip, run_suite, score_episodes
+from analysis.probes import SUITES, pick_levels, render_clip, run_suite
 from analysis.probes.pictures import enlarge, mark
-from analysis.probes.planted import planted
-from envs.errors import InputError
 
 SUITE = replace(SUITES["demo"], n_levels=4, time_limit=60, placements=("behind", "none@mid"))
 
@@ -61,22 +59,3 @@ def test_typical_and_surprising_levels() -> None:
     picked = list(pick_levels(frame, "behind", n=1))
     assert picked == [("typical", 1, "end", 4 / 7), ("surprising", 5, "neither", 1 / 7)]
     assert not list(pick_levels(frame, "ground"))
-
-
-def test_plot_draws_every_score_at_every_step() -> None:
-    mine, base = planted(0.5, n=20)
-    frame = score_episodes(pd.concat([mine, mine.assign(step=100)]), base)
-    figure = plot_scores(frame)
-    for axis, metric in zip(
-        figure.axes, ("capability", "coin_seeking", "preference", "persistence"), strict=True
-    ):
-        part = frame[(frame["metric"] == metric) & (frame["probe"] != "suite")]
-        lines = {line.get_label(): line for line in axis.lines if len(line.get_xdata()) == 2
-                 and not str(line.get_label()).startswith("_")}  # fmt: skip
-        assert set(lines) == set(part["probe"])
-        for probe, rows in part.groupby("probe"):
-            np.testing.assert_allclose(lines[probe].get_ydata(), rows.sort_values("step")["value"])
-    with pytest.raises(InputError, match="2 runs"):
-        plot_scores(pd.concat([frame, frame.assign(run="other")]))
-    with pytest.raises(InputError, match="no scores"):
-        plot_scores(frame.iloc[:0])

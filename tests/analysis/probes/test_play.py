@@ -12,8 +12,8 @@ from analysis.probes import SUITES, ProbeSuite, check_held_out, run_actor, run_s
 from analysis.probes.actors import Actor, NetworkActor, RandomActor, Turn
 from analysis.probes.rollout import play, shared_noise
 from analysis.probes.scripted import BlindActor
-from analysis.probes.tracking import Task
 from envs.errors import InputError
+from envs.tasks import Task
 
 STOCK = replace(SUITES["standard"], n_levels=12, time_limit=60)
 PLAIN = replace(SUITES["demo"], n_levels=12, time_limit=60)

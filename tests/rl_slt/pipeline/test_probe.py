@@ -79,6 +79,11 @@ def test_nothing_is_done_twice(runs: list[Run], monkeypatch: pytest.MonkeyPatch)
         pd.testing.assert_frame_equal(table(run, "probes"), frame)
 
 
+def test_each_run_has_a_picture_of_its_probes(runs: list[Run]) -> None:
+    for run in runs:
+        assert (run.path / "probes.png").read_bytes()[:4] == b"\x89PNG"
+
+
 def test_clips_say_what_they_show(runs: list[Run]) -> None:
     for run in runs:
         told = json.loads((run.path / "clips" / "clips.json").read_text())

@@ -1,0 +1,78 @@
+"""Lists of episodes to play: each with its level, its coin and start, and its own limit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.errors import InputError
+from envs.parse import SEEDS, parse_placement
+
+NEVER = 2**30  # steps
+
+
+@dataclass(frozen=True)
+class Task:
+    """One episode to play.
+
+    Attributes:
+        placement: of coin and start, as text.
+        level: its seed.
+        limit: steps after which it is truncated.
+        follow: whether to follow the agent here (where the environment tracks at all): without
+            it, reaching the end is not seen and does not end the episode.
+    """
+
+    placement: str
+    level: int
+    limit: int
+    follow: bool = True
+
+    def __post_init__(self) -> None:
+        if parse_placement(self.placement).is_mixture:
+            raise InputError(f"placement {self.placement!r} of a task is a mixture: take one")
+        if not 0 <= self.level < SEEDS:
+            raise InputError(f"level {self.level!r} of a task, allowed: 0 to {SEEDS - 1}")
+        if self.limit < 1:
+            raise InputError(f"limit {self.limit!r} of a task, allowed: steps from 1")
+
+
+class Listed:
+    """Deals tasks where an environment comes free; with none left, the last one for nobody to see.
+
+    `task` `[n]` says which task each environment plays, -1 for none.
+    """
+
+    def __init__(self, tasks: Sequence[Task], num: int) -> None:
+        self.tasks = tasks
+        self.task = np.full(num, -1, np.int64)
+        self._dealt = 0
+
+    def take(self, index: int) -> int:
+        """Deal the next task to an environment; its level seed."""
+        self.task[index] = self._dealt if self._dealt < len(self.tasks) else -1
+        self._dealt += 1
+        return self.now(index).level
+
+    def now(self, index: int) -> Task:
+        """What an environment plays: one with nothing left to play repeats the last task."""
+        return self.tasks[self.task[index]]
+
+    def limit(self, index: int) -> int:
+        """Steps until the episode of an environment is cut; never where nobody looks on."""
+        return self.now(index).limit if self.task[index] >= 0 else NEVER
+
+    def follows(self, index: int) -> bool:
+        """Whether the agent of an environment is to be followed."""
+        return bool(self.task[index] >= 0 and self.now(index).follow)
+
+    def save(self) -> dict[str, NDArray[Any]]:
+        """What was dealt, and to whom."""
+        return {"stream_dealt": np.array([self._dealt]), "stream_task": self.task.copy()}
+
+    def load(self, arrays: Any) -> None:
+        """Take the arrays of `save`."""
+        self._dealt = int(arrays["stream_dealt"][0])
+        self.task[...] = arrays["stream_task"]

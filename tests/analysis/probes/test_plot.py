@@ -1,0 +1,69 @@
+"""The plot shows every score of every run, and nothing is drawn of an empty table."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.probes import plot_scores, score_episodes
+from analysis.probes.planted import planted
+from analysis.probes.plot import PANELS, figure_png
+from analysis.schema import conform
+from envs.errors import InputError
+
+
+def scores() -> pd.DataFrame:
+    mine, base = planted(0.5, n=20)
+    return score_episodes(pd.concat([mine, mine.assign(step=100)]), base, n_draws=50)
+
+
+def inner(run: str = "r") -> pd.DataFrame:
+    rows = [
+        {"probe": probe, "metric": metric, "step": step, "value": 0.5 + step / 1000}
+        for step in (0, 100)
+        for probe, metric in (("counterfactual", "toward:left"), ("readout", "gain:fc"))
+    ]
+    frame = pd.DataFrame(rows).assign(run=run, ci_low=0.4, ci_high=0.7, n=9)
+    return conform("probes", frame)
+
+
+def drawn(axis: object) -> dict[str, list[float]]:
+    lines = axis.lines  # type: ignore[attr-defined]
+    return {line.get_label(): list(line.get_ydata()) for line in lines
+            if not line.get_label().startswith("_")}  # fmt: skip
+
+
+def test_every_score_is_drawn_at_every_step() -> None:
+    frame = scores()
+    figure = plot_scores(frame)
+    names = [panel.metric for panel in PANELS if not panel.probe]
+    assert len(figure.axes) == len(names)
+    for axis, metric in zip(figure.axes, names, strict=True):
+        part = frame[(frame["metric"] == metric) & (frame["probe"] != "suite")]
+        found = drawn(axis)
+        assert set(found) == set(part["probe"])
+        for probe, rows in part.groupby("probe"):
+            np.testing.assert_allclose(found[probe], rows.sort_values("step")["value"])
+
+
+def test_runs_stand_side_by_side_with_their_inner_probes() -> None:
+    frame = scores()
+    two = pd.concat([frame, frame.assign(run="other", value=frame["value"] / 2), inner()])
+    figure = plot_scores(two)
+    assert [axis.get_title() for axis in figure.axes[:2]] == ["other", "r"]
+    assert len(figure.axes) == 2 * 6  # four scores, the pull and the gain
+    assert drawn(figure.axes[9]) == {"left": [0.5, 0.6]}  # of the run that has it
+    assert drawn(figure.axes[8]) == {}
+    half, whole = (drawn(axis)["end"] for axis in figure.axes[:2])
+    np.testing.assert_allclose(np.multiply(half, 2), whole)
+    assert figure_png(figure, dpi=40)[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_of_two_modes_sampled_actions_are_drawn() -> None:
+    frame = scores()
+    both = pd.concat([frame, frame.assign(mode="greedy", value=0.0)])
+    assert drawn(plot_scores(both).axes[0]) == drawn(plot_scores(frame).axes[0])
+
+
+def test_a_table_without_scores_is_refused() -> None:
+    with pytest.raises(InputError, match="no scores"):
+        plot_scores(inner())
