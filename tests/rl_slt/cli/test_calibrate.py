@@ -1,0 +1,128 @@
+"""calibrate finds a setting for a run, goes on where it stopped, and says what it recommends."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from rl_slt.cli import main
+from rl_slt.errors import InputError
+from rl_slt.pipeline.calibrate import chosen_units
+from rl_slt.pipeline.calibration import command_line
+from rl_slt.pipeline.layout import Run, Study
+from rl_slt.pipeline.study import LLCPlan
+from tests.rl_slt.cli.conftest import sound_run
+
+SETTINGS = """--n-states 48 --chains 2 --draws 12 --burn-in 6 --batch-size 16 --whitening 0
+--localizations 300 --nbeta-factors 2"""
+ONE = LLCPlan(states=("frozen",))
+
+
+def results(run: Path) -> pd.DataFrame:
+    return pd.read_parquet(run / "calibration" / "calibration.parquet").drop(columns="seconds")
+
+
+def test_a_run_is_calibrated_and_finished_estimates_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = sound_run(tmp_path / "good")
+    monkeypatch.chdir(tmp_path)
+    argv = ["calibrate", "good", *SETTINGS.split()]
+    with pytest.raises(SystemExit) as end:
+        main([*argv, "--workers", "0"])
+    out = capsys.readouterr().out
+    known = json.loads((run / "calibration" / "calibration.json").read_text())
+    assert end.value.code == (0 if known["sound"] else 1)
+    assert "rl-slt llc good --n-states 48" in out
+    assert "--localization 300" in known["command"] and known["reason"] in out
+    assert (run / "calibration" / "plateau.png").read_bytes()[1:4] == b"PNG"
+    first = results(run)
+    assert first["policy"].drop_duplicates().tolist() == ["good@0", "good@1024"]
+    assert sorted(set(first["varied"])) == ["control", "half-step", "localization", "nbeta"]
+    assert first["step_size"].iloc[2] == first["step_size"].iloc[0] / 2
+    assert not (run / "tables").exists()  # the estimates of a sweep are no results of the run
+
+    units = sorted((run / "parts" / "calibrate").glob("*.json"))
+    assert len(units) == len(first) == 8
+    units[3].unlink()
+    times = {u: u.stat().st_mtime_ns for u in units if u.exists()}
+    shutil.rmtree(run / "calibration")
+    program = [sys.executable, "-c", "from rl_slt.cli import main; main()", *argv]
+    again = subprocess.run([*program, "--workers", "1"], capture_output=True, text=True)
+    assert (again.stdout, again.returncode) == (out, end.value.code), again.stderr
+    pd.testing.assert_frame_equal(results(run), first)
+    assert {u: u.stat().st_mtime_ns for u in times} == times and units[3].exists()
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    for arm in ("end", "behind"):
+        for seed in (0, 1):
+            run = sound_run(tmp_path / "runs" / f"{arm}-s{seed}", (0, 10, 20, 30))
+            entry = json.loads((run / "config.json").read_text())
+            (run / "config.json").write_text(json.dumps(entry | {"arm": arm, "seed": seed}))
+    (tmp_path / "study.json").write_text('{"name": "x"}')
+    return Study(tmp_path)
+
+
+def test_a_study_is_calibrated_on_one_run_of_each_arm(study: Study) -> None:
+    units = chosen_units(study, ONE, ())
+    # The runs of this study share their weights: those of the other arm are not taken twice.
+    assert [*units] == ["behind-s0@0", "behind-s0@20", "behind-s0@30"]
+    run = study.path / "runs" / "end-s0"
+    sound_run(run, (50, 60))  # drawn from the start again: 60 has the weights of 10
+    assert [*chosen_units(study, ONE, ())] == [*units, "end-s0@60"]
+    assert [*chosen_units(study, ONE, ("end-s1",))] == ["end-s1@0", "end-s1@20", "end-s1@30"]
+    with pytest.raises(InputError, match="unknown run 'moon'; allowed: behind-s0, behind-s1"):
+        chosen_units(study, ONE, ("moon",))
+
+
+def test_a_unit_depends_on_its_checkpoint_and_not_on_the_run_alone(study: Study) -> None:
+    run = Run(study.path / "runs" / "end-s0")
+    a, b, c = chosen_units(run, ONE, ()).values()
+    assert len({a.key, b.key, c.key}) == 3
+    assert a.recipe == b.recipe
+
+
+def test_the_command_repeats_what_was_asked_for() -> None:
+    line = command_line(Path("a b"), {"n_states": 48, "loss": "nll"}, 30.0)
+    assert line == "rl-slt llc 'a b' --n-states 48 --loss nll --localization 30"
+
+
+MISTAKES = [
+    (["gone"], "no such run or study: gone"),
+    (["good", "--localizations", "30,x"], "'30,x'; allowed: numbers, as 30,100,300"),
+    (["good", "--localizations", "30,-1"], "localizations: -1.0; all must be positive"),
+    (["good", "--localizations", ""], "at least one localization"),
+    (
+        ["good", "--loss", "regret", "--states", "on-policy"],
+        "loss 'regret' cannot be calibrated; allowed: kl or nll",
+    ),
+    (["good", "--loss", "nll", "--exact"], "--exact needs a fixed loss: kl, not nll"),
+    (["good", "--states", "moon"], "unknown state set 'moon'"),
+    (["good", "--sampler", "moon"], "unknown sampler 'moon'"),
+    (["good", "--run", "moon"], "unknown run 'moon'; allowed: good"),
+    (["good", "--exact", "--exact-states", "0"], "exact_states=0"),
+]
+
+
+@pytest.mark.parametrize(("argv", "message"), MISTAKES, ids=lambda v: " ".join(v)[:40])
+def test_a_mistake_is_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    argv: list[str],
+    message: str,
+) -> None:
+    sound_run(tmp_path / "good")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main(["calibrate", *argv, "--workers", "0"])
+    out, err = capsys.readouterr()
+    assert end.value.code == 2 and out == ""
+    assert err.count("\n") == 1 and message in err
+    assert not (tmp_path / "good" / "calibration").exists()
