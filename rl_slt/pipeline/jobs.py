@@ -15,7 +15,10 @@ import os
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -23,19 +26,27 @@ import torch
 import envs.errors
 import rl_slt.errors
 from agents.memory import keep_freed_memory
+from rl_slt.pipeline.failures import remember
 
 USER_ERRORS = (rl_slt.errors.InputError, envs.errors.InputError)
 _IN_FLIGHT = 20  # queued jobs per worker: enough to keep it busy, few enough for 10,000 jobs
 _POLL_SECONDS = 0.5
+_RESULT_SECONDS = 30
+_LOST = (OSError, TimeoutError, ValueError)  # what a client raises that has lost its scheduler
+_SCHEDULER_LOST = "the scheduler was lost; finished units are kept, the same command goes on"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One unit: `call(*args)` stores its own result; `label` names it to people."""
+    """One unit: `call(*args)` stores its own result; `label` names it to people.
+
+    `home` is the folder of its run, where a failure is remembered until the unit succeeds.
+    """
 
     label: str
     call: Callable[..., None]
     args: tuple[Any, ...]
+    home: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,12 @@ def run_guarded(job: Job) -> Outcome:
     return Outcome(job.label)
 
 
+def _remembered(job: Job, outcome: Outcome) -> Outcome:
+    if job.home:
+        remember(Path(job.home), job.label, outcome.reason)
+    return outcome
+
+
 class SerialEngine:
     """Jobs one after another in this process."""
 
@@ -79,41 +96,68 @@ class SerialEngine:
         for job in jobs:
             outcome = run_guarded(job)
             tick()
-            yield outcome
+            yield _remembered(job, outcome)
 
 
 class DaskEngine:
-    """Jobs on the workers of a Dask cluster, local or remote, over a shared file system."""
+    """Jobs on the workers of a Dask cluster, local or remote, over a shared file system.
 
-    def __init__(self, client: Any) -> None:
-        self.client = client
+    Args:
+        connect: gives the client; called when the first job comes, so that a command without work,
+            or with a mistake in it, starts no workers.
+    """
+
+    def __init__(self, connect: Callable[[], Any]) -> None:
+        self._connect = connect
+
+    @cached_property
+    def client(self) -> Any:
+        """The connected client."""
+        return self._connect()
 
     def run(self, jobs: Sequence[Job], tick: Callable[[], None]) -> Iterator[Outcome]:
         """See `Engine.run`; a job whose worker dies is tried again twice."""
-        from distributed import wait
-
         waiting = deque(jobs)
         running: dict[Any, Job] = {}
         while waiting or running:
-            room = _IN_FLIGHT * max(1, len(self.client.nthreads())) - len(running)
-            for job in [waiting.popleft() for _ in range(min(room, len(waiting)))]:
-                future = self.client.submit(run_guarded, job, pure=False)
-                running[future] = job
-            with contextlib.suppress(TimeoutError):
-                wait(list(running), timeout=_POLL_SECONDS, return_when="FIRST_COMPLETED")
+            try:
+                self._submit(waiting, running)
+                ended = self._ended(running)
+            except _LOST:
+                break
             tick()
-            # A worker's death sends results that it still held back to be computed: look once.
-            ended = {f: s for f in running if (s := f.status) not in ("pending", "lost")}
             for future, status in ended.items():
-                yield self._outcome(future, status, running.pop(future))
+                job = running.pop(future)
+                yield _remembered(job, self._outcome(future, status, job))
+        for job in (*running.values(), *waiting):
+            yield _remembered(job, Outcome(job.label, _SCHEDULER_LOST))
+
+    def _submit(self, waiting: deque[Job], running: dict[Any, Job]) -> None:
+        """Hand over as many jobs as keep the workers busy."""
+        room = _IN_FLIGHT * max(1, len(self.client.nthreads())) - len(running)
+        for job in [waiting.popleft() for _ in range(min(room, len(waiting)))]:
+            future = self.client.submit(run_guarded, job, pure=False)
+            running[future] = job
+
+    def _ended(self, running: dict[Any, Job]) -> dict[Any, str]:
+        """The jobs that are over, with how, after waiting a moment for one."""
+        from distributed import wait
+
+        with contextlib.suppress(TimeoutError, CancelledError):
+            wait(list(running), timeout=_POLL_SECONDS, return_when="FIRST_COMPLETED")
+        # A worker's death sends results that it still held back to be computed: look once.
+        return {f: s for f in running if (s := f.status) not in ("pending", "lost")}
 
     def _outcome(self, future: Any, status: str, job: Job) -> Outcome:
-        if status == "finished":
-            result: Outcome = future.result()
-            return result
-        if status == "cancelled":
-            return Outcome(job.label, "the scheduler was lost")
-        return Outcome(job.label, f"its worker died: {_one_line(future.exception())}")
+        try:
+            if status == "finished":
+                result: Outcome = future.result(timeout=_RESULT_SECONDS)
+                return result
+            if status == "error":
+                return Outcome(job.label, f"its worker died: {_one_line(future.exception())}")
+        except (*_LOST, CancelledError):  # between its end and our look at it
+            pass
+        return Outcome(job.label, _SCHEDULER_LOST)
 
 
 def check_engine(workers: int | None, scheduler: str | None) -> None:
@@ -139,30 +183,45 @@ def open_engine(workers: int | None = None, scheduler: str | None = None) -> Ite
     if scheduler is None and workers == 0:
         yield SerialEngine()
         return
+    with contextlib.ExitStack() as stack:
+        if scheduler is not None:  # a wrong address is told of at once
+            client = stack.enter_context(_connect(scheduler))
+            yield DaskEngine(lambda: client)
+        else:
+            yield DaskEngine(lambda: stack.enter_context(_local(workers or _cores())))
+
+
+@contextlib.contextmanager
+def _local(workers: int) -> Iterator[Any]:
+    """A client of so many new processes on this machine."""
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import LocalCluster
 
     quiet = {"distributed.scheduler.allowed-failures": 2, "distributed.admin.log-format": ""}
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with dask.config.set(quiet), contextlib.ExitStack() as stack:
-        address: Any = scheduler
-        if scheduler is None:
-            address = stack.enter_context(
-                LocalCluster(
-                    n_workers=workers or os.cpu_count() or 1,
-                    threads_per_worker=1,
-                    host="127.0.0.1",
-                    dashboard_address="127.0.0.1:0",
-                    silence_logs=logging.CRITICAL,
-                    memory_limit=0,
-                )
-            )
-        yield DaskEngine(stack.enter_context(_connect(Client, address)))
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+            memory_limit=0,
+        )
+        stack.enter_context(cluster)
+        yield stack.enter_context(_connect(cluster))
 
 
-def _connect(client: Any, address: Any) -> Any:
+def _cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _connect(address: Any) -> Any:
+    from distributed import Client
+
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
-        return client(address, timeout=20)
+        return Client(address, timeout=20)
     except (OSError, ValueError, TimeoutError) as error:
         raise rl_slt.errors.InputError(
             f"no Dask scheduler answers at {address!r} ({_one_line(error)}); "

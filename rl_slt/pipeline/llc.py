@@ -154,7 +154,7 @@ def estimate_runs(
 
 def _job(unit: Unit) -> Job:
     name, spec = Path(unit.run).name, unit.recipe.spec
-    return Job(f"llc of {name} at step {unit.step} ({unit.loss}, {spec})", make, (unit,))
+    return Job(f"llc of {name} at step {unit.step} ({unit.loss}, {spec})", make, (unit,), unit.run)
 
 
 def assemble(run: Run) -> None:

@@ -14,6 +14,8 @@ from filelock import FileLock, Timeout
 from rl_slt.errors import InputError
 from rl_slt.pipeline.layout import Run
 
+_PATIENCE = 0.3  # seconds: `rl-slt status` holds a lock for a moment when it looks
+
 
 @contextlib.contextmanager
 def stage_lock(folder: Path, stage: str) -> Iterator[None]:
@@ -27,7 +29,7 @@ def stage_lock(folder: Path, stage: str) -> Iterator[None]:
     owner = folder / f"{stage}.json"
     lock = FileLock(folder / f"{stage}.lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=_PATIENCE, poll_interval=0.02)
     except Timeout:
         raise InputError(
             f"another rl-slt works on {stage!r} of {folder.parent} ({_describe(owner)}); "
@@ -61,12 +63,19 @@ def _describe(owner: Path) -> str:
 def holder(folder: Path, stage: str) -> str | None:
     """Who holds the stage now, in words; None where it is free."""
     path = folder / ".locks" / f"{stage}.lock"
+    return _describe(path.with_suffix(".json")) if is_held(path) else None
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock file; looking holds it for a moment."""
     if not path.exists():
-        return None
+        return False
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        return _describe(path.with_suffix(".json"))
+        return True
+    except OSError:  # a folder that may only be read
+        return False
     lock.release()
-    return None
+    return False

@@ -150,11 +150,11 @@ def _shared_jobs(todo: Sequence[Unit], baselines: dict[str, Unit]) -> list[Job]:
 
 
 def _job(unit: Unit) -> Job:
-    return Job(f"probes of {Path(unit.run).name} at step {unit.step}", make, (unit,))
+    return Job(f"probes of {Path(unit.run).name} at step {unit.step}", make, (unit,), unit.run)
 
 
 def _film_job(unit: Unit) -> Job:
-    return Job(f"clips of {Path(unit.run).name}", make_clips, (unit,))
+    return Job(f"clips of {Path(unit.run).name}", make_clips, (unit,), unit.run)
 
 
 def _last(units: Sequence[Unit]) -> list[Unit]:

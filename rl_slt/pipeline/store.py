@@ -30,9 +30,15 @@ def digest(value: Any) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """The hash of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:20]
+    """The hash of a file's bytes; `unreadable` where they cannot be read.
+
+    Whoever loads the file will fail and say why; planning the other units must not.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:20]
+    except OSError:
+        return "unreadable"
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,10 @@ class UnitStore:
         if not self.root.is_dir():
             return []
         return sorted(p.name for p in self.root.iterdir() if not p.name.startswith("."))
+
+    def times(self) -> list[float]:
+        """When each finished unit was written, in seconds."""
+        return [(self.root / key).stat().st_mtime for key in self.keys()]
 
     def put(self, key: str, tables: Mapping[str, pd.DataFrame]) -> None:
         """Store a finished unit; a unit that is there already is left as it is."""

@@ -27,8 +27,8 @@ def train_study(study: Study, plan: StudyPlan, engine: Engine) -> list[Outcome]:
             run, config = study.run(arm, seed), plan.train_config(arm, seed)
             paths.append((run, config.total_steps))
             if not agents.is_finished(run.path):
-                label = f"training of {run.name}"
-                jobs.append(Job(label, train_one, (dataclasses.asdict(config), str(run.path), arm)))
+                args = (dataclasses.asdict(config), str(run.path), arm)
+                jobs.append(Job(f"training of {run.name}", train_one, args, str(run.path)))
     if not jobs:
         return []
     failed = []

@@ -52,7 +52,7 @@ STUDIES: dict[str, dict[str, str]] = {
     "train-extra": {"train": "moon = 1"},
     "gamma": {"train": "gamma = 1.5"},
     "lr-nan": {"train": "lr = nan"},
-    "steps-text": {"train": 'steps = "many"'},
+    "lr-text": {"train": 'lr = "many"'},
     "levels-swapped": {"train": "levels = [9, 3]"},
     "time-limit": {"train": "time_limit = 0"},
     "device": {"train": 'device = "cuda:99"'},
@@ -112,7 +112,7 @@ HUGE = (1 << 62).to_bytes(8, "little") + b"{}"
 WIDE_HEADER = json.dumps({"w": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}})
 WIDE = len(WIDE_HEADER).to_bytes(8, "little") + WIDE_HEADER.encode()
 FORGED: dict[str, tuple[bytes, dict[str, Any]]] = {
-    "pickled": (pickle.dumps(Trap()), {}),
+    "pickled": (pickle.dumps(Trap(), protocol=2), {}),
     "huge-header": (HUGE, {}),
     "wide-tensor": (WIDE, {}),
     "no-bytes": (b"", {}),
@@ -215,9 +215,9 @@ def make_models(place: Path) -> None:
         archive.writestr("policy.pth", "no tensors")
     with zipfile.ZipFile(place / "trap.zip", "w") as archive:
         archive.writestr("data", "{}")
-        archive.writestr("policy.pth", pickle.dumps(Trap()))
-    (place / "trap.pt").write_bytes(pickle.dumps(Trap()))
-    (place / "trap.safetensors").write_bytes(pickle.dumps(Trap()))
+        archive.writestr("policy.pth", pickle.dumps(Trap(), protocol=2))
+    (place / "trap.pt").write_bytes(pickle.dumps(Trap(), protocol=2))
+    (place / "trap.safetensors").write_bytes(pickle.dumps(Trap(), protocol=2))
     (place / "huge.safetensors").write_bytes(HUGE)
     torch.save({"moon": torch.zeros(3)}, place / "moon.pt")
 

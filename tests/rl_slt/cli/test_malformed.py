@@ -1,0 +1,100 @@
+"""Some 270 malformed inputs over all commands: one line each, and nothing changes on disk."""
+
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from rl_slt.cli import COMMANDS, main
+
+LINES = (Path(__file__).parent / "malformed.txt").read_text().splitlines()
+LINES = [line for line in LINES if not line.startswith("#")]
+CASES = [(argv, message.strip()) for argv, message in zip(LINES[::2], LINES[1::2], strict=True)]
+RLSLT = [sys.executable, "-c", "from rl_slt.cli import main; main()"]
+
+
+def marks(place: Path) -> dict[str, tuple[int, int, int]]:
+    """What changes when anything below the folder is written, made or deleted."""
+    found = {}
+    for path in place.rglob("*"):
+        stat = path.lstat()
+        found[str(path)] = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+    return found
+
+
+def digests(place: Path) -> dict[str, str]:
+    files = (p for p in place.rglob("*") if p.is_file())
+    return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def every_byte_stays(mistakes: Path) -> object:
+    before = digests(mistakes)
+    yield
+    assert digests(mistakes) == before
+
+
+@pytest.mark.parametrize(("argv", "message"), CASES, ids=[argv for argv, _ in CASES])
+def test_one_line_and_nothing_changes(
+    mistakes: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    argv: str,
+    message: str,
+) -> None:
+    monkeypatch.chdir(mistakes)
+    before = marks(mistakes)
+    with pytest.raises(SystemExit) as end:
+        main(shlex.split(argv))
+    out, err = capsys.readouterr()
+    assert end.value.code in (1, 2) and out == ""
+    assert err.startswith("rl-slt: error: ") and err.count("\n") == 1
+    assert message in err
+    assert marks(mistakes) == before
+    assert not (mistakes / "sprung").exists(), "code from a file was run"
+
+
+def test_there_are_enough_of_every_command() -> None:
+    argvs = [argv for argv, _ in CASES]
+    assert len(argvs) == len(set(argvs)) >= 250
+    counts = Counter(argv.split()[0] for argv in argvs)
+    assert all(counts[name] >= 4 for name in set(COMMANDS) - {"calibrate", "compare"})
+
+
+@pytest.mark.parametrize("argv", ["train new --coin moon", "report gone --out x.html"])
+def test_as_a_process(mistakes: Path, argv: str) -> None:
+    done = subprocess.run([*RLSLT, *argv.split()], cwd=mistakes, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("rl-slt: error: ") and done.stderr.count("\n") == 1
+
+
+READ_ONLY = ["llc good", "probe good", "train new --steps 512", "run sound.toml",
+             "report good --out x.html", "levels --out x.png",
+             "import good/checkpoints/000000000000/policy.safetensors new"]  # fmt: skip
+
+
+@pytest.mark.parametrize("argv", READ_ONLY)
+def test_a_folder_that_may_not_be_written(mistakes: Path, tmp_path: Path, argv: str) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    shutil.copytree(mistakes / "good", place / "good")
+    shutil.copy(mistakes / "sound.toml", place)
+    for folder in (*(p for p in place.rglob("*") if p.is_dir()), place):
+        folder.chmod(0o555)
+    command = [*RLSLT, *argv.split(), *(["--workers", "0"] if argv[:2] in ("ll", "pr") else [])]
+    if os.geteuid() == 0:  # root may write everywhere, unless it gives that up
+        if shutil.which("setpriv") is None:
+            pytest.skip("needs setpriv to try this as root")
+        command = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", *command]
+    before = marks(place)
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True)
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("== ")]
+    assert done.returncode == 1 and len(lines) == 1, done.stderr
+    assert "Permission denied" in lines[0]
+    assert marks(place) == before
