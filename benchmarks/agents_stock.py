@@ -29,7 +29,7 @@ def stock_model(config: TrainConfig, env: Any) -> PPO:
     return PPO(
         "CnnPolicy",
         env,
-        learning_rate=config.lr,
+        learning_rate=(lambda left: config.lr * left) if config.anneal_lr else config.lr,
         n_steps=config.n_steps,
         batch_size=config.batch_size,
         n_epochs=config.epochs,
