@@ -69,7 +69,7 @@ COMMANDS = {
     "probe": "probe alone --suite demo --levels 2 --workers 2",
     "report": "report study alone --out both.html",
 }
-KILLS = {"run": 4, "train": 2, "llc": 2, "probe": 2, "report": 1}  # at most, in one round
+KILLS = {"run": 6, "train": 4, "llc": 4, "probe": 4, "report": 2}  # at most, in one round
 TIMES = {"seconds", "created"}
 PROGRAM = [sys.executable, "-c", "from rl_slt.cli import main; main()"]
 
@@ -186,7 +186,7 @@ def disturb(
             begun, died = time.monotonic(), False
             while len(records) < kills and not died:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(chance.uniform(0.05, 0.9) * usual)
+                    process.wait(chance.uniform(0.05, 0.7) * usual)
                     break
                 before, workers = units(place), victims(process)
                 victim, name = strike(process, chance)

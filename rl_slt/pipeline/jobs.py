@@ -88,6 +88,12 @@ def _remembered(job: Job, outcome: Outcome) -> Outcome:
     return outcome
 
 
+def attempt(label: str, call: Callable[..., None], *args: Any) -> list[Outcome]:
+    """Call now; the failure, if it was one, as those of the jobs before it."""
+    outcome = run_guarded(Job(label, call, args))
+    return [outcome] if outcome.reason else []
+
+
 class SerialEngine:
     """Jobs one after another in this process."""
 

@@ -19,7 +19,7 @@ from analysis import schema
 from rl_slt import PolicyData
 from rl_slt.errors import InputError
 from rl_slt.flat import match_parameters
-from rl_slt.pipeline.jobs import Engine, Job, Outcome
+from rl_slt.pipeline.jobs import Engine, Job, Outcome, attempt
 from rl_slt.pipeline.layout import Run, training_of
 from rl_slt.pipeline.locks import stage_locks
 from rl_slt.pipeline.losses import FROM_STATES, build_loss, build_sampler, check_loss
@@ -148,7 +148,7 @@ def estimate_runs(
                         failed.append(outcome)
         finally:
             for run in runs:
-                assemble(run)
+                failed += attempt(f"llc tables of {run.name}", assemble, run)
     return failed
 
 

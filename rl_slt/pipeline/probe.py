@@ -12,7 +12,7 @@ from analysis import probes
 from rl_slt.errors import InputError
 from rl_slt.pipeline.clips import has_clips, make_clips
 from rl_slt.pipeline.inner_probes import collect_states, has_inner, make_inner
-from rl_slt.pipeline.jobs import Engine, Job, Outcome
+from rl_slt.pipeline.jobs import Engine, Job, Outcome, attempt
 from rl_slt.pipeline.layout import Run, training_of
 from rl_slt.pipeline.locks import stage_locks
 from rl_slt.pipeline.probe_plot import draw_probes
@@ -82,7 +82,8 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
                     _share_baselines(runs, baselines)
         finally:
             for run in runs:
-                assemble(run, [unit for unit in units if unit.run == str(run.path.resolve())])
+                own = [unit for unit in units if unit.run == str(run.path.resolve())]
+                failed += attempt(f"probe tables of {run.name}", assemble, run, own)
         draw_probes(runs, anew=bool(todo))
     return failed
 

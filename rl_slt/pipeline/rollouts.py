@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 from agents.checkpoints import read_header
-from agents.files import write_atomic
+from agents.files import write_bytes
 from rl_slt import PolicyData
-from rl_slt.pipeline.states import Recipe, shared_env
+from rl_slt.pipeline.states import Recipe, packed, shared_env, unpacked
 from rl_slt.pipeline.store import digest
 
 _ENVS = 32
@@ -50,14 +50,14 @@ def collect_episodes(
     """
     key = digest([_VERSION, recipe.key(weights), gamma, gae_lambda])
     path = cache / f"episodes-{key}.npz"
-    if not path.exists():
+    fields = unpacked(path)
+    if fields is None:
         scale = _reward_scale(checkpoint)
         episodes = _play(recipe, policy)
         fields = _fields(episodes, scale, gamma, gae_lambda)
         cache.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, lambda p: _save(p, fields))
-    with np.load(path, allow_pickle=False) as stored:
-        return PolicyData(**{name: torch.from_numpy(stored[name]) for name in stored.files})
+        write_bytes(path, packed(**fields))
+    return PolicyData(**{name: torch.from_numpy(array) for name, array in fields.items()})
 
 
 def _play(recipe: Recipe, policy: nn.Module) -> list[dict[str, Any]]:
@@ -132,8 +132,3 @@ def _reward_scale(checkpoint: Path) -> float:
     known = read_header(checkpoint).get("reward")
     variance = known.get("var") if isinstance(known, dict) else None
     return math.sqrt(variance + 1e-8) if isinstance(variance, int | float) else 1.0
-
-
-def _save(path: Path, fields: dict[str, np.ndarray]) -> None:
-    with path.open("wb") as file:
-        np.savez_compressed(file, **fields)

@@ -16,8 +16,10 @@ A state set is named by a short text, `SOURCE[:PLACEMENT][/FILTER]`:
 from __future__ import annotations
 
 import dataclasses
+import io
 import itertools
 import re
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,7 +31,7 @@ import torch
 from torch import Tensor, nn
 
 import envs
-from agents.files import write_atomic
+from agents.files import write_bytes
 from envs.scripted import LEFT, LEFT_JUMP, RIGHT, RIGHT_JUMP
 from rl_slt.errors import InputError
 from rl_slt.pipeline.store import digest
@@ -117,9 +119,8 @@ def collect(recipe: Recipe, policy: nn.Module | None, cache: Path, weights: str 
         InputError: if the filter leaves too few states.
     """
     path = cache / f"{recipe.key(weights)}.npz"
-    if path.exists():
-        with np.load(path, allow_pickle=False) as stored:
-            return torch.from_numpy(stored["states"])
+    if (stored := unpacked(path)) is not None and stored["states"].dtype == np.uint8:
+        return torch.from_numpy(stored["states"])
     actors = [_agent(policy, recipe.seed)] if policy is not None else _behaviours(recipe.seed)
     share = -(-recipe.n // (len(actors) * len(recipe.placements)))
     parts = []
@@ -130,13 +131,24 @@ def collect(recipe: Recipe, policy: nn.Module | None, cache: Path, weights: str 
     order = np.random.default_rng(recipe.seed).permutation(len(states))[: recipe.n]
     states = states[np.sort(order)]
     cache.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, lambda p: _save(p, states))
+    write_bytes(path, packed(states=states))
     return torch.from_numpy(states)
 
 
-def _save(path: Path, states: np.ndarray) -> None:
-    with path.open("wb") as file:
-        np.savez_compressed(file, states=states)
+def unpacked(path: Path) -> dict[str, np.ndarray] | None:
+    """The arrays of a cached file; None where there is none that can be read."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def packed(**arrays: np.ndarray) -> bytes:
+    """Arrays as a compressed file's bytes: made in memory, so that a full disk is one error."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
 
 
 @lru_cache(maxsize=16)

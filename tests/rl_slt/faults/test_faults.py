@@ -1,0 +1,227 @@
+"""Full disks, unreadable checkpoints, NaN weights, lost schedulers: each costs its own units."""
+
+import hashlib
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file, save
+
+from agents.checkpoints import HEADER, TENSORS
+from rl_slt.cli import main
+from rl_slt.pipeline.failures import failures
+from rl_slt.pipeline.jobs import Job, SerialEngine, open_engine
+from rl_slt.pipeline.layout import Run
+from rl_slt.pipeline.llc import estimate_runs
+from rl_slt.pipeline.locks import stage_lock
+from rl_slt.pipeline.status import describe
+from rl_slt.pipeline.store import UnitStore
+from rl_slt.pipeline.study import LLCPlan
+
+OPTIONS = [
+    "--states", "frozen", "--n-states", "48", "--chains", "2", "--draws", "8",
+    "--burn-in", "4", "--batch-size", "16", "--sampler", "baoab", "--whitening", "0",
+]  # fmt: skip
+RLSLT = [sys.executable, "-c", "from rl_slt.cli import main; main()"]
+
+
+def rows(run: Run) -> pd.DataFrame:
+    frame = pd.read_parquet(run.tables / "llc.parquet")
+    return frame.drop(columns=["seconds", "created"])
+
+
+def replace_weights(run: Run, step: int, value: float) -> None:
+    """Fill a checkpoint's weights with one value, hash and all."""
+    folder = run.path / "checkpoints" / f"{step:012d}"
+    tensors = {k: torch.full_like(v, value) for k, v in load_file(folder / TENSORS).items()}
+    (folder / TENSORS).write_bytes(data := save(tensors))
+    header = json.loads((folder / HEADER).read_text())
+    header["sha256"] = hashlib.sha256(data).hexdigest()
+    (folder / HEADER).write_text(json.dumps(header))
+
+
+def test_an_unreadable_checkpoint_is_named_and_the_rest_goes_on(run: Run, plan: LLCPlan) -> None:
+    weights = run.path / "checkpoints" / f"{512:012d}" / TENSORS
+    kept = weights.read_bytes()
+    weights.write_bytes(b"")
+    (failed,) = estimate_runs([run], plan, SerialEngine())
+    assert "step 512" in failed.label and "corrupt" in failed.reason and not failed.trace
+    assert rows(run)["step"].tolist() == [0, 1024]
+    assert [f.unit for f in failures(run.path)] == [failed.label]
+    told = "\n".join(describe(run.path))
+    assert "llc kl on frozen: 2 of 3 checkpoints, 1 missing" in told
+    assert f"failed: {failed.label}: {failed.reason}" in told and "left at the pace so far" in told
+    weights.write_bytes(kept)
+    assert estimate_runs([run], plan, SerialEngine()) == []
+    assert rows(run)["step"].tolist() == [0, 512, 1024] and failures(run.path) == []
+    told = "\n".join(describe(run.path))
+    assert "llc kl on frozen: 3 of 3 checkpoints" in told and "failed: llc of" not in told
+
+
+def test_nan_weights_make_a_failed_row_and_never_a_number(run: Run, plan: LLCPlan) -> None:
+    replace_weights(run, 512, float("nan"))
+    outcomes = estimate_runs([run], plan, SerialEngine())
+    table = rows(run)
+    good = table[table["step"] != 512]
+    assert good["step"].tolist() == [0, 1024] and good["llc"].notna().all()
+    bad = table[table["step"] == 512]
+    assert all(o.reason and not o.trace and "512" in o.label for o in outcomes)
+    assert len(outcomes) + len(bad) == 1
+    if len(bad):
+        assert bad["status"].item() == "failed" and bad["message"].item()
+        assert bad["llc"].isna().item()
+        assert any("failed: step 512" in line for line in describe(run.path))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of two megabytes; skipped where none may be mounted."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small disk")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_is_told_in_lines_and_harms_nothing(
+    run: Run, small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Run(shutil.copytree(run.path, small_disk / "run"))
+    fill = small_disk / "fill"
+    with fill.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+        while True:
+            file.write(b"x" * 4096)
+    with pytest.raises(SystemExit) as end:
+        main(["llc", str(copy.path), "--workers", "0", *OPTIONS])
+    err = capsys.readouterr().err
+    assert end.value.code == 1 and "Traceback" not in err
+    failed = [line for line in err.splitlines() if "failed: llc of run at step" in line]
+    assert len(failed) == 3 and all("No space left" in line for line in failed)
+    assert UnitStore(copy.path, "llc").keys() == []
+    fill.unlink()
+    with pytest.raises(SystemExit) as end:
+        main(["llc", str(copy.path), "--workers", "0", *OPTIONS])
+    assert not end.value.code and len(rows(copy)) == 3
+
+
+def test_files_that_may_not_grow_are_told_in_lines(run: Run) -> None:
+    """The limit on a file's size stands in for a full disk where none can be mounted."""
+    done = subprocess.run(
+        [*RLSLT, "llc", str(run.path), "--workers", "0", *OPTIONS],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert done.stderr.count("failed: llc of run at step") == 3
+    assert "File too large" in done.stderr
+    assert UnitStore(run.path, "llc").keys() == []
+    assert estimate_runs([run], LLCPlan(states=("frozen",), n_states=48, chains=2, draws=8,
+                         burn_in=4, batch_size=16, sampler="baoab", whitening=0),
+                         SerialEngine()) == []  # fmt: skip
+    assert len(rows(run)) == 3
+
+
+class Cluster:
+    """A real scheduler and a real worker, as processes of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        file = folder / "scheduler.json"
+        command = [
+            sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", "0",
+            "--no-dashboard", "--host", "127.0.0.1", "--scheduler-file", str(file),
+        ]  # fmt: skip
+        self.scheduler = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        command = [
+            sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1",
+            "--no-dashboard", "--no-nanny", "--scheduler-file", str(file),
+        ]  # fmt: skip
+        for _ in range(600):
+            if file.exists() and file.read_text().strip():
+                break
+            time.sleep(0.1)
+        self.address = str(json.loads(file.read_text())["address"])
+        self.worker = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=folder)
+
+    def close(self) -> None:
+        for process in (self.worker, self.scheduler):
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    made = Cluster(tmp_path)
+    yield made
+    made.close()
+
+
+def test_a_cluster_of_its_own_gives_the_same_numbers_and_its_loss_is_told(
+    cluster: Cluster, run: Run, plan: LLCPlan, tmp_path: Path
+) -> None:
+    here = Run(shutil.copytree(run.path, tmp_path / "here" / "run"))
+    assert estimate_runs([here], plan, SerialEngine()) == []
+    with open_engine(scheduler=cluster.address) as engine:
+        assert estimate_runs([run], plan, engine) == []
+        pd.testing.assert_frame_equal(rows(run), rows(here))
+        long = [Job(f"sleep {i}", time.sleep, (60,)) for i in range(3)]
+        threading.Timer(2, os.kill, (cluster.scheduler.pid, signal.SIGKILL)).start()
+        outcomes = list(engine.run(long, lambda: None))
+    assert {o.label for o in outcomes} == {"sleep 0", "sleep 1", "sleep 2"}
+    assert all("scheduler was lost" in o.reason and not o.trace for o in outcomes)
+
+
+def test_two_commands_at_once_do_not_disturb_each_other(run: Run) -> None:
+    command = [*RLSLT, "llc", str(run.path), "--workers", "0", *OPTIONS]
+    pair = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    ends = [(process.communicate()[1], process.returncode) for process in pair]
+    for err, status in ends:
+        assert "Traceback" not in err
+        assert status == 0 or (status == 2 and "another rl-slt works on 'llc'" in err)
+    assert 0 in [status for _, status in ends]
+    assert len(rows(run)) == 3
+
+
+def test_a_lock_that_is_looked_at_is_not_lost(run: Run) -> None:
+    def look(stop: threading.Event) -> None:
+        while not stop.is_set():
+            describe(run.path)
+
+    stop = threading.Event()
+    looking = threading.Thread(target=look, args=(stop,))
+    looking.start()
+    try:
+        for _ in range(20):
+            with stage_lock(run.path, "llc"):
+                time.sleep(0.01)
+    finally:
+        stop.set()
+        looking.join()
+
+
+def test_a_bug_of_ours_keeps_its_traceback(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise IndexError("planted")
+
+    monkeypatch.setattr("rl_slt.estimate_llc", broken)
+    with pytest.raises(SystemExit) as end:
+        main(["llc", str(run.path), "--workers", "0", *OPTIONS])
+    err = capsys.readouterr().err
+    assert end.value.code == 1
+    assert err.count("Traceback") == 3 and "planted" in err

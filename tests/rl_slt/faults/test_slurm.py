@@ -1,0 +1,57 @@
+"""The documented SLURM script, on a stand-in for `sbatch` that runs the job script here."""
+
+import importlib.util
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from rl_slt.pipeline.layout import Run
+
+pytest.importorskip("dask_jobqueue")
+SCRIPT = Path(__file__).parents[3] / "docs" / "slurm.py"
+SBATCH = """#!/bin/sh
+nohup sh "$1" > worker.log 2>&1 &
+echo $! >> pids
+echo "Submitted batch job 1"
+"""
+
+
+def test_the_job_asks_for_a_process_on_every_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = importlib.util.spec_from_file_location("slurm", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    slurm = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(slurm)
+    options = ["--cores", "8", "--queue", "long", "--walltime", "01:30:00", "llc", "studies/a"]
+    with slurm.make_cluster(slurm.parse(options)) as cluster:
+        text = cluster.job_script()
+    wanted = ["#SBATCH -p long", "#SBATCH --cpus-per-task=8", "#SBATCH -t 01:30:00"]
+    wanted += ["export OMP_NUM_THREADS=1", "--nworkers 8", "--nthreads 1", sys.executable]
+    for said in wanted:
+        assert said in text, text
+
+
+def test_a_command_runs_on_the_jobs(run: Run, tmp_path: Path) -> None:
+    for name, text in {"sbatch": SBATCH, "scancel": "#!/bin/sh\n"}.items():
+        path = tmp_path / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        path.chmod(path.stat().st_mode | stat.S_IEXEC)
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "--nodes", "1", "--cores", "1", "--memory", "2GB",
+         "llc", "run", "--states", "frozen", "--n-states", "48", "--chains", "2", "--draws", "8",
+         "--burn-in", "4", "--batch-size", "16", "--sampler", "baoab", "--whitening", "0"],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "#SBATCH" in done.stderr
+    table = pd.read_parquet(run.tables / "llc.parquet")
+    assert table["step"].tolist() == [0, 512, 1024]
