@@ -14,7 +14,8 @@ import pandas as pd
 class RunData:
     """One training run: its settings, its training curve and the clips made of it.
 
-    `progress` has at most the columns `step` and `ret` (mean raw return of training episodes).
+    `progress` has at most the columns `step` and `ret` (mean raw return of training episodes);
+    `comparisons` are those with other agents, each with the `folder` of its pictures.
     """
 
     name: str
@@ -24,6 +25,7 @@ class RunData:
     config: dict[str, Any] = field(default_factory=dict)
     progress: pd.DataFrame = field(default_factory=pd.DataFrame)
     clips: list[dict[str, Any]] = field(default_factory=list)
+    comparisons: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)

@@ -78,7 +78,15 @@ def _read_run(path: Path, note: Note) -> RunData:
         config=config,
         progress=read_progress(path / "progress.csv", note),
         clips=[clip for clip in clips if isinstance(clip, dict)],
+        comparisons=_comparisons(path, note),
     )
+
+
+def _comparisons(run: Path, note: Note) -> list[dict[str, Any]]:
+    """Comparisons of this run's agents with others, each with its folder, the latest first."""
+    files = sorted(run.glob("comparisons/*/comparison.json"), key=lambda p: -p.stat().st_mtime)
+    told = [(file, read_json(file, dict, note)) for file in files]
+    return [one | {"folder": str(file.parent)} for file, one in told if one]
 
 
 def _arms(study: dict[str, Any], runs: list[RunData]) -> dict[str, dict[str, Any]]:

@@ -34,7 +34,7 @@ def find_change_points(points: Points) -> tuple[list[Change], float]:
             break
         chosen = found
     chosen = settle(points, family, chosen, REACH)
-    chosen = prune(points, family, chosen, keep=len(evidence.chosen))
+    chosen = prune(points, family, chosen, keep=len(evidence.chosen), reach=REACH)
     chosen = settle(points, family, chosen, REACH)
     return measure(points, family, chosen), evidence.p_value
 

@@ -22,6 +22,7 @@ NAME = "derivative"
 BANDWIDTHS = (1.0, 2.0, 4.0, 8.0)  # checkpoints, standard deviation of the Gaussian kernel
 DRAWS = 400
 ROUNDS = 2
+REACH = 3.0  # checkpoints a change may move when another is taken away
 
 
 def find_slopes(points: Points) -> tuple[list[Change], float]:
@@ -42,7 +43,7 @@ def find_slopes(points: Points) -> tuple[list[Change], float]:
     for _ in range(ROUNDS):
         found = _runs(points, fine, fit(points, fine, chosen))
         chosen = settle(points, fine, found if len(found) >= len(start) else chosen, 1.0)
-    chosen = prune(points, fine, chosen, keep=len(start))
+    chosen = prune(points, fine, chosen, keep=len(start), reach=REACH)
     chosen = settle(points, fine, chosen, 1.0)
     return measure(points, fine, chosen), evidence.p_value
 

@@ -76,7 +76,7 @@ def _row(points: Points, change: Change, p_value: float) -> dict[str, object]:
         return float(np.expm1(np.interp(k, points.index, np.log1p(points.steps))))
 
     def checkpoint(k: float) -> float:
-        return float(points.steps[np.argmin(np.abs(points.index - k))])
+        return float(points.grid[round(k)])
 
     return {
         "step": checkpoint(change.place),

@@ -10,7 +10,6 @@ from scipy import stats
 
 from analysis.transitions.evidence import threshold
 from analysis.transitions.noise import (
-    CHANGE_MAX,
     NULL_MAX,
     Fit,
     candidate_logliks,
@@ -23,6 +22,7 @@ from analysis.transitions.shapes import Family
 Array = npt.NDArray[np.float64]
 CONFIDENCE = 0.95
 ROUNDS = 3
+FIT_MAX = 0.65  # correlation beside changes that are there: more than when they are in question
 PLATEAU = 1.0  # checkpoints that a plateau must last longer than
 
 
@@ -47,28 +47,36 @@ def design(family: Family, chosen: list[int]) -> Array:
 
 def fit(points: Points, family: Family, chosen: list[int]) -> Fit:
     """The curve of these changes, at the most likely correlation beside changes."""
-    return fit_design(points, design(family, chosen), CHANGE_MAX if chosen else NULL_MAX)
+    return fit_design(points, design(family, chosen), FIT_MAX if chosen else NULL_MAX)
 
 
-def prune(points: Points, family: Family, chosen: list[int], keep: int) -> list[int]:
-    """Drop changes, weakest first, until each is needed at the level of the first test.
+def prune(points: Points, family: Family, chosen: list[int], keep: int, reach: float) -> list[int]:
+    """Drop changes, weakest first, and keep as many as their gains pay for.
 
-    Never goes below `keep` changes. A change is needed when the likelihood without it, at any
-    correlation up to NULL_MAX, falls by more than the threshold for any change at all.
+    The gain of a change is what the likelihood loses without it, the others settled anew and at any
+    correlation up to NULL_MAX. Each change beyond the first `keep` costs the threshold for any
+    change at all; the number of changes with the largest sum of gains less costs stays.
     """
     limit = threshold(family.name, len(points))
     chosen = sorted(chosen, key=lambda k: family.place[k])
+    path, profits = [chosen], []
     while len(chosen) > keep:
-        gains = []
-        for k in chosen:
-            rest = design(family, [c for c in chosen if c != k])
-            null = null_loglik(points.values[None], points.axis, rest)[0]
-            gains.append(_logs(points, rest, family.columns[:, [k]])[0] - null)
-        weakest = int(np.argmin(gains))
-        if gains[weakest] >= limit:
-            break
-        del chosen[weakest]
-    return chosen
+        without = [[c for c in chosen if c != k] for k in chosen]
+        nulls = [_null_log(points, family, rest) for rest in without]
+        weakest = int(np.argmax(nulls))
+        rest = settle(points, family, without[weakest], reach)
+        base, column = design(family, without[weakest]), family.columns[:, [chosen[weakest]]]
+        null = max(nulls[weakest], _null_log(points, family, rest))
+        profits.append(float(_logs(points, base, column)[0]) - null - limit)
+        chosen = rest
+        path.append(chosen)
+    left = [sum(profits[j:]) for j in range(len(path))]  # of the last one 0
+    return path[int(np.argmax(left))]
+
+
+def _null_log(points: Points, family: Family, chosen: list[int]) -> float:
+    base = design(family, chosen)
+    return float(null_loglik(points.values[None], points.axis, base)[0])
 
 
 def settle(points: Points, family: Family, chosen: list[int], reach: float) -> list[int]:
@@ -90,8 +98,8 @@ def measure(points: Points, family: Family, chosen: list[int]) -> list[Change]:
 
     Changes of one sign with no plateau between them are one change, with its middle where half of
     it is done. A place's interval is the shortest set of candidates that holds 95 % of the
-    likelihood (flat prior over places and widths); a size's comes from the t law. Both grow with
-    the points' standard errors, through the weights and through a noise level never below them.
+    posterior (prior flat over places, `1 / width` over widths); a size's comes from the t law. Both
+    grow with the points' standard errors, through weights and a noise level never below them.
     """
     chosen = sorted(chosen, key=lambda k: family.place[k])
     if not chosen:
@@ -113,7 +121,7 @@ def measure(points: Points, family: Family, chosen: list[int]) -> list[Change]:
         out.append(
             Change(
                 place=_middle(points, family, members, sizes[group]),
-                place_low=min(low for low, _ in likely),
+                place_low=points.earliest(min(low for low, _ in likely)),
                 place_high=max(high for _, high in likely),
                 begin=min(family.begin(k) for k in members),
                 end=max(family.end(k) for k in members),
@@ -152,23 +160,29 @@ def _bends(family: Family, chosen: list[int], sizes: Array, i: int, j: int) -> b
 
 
 def _middle(points: Points, family: Family, members: list[int], sizes: Array) -> float:
-    """First checkpoint past the middle of a change made of several."""
+    """First checkpoint past the middle of a change; within a gap, the middle of the gap."""
     if len(members) == 1:
-        return float(family.place[members[0]])
+        place = float(family.place[members[0]])
+        sharp = family.width[members[0]] == 1.0
+        return float(np.ceil((points.earliest(place) + place) / 2)) if sharp else place
     done = family.columns[:, members] @ (sizes / sizes.sum())
     return float(points.index[int(np.argmax(done >= 0.5))])
 
 
 def fit_sigma(points: Points, family: Family, chosen: list[int]) -> float:
     """Noise level that the points themselves show around the curve, whatever their errors say."""
-    bare = Points(points.steps, points.index, points.values, points.scale, 0.0 * points.stderr)
+    bare = Points(points.steps, points.index, points.values, points.scale, 0.0 * points.stderr,
+                  points.grid)  # fmt: skip
     return fit(bare, family, chosen).sigma
 
 
 def _place_logs(points: Points, family: Family, chosen: list[int], j: int) -> Array:
-    """Log likelihood of every candidate in place of change j, kept between its neighbours."""
+    """Log posterior of every candidate in place of change j, kept between its neighbours.
+
+    The prior `1 / width` favours no scale of width; a flat one would take wide ramps for steps.
+    """
     rest = [c for i, c in enumerate(chosen) if i != j]
-    logs = _logs(points, design(family, rest), family.columns)
+    logs = _logs(points, design(family, rest), family.columns) - np.log(family.width)
     low = family.place[chosen[j - 1]] if j > 0 else -np.inf
     high = family.place[chosen[j + 1]] if j + 1 < len(chosen) else np.inf
     return np.where((family.place > low) & (family.place < high), logs, -np.inf)

@@ -18,7 +18,7 @@ from analysis.transitions.points import Axis, Points
 Array = npt.NDArray[np.float64]
 _GRID: Array = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9])
 NULL_MAX = 0.9  # without a change, noise may be this correlated
-CHANGE_MAX = 0.65  # beside a change it may not: else a wandering series passes for steps
+CHANGE_MAX = 0.5  # beside a change it may not: else a wandering series passes for steps
 
 
 def phis(cap: float) -> list[float]:

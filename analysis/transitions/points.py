@@ -12,6 +12,7 @@ import pandas as pd
 from envs.errors import InputError
 
 Array = npt.NDArray[np.float64]
+WORTHLESS = 5.0  # times an ordinary point's noise: treated as missing
 OUTLIER = 6.0  # robust standard deviations by which one point must stand off both its sides
 
 
@@ -44,9 +45,18 @@ class Points:
     values: Array
     scale: Array
     stderr: Array
+    grid: Array  # steps of all checkpoints, unusable ones included, `[n]`
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def earliest(self, place: float) -> float:
+        """First checkpoint at which a change can have come that the point at `place` shows first.
+
+        That is the checkpoint after the last point before it: a gap hides when it came.
+        """
+        before = self.index[self.index < place]
+        return float(before[-1] + 1.0) if len(before) else place
 
     @cached_property
     def axis(self) -> Axis:
@@ -59,7 +69,8 @@ def clean_points(steps: object, values: object, stderr: object = None) -> Points
 
     Unusable: a value or standard error that is not finite, and a single point that stands off
     both its neighbours' sides by more than `OUTLIER` robust standard deviations (a failed estimate
-    which did not say so). A large standard error only takes weight away.
+    which did not say so), and a point of more than `WORTHLESS` times an ordinary one's noise.
+    A smaller standard error takes weight away.
 
     Raises:
         InputError: on unequal lengths, and on steps that repeat, are negative or not finite.
@@ -77,12 +88,15 @@ def clean_points(steps: object, values: object, stderr: object = None) -> Points
         raise InputError(f"stderr holds {s[s < 0][0]:g}; allowed: values of at least 0, or NaN")
     order = np.argsort(x)
     x, y, s = x[order], y[order], s[order]
+    grid = x
     index = np.arange(len(x), dtype=float)
     keep = np.isfinite(y) & np.isfinite(s)
     x, y, s, index = x[keep], y[keep], s[keep], index[keep]
     keep = ~_isolated(y)
     x, y, s, index = x[keep], y[keep], s[keep], index[keep]
-    return Points(x, index, y, _relative_scale(y, s), s)
+    scale = _relative_scale(y, s)
+    keep = scale <= WORTHLESS
+    return Points(x[keep], index[keep], y[keep], scale[keep], s[keep], grid)
 
 
 def _vector(name: str, values: object) -> Array:

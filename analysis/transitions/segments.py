@@ -11,7 +11,7 @@ from analysis.transitions.points import Axis
 Array = npt.NDArray[np.float64]
 MIN_SIZE = 2  # points of a segment
 MAX_CHANGES = 4
-SEGMENT_PHIS = (0.0, 0.2, 0.4, 0.6)
+SEGMENT_PHIS = (0.0, 0.2, 0.4, 0.5)
 
 
 def segment_costs(values: Array, axis: Axis, phi: float) -> Array:

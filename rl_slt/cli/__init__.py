@@ -22,6 +22,7 @@ COMMANDS = {
     "calibrate": "calibrate:command",
     "probe": "probe:command",
     "report": "report:command",
+    "compare": "compare:command",
     "watch": "watch:command",
     "validate": "validate:command",
     "rollout": "look:rollout",

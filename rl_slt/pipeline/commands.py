@@ -8,11 +8,13 @@ from typing import Any
 
 from rl_slt.errors import InputError
 from rl_slt.pipeline.analyse import analyse_path
+from rl_slt.pipeline.compare import CompareSettings, compare_agents
 from rl_slt.pipeline.jobs import Outcome, open_engine
 from rl_slt.pipeline.layout import Run, Study, open_path, runs_of
 from rl_slt.pipeline.llc import estimate_runs
 from rl_slt.pipeline.main import report_failure
 from rl_slt.pipeline.probe import probe_runs
+from rl_slt.pipeline.progress import meter
 from rl_slt.pipeline.reporting import write_report
 from rl_slt.pipeline.settings import build
 from rl_slt.pipeline.study import LLCPlan, ProbePlan
@@ -65,6 +67,23 @@ def report(paths: Sequence[Path], out: Path, form: str = "html") -> Path:
         runs_of(target)
     _analyse(targets)
     return write_report(list(paths), out, form)
+
+
+def compare(
+    a: Path,
+    b: Path,
+    out: Path,
+    settings: dict[str, Any],
+    steps: tuple[int | None, int | None] = (None, None),
+) -> Path:
+    """Compare an agent of one run with one of another and write the page that shows both runs."""
+    if out.is_dir():
+        raise InputError(f"--out {out} is a folder; give the name of a file")
+    plan = build(CompareSettings, settings, "compare")
+    with meter("compare", 1.0) as bar:
+        compare_agents(a, b, plan, steps, lambda done, total: bar.update(done / total))
+    paths = list(dict.fromkeys((a.resolve(), b.resolve())))
+    return report(paths, out)
 
 
 def _open(paths: Sequence[Path]) -> tuple[dict[Path, Run | Study], list[Run]]:

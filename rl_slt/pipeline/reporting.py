@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 from agents.files import write_bytes
 from analysis import report
 from rl_slt.errors import InputError
+from rl_slt.pipeline.across import over_runs
+from rl_slt.pipeline.analyse import latest
 from rl_slt.pipeline.layout import Study
 
 FORMATS = ("html", "md", "json")
@@ -23,6 +26,8 @@ def write_report(paths: Sequence[Path], out: Path, form: str = "html") -> Path:
     if form not in FORMATS:
         raise InputError(f"unknown report format {form!r}; allowed: {', '.join(FORMATS)}")
     data = report.load_study(list(paths) if len(paths) > 1 else paths[0])
+    if len(paths) > 1:
+        data = _over_all(data)
     if form == "html":
         text = report.build_report(data)
     else:
@@ -34,6 +39,12 @@ def write_report(paths: Sequence[Path], out: Path, form: str = "html") -> Path:
         )
     write_bytes(out, text.encode())
     return out
+
+
+def _over_all(data: report.StudyData) -> report.StudyData:
+    """The data with statistics over all its runs, whichever studies they come from."""
+    llc, probes, known = (data.table(name) for name in ("llc", "probes", "covariates"))
+    return dataclasses.replace(data, tables=data.tables | over_runs(latest(llc), probes, known))
 
 
 def result_lines(study: Study) -> list[str]:

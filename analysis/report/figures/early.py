@@ -7,12 +7,13 @@ from typing import Any
 import pandas as pd
 
 from analysis.report.data import StudyData
-from analysis.report.figures.model import Figure, Panel, Series, integers, numbers
+from analysis.report.figures.model import Figure, Panel, Series, numbers
 from analysis.report.findings import feature_title, path_view
 from analysis.report.words import capital
 
 _MOST = 5  # features with lines of their own: the LLCs, then the best of the probes
 _MOST_LLC = 2
+_COLOUR = 5  # no arm's
 
 
 def early_figure(data: StudyData, axis: dict[str, Any]) -> Figure:
@@ -21,13 +22,12 @@ def early_figure(data: StudyData, axis: dict[str, Any]) -> Figure:
     view = path_view(data)
     names = [] if view["missing"] else _chosen(table)
     panels, series = [], []
-    for i, name in enumerate(names):
+    for name in names:
         rows = table[table["feature"] == name].sort_values("step")
         title = capital(feature_title(name).removeprefix("the ").removeprefix("probe "))
         panels.append(Panel(name, title, "share of runs told rightly", (0.0, 1.0), 84))
         steps = [int(s) for s in rows["step"]]
-        series.append(Series(name, title, "mean", i, steps, numbers(rows["accuracy"]),
-                             n=integers(rows["n"])))  # fmt: skip
+        series.append(Series(name, title, "mean", _COLOUR, steps, numbers(rows["accuracy"])))
         series.append(Series(name, "chance", "baseline", -1, steps, numbers(rows["chance"])))
     return Figure(
         id="early",

@@ -15,8 +15,10 @@ from analysis.report.clips import scenes
 from analysis.report.data import StudyData
 from analysis.report.evidence import association_view, transition_view
 from analysis.report.figures import all_figures
+from analysis.report.figures.slices import slice_figures
 from analysis.report.findings import energy_view, path_view, prediction_view
 from analysis.report.select import probes_in_order
+from analysis.report.sides import comparisons
 from analysis.report.sketch import sketch
 from analysis.report.summary import build_summary
 
@@ -37,7 +39,8 @@ def build_report(data: StudyData) -> str:
     notes: list[str] = []
     filmed = scenes(data, notes)
     summary = build_summary(data)
-    figures = {figure.id: figure for figure in all_figures(data)}
+    sides = comparisons(data, notes)
+    figures = {figure.id: figure for figure in [*all_figures(data), *slice_figures(sides)]}
     probes = list(dict.fromkeys(p for arm in summary["arms"] for p in arm["probes"]))
     template = _environment().get_template("page.html.jinja")
     return template.render(
@@ -46,6 +49,7 @@ def build_report(data: StudyData) -> str:
         figures=figures,
         timelines=[f for f in figures.values() if f.id.startswith("timeline")],
         scenes=filmed,
+        sides=sides,
         missing=[*data.missing, *notes],
         probes=probes or probes_in_order(data.table("episodes")),
         states=list(dict.fromkeys(s for arm in summary["arms"] for s in arm["llc"])),

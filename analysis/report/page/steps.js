@@ -2,7 +2,8 @@
 // Figures over environment steps: stacked panels on one log axis with step 0 beside a break.
 R.GAP = 34;
 
-R.position = (axis, step) => (step > 0 ? Math.log10(step) : axis.zero);
+R.position = (axis, step) => (axis.linear ? step : step > 0 ? Math.log10(step) : axis.zero);
+R.at = (axis, x) => (axis.linear ? `${axis.word} ${R.num(x, 3)}` : `step ${R.steps(x)}`);
 
 R.span = (panel, series) => {
   if (panel.range) return panel.range;
@@ -15,12 +16,12 @@ R.span = (panel, series) => {
 };
 
 // Contiguous stretches of points that have a value; a line never crosses the axis break.
-R.stretches = (s) => {
+R.stretches = (s, axis) => {
   const out = [];
   let now = [];
   s.x.forEach((x, i) => {
     if (s.y[i] === null || s.flag[i] === "failed") return;
-    const afterZero = now.length && s.x[now[now.length - 1]] === 0;
+    const afterZero = !axis.linear && now.length && s.x[now[now.length - 1]] === 0;
     if (afterZero) { out.push(now); now = []; }
     now.push(i);
   });
@@ -30,7 +31,7 @@ R.stretches = (s) => {
 
 R.band = (axis, s, colour, yaxis) => {
   const x = [], y = [];
-  for (const all of R.stretches(s)) {
+  for (const all of R.stretches(s, axis)) {
     const part = all.filter((i) => s.low[i] !== null && s.high[i] !== null);
     if (part.length < 2) continue;
     const back = [...part].reverse();
@@ -44,7 +45,7 @@ R.band = (axis, s, colour, yaxis) => {
 
 R.whiskers = (axis, s, colour, yaxis) => {
   const x = [], y = [];
-  for (const part of R.stretches(s)) {
+  for (const part of R.stretches(s, axis)) {
     if (part.length !== 1 || s.low[part[0]] === null) continue;
     const at = R.position(axis, s.x[part[0]]);
     x.push(at, at, null);
@@ -56,12 +57,12 @@ R.whiskers = (axis, s, colour, yaxis) => {
 
 R.line = (axis, s, look, yaxis) => {
   const x = [], y = [], text = [];
-  for (const part of R.stretches(s)) {
+  for (const part of R.stretches(s, axis)) {
     for (const i of part) {
       x.push(R.position(axis, s.x[i]));
       y.push(s.y[i]);
       const unsound = s.flag[i] && s.flag[i] !== "ok" ? ` – ${R.esc(s.flag[i])}` : "";
-      text.push(`step ${R.steps(s.x[i])}: <b>${R.num(s.y[i])}</b>${R.interval(s, i)}` +
+      text.push(`${R.at(axis, s.x[i])}: <b>${R.num(s.y[i])}</b>${R.interval(s, i)}` +
         ` ${R.who(s)}${unsound}`);
     }
     x.push(null); y.push(null); text.push("");
@@ -77,7 +78,7 @@ R.unsound = (axis, s, range, yaxis, bold) => {
   return { x: bad.map((i) => R.position(axis, s.x[i])), yaxis, type: "scatter", mode: "markers",
     y: bad.map((i) => (s.y[i] === null ? range[0] : s.y[i])), meta: "unsound", cliponaxis: false,
     customdata: bad.map((i) =>
-      `step ${R.steps(s.x[i])}: ${R.esc(s.flag[i])} estimate, ${R.num(s.y[i])} ${R.who(s)}`),
+      `${R.at(axis, s.x[i])}: ${R.esc(s.flag[i])} estimate, ${R.num(s.y[i])} ${R.who(s)}`),
     hovertemplate: "%{customdata}<extra></extra>",
     marker: { size: bold ? 11 : 6, opacity: bold ? 1 : 0.6, symbol: bad.map((i) => (s.flag[i] === "failed" ? "x-thin" : "diamond-open")),
       color: R.css("--ink"), line: { width: 1.8, color: R.css("--ink") } } };

@@ -8,7 +8,7 @@ from analysis import detect_transitions
 from analysis.datasets import Signal, ar1, log_steps, sigmoid, spoil, steps_in_noise
 from analysis.schema import TABLES
 from analysis.transitions import DETECTORS, agreement
-from analysis.transitions.evidence import p_value, threshold
+from analysis.transitions.evidence import LEVEL, p_value, threshold
 from envs.errors import InputError
 
 COLUMNS = [*TABLES["transitions"], "change_low", "change_high", "begin", "end", "p_value"]
@@ -101,7 +101,7 @@ def test_unknown_detector_is_named() -> None:
 def test_p_value_and_threshold_agree() -> None:
     for m in (8, 33, 60, 500):
         for family in ("step", "ramp"):
-            assert p_value(family, m, threshold(family, m)) == pytest.approx(0.05)
+            assert p_value(family, m, threshold(family, m)) == pytest.approx(LEVEL)
             assert p_value(family, m, -50.0) == 1.0
             assert p_value(family, m, 1e4) < 1e-6
 

@@ -37,10 +37,11 @@ def test_lone_outlier_is_dropped_but_a_step_is_not() -> None:
 def test_large_errors_take_weight_away() -> None:
     values = np.random.default_rng(0).standard_normal(30)
     stderr = np.full(30, 0.3)
-    stderr[10] = 30.0
-    scale = clean_points(np.arange(30), values, stderr).scale
-    assert scale[10] > 10.0
-    assert np.all(np.delete(scale, 10) == 1.0)
+    stderr[10], stderr[20] = 3.0, 30.0
+    points = clean_points(np.arange(30), values, stderr)
+    assert [*points.index] == [k for k in range(30) if k != 20]  # worth nothing: missing
+    assert points.scale[10] > 2.0
+    assert np.all(np.delete(points.scale, 10) == 1.0)
 
 
 @pytest.mark.parametrize(
