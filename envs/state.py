@@ -42,11 +42,17 @@ class StateError(InputError):
 
 def agent_xy(view: memoryview | bytes) -> tuple[float, float]:
     """Centre of the agent (columns, rows from the bottom), read without parsing the rest."""
+    x, y, _, _ = agent_motion(view)
+    return x, y
+
+
+def agent_motion(view: memoryview | bytes) -> tuple[float, float, float, float]:
+    """Centre of the agent and its velocity in cells per step, read without parsing the rest."""
     offset = 8 + int.from_bytes(view[4:8], "little") + 4 * len(OPTION_FIELDS)
     for _ in range(2):
         offset += 8 + int.from_bytes(view[offset + 4 : offset + 8], "little")
-    x, y = struct.unpack_from("<2f", view, offset + 4 * len(STEP_FIELDS) + 8)
-    return x, y
+    x, y, vx, vy = struct.unpack_from("<4f", view, offset + 4 * len(STEP_FIELDS) + 8)
+    return x, y, vx, vy
 
 
 class State:

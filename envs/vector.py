@@ -8,6 +8,7 @@ procgen shows none after a death or a coin, so there the frame before the last s
 """
 
 from collections import OrderedDict
+from functools import lru_cache
 from typing import Any
 
 import gymnasium
@@ -22,19 +23,31 @@ from envs.deaths import UNKNOWN
 from envs.episodes import NO_COIN, Episodes
 from envs.errors import InputError
 from envs.following import FOLLOWERS, Follower
-from envs.layout import Cell
+from envs.layout import Cell, Layout
 from envs.parse import SEEDS, parse_placement
 from envs.placements import End, Placement, Spot
 from envs.reports import Reporter
 from envs.saving import pack, unpack
-from envs.scratch import REMEMBERED_LEVELS, scratch
+from envs.scratch import REMEMBERED_LEVELS, Scratch, scratch
 from envs.state import State
 from envs.streams import Drawn, Sequential
-from envs.tasks import Listed
+from envs.tasks import UNSEEN, Listed
 
 ACTIONS = 15
 REMEMBERED = 4096  # spots of levels kept
 _MIXTURE = 7  # keeps the generator of mixtures apart from others with the same seed
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _spot_of(spare: Scratch, seed: int, placement: Placement) -> tuple[Spot, Cell]:
+    """Where coin and agent go in a level, and its end."""
+    layout = _layout_of(spare, seed)
+    return placement.place(layout), layout.end
+
+
+@lru_cache(maxsize=REMEMBERED_LEVELS)
+def _layout_of(spare: Scratch, seed: int) -> Layout:
+    return spare.layout(seed)
 
 
 class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any]]):
@@ -149,6 +162,8 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
 
     def _spot(self, seed: int, placement: Placement, state: State) -> tuple[Spot, Cell]:
         """Where coin and agent go in a level, and its end: once for a level and placement."""
+        if isinstance(self._stream, Listed):  # other lists have the same levels
+            return _spot_of(self._scratch, seed, placement)
         key = (seed, placement)
         if key not in self._spots:
             layout = self._game.layout(state)
@@ -165,6 +180,8 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
             self._game.write_coins(state, spot.coins)
         if spot.agent is not None:
             self._game.write_agent(state, spot.agent)
+        if isinstance(self._stream, Listed) and not self._stream.sees(index):
+            state.set_visibility(UNSEEN)
         if isinstance(self._stream, Drawn):
             following = int(self._stream.upcoming[index])
             state.level_range = (following, following + 1)

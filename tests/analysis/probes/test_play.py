@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import envs
-from analysis.probes import SUITES, ProbeSuite, check_held_out, run_actor, run_suite
+from analysis.probes import SUITES, ProbeSuite, check_held_out, run, run_actor, run_suite
 from analysis.probes.actors import Actor, NetworkActor, RandomActor, Turn
 from analysis.probes.rollout import play, shared_noise
 from analysis.probes.scripted import BlindActor
@@ -96,6 +96,28 @@ def test_a_policy_blind_to_the_coin_does_what_its_blind_path_says() -> None:
     assert set(placed["probe"]) == {"ground", "behind", "both"}
     assert (placed["first"] == placed["blind_first"]).all()
     assert 0 < (placed["first"] == "coin").mean() < 1
+
+
+def test_an_episode_without_difference_is_its_own_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replaying every control path says the same, whether the frames are drawn or not."""
+    suite = replace(PLAIN, placements=("none", "ground", "none@mid", "behind", "end", "both"))
+    table = run_suite(Fickle(), suite, seed=1)
+    placed = table[table["blind_first"].notna()]
+    assert (placed["first"] != placed["blind_first"]).any()  # the agent does use its frames
+    assert (placed["blind_first"] == "coin").any()
+    monkeypatch.setattr(run, "_same", lambda a, *_: np.zeros(len(a), bool))
+    monkeypatch.setattr(run, "Task", lambda *a, **k: Task(*a, **(k | {"see": True})))
+    pd.testing.assert_frame_equal(run_suite(Fickle(), suite, seed=1), table)
+
+
+class Fickle(torch.nn.Module):
+    """Goes right; whether it jumps hangs on every pixel."""
+
+    def forward(self, obs: torch.Tensor) -> torch.Tensor:
+        logits = torch.zeros(len(obs), 15)
+        odd = obs.long().sum(dim=(1, 2, 3)) % 2
+        logits[torch.arange(len(obs)), 7 + odd] = 5.0
+        return logits
 
 
 def test_greedy_takes_the_most_likely_action() -> None:
