@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
@@ -35,6 +38,18 @@ class Conv(nn.Module):
         return self.net(x.permute(0, 3, 1, 2).float() / 255)
 
 
+class LowRank(nn.Module):
+    """Logits of state ids `[B]`: a row of one factor times the other."""
+
+    def __init__(self, rows: Tensor, columns: Tensor) -> None:
+        super().__init__()
+        self.rows, self.columns = nn.Parameter(rows.clone()), nn.Parameter(columns.clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits `[B, A]`."""
+        return self.rows[x] @ self.columns
+
+
 def case(name: str, n: int = 2048) -> tuple[nn.Module, Tensor, Tensor]:
     """Network, states and its own logits on them."""
     torch.manual_seed(0)
@@ -53,3 +68,11 @@ def kl(logits: Tensor, reference: Tensor) -> Tensor:
     """Mean KL to the reference."""
     log_p = reference.log_softmax(-1)
     return (log_p.exp() * (log_p - logits.log_softmax(-1))).sum(-1).mean()
+
+
+def machine() -> str:
+    """What a result was measured with."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    kind = names[0] if names else platform.machine()
+    return f"{kind}, one thread; Python {platform.python_version()}, torch {torch.__version__}"

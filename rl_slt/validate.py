@@ -22,7 +22,7 @@ BIAS = 0.03
 SYMMETRIES = ("symmetry-permutation", "symmetry-scale")
 COLUMNS = (
     "problem", "sampler", "llc", "stderr", "low", "high", "exact", "exact_error", "limit",
-    "bias", "rhat", "ess", "status", "verdict", "seconds",
+    "taken", "bias", "rhat", "ess", "status", "verdict", "seconds",
 )  # fmt: skip
 
 
@@ -43,8 +43,8 @@ def validate(
 
     Returns:
         One row per problem: estimate, standard error, 95 % interval (`low`, `high`), the exact
-        value at the same settings, lambda (`limit`), relative `bias` to the exact value, and the
-        `verdict`: `pass` when the estimate is `ok` and within 3 % of the exact value or within
+        value at the same settings, lambda (`limit`), what nbeta and localization take away from
+        it (`taken`, relative), relative `bias` to the exact value, and the `verdict`: `pass` when the estimate is `ok` and within 3 % of the exact value or within
         three standard errors of it, else `fail`.
 
     Raises:
@@ -109,7 +109,8 @@ def _row(
     gap = abs(e.llc - exact)
     close = gap <= max(BIAS * abs(exact), 3 * math.hypot(e.stderr, error))
     values = (
-        name, e.sampler, e.llc, e.stderr, *e.interval, exact, error, limit, e.llc / exact - 1,
+        name, e.sampler, e.llc, e.stderr, *e.interval, exact, error, limit, 1 - exact / limit,
+        e.llc / exact - 1,
         e.rhat, e.ess, e.status, "pass" if close and e.status == "ok" else "fail",
         time.perf_counter() - began,
     )  # fmt: skip

@@ -35,7 +35,10 @@ def run_validation(
 
 
 def text_table(table: pd.DataFrame) -> str:
-    """The table in columns: estimate with its interval, exact value, lambda, verdict, seconds."""
+    """The table in columns: estimate with its interval, exact value, lambda, verdict, seconds.
+
+    `taken` is what nbeta and the localization take away from lambda in the exact value.
+    """
     shown = pd.DataFrame(
         {
             "problem": table["problem"],
@@ -46,6 +49,7 @@ def text_table(table: pd.DataFrame) -> str:
             ],
             "exact": table["exact"].map("{:.3f}".format),
             "lambda": table["limit"].map(lambda v: "-" if pd.isna(v) else f"{v:.3g}"),
+            "taken": table["taken"].map(lambda v: "-" if pd.isna(v) else f"{v:.0%}"),
             "bias": table["bias"].map("{:+.1%}".format),
             "status": table["status"],
             "verdict": table["verdict"],

@@ -6,7 +6,7 @@ from rl_slt import SGLD, LLCEstimate, estimate_llc
 from rl_slt.known.crossing import crossing
 from rl_slt.known.problem import Problem
 from rl_slt.known.quadratic import quadratic, sgld_stationary
-from rl_slt.known.reduced_rank import reduced_rank
+from rl_slt.known.registry import PROBLEMS
 from rl_slt.known.tabular import tabular
 from rl_slt.samplers.base import Sampler
 
@@ -50,10 +50,10 @@ def test_default_hits_the_exact_value(problem: Problem) -> None:
 
 
 def test_reduced_rank_regression() -> None:
-    problem = reduced_rank((10, 6, 10, 4), exact=36.6, exact_error=0.1)
+    problem = PROBLEMS["reduced-rank"]()
     e = estimate(problem, draws=250, burn_in=150)
     assert e.status == "ok", e
-    assert abs(e.llc / 36.6 - 1) < 0.03
+    assert abs(e.llc / problem.exact - 1) < 0.03
 
 
 def test_zero_baseline_of_self_kl_is_exact() -> None:
