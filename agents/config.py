@@ -50,7 +50,7 @@ class TrainConfig:
     save_optimizer: bool = False  # keep Adam's state in every checkpoint, too
     precision: str = "float32"  # of the convolutions in training: float32 or bfloat16
     device: str = "cpu"
-    threads: int | None = 1  # of torch on the CPU; None leaves torch's own choice
+    threads: int | None = 1  # on the CPU; None leaves torch's own choice
     eval_every: int | None = None  # steps between evaluations on held-out levels
     eval_levels: tuple[int, int] = (1_000_000, 1_000_500)
     eval_episodes: int = 100

@@ -1,5 +1,6 @@
 """PPO from stable-baselines3 with a faster rollout and a faster update of the same meaning."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,20 @@ class FramePPO(PPO):
 
     A minibatch is computed as micro-batches whose gradients add up to it, which keeps
     activations in the processor's cache; advantages are normalised over the whole minibatch.
+    With several workers each takes every n-th micro-batch on a thread of its own: on a CPU that
+    is faster than sharing out the inside of each operation, and the sums keep their order.
     """
 
     policy: FramePolicy  # type: ignore[assignment]
     rollout_buffer: FrameBuffer
 
-    def __init__(self, *args: Any, micro_batch: int = 256, **kw: Any):
-        self.micro_batch = micro_batch
+    def __init__(self, *args: Any, micro_batch: int = 256, workers: int = 1, **kw: Any):
+        self.micro_batch, self.workers = micro_batch, workers
+        self._pool = (
+            ThreadPoolExecutor(workers, "gradient", torch.set_num_threads, (1,))
+            if workers > 1
+            else None
+        )
         self.update_stats: dict[str, float] = {}
         kw["rollout_buffer_class"] = FrameBuffer
         super().__init__(*args, **kw)
@@ -122,22 +130,45 @@ class FramePPO(PPO):
         Returns:
             The means of `STATS` over the minibatch, `[5]`.
         """
-        self.policy.optimizer.zero_grad()
         advantages = self.rollout_buffer.column("advantages")[indices]
         if self.normalize_advantage and len(indices) > 1:
             advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+        parts = list(
+            zip(indices.split(self.micro_batch), advantages.split(self.micro_batch), strict=True)
+        )
+        weights = [p for p in self.policy.parameters() if p.requires_grad]
+        shares = [parts[k :: self.workers] for k in range(min(self.workers, len(parts)))]
+        todo = [(share, weights, len(indices)) for share in shares]
+        first, *others = (
+            [self._gradient(*todo[0])]
+            if self._pool is None
+            else self._pool.map(lambda work: self._gradient(*work), todo)
+        )
+        for grads, stats in others:
+            torch._foreach_add_(first[0], grads)
+            first[1].add_(stats)
+        for weight, grad in zip(weights, first[0], strict=True):
+            weight.grad = grad
+        return first[1]
+
+    def _gradient(
+        self, parts: list[tuple[torch.Tensor, torch.Tensor]], weights: list[Any], size: int
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Gradients and `STATS` of micro-batches, as their share of a minibatch of `size`."""
         total = torch.zeros(len(STATS), device=self.device)
+        sums: list[torch.Tensor] = []
         # The outer autocast keeps the weights' casts from one micro-batch to the next.
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.policy.mixed):
-            for part, adv in zip(
-                indices.split(self.micro_batch), advantages.split(self.micro_batch), strict=True
-            ):
-                batch = self.rollout_buffer.samples(part)
-                loss, stats = self._losses(batch, adv)
-                share = len(part) / len(indices)
-                (loss * share).backward()
+            for part, advantages in parts:
+                loss, stats = self._losses(self.rollout_buffer.samples(part), advantages)
+                share = len(part) / size
+                grads = list(torch.autograd.grad(loss * share, weights))
+                if sums:
+                    torch._foreach_add_(sums, grads)
+                else:
+                    sums = grads
                 total += stats * share
-        return total
+        return sums, total
 
     def _losses(
         self, batch: RolloutBufferSamples, advantages: torch.Tensor

@@ -212,6 +212,7 @@ def build_model(config: TrainConfig, env: Any, device: torch.device) -> FramePPO
         n_steps=config.n_steps,
         batch_size=config.batch_size,
         micro_batch=config.micro_batch,
+        workers=(config.threads or torch.get_num_threads()) if device.type == "cpu" else 1,
         n_epochs=config.epochs,
         gamma=config.gamma,
         gae_lambda=config.gae_lambda,

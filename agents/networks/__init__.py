@@ -51,7 +51,12 @@ def check_network(name: str, kw: dict[str, Any]) -> None:
         raise InputError(
             f"network {name!r} has no setting {wrong[0]!r}; allowed: {', '.join(sorted(allowed))}"
         )
-    for size in ("width", "multiplier"):  # before any memory is asked for
-        value = kw.get(size, 1)
-        if type(value) is not int or not 1 <= value <= _WIDEST:
-            raise InputError(f"network {name!r}: {size} must be 1 to {_WIDEST}, not {value!r}")
+    # Before any memory is asked for.
+    width, multiplier = kw.get("width", 1), kw.get("multiplier", 1)
+    if type(width) is not int or not 1 <= width <= _WIDEST:
+        raise InputError(f"network {name!r}: width must be 1 to {_WIDEST}, not {width!r}")
+    if type(multiplier) not in (int, float) or not 0 < multiplier <= _WIDEST / 32:
+        raise InputError(
+            f"network {name!r}: multiplier must be positive and at most {_WIDEST // 32}, "
+            f"not {multiplier!r}"
+        )

@@ -48,8 +48,6 @@ class ImpalaBody(Body):
         multiplier: float = 1.0,
     ):
         super().__init__()
-        if multiplier <= 0:
-            raise ValueError(f"multiplier must be positive, not {multiplier}")
         self.width = width
         c1, c2, c3 = (max(1, round(c * multiplier)) for c in (16, 32, 32))
         self.section1 = Section(obs_shape[2], c1)

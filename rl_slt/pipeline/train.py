@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import agents
 import agents.presets
 from agents.branch import branch_config
@@ -100,7 +102,7 @@ def _base_config(
         return branch_config(*branch)
     # Without a named recipe: the paper's PPO, in a size for the machine at hand.
     small = {} if preset else {"network": "small", "steps": 1_000_000}
-    return agents.presets.get(preset or "paper", **small)
+    return agents.presets.get(preset or "paper", threads=torch.get_num_threads(), **small)
 
 
 def import_run(source: Path, out: Path, changes: dict[str, Any], steps: int | None) -> None:

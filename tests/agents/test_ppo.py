@@ -50,8 +50,12 @@ def gradient_of(train: object, model: FramePPO) -> list[torch.Tensor]:
     return model.policy.optimizer.kept
 
 
-def test_a_minibatch_has_the_gradient_of_stock_sb3(fake_vec: Any) -> None:
-    ours = gradient_of(FramePPO.train, rollout(CONFIG, fake_vec))
+@pytest.mark.parametrize("threads", [1, 2, 5])  # 5: more than there are micro-batches
+def test_a_minibatch_has_the_gradient_of_stock_sb3(threads: int, fake_vec: Any) -> None:
+    config = CONFIG.replace(threads=threads)
+    ours = gradient_of(FramePPO.train, rollout(config, fake_vec))
+    again = gradient_of(FramePPO.train, rollout(config, fake_vec))
+    assert all(torch.equal(a, b) for a, b in zip(ours, again, strict=True))
     theirs = gradient_of(PPO.train, rollout(CONFIG, fake_vec))
     scale = max(float(g.abs().max()) for g in theirs)
     assert scale > 1e-3

@@ -144,7 +144,7 @@ def test_the_run_says_how_it_was_made(tmp_path: Path) -> None:
         ({"levels": (5, 5)}, r"levels \(5, 5\)"),
         ({"precision": "half"}, "float32, bfloat16"),
         ({"gamma": 1.5}, "gamma must be from 0 to 1"),
-        ({"lr": float("nan")}, "lr must be positive"),
+        ({"lr": float("nan")}, "lr must be a finite number"),
         ({"clip_value": 0.0}, "clip_value"),
         ({"steps": 0}, "steps must be at least 1"),
         ({"coin": "moon"}, "moon"),
