@@ -44,8 +44,9 @@ def validate(
     Returns:
         One row per problem: estimate, standard error, 95 % interval (`low`, `high`), the exact
         value at the same settings, lambda (`limit`), what nbeta and localization take away from
-        it (`taken`, relative), relative `bias` to the exact value, and the `verdict`: `pass` when the estimate is `ok` and within 3 % of the exact value or within
-        three standard errors of it, else `fail`.
+        it (`taken`, relative), relative `bias` to the exact value, and the `verdict`: `pass` when
+        the estimate is `ok` and within 3 % of the exact value or within three standard errors of
+        it, else `fail`.
 
     Raises:
         InputError: an unknown name.

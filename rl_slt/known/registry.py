@@ -12,8 +12,8 @@ from rl_slt.known.quadratic import quadratic
 from rl_slt.known.reduced_rank import reduced_rank
 from rl_slt.known.tabular import tabular
 
-# Values with an error were found by benchmarks/llc_truths.py: exact sampling at these w*, in code of
-# its own. They belong to the weights that the seeds of these problems draw.
+# Values with an error were found by benchmarks/llc_truths.py: exact sampling, in code of its own.
+# They belong to the weights that the seeds of these problems draw.
 PROBLEMS: dict[str, Callable[[], Problem]] = {
     "quadratic": lambda: quadratic((4.0, 2.0, 1.0, 0.5, 0.0)),
     "crossing-1-1": lambda: crossing((1, 1)),

@@ -19,6 +19,16 @@ def test_a_known_answer_passes(capsys: pytest.CaptureFixture[str]) -> None:
     assert "quadratic" in out and "1 of 1 pass" in out
 
 
+def test_quick_takes_few_problems_and_no_names(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("rl_slt.known.registry.QUICK", ("quadratic",))
+    assert run("--quick") == 0
+    assert "1 of 1 pass" in capsys.readouterr().out
+    assert run("--quick", "--only", "quadratic") == 2
+    assert "not both" in capsys.readouterr().err
+
+
 def test_a_wrong_answer_ends_non_zero(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
