@@ -7,12 +7,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 OUT ?= demo
 
-.PHONY: help demo test test-slow venv lint clean
+.PHONY: help demo test test-slow test-faults venv lint clean
 
 help:
 	@echo "make demo       install, run the demo study (two arms) into ./$(OUT), print the report's path"
 	@echo "make test       install with the test tools, then ruff, mypy and pytest"
 	@echo "make test-slow  the tests that need minutes"
+	@echo "make test-faults  50 kills at random moments, resumed and compared (up to 20 minutes)"
 	@echo "make clean      remove .venv and caches (runs stay)"
 
 demo: $(VENV)/.installed
@@ -26,6 +27,9 @@ test: $(VENV)/.installed-test
 
 test-slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m slow
+
+test-faults: $(VENV)/.installed-test
+	$(BIN)/python benchmarks/pipeline_faults.py --kills 50 --minutes 20 --out benchmarks/results/faults.md
 
 venv: $(VENV)/.installed-test
 

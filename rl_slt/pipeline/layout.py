@@ -13,6 +13,10 @@ from agents import Checkpoint, TrainConfig, list_checkpoints
 from rl_slt.errors import InputError
 from rl_slt.pipeline.settings import build
 
+# What commands write to in a run or study.
+_WRITTEN = (
+    ".locks", "checkpoints", "clips", "failed", "parts", "resume", "runs", "tables", "tensorboard",
+)  # fmt: skip
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]*")
 
 
@@ -107,6 +111,7 @@ def open_path(path: Path) -> Run | Study:
     """
     if not path.exists():
         raise InputError(f"no such run or study: {path}")
+    _check_links(path)
     if (path / "study.json").is_file():
         return Study(path)
     if (path / "config.json").is_file():
@@ -114,6 +119,21 @@ def open_path(path: Path) -> Run | Study:
     raise InputError(
         f"{path} is neither a run (it has no config.json) nor a study (it has no study.json)"
     )
+
+
+def _check_links(folder: Path) -> None:
+    """Raise InputError where a part that commands write to is a link that leads elsewhere.
+
+    A folder from strangers must not have us write into another one.
+    """
+    home = folder.resolve()
+    parts = [folder / name for name in _WRITTEN]
+    for path in (*parts, *(folder / "runs").glob("*"), *(folder / "parts").glob("*")):
+        if path.is_symlink() and not path.resolve().is_relative_to(home):
+            raise InputError(
+                f"{path} is a link that leads out of {folder} to {path.resolve()}; "
+                "nothing was touched: put the folder itself there"
+            )
 
 
 def runs_of(target: Run | Study) -> list[Run]:

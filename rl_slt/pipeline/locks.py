@@ -36,7 +36,8 @@ def stage_lock(folder: Path, stage: str) -> Iterator[None]:
             "wait for it or stop it, then give the same command again"
         ) from None
     try:
-        owner.write_text(json.dumps({"pid": os.getpid(), "since": time.strftime("%F %T")}))
+        with contextlib.suppress(OSError):  # a full disk; the lock holds without the name
+            owner.write_text(json.dumps({"pid": os.getpid(), "since": time.strftime("%F %T")}))
         yield
     finally:
         owner.unlink(missing_ok=True)

@@ -1,0 +1,99 @@
+"""What strangers may put into checkpoints, tables and folders runs no code and reaches nothing."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis import schema
+from rl_slt.cli import main
+from rl_slt.pipeline.store import write_table
+
+OPTIONS = [
+    "--workers", "0", "--states", "frozen", "--n-states", "48", "--chains", "2", "--draws", "8",
+    "--burn-in", "4", "--batch-size", "16", "--sampler", "baoab", "--whitening", "0",
+]  # fmt: skip
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: object) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as end:
+        main([str(part) for part in argv])
+    return int(end.value.code or 0), capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["pickled", "huge-header", "wide-tensor", "network-path", "network-wide", "actions-many"],
+)
+def test_a_hostile_checkpoint_costs_its_own_units(
+    mistakes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch, name: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(mistakes / name, tmp_path / "theirs")
+    status, err = run(capsys, "llc", "theirs", *OPTIONS)
+    failed = [line for line in err.splitlines() if "failed: " in line]
+    assert status == 1 and len(failed) == 1 and "step 1024" in failed[0]
+    assert "Traceback" not in err
+    assert pd.read_parquet("theirs/tables/llc.parquet")["step"].tolist() == [0]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["theirs"]
+
+
+def test_an_index_of_paths_reaches_nothing(
+    mistakes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "theirs"
+    shutil.copytree(mistakes / "good", place)
+    index = {"format": 1, "steps": ["../../../other", -1], "finished": True}
+    (place / "checkpoints" / "index.json").write_text(json.dumps(index))
+    (place / "checkpoints" / "../../../outside").resolve().mkdir(exist_ok=True)
+    status, err = run(capsys, "rollout", place, "--step", "7", "--out", tmp_path / "x.gif")
+    assert status == 2 and "it has: 0, 1024" in err
+
+
+@pytest.mark.parametrize("part", ["tables", "parts", "clips", ".locks", "parts/llc"])
+def test_links_that_lead_out_of_a_run_are_not_written_through(
+    mistakes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str
+) -> None:
+    place, mine = tmp_path / "theirs", tmp_path / "mine"
+    shutil.copytree(mistakes / "good", place)
+    mine.mkdir()
+    (place / part).parent.mkdir(exist_ok=True)
+    (place / part).symlink_to(mine)
+    status, err = run(capsys, "llc", place, *OPTIONS)
+    assert status == 2 and "leads out of" in err and err.count("\n") == 1
+    assert list(mine.iterdir()) == []
+
+
+def test_a_run_of_a_study_may_not_be_a_link_to_elsewhere(
+    mistakes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = shutil.copytree(mistakes / "good", tmp_path / "mine")
+    shutil.copytree(mistakes / "study-empty", tmp_path / "theirs")
+    (tmp_path / "theirs" / "runs").mkdir()
+    (tmp_path / "theirs" / "runs" / "a-s0").symlink_to(mine)
+    status, err = run(capsys, "llc", tmp_path / "theirs", *OPTIONS)
+    assert status == 2 and "leads out of" in err
+    assert not (mine / "parts").exists()
+
+
+def test_the_report_escapes_what_tables_and_settings_say(
+    mistakes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = shutil.copytree(mistakes / "good", tmp_path / "theirs")
+    config = json.loads((place / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps(config | {"arm": EVIL, "command": [EVIL]}))
+    text = {name: EVIL for name, kind in schema.TABLES["llc"].items() if kind == "s"}
+    numbers = {name: 1 for name, kind in schema.TABLES["llc"].items() if kind != "s"}
+    row = {**text, **numbers, "run": "theirs", "status": "failed", "setting_id": EVIL}
+    frame = pd.DataFrame([row | {"step": step, "created": 0.0} for step in (0, 1024)])
+    write_table("llc", frame, place / "tables")
+    out = tmp_path / "page.html"
+    status, err = run(capsys, "report", place, "--out", out)
+    assert status == 0, err
+    page = out.read_text()
+    assert "<script>alert" not in page and "<img src=x" not in page
+    assert "alert(1)" in page
