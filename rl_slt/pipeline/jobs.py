@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +21,7 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 import torch
@@ -29,9 +32,8 @@ from agents.memory import keep_freed_memory
 from rl_slt.pipeline.failures import remember
 
 USER_ERRORS = (rl_slt.errors.InputError, envs.errors.InputError)
-_IN_FLIGHT = 20  # queued jobs per worker: enough to keep it busy, few enough for 10,000 jobs
+_IN_FLIGHT, _PER_WORKER = 64, 4  # jobs with the scheduler: enough to keep all workers busy
 _POLL_SECONDS = 0.5
-_RESULT_SECONDS = 30
 _LOST = (OSError, TimeoutError, ValueError)  # what a client raises that has lost its scheduler
 _SCHEDULER_LOST = "the scheduler was lost; finished units are kept, the same command goes on"
 
@@ -115,6 +117,7 @@ class DaskEngine:
 
     def __init__(self, connect: Callable[[], Any]) -> None:
         self._connect = connect
+        self._workers, self._counted = 0, -math.inf
 
     @cached_property
     def client(self) -> Any:
@@ -125,45 +128,61 @@ class DaskEngine:
         """See `Engine.run`; a job whose worker dies is tried again twice."""
         waiting = deque(jobs)
         running: dict[Any, Job] = {}
+        over: SimpleQueue[Any] = SimpleQueue()
         while waiting or running:
             try:
-                self._submit(waiting, running)
-                ended = self._ended(running)
+                self._submit(waiting, running, over)
+                ended = self._ended(running, over)
+                outcomes = self._outcomes(ended, running)
             except _LOST:
                 break
             tick()
-            for future, status in ended.items():
-                job = running.pop(future)
-                yield _remembered(job, self._outcome(future, status, job))
+            for future, outcome in outcomes.items():
+                yield _remembered(running.pop(future), outcome)
         for job in (*running.values(), *waiting):
             yield _remembered(job, Outcome(job.label, _SCHEDULER_LOST))
 
-    def _submit(self, waiting: deque[Job], running: dict[Any, Job]) -> None:
+    def _submit(self, waiting: deque[Job], running: dict[Any, Job], over: SimpleQueue[Any]) -> None:
         """Hand over as many jobs as keep the workers busy."""
-        room = _IN_FLIGHT * max(1, len(self.client.nthreads())) - len(running)
-        for job in [waiting.popleft() for _ in range(min(room, len(waiting)))]:
-            future = self.client.submit(run_guarded, job, pure=False)
+        room = min(self._room() - len(running), len(waiting))
+        batch = [waiting.popleft() for _ in range(room)]
+        futures = self.client.map(run_guarded, batch, pure=False) if batch else []
+        for future, job in zip(futures, batch, strict=True):
             running[future] = job
+            future.add_done_callback(over.put)
 
-    def _ended(self, running: dict[Any, Job]) -> dict[Any, str]:
+    def _room(self) -> int:
+        """How many jobs may be with the scheduler; workers come and go."""
+        if time.monotonic() - self._counted >= _POLL_SECONDS:
+            self._workers = len(self.client.nthreads())
+            self._counted = time.monotonic()
+        return max(_IN_FLIGHT, _PER_WORKER * self._workers)
+
+    def _ended(self, running: dict[Any, Job], over: SimpleQueue[Any]) -> dict[Any, str]:
         """The jobs that are over, with how, after waiting a moment for one."""
-        from distributed import wait
+        told = set()
+        with contextlib.suppress(Empty):
+            told.add(over.get(timeout=_POLL_SECONDS))
+            while True:
+                told.add(over.get_nowait())
+        # A worker's death sends results that it still held back to be computed: look once, and
+        # look at all of them when nothing is heard.
+        looked = [future for future in told if future in running] or list(running)
+        return {f: s for f in looked if (s := f.status) not in ("pending", "lost")}
 
-        with contextlib.suppress(TimeoutError, CancelledError):
-            wait(list(running), timeout=_POLL_SECONDS, return_when="FIRST_COMPLETED")
-        # A worker's death sends results that it still held back to be computed: look once.
-        return {f: s for f in running if (s := f.status) not in ("pending", "lost")}
-
-    def _outcome(self, future: Any, status: str, job: Job) -> Outcome:
-        try:
-            if status == "finished":
-                result: Outcome = future.result(timeout=_RESULT_SECONDS)
-                return result
+    def _outcomes(self, ended: dict[Any, str], running: dict[Any, Job]) -> dict[Any, Outcome]:
+        found = {}
+        good = [future for future, status in ended.items() if status == "finished"]
+        with contextlib.suppress(*_LOST, CancelledError):  # lost since we looked: later again
+            found = dict(zip(good, self.client.gather(good), strict=True))
+        for future, status in ended.items():
+            label = running[future].label
             if status == "error":
-                return Outcome(job.label, f"its worker died: {_one_line(future.exception())}")
-        except (*_LOST, CancelledError):  # between its end and our look at it
-            pass
-        return Outcome(job.label, _SCHEDULER_LOST)
+                reason = f"its worker died: {_one_line(future.exception())}"
+                found[future] = Outcome(label, reason)
+            elif status == "cancelled":
+                found[future] = Outcome(label, _SCHEDULER_LOST)
+        return found
 
 
 def check_engine(workers: int | None, scheduler: str | None) -> None:
