@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from analysis.probes.actors import NetworkActor, Turn
-from analysis.probes.pictures import COLORS, Frame, enlarge, film_strip, gif_bytes, mark
 from analysis.probes.rollout import play, shared_noise
 from analysis.probes.suite import ProbeSuite
+from envs.films import COLORS, evenly, film_strip, gif_bytes, shot
 from envs.tasks import Task
 
 OUTCOMES = {
@@ -85,7 +85,7 @@ def render_clip(
         f"{title + ': ' if title else ''}{placement}, level {level_seed}: "
         f"{ending} after {row['length']} steps"
     )
-    chosen = np.unique(np.linspace(0, len(frames) - 1, n_frames).round().astype(int))
+    chosen = evenly(n_frames, len(frames))
     labels = [f"step {i}" for i in chosen[:-1]] + [f"step {chosen[-1]}: {ending}"]
     shown = range(0, len(frames), -(-len(frames) // max_gif_frames))
     return Clip(
@@ -103,23 +103,19 @@ class _Film:
 
     def __init__(self, actor: NetworkActor) -> None:
         self.actor = actor
-        self.frames: list[Frame] = []
-        self.places: list[tuple[tuple[float, float], tuple[float, float] | None, float]] = []
+        self.frames: list[NDArray[np.uint8]] = []
+        self.places: list[tuple[NDArray[np.float32], tuple[int, int] | None, int]] = []
 
     def __call__(self, turn: Turn, actions: NDArray[np.int64]) -> None:
         """Keeps what this turn shows."""
         self.frames.append(turn.obs[0].copy())
         agent, coin = turn.info("agent_xy")[0], turn.info("coin_xy")[0]
-        there = bool(np.isfinite(coin).all() and coin[0] >= 0)
-        self.places.append((
-            (float(agent[0]), float(agent[1])),
-            (float(coin[0]), float(coin[1])) if there else None,
-            float(turn.info("end_x")[0]),
-        ))  # fmt: skip
+        cell = (int(coin[0]), int(coin[1])) if coin[0] >= 0 else None
+        self.places.append((agent, cell, int(turn.info("end_x")[0])))
 
     def picture(self, index: int, scale: int) -> Image.Image:
         """One kept frame, enlarged and marked."""
-        return mark(enlarge(self.frames[index], scale), *self.places[index])
+        return shot(self.frames[index], *self.places[index], scale)
 
 
 class Pick(NamedTuple):

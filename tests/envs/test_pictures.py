@@ -10,8 +10,9 @@ from PIL import Image
 
 import envs
 from envs.clips import record
+from envs.films import GAP, evenly, shot
 from envs.learned import NetworkPolicy
-from envs.pictures import CELL, whole_level
+from envs.pictures import CELL, COIN_MARK, END_MARK, whole_level
 from envs.scripted import CoinBlindPolicy, CoinSeekerPolicy, RandomPolicy, ScriptedPolicy
 from envs.sheet import level_sheet
 
@@ -85,9 +86,27 @@ def test_a_clip_tells_what_happened() -> None:
     gif = Image.open(io.BytesIO(clip.gif()))
     assert gif.size == clip.frames[0].size
     assert getattr(gif, "n_frames", 1) > 1
-    assert clip.strip(4).width == 4 * 256 + 3 * 4
+    assert clip.strip(4).width == 4 * 256 + 5 * GAP
     blind = record(CoinBlindPolicy(), "behind", 3, envs.PLAIN_FLAT, time_limit=60)
     assert (blind.outcome, blind.first) == ("end", "end")
+
+
+def test_coin_and_end_are_marked_where_they_are() -> None:
+    def marked(coin: tuple[int, int] | None, end_x: int, color: tuple[int, int, int]) -> np.ndarray:
+        picture = shot(np.zeros((64, 64, 3), np.uint8), (10.5, 5.5), coin, end_x)
+        return np.argwhere((np.asarray(picture) == color).all(axis=2))
+
+    cell = 256 / 13
+    box = marked((13, 5), 99, COIN_MARK)
+    middle = (box.min(axis=0) + box.max(axis=0)) / 2
+    assert middle == pytest.approx([128, 128 + 3 * cell], abs=2)
+    assert marked((2, 5), 99, COIN_MARK)[:, 1].max() < 30  # an arrow at the left edge
+    assert marked(None, 12, END_MARK)[:, 1].mean() == pytest.approx(128 + 2 * cell, abs=2)
+
+
+def test_pictures_of_a_strip_are_spread_evenly() -> None:
+    assert evenly(3, 11) == [0, 5, 10]
+    assert evenly(8, 1) == [0] and evenly(8, 2) == [0, 1]
 
 
 def test_a_whole_level_shows_every_cell_where_it_is() -> None:

@@ -3,14 +3,11 @@
 import io
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
-import pytest
 import torch
 from PIL import Image
 
 from analysis.probes import SUITES, pick_levels, render_clip, run_suite
-from analysis.probes.pictures import enlarge, mark
 
 SUITE = replace(SUITES["demo"], n_levels=4, time_limit=60, placements=("behind", "none@mid"))
 
@@ -33,21 +30,6 @@ def test_clip_is_the_episode_of_the_suite() -> None:
             assert gif.size == (256, 256)
             assert gif.n_frames >= 2  # type: ignore[attr-defined]
         assert clip.strip.width > 2 * 256
-
-
-def test_coin_and_end_are_marked_where_they_are() -> None:
-    def rendered(coin: tuple[float, float] | None, end_x: float) -> np.ndarray:
-        return np.asarray(
-            mark(enlarge(np.zeros((64, 64, 3), np.uint8), 4), (10.5, 5.5), coin, end_x)
-        )
-
-    cell = 256 / 13
-    ring = np.argwhere((rendered((13, 5), 99) == (255, 0, 200)).all(axis=2))
-    assert ring.mean(axis=0) == pytest.approx([128, 128 + 3 * cell], abs=2)
-    far = np.argwhere((rendered((2, 5), 99) == (255, 0, 200)).all(axis=2))
-    assert far[:, 1].max() < 30  # an arrow at the left edge
-    line = np.argwhere((rendered(None, 12) == (0x2B, 0x6C, 0xB0)).all(axis=2))
-    assert line[:, 1].mean() == pytest.approx(128 + 2 * cell, abs=2)
 
 
 def test_typical_and_surprising_levels() -> None:
