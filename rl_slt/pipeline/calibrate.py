@@ -148,7 +148,17 @@ class _Stage:
             self.bar.update(before + done, outcome.label)
             if outcome.reason:
                 self.failed.append(outcome)
-        return [_read_row(t) for t in trials if t.path.exists()]
+        rows = [_read_row(t) for t in trials if t.path.exists()]
+        if trials and not rows:
+            self._give_up()
+        return rows
+
+    def _give_up(self) -> None:
+        """There is nothing to go on with: say why the first estimate failed."""
+        first = self.failed[0]
+        if first.trace:
+            raise RuntimeError(first.trace)
+        raise InputError(f"{first.label}: {first.reason}")
 
 
 def make_trial(trial: Trial) -> None:

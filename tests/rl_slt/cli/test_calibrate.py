@@ -126,3 +126,20 @@ def test_a_mistake_is_one_line(
     assert end.value.code == 2 and out == ""
     assert err.count("\n") == 1 and message in err
     assert not (tmp_path / "good" / "calibration").exists()
+
+
+def test_a_damaged_checkpoint_leaves_the_others_and_all_damaged_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = sound_run(tmp_path / "good")
+    monkeypatch.chdir(tmp_path)
+    argv = ["calibrate", "good", *SETTINGS.split(), "--workers", "0"]
+    for n, weights in enumerate(sorted(run.glob("checkpoints/0*/policy.safetensors"))):
+        weights.write_bytes(weights.read_bytes()[:-7])
+        with pytest.raises(SystemExit) as end:
+            main(argv)
+        out, err = capsys.readouterr()
+        failed = [line for line in err.splitlines() if "good@0 (localization)" in line]
+        assert len(failed) == 1 and "Traceback" not in err
+        assert end.value.code == (1, 2)[n]
+        assert ("of 2 estimates not ok" in out) == (n == 0)
