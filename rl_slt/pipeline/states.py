@@ -147,7 +147,7 @@ def unpacked(path: Path) -> dict[str, np.ndarray] | None:
 def packed(**arrays: np.ndarray) -> bytes:
     """Arrays as a compressed file's bytes: made in memory, so that a full disk is one error."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
 
 

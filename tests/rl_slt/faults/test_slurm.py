@@ -15,7 +15,8 @@ from rl_slt.pipeline.layout import Run
 pytest.importorskip("dask_jobqueue")
 SCRIPT = Path(__file__).parents[3] / "docs" / "slurm.py"
 SBATCH = """#!/bin/sh
-nohup sh "$1" > worker.log 2>&1 &
+cp "$1" job.sh
+nohup sh job.sh > worker.log 2>&1 &
 echo $! >> pids
 echo "Submitted batch job 1"
 """
@@ -36,7 +37,7 @@ def test_the_job_asks_for_a_process_on_every_core(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_command_runs_on_the_jobs(run: Run, tmp_path: Path) -> None:
-    for name, text in {"sbatch": SBATCH, "scancel": "#!/bin/sh\n"}.items():
+    for name, text in {"sbatch": SBATCH, "scancel": "#!/bin/sh\nkill $(cat pids)\n"}.items():
         path = tmp_path / "bin" / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
