@@ -1,6 +1,7 @@
 """Infos of the vector environment: what is told at each step and at the end of an episode."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -74,15 +75,16 @@ class Reporter:
         """The values with level seeds and places, and Gymnasium's `_name` masks."""
         episodes = self._episodes
         seeds = values["level_seed"] = episodes.level_seed.copy()
-        names = [*values, "coin_xy", "end_x"]
-        masks = {f"_{name}": mask for name in names}
+        for name in (*values, "coin_xy", "end_x"):
+            values["_" + name] = mask
         if self._end_of is None:
-            places = {"coin_xy": episodes.coin_xy.copy(), "end_x": episodes.end_xy[:, 0].copy()}
-            return values | places | masks
-        end_of = self._end_of
+            values["coin_xy"] = episodes.coin_xy.copy()
+            values["end_x"] = episodes.end_xy[:, 0].copy()
+            return values
+        return LazyInfos(values, partial(_ends, seeds, self._end_of))
 
-        def places_of_seeds() -> dict[str, Any]:
-            ends = np.array([end_of(int(seed)) for seed in seeds], np.int32)
-            return {"coin_xy": ends, "end_x": ends[:, 0].copy()}
 
-        return LazyInfos(values | masks, places_of_seeds)
+def _ends(seeds: NDArray[np.int32], end_of: Callable[[int], Cell]) -> dict[str, Any]:
+    """Coin and end of levels whose coin lies at the end."""
+    ends = np.array([end_of(int(seed)) for seed in seeds], np.int32)
+    return {"coin_xy": ends, "end_x": ends[:, 0].copy()}

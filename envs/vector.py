@@ -76,6 +76,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         limit = config.time_limit or self._game.time_limit
         self._limits = np.full(self.num_envs, limit, np.int64)
         self._all = np.ones(self.num_envs, np.bool_)
+        self._nowhere = np.zeros(self.num_envs, np.bool_)
         self._spots: OrderedDict[tuple[int, Placement], tuple[Spot, Cell]] = OrderedDict()
         self._stream: Drawn | Sequential | Listed
         self._seed_all(config.seed)
@@ -227,16 +228,19 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         episodes.ret += rewards
         if self._follower is not None:
             self._follower.look(terminated)
-        truncated = (episodes.length >= self._limits) & ~terminated
-        stopped = np.zeros_like(terminated)
+        # Of booleans, `a > b` is `a and not b` in one pass; every pass is felt at this speed.
+        truncated = (episodes.length >= self._limits) > terminated
+        stopped, over = self._nowhere, terminated
         if self.config.stop_at_end:
-            stopped = episodes.end_reached & ~terminated
-        ended = terminated | truncated | stopped
+            stopped = episodes.end_reached > terminated
+            truncated, over = truncated > stopped, terminated | stopped
+        ended = over | truncated
         extra = self._turn_over(actions, rewards, terminated, ended, stopped) if ended.any() else {}
         self._obs = self._native.obs.copy()
         infos = self._reporter.infos(self._all)
-        infos.update(extra)
-        return self._obs, rewards, terminated | stopped, truncated & ~stopped, infos
+        if extra:
+            infos.update(extra)
+        return self._obs, rewards, over, truncated, infos
 
     def _turn_over(
         self,
