@@ -53,7 +53,9 @@ class Follower(Protocol):
 class EveryStep:
     """Reads each state after each step."""
 
-    def __init__(self, config: VecConfig, games: Native, spare: Scratch, episodes: Episodes) -> None:
+    def __init__(
+        self, config: VecConfig, games: Native, spare: Scratch, episodes: Episodes
+    ) -> None:
         self._config, self._games, self._spare, self._episodes = config, games, spare, episodes
         self._game = config.game_object
         self._seen: list[bytes] = [b""] * config.num_envs  # states at the last look
@@ -88,7 +90,9 @@ class EveryStep:
 class Sparse(EveryStep):
     """Looks when the agent may have come to the end or to one of two coins."""
 
-    def __init__(self, config: VecConfig, games: Native, spare: Scratch, episodes: Episodes) -> None:
+    def __init__(
+        self, config: VecConfig, games: Native, spare: Scratch, episodes: Episodes
+    ) -> None:
         super().__init__(config, games, spare, episodes)
         self._due = np.full(config.num_envs, NEVER, np.int64)  # steps until the next look
         self._since: list[list[int]] = [[] for _ in range(config.num_envs)]  # actions since then
