@@ -22,6 +22,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     if browser is None or driver is None:
         pytest.skip("no Chromium and chromedriver on the PATH")
     from selenium import webdriver
+    from selenium.common.exceptions import SessionNotCreatedException
 
     options = webdriver.ChromeOptions()
     options.binary_location = browser
@@ -34,6 +35,11 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         options.add_argument(f"--{flag}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     service = webdriver.ChromeService(executable_path=driver)
-    browser_window = webdriver.Chrome(options=options, service=service)
+    try:
+        browser_window = webdriver.Chrome(options=options, service=service)
+    except SessionNotCreatedException:  # a busy machine: Chromium did not come up in time
+        browser_window = webdriver.Chrome(
+            options=options, service=webdriver.ChromeService(executable_path=driver)
+        )
     yield browser_window
     browser_window.quit()

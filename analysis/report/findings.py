@@ -141,7 +141,8 @@ def _energy_line(row: dict[Any, Any]) -> str:
 def series_title(series: str) -> str:
     """`kl/frozen` in words: the state set, and the loss where it is not the usual one."""
     loss, _, rest = series.partition("/")
-    states, _, more = rest.partition("/")
+    states, *others = rest.split("/")
+    more = ", ".join(part for part in others if part != "*")
     words = states_short(states) if rest else loss
     return words + (f" ({loss})" if rest and loss != "kl" else "") + (f", {more}" if more else "")
 

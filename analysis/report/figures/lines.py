@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 
 from analysis.report.figures.model import Series, integers, numbers
@@ -12,24 +14,16 @@ _MAX_RETURNS = 240
 
 def llc_lines(rows: pd.DataFrame, arm: str, colour: int, panel: str, style: str) -> list[Series]:
     """LLC of an arm's runs with 95 % intervals (Monte Carlo error), and the mean over seeds."""
-    out = []
-    for run, part in _by_run(rows, arm):
-        value, half = part["llc"], Z95 * part["llc_stderr"]
-        out.append(
-            Series(
-                panel,
-                arm,
-                "seed",
-                colour,
-                [int(s) for s in part["step"]],
-                numbers(value),
-                run=run,
-                style=style,
-                low=numbers(value - half),
-                high=numbers(value + half),
-                flag=[str(s) if s is not pd.NA else "unknown" for s in part["status"]],
-            )
+    half = Z95 * rows["llc_stderr"]
+    shown = rows.assign(value=rows["llc"], ci_low=rows["llc"] - half, ci_high=rows["llc"] + half)
+    out = [
+        replace(
+            _line(run, part, arm, colour, panel),
+            style=style,
+            flag=[str(s) if s is not pd.NA else "unknown" for s in part["status"]],
         )
+        for run, part in _by_run(shown, arm)
+    ]
     sound = rows[(rows["arm"] == arm) & (rows["status"] != "failed")]
     return _with_mean(out, sound, "llc", arm, colour, panel, style)
 
@@ -39,18 +33,7 @@ def probe_lines(
 ) -> list[Series]:
     """A probe's score of an arm's runs with their intervals, and the mean over seeds."""
     out = [
-        Series(
-            panel,
-            arm,
-            "seed",
-            colour,
-            [int(s) for s in part["step"]],
-            numbers(part["value"]),
-            run=run,
-            low=numbers(part["ci_low"]),
-            high=numbers(part["ci_high"]),
-            n=integers(part["n"]),
-        )
+        replace(_line(run, part, arm, colour, panel), n=integers(part["n"]))
         for run, part in _by_run(rows, arm)
     ]
     return _with_mean(out, rows[rows["arm"] == arm], "value", arm, colour, panel, "solid", bounds)
@@ -89,6 +72,14 @@ def thin(curve: pd.DataFrame) -> pd.DataFrame:
 def baseline_line(value: float, panel: str, name: str, steps: list[int]) -> Series:
     """A constant line across the whole axis."""
     return Series(panel, name, "baseline", -1, steps, [value] * len(steps))
+
+
+def _line(run: str, part: pd.DataFrame, arm: str, colour: int, panel: str) -> Series:
+    """One run's line from columns step, value, ci_low and ci_high."""
+    return Series(
+        panel, arm, "seed", colour, [int(s) for s in part["step"]], numbers(part["value"]), run=run,
+        low=numbers(part["ci_low"]), high=numbers(part["ci_high"]),
+    )  # fmt: skip
 
 
 def _by_run(rows: pd.DataFrame, arm: str) -> list[tuple[str, pd.DataFrame]]:

@@ -26,6 +26,23 @@ def write_study() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
+def write_comparison() -> Callable[[Path], Path]:
+    return load("study_extras").write_comparison
+
+
+@pytest.fixture(scope="session")
+def rich_study(tmp_path_factory: pytest.TempPathFactory, write_study: Callable[..., Path]) -> Path:
+    """Three arms, three seeds, with all that the page can show; tests must not write into it.
+
+    Seeds of the arm `mixed` end with different goals, so that early signs can be judged.
+    """
+    arms = {"end": "end", "behind": "mix:0.5:behind:end", "mixed": "mix:0.05:ground:end"}
+    out = tmp_path_factory.mktemp("study") / "rich"
+    study = write_study(out, arms=arms, seeds=range(3), checkpoints=8)
+    return load("study_extras").add_findings(study)
+
+
+@pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory, write_study: Callable[..., Path]) -> Path:
     """Two arms, one seed, 13 checkpoints; tests must not write into it."""
     return write_study(tmp_path_factory.mktemp("study") / "demo")
