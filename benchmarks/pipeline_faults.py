@@ -170,7 +170,11 @@ def strike(process: subprocess.Popen[bytes], chance: random.Random) -> tuple[str
 
 def wait_for_all(process: subprocess.Popen[bytes], workers: list[psutil.Process]) -> None:
     """After the death of a command, its workers must go by themselves."""
-    process.wait(60)
+    try:
+        process.wait(180)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise Unsound("the command did not end") from None
     _, alive = psutil.wait_procs(workers, timeout=30)
     if alive:
         raise Unsound(f"{len(alive)} workers live on without their command")

@@ -34,7 +34,6 @@ from rl_slt.pipeline.failures import remember
 USER_ERRORS = (rl_slt.errors.InputError, envs.errors.InputError)
 _IN_FLIGHT, _PER_WORKER = 64, 4  # jobs with the scheduler: enough to keep all workers busy
 _POLL_SECONDS = 0.5
-_LOST = (OSError, TimeoutError, ValueError)  # what a client raises that has lost its scheduler
 _SCHEDULER_LOST = "the scheduler was lost; finished units are kept, the same command goes on"
 
 
@@ -134,7 +133,7 @@ class DaskEngine:
                 self._submit(waiting, running, over)
                 ended = self._ended(running, over)
                 outcomes = self._outcomes(ended, running)
-            except _LOST:
+            except _lost_errors():
                 break
             tick()
             for future, outcome in outcomes.items():
@@ -173,7 +172,7 @@ class DaskEngine:
     def _outcomes(self, ended: dict[Any, str], running: dict[Any, Job]) -> dict[Any, Outcome]:
         found = {}
         good = [future for future, status in ended.items() if status == "finished"]
-        with contextlib.suppress(*_LOST, CancelledError):  # lost since we looked: later again
+        with contextlib.suppress(*_lost_errors()):  # lost since we looked: later again
             found = dict(zip(good, self.client.gather(good), strict=True))
         for future, status in ended.items():
             label = running[future].label
@@ -183,6 +182,13 @@ class DaskEngine:
             elif status == "cancelled":
                 found[future] = Outcome(label, _SCHEDULER_LOST)
         return found
+
+
+def _lost_errors() -> tuple[type[Exception], ...]:
+    """What a client raises that has lost its scheduler."""
+    from distributed.client import ClosedClientError
+
+    return OSError, TimeoutError, CancelledError, ClosedClientError
 
 
 def check_engine(workers: int | None, scheduler: str | None) -> None:

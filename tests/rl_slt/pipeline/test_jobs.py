@@ -42,8 +42,11 @@ def test_in_this_process(tmp_path: Path) -> None:
 
 def test_on_workers_and_a_worker_that_dies_costs_its_own_unit_alone(tmp_path: Path) -> None:
     jobs = [*some_jobs(tmp_path), Job("killer", os._exit, (9,))]
-    found = outcomes(jobs, workers=2)
+    many = [Job(f"many {i}", operator.add, (i, 1)) for i in range(300)]
+    found = outcomes([*jobs, *many], workers=2)
     check_outcomes(found, tmp_path)
+    assert len(found) == len(jobs) + 300
+    assert all(found[job.label] == Outcome(job.label) for job in many)
     assert "worker died" in found["killer"].reason
 
 
@@ -66,3 +69,9 @@ def test_jobs_compute_on_one_thread_and_give_the_setting_back() -> None:
 def test_wrong_engines(engine: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message), open_engine(**engine):  # type: ignore[arg-type]
         pass
+
+
+def test_without_work_no_worker_is_started() -> None:
+    with open_engine(workers=2) as engine:
+        assert list(engine.run([], lambda: None)) == []
+        assert "client" not in vars(engine)
