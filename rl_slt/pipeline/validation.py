@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from agents.files import write_bytes
 from rl_slt.pipeline.checks import check_seed
@@ -25,10 +26,15 @@ def run_validation(
     check_seed(seed)
     chosen = build_sampler(sampler, None)
     wanted = list(names or known_names())
-    with meter("known answers", len(wanted)) as bar:
-        table = validate(
-            wanted, sampler=chosen, seed=seed, progress=lambda done, total: bar.update(done)
-        )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the problems are small: threads would mostly wait for each other
+    try:
+        with meter("known answers", len(wanted)) as bar:
+            table = validate(
+                wanted, sampler=chosen, seed=seed, progress=lambda done, total: bar.update(done)
+            )
+    finally:
+        torch.set_num_threads(threads)
     if out is not None:
         write_bytes(out, table.to_csv(index=False).encode())
     return table
