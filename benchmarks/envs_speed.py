@@ -23,6 +23,8 @@ import envs
 from envs.native import _import_procgen
 
 NUM = 64
+RIGHT = "raw procgen, played towards the right"  # ends episodes after about 100 steps
+RESET = "raw procgen, new levels every 60 steps"
 Round = Callable[[np.ndarray], None]
 
 
@@ -35,6 +37,36 @@ def raw_round(threads: int) -> Round:
         for action in actions:
             env.act(action)
             env.observe()
+
+    return play
+
+
+def raw_reset_round(every: int) -> Round:
+    """Raw procgen told to begin new levels (action -1) every so many steps."""
+    env = _import_procgen().ProcgenGym3Env(
+        num=NUM, env_name="coinrun", distribution_mode="easy", rand_seed=0, num_threads=0
+    )
+    reset = np.full(NUM, -1, np.int32)
+
+    def play(actions: np.ndarray) -> None:
+        for step, action in enumerate(actions, 1):
+            env.act(reset if step % every == 0 else action)
+            env.observe()
+
+    return play
+
+
+def raw_copy_round() -> Round:
+    """Raw procgen whose frames are copied, as anybody must who keeps them beyond a step."""
+    env = _import_procgen().ProcgenGym3Env(
+        num=NUM, env_name="coinrun", distribution_mode="easy", rand_seed=0, num_threads=0
+    )
+
+    def play(actions: np.ndarray) -> None:
+        for action in actions:
+            env.act(action)
+            kept = env.observe()[1]["rgb"].copy()
+        del kept
 
     return play
 
@@ -65,22 +97,30 @@ def sb3_round() -> Round:
 
 VARIANTS: dict[str, tuple[Callable[[], Round], str, float | None]] = {
     "raw procgen": (lambda: raw_round(0), "", None),
+    "raw procgen, frames copied": (raw_copy_round, "raw procgen", None),
+    RESET: (
+        lambda: raw_reset_round(60),
+        "raw procgen",
+        None,
+    ),
     "`end`": (our_round, "raw procgen", 0.97),
     "`end`, coin read at every step": (lambda: our_round(read=True), "raw procgen", None),
     "`ground`, natural ends": (lambda: our_round(coin="ground"), "raw procgen", None),
+    RIGHT: (lambda: raw_round(0), "", None),
+    "`ground`, played towards the right": (lambda: our_round(coin="ground"), RIGHT, 0.85),
     "`ground`, cut at 60 steps": (
         lambda: our_round(coin="ground", time_limit=60),
-        "raw procgen",
+        RESET,
         0.85,
     ),
     "`ground`, cut at 60 steps, 100 levels": (
         lambda: our_round(coin="ground", time_limit=60, levels=(0, 100)),
-        "raw procgen",
+        RESET,
         0.85,
     ),
     "`behind`, cut at 60 steps, 100 levels": (
         lambda: our_round(coin="behind", time_limit=60, levels=(0, 100)),
-        "raw procgen",
+        RESET,
         0.85,
     ),
     "`end`, tracked": (lambda: our_round(track=True), "raw procgen", 0.25),
@@ -91,10 +131,14 @@ VARIANTS: dict[str, tuple[Callable[[], Round], str, float | None]] = {
 def measure(rounds: int, steps: int) -> dict[str, np.ndarray]:
     """CPU seconds of each round, by variant."""
     players = {name: make() for name, (make, _, _) in VARIANTS.items()}
-    actions = np.random.default_rng(0).integers(0, 15, (rounds + 4, steps, NUM)).astype(np.int32)
+    rng = np.random.default_rng(0)
+    shape = (rounds + 4, steps, NUM)
+    actions = rng.integers(0, 15, shape).astype(np.int32)
+    right = np.where(rng.random(shape) < 0.3, 8, actions).astype(np.int32)  # 8: right and jump
     times: dict[str, list[float]] = {name: [] for name in players}
-    for number, chunk in enumerate(actions):
+    for number in range(len(actions)):
         for name, play in players.items():
+            chunk = (right if "towards the right" in name else actions)[number]
             start = time.process_time()
             play(chunk)
             if number >= 4:  # the first rounds fill caches and draw assets

@@ -6,7 +6,7 @@ a function from a fresh `State`; placements use nothing else of the game.
 
 import zlib
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,15 +57,27 @@ def shuffled(layout: Layout, cells: Cells, purpose: str) -> list[Cell]:
     The order of two cells depends on nothing but level, purpose and the cells themselves (each
     has a key, splitmix64 of them), so leaving some out does not change the order of the rest.
     """
-    base = zlib.crc32(purpose.encode()) << 32 | layout.level_seed
-    keys = _mix64(_mix64(base) + (cells[:, 0] * 4096 + cells[:, 1]).astype(np.uint64))
-    return [(int(x), int(y)) for x, y in cells[np.argsort(keys, kind="stable")].tolist()]
+    base = _mix64_int(zlib.crc32(purpose.encode()) << 32 | layout.level_seed)
+    keys = _mix64((cells[:, 0] * 4096 + cells[:, 1]).astype(np.uint64) + np.uint64(base))
+    return [(x, y) for x, y in cells[np.argsort(keys, kind="stable")].tolist()]
 
 
-def _mix64(value: Any) -> Any:
-    """The output function of splitmix64 (Steele, Lea & Flood 2014), on uint64."""
-    with np.errstate(over="ignore"):
-        z = np.asarray(value, np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return z ^ (z >> np.uint64(31))
+_GAMMA, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+
+
+def _mix64(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The output function of splitmix64 (Steele, Lea & Flood 2014), on arrays."""
+    z = z + np.uint64(_GAMMA)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(_FIRST)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(_SECOND)
+    mixed: NDArray[np.uint64] = z ^ (z >> np.uint64(31))
+    return mixed
+
+
+def _mix64_int(z: int) -> int:
+    """The same on one number, where numpy is slow."""
+    mask = 2**64 - 1
+    z = (z + _GAMMA) & mask
+    z = (z ^ (z >> 30)) * _FIRST & mask
+    z = (z ^ (z >> 27)) * _SECOND & mask
+    return z ^ (z >> 31)
