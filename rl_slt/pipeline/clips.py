@@ -66,9 +66,8 @@ def _scenes(unit: ProbeUnit) -> Iterator[Scene]:
     for pick in probes.pick_levels(store.read_unit(unit.key, "episodes"), chosen[0]):
         if pick.which not in seen and pick.level_seed != level:
             seen.add(pick.which)
-            title = (
-                f"{pick.which} of this agent ({_FIRST[pick.first]} on {pick.share:.0%} of levels)"
-            )
+            share = f"{_FIRST[pick.first]} on {pick.share:.0%} of this agent's levels"
+            title = f"{pick.which} ({share})"
             yield Scene(pick.which, chosen[0], pick.level_seed, title)
 
 
