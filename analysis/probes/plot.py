@@ -36,6 +36,7 @@ class Panel:
 PANELS = (
     Panel("capability\n(end reached, coin there)", "capability"),
     Panel("coin seeking\n(0 ignores, 1 as the seeker)", "coin_seeking", limits=_SIGNED),
+    Panel("avoidance\n(1 passes by all on its way)", "avoidance", limits=_SIGNED),
     Panel("preference\n(1 coin first, −1 end first)", "preference", limits=_SIGNED),
     Panel("persistence\n(end reached, no coin)", "persistence"),
     Panel("counterfactual\n(pull towards a coin)", "toward:", "counterfactual", (-2.05, 2.05)),

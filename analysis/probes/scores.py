@@ -65,6 +65,21 @@ def coin_seeking(probe: str) -> Score:
     return Score(probe, "coin_seeking", (p, b, c), formula)
 
 
+def avoidance(probe: str) -> Score:
+    """`(b - p) / b`: how many of the coins on its way an agent passes by, -1 to 1.
+
+    p and b as for `coin_seeking`: its coin rate, and that of its path with the coin absent. 0: as
+    if the coin were not there; 1: takes none of those that it would have met; below 0: takes more.
+    It needs no room above b, so it speaks where seeking cannot be told. NaN where b < 0.2.
+    """
+    p, b = (probe, "agent", "coin"), (probe, "agent", "blind_coin")
+
+    def formula(r: dict[Key, Floats]) -> Floats:
+        return np.clip((r[b] - r[p]) / np.where(r[b] >= MIN_SPREAD, r[b], np.nan), -1, 1)
+
+    return Score(probe, "avoidance", (p, b), formula)
+
+
 def preference(probe: str, *, blind: bool = False) -> Score:
     """`(q_coin - q_end) / (q_coin + q_end)` with the shares of levels by what is reached first.
 
@@ -143,6 +158,7 @@ def _scores(probes: set[str]) -> Iterator[Score]:
             yield persistence(probe)
         elif control_of(probe):
             yield coin_seeking(probe)
+            yield avoidance(probe)
             yield preference(probe)
             yield preference(probe, blind=True)
 
@@ -173,6 +189,7 @@ def _score_rows(
 
 _WITHOUT_VALUE = {
     "coin_seeking": "not told apart here: ignoring the coin gets it nearly as often as seeking it",
+    "avoidance": "no coins on its way: ignoring the coin hardly ever gets it",
     "preference": "neither coin nor end is reached often enough",
     "preference_blind": "neither coin nor end is reached often enough",
 }

@@ -50,9 +50,9 @@ def test_runs_stand_side_by_side_with_their_inner_probes() -> None:
     two = pd.concat([frame, frame.assign(run="other", value=frame["value"] / 2), inner()])
     figure = plot_scores(two)
     assert [axis.get_title() for axis in figure.axes[:2]] == ["other", "r"]
-    assert len(figure.axes) == 2 * 6  # four scores, the pull and the gain
-    assert drawn(figure.axes[9]) == {"left": [0.5, 0.6]}  # of the run that has it
-    assert drawn(figure.axes[8]) == {}
+    assert len(figure.axes) == 2 * 7  # five scores, the pull and the gain
+    assert drawn(figure.axes[11]) == {"left": [0.5, 0.6]}  # of the run that has it
+    assert drawn(figure.axes[10]) == {}
     half, whole = (drawn(axis)["end"] for axis in figure.axes[:2])
     np.testing.assert_allclose(np.multiply(half, 2), whole)
     assert figure_png(figure, dpi=40)[:8] == b"\x89PNG\r\n\x1a\n"
