@@ -34,6 +34,7 @@ from rl_slt.pipeline.failures import remember
 USER_ERRORS = (rl_slt.errors.InputError, envs.errors.InputError)
 _IN_FLIGHT, _PER_WORKER = 64, 4  # jobs with the scheduler: enough to keep all workers busy
 _POLL_SECONDS = 0.5
+_DIED = "its worker died: "
 _SCHEDULER_LOST = "the scheduler was lost; finished units are kept, the same command goes on"
 
 
@@ -124,7 +125,22 @@ class DaskEngine:
         return self._connect()
 
     def run(self, jobs: Sequence[Job], tick: Callable[[], None]) -> Iterator[Outcome]:
-        """See `Engine.run`; a job whose worker dies is tried again twice."""
+        """See `Engine.run`; a job whose worker dies is tried again twice, then once more alone."""
+        suspects = []
+        for job, outcome in self._together(jobs, tick):
+            if outcome.reason.startswith(_DIED):
+                suspects.append(job)
+            else:
+                yield _remembered(job, outcome)
+        # Dask blames a worker's death on all that it held: each by itself shows who did it.
+        for suspect in suspects:
+            for job, outcome in self._together([suspect], tick):
+                yield _remembered(job, outcome)
+
+    def _together(
+        self, jobs: Sequence[Job], tick: Callable[[], None]
+    ) -> Iterator[tuple[Job, Outcome]]:
+        """Every job with its outcome, in the order in which they end."""
         waiting = deque(jobs)
         running: dict[Any, Job] = {}
         over: SimpleQueue[Any] = SimpleQueue()
@@ -137,9 +153,9 @@ class DaskEngine:
                 break
             tick()
             for future, outcome in outcomes.items():
-                yield _remembered(running.pop(future), outcome)
+                yield running.pop(future), outcome
         for job in (*running.values(), *waiting):
-            yield _remembered(job, Outcome(job.label, _SCHEDULER_LOST))
+            yield job, Outcome(job.label, _SCHEDULER_LOST)
 
     def _submit(self, waiting: deque[Job], running: dict[Any, Job], over: SimpleQueue[Any]) -> None:
         """Hand over as many jobs as keep the workers busy."""
@@ -177,7 +193,7 @@ class DaskEngine:
         for future, status in ended.items():
             label = running[future].label
             if status == "error":
-                reason = f"its worker died: {_one_line(future.exception())}"
+                reason = f"{_DIED}{_one_line(future.exception())}"
                 found[future] = Outcome(label, reason)
             elif status == "cancelled":
                 found[future] = Outcome(label, _SCHEDULER_LOST)
