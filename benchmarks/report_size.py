@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import platform
 import subprocess
 import sys
@@ -32,20 +33,30 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10, help="runs per arm, of two arms")
     parser.add_argument("--checkpoints", type=int, default=60, help="checkpoints per run")
     parser.add_argument("--repeats", type=int, default=3, help="builds; the median is told")
+    parser.add_argument("--out", type=Path, help="Markdown file; printed if not given")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         study = Path(folder) / "study"
         writer().write_study(study, seeds=range(args.seeds), checkpoints=args.checkpoints)
         times = sorted(build(study) for _ in range(args.repeats))
     wall, busy, size = times[len(times) // 2]
-    print(f"# Report of {2 * args.seeds} runs with {args.checkpoints} checkpoints\n")
-    print("| quantity | value | limit |\n| --- | --- | --- |")
-    print(f"| time from a fresh process | {wall:.1f} s | 20 s |")
-    print(f"| processor time of it | {busy:.1f} s | |")
-    print(f"| size of the page | {size / 2**20:.2f} MiB | 10 MiB |")
     names = ("pandas", "plotly", "jinja2")
     told = ", ".join(f"{name} {version(name)}" for name in names)
-    print(f"\nMedian of {args.repeats}; Python {platform.python_version()}, {told}; 2 cores, CPU.")
+    text = f"""# Report of {2 * args.seeds} runs with {args.checkpoints} checkpoints
+
+| quantity | value | limit |
+| --- | --- | --- |
+| time from a fresh process | {wall:.1f} s | 20 s |
+| processor time of it | {busy:.1f} s | |
+| size of the page | {size / 2**20:.2f} MiB | 10 MiB |
+
+Median of {args.repeats}; Python {platform.python_version()}, {told}; 2 cores, CPU, shared with
+other work ({os.getloadavg()[0]:.0f} processes waiting for them at the end).
+"""
+    if args.out is None:
+        print(text)
+    else:
+        args.out.write_text(text)
 
 
 def writer() -> ModuleType:

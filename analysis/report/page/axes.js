@@ -39,7 +39,7 @@ R.panelMissing = (panel, yaxis) => !panel.missing ? [] : [{
 // Runs few enough for a label per panel at the pointer.
 R.calm = (figure) => new Set(figure.series.map((s) => s.run)).size <= 4;
 
-R.labelled = (figure) => new Set(figure.series.map((s) => s.colour)).size > 1 && !figure.arm;
+R.labelled = (figure) => new Set(figure.series.map((s) => s.colour).filter((c) => c >= 0)).size > 1 && !figure.arm;
 
 R.endMargin = (figure, width) => {
   if (!R.labelled(figure)) return 14;

@@ -11,8 +11,11 @@ import torch
 
 import agents
 from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
+from analysis import detect_transitions
+from analysis.datasets import ar1
 from rl_slt.errors import InputError
 from rl_slt.pipeline import watch
+from rl_slt.pipeline.jobs import Outcome
 from rl_slt.pipeline.layout import Run
 from rl_slt.pipeline.llc import plan_units
 from rl_slt.pipeline.store import UnitStore
@@ -81,6 +84,36 @@ def test_following_a_finished_run_estimates_what_is_missing(
     lines = (run / "watch.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == events
     assert len(pd.read_parquet(run / "tables" / "llc.parquet")) == 20
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.5, 1.0])
+def test_estimates_take_no_more_than_the_stated_share_of_a_core(
+    run: Path, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    """Processor time over processor time and rest is the share, whatever an estimate costs."""
+    fake_estimates(run, np.full(20, 10.0))
+    rests: list[float] = []
+    clock = iter([100.0, 107.5])  # an estimate of 7.5 s
+    monkeypatch.setattr(watch.time, "process_time", lambda: next(clock))
+    monkeypatch.setattr(watch.time, "sleep", rests.append)
+    monkeypatch.setattr(watch, "run_guarded", lambda job: Outcome(job.label))
+    event = watch._estimate(Run(run), plan_units(Run(run), PLAN, ["end"])[0], share)
+    assert event["cpu_seconds"] == 7.5
+    assert 7.5 / (7.5 + sum(rests)) == pytest.approx(share)
+
+
+def test_a_run_without_a_transition_is_warned_of_at_most_at_the_stated_rate() -> None:
+    """Looked at after each of 20 checkpoints, 40 series of correlated noise: about 5 % or less."""
+    looks, warned = 20, 0
+    for seed in range(40):
+        rng = np.random.default_rng([12, seed])
+        values = 10 + ar1(rng, looks, float(rng.choice([0.0, 0.5, 0.8])))
+        found = [
+            detect_transitions(np.arange(n), values[:n], np.full(n, 0.3), detectors=("derivative",))
+            for n in range(8, looks + 1, 2)
+        ]
+        warned += any((rows["p_value"] <= 0.05 / looks).any() for rows in found if len(rows))
+    assert warned <= 5  # more has a chance of 1.4 % at a rate of 5 %
 
 
 def test_wrong_settings() -> None:

@@ -1,0 +1,81 @@
+"""Two agents side by side: a whole comparison in small, and what is refused."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import agents
+from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
+from rl_slt.errors import InputError
+from rl_slt.pipeline import compare
+from rl_slt.pipeline.compare import CompareSettings, compare_agents
+from rl_slt.pipeline.slices import kl_to
+from rl_slt.pipeline.visits import kinds
+
+SMALL = CompareSettings(placements=("behind",), n_states=16, points=3, episodes=2, clips=1)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    path = tmp_path / "r"
+    config = agents.TrainConfig(network="small", time_limit=20, steps=2000)
+    spec = NetworkSpec("small", {})
+    for k in range(2):
+        torch.manual_seed(k)
+        save_checkpoint(path, 1000 * k, spec.build(), spec, {})
+    write_index(path, finished=True)
+    entry = {"name": "r", "seed": 0, "kind": "train", "train": config.as_dict()}
+    (path / "config.json").write_text(json.dumps(entry))
+    return path
+
+
+def test_a_comparison_is_whole_and_made_once(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = compare_agents(run, run, SMALL, (0, 1000))
+    told = json.loads((folder / "comparison.json").read_text())
+    assert (told["a"]["step"], told["b"]["step"]) == (0, 1000)
+    states = pd.read_parquet(folder / "states.parquet")
+    assert len(states) == 16 and told["largest"]["largest"] == states["tv"].max()
+    slices = pd.read_parquet(folder / "slices.parquet")
+    assert set(slices["kind"]) == {"random", "gradient", "between"}
+    own = slices[slices["measure"] == "KL from r@0"]
+    assert own.loc[own["distance"] == 0, "value"].abs().max() < 1e-6
+    to = slices[(slices["measure"] == "KL from r@1000") & (slices["fraction"] == 1)]
+    assert to["value"].abs().max() < 1e-6
+    place = told["places"][0]
+    for name in (place["picture"], *(c[k] for c in place["clips"] for k in ("strip", "file"))):
+        assert (folder / name).stat().st_size > 0
+    monkeypatch.setattr(compare, "_write", lambda *a: pytest.fail("made again"))
+    assert compare_agents(run, run, SMALL, (0, 1000)) == folder
+
+
+def test_what_cannot_be_compared_is_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="equal weights"):
+        compare_agents(run, run, SMALL)
+    with pytest.raises(ValueError, match="777"):
+        compare_agents(run, run, SMALL, (777, None))
+    assert not (run / "comparisons").exists()
+    with pytest.raises(InputError, match="points 2 is not allowed: 3 or more"):
+        CompareSettings(points=2)
+
+
+def test_kinds_say_where_the_coin_is_seen() -> None:
+    coin = np.array([[4.0, 1.0], [12.0, 1.0], [30.0, 1.0], [np.nan, np.nan], [-1.0, -1.0]])
+    info = {"coin_xy": coin, "agent_xy": np.tile([8.0, 1.0], (5, 1))}
+    assert kinds(info) == [
+        "coin in view, to the left", "coin in view, to the right", "coin out of view",
+        "no coin in the level", "no coin in the level",
+    ]  # fmt: skip
+
+
+def test_the_loss_of_slices_is_the_kl() -> None:
+    log_p = torch.log(torch.tensor([[0.25, 0.75]], dtype=torch.float64)).expand(3, 2)
+    policy = torch.nn.Linear(4, 2)
+    torch.nn.init.zeros_(policy.weight)
+    torch.nn.init.zeros_(policy.bias)
+    expected = 0.25 * math.log(0.5) + 0.75 * math.log(1.5)
+    assert float(kl_to(policy, torch.zeros(3, 4), log_p).detach()) == pytest.approx(expected)
