@@ -96,8 +96,8 @@ def _symmetry(name: str, seed: int) -> dict[str, object]:
     policy = ReluPolicy(4, 6, 3)
     states = torch.randn(300, 4, generator=torch.Generator().manual_seed(1))
     order = torch.tensor([3, 0, 5, 1, 4, 2])
-    twin = permuted(policy, order) if name == SYMMETRIES[0] else rescaled(policy, 1.5)
-    gamma = 1.0 if name == SYMMETRIES[0] else 0.1
+    twin = permuted(policy, order) if name == SYMMETRIES[0] else rescaled(policy, 1.25)
+    gamma = 1.0 if name == SYMMETRIES[0] else 0.3
     settings = {"localization": gamma, "nbeta": 300.0, "data_error": False}
     own = estimate_llc(policy, states, seed=seed + 1, **settings)  # type: ignore[arg-type]
     other = estimate_llc(twin, states, seed=seed, **settings)  # type: ignore[arg-type]

@@ -133,7 +133,7 @@ def test_a_damaged_checkpoint_leaves_the_others_and_all_damaged_are_one_line(
 ) -> None:
     run = sound_run(tmp_path / "good")
     monkeypatch.chdir(tmp_path)
-    argv = ["calibrate", "good", *SETTINGS.split(), "--workers", "0"]
+    argv = ["calibrate", "good", *SETTINGS.split(), "--nbeta-factors", "", "--workers", "0"]
     for n, weights in enumerate(sorted(run.glob("checkpoints/0*/policy.safetensors"))):
         weights.write_bytes(weights.read_bytes()[:-7])
         with pytest.raises(SystemExit) as end:
