@@ -23,6 +23,7 @@ from envs.errors import InputError
 Array = npt.NDArray[np.float64]
 BASELINE = ("entropy", "weight_norm", "return", "step_kl")
 MIN_SEEDS = 5
+MIN_ROWS = 8  # to fit a model on
 PENALTIES = (0.1, 1.0, 10.0, 100.0)
 KNOWN_SHARE = 0.8  # of rows in which a covariate must be known to be used; the other rows go
 COLUMNS = ["llc_series", "probe", "metric", "horizon", "model", "features", "rmse", "r2",
@@ -114,7 +115,10 @@ def _models(data: pd.DataFrame, known: list[str]) -> list[dict[str, object]]:
           "llc": ["llc", "llc_change"]}  # fmt: skip
     seeds = data["run"].nunique()
     note = _note(seeds, [c for c in BASELINE if c not in usable])
-    if seeds < 2:
+    fewest = len(data) - int(data["run"].value_counts().max()) if len(data) else 0
+    if seeds >= 2 and fewest < MIN_ROWS:
+        note = "; ".join(filter(None, [f"too few checkpoints: {fewest} to learn from", note]))
+    if seeds < 2 or fewest < MIN_ROWS:
         return [_row(name, features, seeds, len(data), note) for name, features in of.items()]
     runs = data["run"].to_numpy()
     target = data["target"].to_numpy(dtype=float)

@@ -28,8 +28,8 @@ class Visits:
     @property
     def groups(self) -> list[str]:
         """The level that each state belongs to, whoever visits it, `[N]`."""
-        names = self.about["placement"] + " " + self.about["level_seed"].astype(str)
-        return [str(name) for name in names]
+        both = zip(self.about["placement"], self.about["level_seed"], strict=True)
+        return [f"{placement} {level}" for placement, level in both]
 
 
 def visit(
@@ -63,8 +63,10 @@ def visit(
 
 def _play(vector: Any, act: NetworkPolicy, n: int, seed: int) -> tuple[np.ndarray, pd.DataFrame]:
     obs, info = vector.reset(seed=seed)
-    frames, rows, step = [], [], 0
-    while sum(map(len, frames)) < n:
+    frames: list[np.ndarray] = []
+    rows: list[pd.DataFrame] = []
+    step = 0
+    while sum(len(frame) for frame in frames) < n:
         if step % _THIN == _THIN - 1:
             frames.append(obs.copy())
             rows.append(pd.DataFrame({"level_seed": info["level_seed"], "kind": kinds(info)}))

@@ -67,3 +67,9 @@ def test_mistakes_are_named() -> None:
         predict_goal(llc, probes, covariates, horizon=0)
     with pytest.raises(InputError, match="lack the column 'run'"):
         predict_goal(llc, probes, covariates.drop(columns="run"))
+
+
+def test_too_few_checkpoints_give_no_numbers() -> None:
+    found = predict_goal(*tables(3, told=1.0, n=4))
+    assert found["rmse"].isna().all()
+    assert found["note"].str.contains("too few checkpoints: 6 to learn from").all()
