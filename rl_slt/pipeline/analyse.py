@@ -14,6 +14,7 @@ from rl_slt.pipeline import covariates
 from rl_slt.pipeline.across import over_runs
 from rl_slt.pipeline.jobs import Engine, SerialEngine
 from rl_slt.pipeline.layout import Run, Study
+from rl_slt.pipeline.locks import turn
 from rl_slt.pipeline.settings import build
 from rl_slt.pipeline.store import read_table, write_table
 from rl_slt.pipeline.study import LLCPlan
@@ -23,9 +24,17 @@ _FEWEST = 6  # points under which a series is not searched for transitions
 
 
 def analyse_study(study: Study, engine: Engine | None = None) -> None:
-    """Write the derived tables of every run, then the tables over all runs."""
+    """Write the derived tables of every run, then the tables over all runs.
+
+    Commands that end at the same moment take turns: the last to write has seen all tables.
+    """
+    with turn(study.path, "analyse"):
+        _analyse_study(study, engine or SerialEngine())
+
+
+def _analyse_study(study: Study, engine: Engine) -> None:
     runs = study.runs
-    covariates.collect_runs(runs, engine or SerialEngine(), _llc_plan(study))
+    covariates.collect_runs(runs, engine, _llc_plan(study))
     for run in runs:
         _derive(run)
     for name in schema.TABLES:
@@ -38,8 +47,9 @@ def analyse_study(study: Study, engine: Engine | None = None) -> None:
 
 def analyse_run(run: Run) -> None:
     """Write the derived tables of one run: transitions, associations, covariates, staircase."""
-    covariates.collect_runs([run], SerialEngine())
-    _derive(run)
+    with turn(run.path, "analyse"):
+        covariates.collect_runs([run], SerialEngine())
+        _derive(run)
 
 
 def _derive(run: Run) -> None:

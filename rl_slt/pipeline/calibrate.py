@@ -138,7 +138,7 @@ class _Stage:
     def make(self, cells: Sequence[Cell]) -> list[dict[str, Any]]:
         trials = [Trial(self.units[cell.policy], cell, str(self.folder)) for cell in cells]
         jobs = [
-            Job(f"{t.cell.policy} ({t.cell.varied})", make_trial, (t,))
+            Job(f"calibration of {t.cell.policy} ({t.cell.varied})", make_trial, (t,), t.unit.run)
             for t in trials
             if not t.path.exists()
         ]

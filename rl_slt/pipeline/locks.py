@@ -53,6 +53,14 @@ def stage_locks(runs: Sequence[Run], stage: str) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def turn(folder: Path, stage: str) -> Iterator[None]:
+    """Wait for one's turn at a short stage of this run or study."""
+    (folder / ".locks").mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".locks" / f"{stage}.lock"):
+        yield
+
+
 def _describe(owner: Path) -> str:
     try:
         known = json.loads(owner.read_text())

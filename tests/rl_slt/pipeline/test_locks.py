@@ -3,12 +3,13 @@
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from rl_slt.errors import InputError
-from rl_slt.pipeline.locks import holder, stage_lock
+from rl_slt.pipeline.locks import holder, stage_lock, turn
 
 HOLD = """
 import sys, time
@@ -33,3 +34,19 @@ def test_another_process_is_named_and_its_death_frees_the_stage(tmp_path: Path) 
     assert holder(tmp_path, "llc") is None
     with stage_lock(tmp_path, "llc"):
         pass
+
+
+def test_analyses_of_a_run_take_turns(tmp_path: Path) -> None:
+    order = []
+
+    def second() -> None:
+        with turn(tmp_path, "analyse"):
+            order.append("second")
+
+    with turn(tmp_path, "analyse"):
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        waiting.join(timeout=0.3)
+        order.append("first")
+    waiting.join(timeout=10)
+    assert order == ["first", "second"]
