@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import torch
 
-import envs
 from agents.config import TrainConfig
+from agents.environment import make_env
 from agents.ppo import FramePPO
 
 WIDTH = 64
@@ -22,15 +22,8 @@ class Evaluator:
     def __init__(self, config: TrainConfig):
         self.config = config
         self.num = min(WIDTH, config.eval_episodes)
-        self.env: Any = envs.make_vec(
-            self.num,
-            coin=config.coin,
-            levels=config.eval_levels,
-            seed=config.seed,
-            settings=config.settings,
-            time_limit=config.time_limit,
-            order="sequential",
-            game=config.game,
+        self.env: Any = make_env(
+            config, num_envs=self.num, levels=config.eval_levels, order="sequential"
         )
 
     def __call__(self, model: FramePPO) -> dict[str, float]:

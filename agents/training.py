@@ -19,6 +19,7 @@ import envs
 from agents.branch import find_origin, start_from
 from agents.checkpoints import NetworkSpec, is_finished, versions, write_index
 from agents.config import TrainConfig
+from agents.environment import make_env
 from agents.evaluate import Evaluator
 from agents.files import clean_temporary, write_json
 from agents.keeper import Keeper, TrainingStopped
@@ -181,19 +182,6 @@ def _train(
         env.close()
         if evaluate is not None:
             evaluate.close()
-
-
-def make_env(config: TrainConfig) -> Any:
-    """The vector environment that `config` trains in."""
-    return envs.make_vec(
-        config.num_envs,
-        coin=config.coin,
-        levels=config.levels,
-        seed=config.seed,
-        settings=config.settings,
-        time_limit=config.time_limit,
-        game=config.game,
-    )
 
 
 def build_model(config: TrainConfig, env: Any, device: torch.device) -> FramePPO:

@@ -27,9 +27,10 @@ def learn(kind: str, seed: int, steps: int) -> list[list[float]]:
     from stable_baselines3.common.vec_env import VecNormalize
 
     import envs
+    from agents.environment import make_env
     from agents.memory import keep_freed_memory
     from agents.presets import get
-    from agents.training import build_model, make_env
+    from agents.training import build_model
     from benchmarks.agents_stock import stock_model
 
     torch.set_num_threads(1)

@@ -26,9 +26,10 @@ def measure(kind: str, network: str, threads: int, n_steps: int, updates: int) -
     from stable_baselines3.common.vec_env import VecNormalize
 
     import envs
+    from agents.environment import make_env
     from agents.memory import keep_freed_memory
     from agents.presets import get
-    from agents.training import build_model, make_env
+    from agents.training import build_model
     from benchmarks.agents_stock import stock_model
 
     torch.set_num_threads(threads)

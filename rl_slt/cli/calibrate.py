@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rl_slt.cli.options import engine_options
+from rl_slt.cli.options import chain_options, engine_options
 
 
 def _numbers(ctx: click.Context, option: click.Parameter, text: str | None) -> Any:
@@ -32,14 +32,7 @@ def _numbers(ctx: click.Context, option: click.Parameter, text: str | None) -> A
 @click.option("--states", help="frozen or on-policy, then :PLACEMENT or /FILTER [frozen].")
 @click.option("--n-states", type=int, help="States in the set; n of the LLC.")
 @click.option("--reference", help="self, last, or RUN@STEP.")
-@click.option("--params", help="Names of the parameters that may move, as 'trunk.*' [all].")
-@click.option("--sampler", help="auto, baoab, sgld, rmsprop_sgld, sgnht, mala, hmc [auto].")
-@click.option("--chains", type=int, help="Independent chains.")
-@click.option("--draws", type=int, help="Draws of each chain after burn-in.")
-@click.option("--burn-in", type=int, help="Steps of each chain that do not count.")
-@click.option("--batch-size", type=int, help="States of one gradient.")
-@click.option("--whitening", type=int, help="Directions of curvature made round; 0 is none.")
-@click.option("--seed", type=int, help="Seed of the chains and of the state sets.")
+@chain_options
 @engine_options
 def command(
     run: Path,
@@ -53,7 +46,7 @@ def command(
     scheduler: str | None,
     **given: Any,
 ) -> int:
-    r"""Find the settings at which the LLC of a run, or of a study's runs, can be trusted.
+    """Find the settings at which the LLC of a run, or of a study's runs, can be trusted.
 
     First, middle and last checkpoint are estimated at several localizations, each with the step
     size as adapted and with half of it; then with other nbeta, and with nbeta 0 as a control.

@@ -25,7 +25,7 @@ import click
 def command(
     first: Path, second: Path, out: Path, step_a: int | None, step_b: int | None, **given: Any
 ) -> None:
-    r"""Show where two agents differ most, how much at most, and what lies between them.
+    """Show where two agents differ most, how much at most, and what lies between them.
 
     The comparison is kept with the first run, and later reports of it show it too.
 

@@ -27,7 +27,7 @@ def command(
     steps: int | None,
     settings: tuple[str, ...],
 ) -> None:
-    r"""Make a run of a stable-baselines3 agent (.zip) or of plain weights (.safetensors, .pt).
+    """Make a run of a stable-baselines3 agent (.zip) or of plain weights (.safetensors, .pt).
 
     Give trusted files only. What is said of its training decides the levels it is studied on.
 

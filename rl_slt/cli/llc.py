@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rl_slt.cli.options import engine_options
+from rl_slt.cli.options import chain_options, engine_options
 
 
 @click.command("llc")
@@ -22,22 +22,15 @@ from rl_slt.cli.options import engine_options
 @click.option(
     "--reference", help="self, last, or RUN@STEP: the policy that the loss compares with."
 )
-@click.option("--params", help="Names of the parameters that may move, as 'trunk.*' [all].")
-@click.option("--sampler", help="auto, baoab, sgld, rmsprop-sgld, sgnht, mala, hmc, ... [auto].")
 @click.option("--step-size", type=float, help="Fixed step size [adapted in burn-in].")
 @click.option("--nbeta", type=float, help="n times the inverse temperature [n / log n].")
 @click.option("--localization", type=float, help="Strength gamma of the localization.")
-@click.option("--chains", type=int, help="Independent chains.")
-@click.option("--draws", type=int, help="Draws of each chain after burn-in.")
-@click.option("--burn-in", type=int, help="Steps of each chain that do not count.")
-@click.option("--batch-size", type=int, help="States of one gradient.")
-@click.option("--whitening", type=int, help="Directions of curvature made round; 0 is none.")
-@click.option("--seed", type=int, help="Seed of the chains and of the state sets.")
+@chain_options
 @engine_options
 def command(
     runs: tuple[Path, ...], workers: int | None, scheduler: str | None, **given: Any
 ) -> int:
-    r"""Estimate the LLC of every checkpoint of runs or studies.
+    """Estimate the LLC of every checkpoint of runs or studies.
 
     Finished estimates are kept and not made again; another setting adds rows.
 

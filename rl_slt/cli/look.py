@@ -15,7 +15,7 @@ import click
 @click.option("--plain", is_flag=True, help="The demo's flat levels with plain assets.")
 @click.option("--mode", default="easy", show_default=True, help="Distribution: easy or hard.")
 def levels(coin: str, seeds: str, out: Path, game: str, plain: bool, mode: str) -> None:
-    r"""Draw a sheet of levels: the agent's first view and the whole level.
+    """Draw a sheet of levels: the agent's first view and the whole level.
 
     \b
     Example:
@@ -48,7 +48,7 @@ def rollout(
     seed: int,
     out: Path,
 ) -> None:
-    r"""Film one episode of a checkpoint on the kind of levels that the run was trained on.
+    """Film one episode of a checkpoint on the kind of levels that the run was trained on.
 
     \b
     Example:

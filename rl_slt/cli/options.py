@@ -23,6 +23,27 @@ def engine_options(command: F) -> F:
     )(command)
 
 
+CHAINS = (
+    click.option("--params", help="Names of the parameters that may move, as 'trunk.*' [all]."),
+    click.option(
+        "--sampler", help="auto, baoab, sgld, rmsprop_sgld, sgnht, mala, hmc, ... [auto]."
+    ),
+    click.option("--chains", type=int, help="Independent chains."),
+    click.option("--draws", type=int, help="Draws of each chain after burn-in."),
+    click.option("--burn-in", type=int, help="Steps of each chain that do not count."),
+    click.option("--batch-size", type=int, help="States of one gradient."),
+    click.option("--whitening", type=int, help="Directions of curvature made round; 0 is none."),
+    click.option("--seed", type=int, help="Seed of the chains and of the state sets."),
+)
+
+
+def chain_options(command: F) -> F:
+    """What chains are run, in the names of `rl_slt.pipeline.study.LLCPlan`."""
+    for option in reversed(CHAINS):
+        command = option(command)
+    return command
+
+
 def parse_levels(text: str) -> tuple[int, int] | None:
     """A level range `A:B` (half-open), or None for `all`.
 

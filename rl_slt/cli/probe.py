@@ -26,7 +26,7 @@ from rl_slt.cli.options import engine_options
 def command(
     runs: tuple[Path, ...], workers: int | None, scheduler: str | None, **given: Any
 ) -> int:
-    r"""Probe what every checkpoint of runs or studies pursues, out of distribution.
+    """Probe what every checkpoint of runs or studies pursues, out of distribution.
 
     \b
     Examples:

@@ -12,7 +12,7 @@ import click
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="File to write.")
 @click.option("--format", "form", default="html", show_default=True, help="html, md or json.")
 def command(runs: tuple[Path, ...], out: Path, form: str) -> None:
-    r"""Write the report of a run or study, or a comparison of several.
+    """Write the report of a run or study, or a comparison of several.
 
     \b
     Examples:

@@ -10,7 +10,7 @@ import click
 @click.command("status")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 def command(runs: tuple[Path, ...]) -> None:
-    r"""Tell what is done, running, failed and missing in runs or studies.
+    """Tell what is done, running, failed and missing in runs or studies.
 
     \b
     Example:

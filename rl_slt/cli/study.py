@@ -25,7 +25,7 @@ def command(
     workers: int | None,
     scheduler: str | None,
 ) -> int:
-    r"""Train every arm, estimate LLCs, probe goals, and write the report.
+    """Train every arm, estimate LLCs, probe goals, and write the report.
 
     Interrupted at any point, the same command goes on from there.
 

@@ -39,7 +39,7 @@ def command(
     settings: tuple[str, ...],
     **given: Any,
 ) -> None:
-    r"""Train PPO on CoinRun into the run folder OUT, with checkpoints to study.
+    """Train PPO on CoinRun into the run folder OUT, with checkpoints to study.
 
     \b
     Examples:

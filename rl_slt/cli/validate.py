@@ -16,7 +16,7 @@ from rl_slt.errors import InputError
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the chains.")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the table, as CSV.")
 def command(only: tuple[str, ...], quick: bool, sampler: str, seed: int, out: Path | None) -> int:
-    r"""Estimate problems whose LLC is known and print estimate, interval, truth and verdict.
+    """Estimate problems whose LLC is known and print estimate, interval, truth and verdict.
 
     The exact value is that at the same nbeta, localization and weights; lambda, the limit of large
     nbeta and small localization, stands beside it. Ends with status 1 when an estimate is wrong.

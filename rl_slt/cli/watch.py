@@ -16,7 +16,7 @@ import click
               help="Probability of any warning on a run without a transition.")  # fmt: skip
 @click.option("--once", is_flag=True, help="Stop when the checkpoints so far are estimated.")
 def command(run: Path, share: float, error_rate: float, once: bool) -> None:
-    r"""Estimate the LLC of new checkpoints beside a training run and warn of transitions.
+    """Estimate the LLC of new checkpoints beside a training run and warn of transitions.
 
     Every event is appended as a line of JSON to RUN/watch.jsonl.
 

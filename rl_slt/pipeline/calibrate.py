@@ -18,12 +18,11 @@ from rl_slt.pipeline.jobs import Engine, Job, Outcome
 from rl_slt.pipeline.layout import Run, Study, read_json_object, runs_of, training_of
 from rl_slt.pipeline.llc import Unit, plan_units
 from rl_slt.pipeline.locks import stage_lock
-from rl_slt.pipeline.losses import FROM_STATES, build_loss, build_sampler
+from rl_slt.pipeline.losses import FROM_STATES, build_loss
 from rl_slt.pipeline.progress import Meter, meter
 from rl_slt.pipeline.states import collect
 from rl_slt.pipeline.store import digest
 from rl_slt.pipeline.study import LLCPlan
-from rl_slt.settings import Settings
 from rl_slt.sweep import Cell, Sweep, carry_out, row_of
 
 
@@ -42,21 +41,6 @@ class Trial:
         sampler = self.cell.settings.sampler
         cell["settings"]["sampler"] = sampler and [sampler.name, dataclasses.asdict(sampler)]  # type: ignore[call-overload]
         return Path(self.folder) / f"{digest([self.unit.key, cell])}.json"
-
-
-def settings_of(plan: LLCPlan) -> Settings:
-    """The estimator's settings of a plan."""
-    return Settings(
-        sampler=build_sampler(plan.sampler, plan.step_size),
-        nbeta=plan.nbeta,
-        localization=plan.localization,
-        chains=plan.chains,
-        draws=plan.draws,
-        burn_in=plan.burn_in,
-        batch_size=plan.batch_size,
-        params=None if plan.params == "all" else tuple(plan.params.split(",")),
-        whitening=plan.whitening,
-    )
 
 
 def calibrate_path(

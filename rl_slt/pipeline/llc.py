@@ -13,10 +13,9 @@ import pandas as pd
 from torch import Tensor, nn
 
 import envs.errors
-import rl_slt
 from agents import Checkpoint, load_policy
 from analysis import schema
-from rl_slt import PolicyData
+from rl_slt import PolicyData, Settings, estimate_with
 from rl_slt.errors import InputError
 from rl_slt.flat import match_parameters
 from rl_slt.pipeline.jobs import Engine, Job, Outcome, attempt
@@ -181,21 +180,8 @@ def make(unit: Unit) -> None:
     policy = load_policy(Path(unit.checkpoint))
     states = _data(run, unit, policy)
     reference = load_policy(Path(unit.reference)) if unit.reference != "self" else None
-    estimate = rl_slt.estimate_llc(
-        policy,
-        states,
-        loss=build_loss(unit.loss, reference),
-        sampler=build_sampler(plan.sampler, plan.step_size),
-        nbeta=plan.nbeta,
-        localization=plan.localization,
-        chains=plan.chains,
-        draws=plan.draws,
-        burn_in=plan.burn_in,
-        batch_size=plan.batch_size,
-        params=None if plan.params == "all" else plan.params.split(","),
-        whitening=plan.whitening,
-        seed=plan.seed,
-    )
+    loss = build_loss(unit.loss, reference)
+    estimate = estimate_with(policy, states, settings_of(plan), loss, seed=plan.seed)
     row = _row(run, unit, estimate) | {"seconds": time.perf_counter() - start}
     draws = estimate.draws.assign(
         run=run.name, step=unit.step, estimate_id=unit.key, loss=unit.loss,
@@ -203,6 +189,21 @@ def make(unit: Unit) -> None:
     )  # fmt: skip
     tables = {"llc": pd.DataFrame([row]), "llc_draws": draws}
     store.put(unit.key, tables)
+
+
+def settings_of(plan: LLCPlan) -> Settings:
+    """The estimator's settings of a plan."""
+    return Settings(
+        sampler=build_sampler(plan.sampler, plan.step_size),
+        nbeta=plan.nbeta,
+        localization=plan.localization,
+        chains=plan.chains,
+        draws=plan.draws,
+        burn_in=plan.burn_in,
+        batch_size=plan.batch_size,
+        params=None if plan.params == "all" else tuple(plan.params.split(",")),
+        whitening=plan.whitening,
+    )
 
 
 def _data(run: Run, unit: Unit, policy: nn.Module) -> PolicyData | Tensor:

@@ -104,7 +104,7 @@ def test_every_command_has_help_with_an_example(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, out, _ = run(capsys, name, "--help")
-    assert status == 0 and f"rl-slt {name} " in out.split("Example", 1)[1]
+    assert status == 0 and f"\n    rl-slt {name} " in out.split("Example", 1)[1]  # on its own line
     command = cli.get_command(None, name)  # type: ignore[arg-type]
     assert command is not None
     assert all(p.help for p in command.params if isinstance(p, click.Option))
