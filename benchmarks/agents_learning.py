@@ -20,7 +20,7 @@ COLORS = {"stock": "#777777", "ours": "#c1440e"}
 
 def learn(kind: str, seed: int, steps: int) -> list[list[float]]:
     """[step, mean raw return of the last 100 episodes] after every rollout."""
-    from agents.quiet import silence_gym
+    from envs.quiet import silence_gym
 
     silence_gym()
     import torch

@@ -19,7 +19,7 @@ KINDS = ("stock", "float32", "bfloat16")
 
 def measure(kind: str, network: str, threads: int, n_steps: int, updates: int) -> dict[str, float]:
     """Steps per second of `updates` rollouts and updates, after one to warm up."""
-    from agents.quiet import silence_gym
+    from envs.quiet import silence_gym
 
     silence_gym()
     import torch

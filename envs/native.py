@@ -13,24 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.quiet import silence_gym
 from envs.settings import LevelSettings
 
 STATE_BYTES = 1 << 18  # a state is about 37 KB; the library aborts when the buffer is too small
 
 
 def _import_procgen() -> Any:
-    """Import procgen without the notice that the old gym prints, hiding nothing else."""
-    try:
-        notices: Any = importlib.import_module("gym_notices.notices")
-    except ImportError:
+    silence_gym()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # gym and procgen: deprecated calls, unclosed files
         return importlib.import_module("procgen")
-    saved, notices.notices = notices.notices, {}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # gym and procgen: deprecated calls, unclosed files
-            return importlib.import_module("procgen")
-    finally:
-        notices.notices = saved
 
 
 @dataclass(frozen=True)

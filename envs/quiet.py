@@ -1,4 +1,4 @@
-"""Keeping the old gym, which stable-baselines3 imports where it finds it, off the screen."""
+"""Keeping the old gym, which procgen and stable-baselines3 import, off the screen."""
 
 import contextlib
 import importlib
