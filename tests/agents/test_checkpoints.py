@@ -77,7 +77,7 @@ def flip_a_byte(path: Path) -> None:
         (change(network={"name": "../../etc", "kwargs": {}}), "unknown network"),
         (change(network={"name": "small", "kwargs": {"width": 9}}), "another architecture"),
         (change(network={"name": "small"}), "corrupt"),
-        (change(network={"name": "small", "kwargs": {"width": "x"}}), "cannot be built"),
+        (change(network={"name": "small", "kwargs": {"width": "x"}}), "width must be 1 to 4096"),
         (change(n_actions=3), "another architecture"),
         (change(obs_shape=[1]), "corrupt"),
     ],
