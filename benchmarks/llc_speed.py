@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--devinterp-python", help="Python of an environment with devinterp.")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--draws", type=int, default=200, help="Of the small network; CNN: 1/20.")
+    parser.add_argument("--draws", type=int, default=200, help="Of the small network; CNN: 1/5.")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "llc_speed.md")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -122,7 +122,7 @@ Cost is that of a draw over bare passes; at most, and at least, is what we want.
 | network | draws/s | cost | at most | draws/s of devinterp | times faster | at least | rounds |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 """
-    for name, draws in (("small", args.draws), ("cnn", max(2, args.draws // 20))):
+    for name, draws in (("small", args.draws), ("cnn", max(2, args.draws // 5))):
         line = row(name, draws, args.rounds, args.batch, args.devinterp_python)
         print(line, flush=True)
         text += line + "\n"

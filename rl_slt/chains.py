@@ -86,8 +86,7 @@ class Chains:
         stride = max(1, draws // SNAPSHOTS)
         for t in range(draws):
             if t % stride == stride - 1:
-                position = self.state.position.clone()
-                self.snapshots.append(self.target.weights(position).clone())
+                self.snapshots.append(self.target.weights(self.state.position).clone())
             self.state, info = self._step()
             kept.append(_light(info))
             progress(t + 1)

@@ -115,11 +115,10 @@ class Target:
         delta = self.weights(z)
         w = self.flat.start + delta
         loss, grad, start = self._loss_grad(w, index, generators)
-        pull = self.localization * delta
-        grad_w = self._held(grad.mul_(self.nbeta).add_(pull))
-        virial = (delta * grad_w).sum(-1)
+        grad_w = self._held(grad.mul_(self.nbeta).add_(delta, alpha=self.localization))
+        virial = torch.linalg.vecdot(delta, grad_w)
         grad_z = grad_w if self.whitening is None else self.whitening.transpose(grad_w)
-        prior = 0.5 * (pull * delta).sum(-1)
+        prior = 0.5 * self.localization * torch.linalg.vecdot(delta, delta)
         energy = self.nbeta * loss.double() + prior.double()
         return Evaluation(loss, start, energy, grad_z, prior, virial)
 
@@ -129,19 +128,24 @@ class Target:
         if all(i is None for i in index) and not self.loss.redrawn:
             return self._everything(w, generators[0])
         rows = [torch.arange(self.n) if i is None else i for i in index]
-        sizes = {len(i) for i in rows}
+        self.grads += sum(len(i) for i in rows)
+        if self.batched is not None and len(w) > 1 and not self.loss.redrawn:
+            return self._together(w, torch.stack(rows))
         batches = [
             self.loss.refresh(self.units.take(i), g) for i, g in zip(rows, generators, strict=True)
         ]
-        starts = [self._start(b, i) for b, i in zip(batches, rows, strict=True)]
-        self.grads += sum(len(i) for i in rows)
-        if self.batched is not None and len(sizes) == 1 and len(w) > 1:
+        starts = torch.stack([self._start(b, i) for b, i in zip(batches, rows, strict=True)])
+        if self.batched is not None and len(w) > 1:
             fields = [b.tensors() for b in batches]
             stacked = {k: torch.stack([f[k] for f in fields]) for k in fields[0]}
-            loss, grad = self.batched(w, stacked, shared=False)
-        else:
-            loss, grad = self._apart(w, batches)
-        return loss, grad, torch.stack(starts)
+            return *self.batched(w, stacked, shared=False), starts
+        return *self._apart(w, batches), starts
+
+    def _together(self, w: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """All chains in one graph, their batches `[C, B]` gathered at once."""
+        fields = self.units.take(rows.view(-1)).tensors()
+        batch = {name: value.unflatten(0, rows.shape) for name, value in fields.items()}
+        return *self.batched(w, batch, shared=False), self.start_losses[rows].mean(-1)  # type: ignore[misc]
 
     def _apart(self, w: Tensor, batches: Sequence[PolicyData]) -> tuple[Tensor, Tensor]:
         """One chain after the other."""

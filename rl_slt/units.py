@@ -8,6 +8,8 @@ from torch import Tensor
 from rl_slt.errors import InputError
 from rl_slt.policy_data import PolicyData
 
+REJECTION = 32  # samples per batch member from which redrawing repeats beats a permutation
+
 
 class Units:
     """Data cut into samples; an index counts samples, whatever their length.
@@ -45,7 +47,7 @@ class Units:
         """A batch of `size` different samples, independent of all earlier ones; None means all."""
         if size >= self.n:
             return None
-        if 4 * size < self.n:  # rejection of repeats is cheaper than a whole permutation
+        if self.n > REJECTION * size:
             return _distinct(size, self.n, generator)
         return torch.randperm(self.n, generator=generator)[:size]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -27,14 +28,16 @@ class Whitening:
 
     def forward(self, z: Tensor) -> Tensor:
         """`T z` of rows `[C, d]`."""
-        return (z + ((z @ self.basis) * (self.shrink - 1)) @ self.basis.T) * self.scale
+        return self._along(z, self.shrink) * self.scale
 
     def transpose(self, g: Tensor) -> Tensor:
         """`T' g` of rows `[C, d]`."""
-        g = g * self.scale
-        return g + ((g @ self.basis) * (self.shrink - 1)) @ self.basis.T
+        return self._along(g * self.scale, self.shrink)
 
     def inverse(self, delta: Tensor) -> Tensor:
         """`T^-1 delta` of rows `[C, d]`."""
-        z = delta / self.scale
-        return z + ((z @ self.basis) * (1 / self.shrink - 1)) @ self.basis.T
+        return self._along(delta / self.scale, 1 / self.shrink)
+
+    def _along(self, rows: Tensor, factor: Tensor) -> Tensor:
+        """Rows `[C, d]` with their parts along U times `factor` `[k]`."""
+        return torch.addmm(rows, (rows @ self.basis) * (factor - 1), self.basis.T)

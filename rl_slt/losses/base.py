@@ -13,6 +13,8 @@ from rl_slt.policy_data import PolicyData
 
 Policy = Callable[[Tensor], "Tensor | tuple[Tensor, Tensor]"]
 
+NARROW = 32  # actions up to which torch's softmax over the last dimension is slow
+
 
 class LossFunction(Protocol):
     """Any callable `loss(policy, batch) -> [B]`; a user's own loss needs no more than this."""
@@ -124,11 +126,22 @@ def policy_logits(policy: nn.Module, data: PolicyData, chunk: int = 512) -> Tens
 
 
 def draw_actions(logits: Tensor, generator: Generator) -> Tensor:
-    """One action `[B]` per row of `[B, A]` logits: argmin of exponentials over probabilities."""
+    """One action `[B]` per row of `[B, A]` logits, by the Gumbel-max trick."""
     noise = torch.empty_like(logits).exponential_(generator=generator)
-    return (logits.softmax(-1) / noise).argmax(-1)
+    return (logits - noise.log()).argmax(-1)
+
+
+def log_softmax(logits: Tensor) -> Tensor:
+    """Log-probabilities `[B, A]` of `[B, A]` logits, nats.
+
+    Torch's kernel goes along the last dimension one row at a time, along any other with vectors:
+    with 15 actions ten times as fast on a CPU.
+    """
+    if logits.shape[-1] > NARROW:
+        return logits.log_softmax(-1)
+    return logits.mT.contiguous().log_softmax(-2).mT
 
 
 def action_log_probs(logits: Tensor, actions: Tensor) -> Tensor:
     """Log-probability `[B]` of `actions` `[B]` under `logits` `[B, A]`, nats."""
-    return logits.log_softmax(-1).gather(-1, actions.long().unsqueeze(-1)).squeeze(-1)
+    return log_softmax(logits).gather(-1, actions.long().unsqueeze(-1)).squeeze(-1)

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 from torch import Generator, Tensor, nn
 
-from rl_slt.losses.base import Loss, Policy, action_log_probs, draw_actions, logits_of
+from rl_slt.losses.base import (
+    Loss,
+    Policy,
+    action_log_probs,
+    draw_actions,
+    log_softmax,
+    logits_of,
+)
 from rl_slt.losses.reference import reference_logits
 from rl_slt.policy_data import PolicyData
 
@@ -33,8 +40,8 @@ class PolicyKL(Loss):
     def __call__(self, policy: Policy, batch: PolicyData) -> Tensor:
         """Per-sample losses `[B]`, nats."""
         assert batch.reference_logits is not None
-        log_p = batch.reference_logits.log_softmax(-1)
-        log_q = logits_of(policy(batch.states)).log_softmax(-1)
+        log_p = log_softmax(batch.reference_logits)
+        log_q = log_softmax(logits_of(policy(batch.states)))
         return (log_p.exp() * (log_p - log_q)).sum(-1)
 
     def prepare(self, policy: nn.Module, data: PolicyData, generator: Generator) -> PolicyData:
