@@ -14,6 +14,19 @@ _ESTIMATE = [
     "loss_init", "loss_stderr",
 ]  # fmt: skip
 _Z95 = 1.959963984540054
+INNER_GOALS = (("counterfactual", "toward:left"), ("readout", "gain:policy_head"))
+
+
+def goal_rows(probes: pd.DataFrame) -> pd.DataFrame:
+    """The rows of table `probes` that are searched for changes of the goal.
+
+    Left out are rates of others than the agent (`coin_rate:coin-blind`), which do not change with
+    training, and of the counterfactual and the internal probe all but one metric each, of which
+    the others are variants: every further pair that is tested costs power.
+    """
+    pairs = zip(probes["probe"].fillna(""), probes["metric"].fillna(""), strict=True)
+    keep = [":" not in metric or (probe, metric) in INNER_GOALS for probe, metric in pairs]
+    return probes[pd.Series(keep, index=probes.index, dtype=bool)]
 
 
 def llc_table(llc: pd.DataFrame) -> pd.DataFrame:

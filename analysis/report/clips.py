@@ -1,4 +1,4 @@
-"""Film strips and clips of the last checkpoints, embedded; the same level for every arm."""
+"""Film strips and clips of the last checkpoints, embedded, arm by arm."""
 
 from __future__ import annotations
 
@@ -14,16 +14,21 @@ _BUDGET = 3_500_000  # bytes of all pictures together, so that a page stays easy
 _ROWS = 5
 _KINDS = {b"\x89PNG\r\n\x1a\n": "image/png", b"GIF87a": "image/gif", b"GIF89a": "image/gif"}
 _PREFERRED = ("behind", "none@mid", "ground", "end@mid", "end")
+_OWN = ("typical", "surprising")  # chosen for each agent, on a level of its own
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One agent on one level: pictures as base64, empty where there is none."""
+    """One agent on one level: pictures as base64, empty where there is none.
+
+    `which` says why this level is shown: `common`, `typical`, `surprising`, or empty.
+    """
 
     arm: str
     colour: int
     run: str
     step: int
+    which: str
     outcome: str
     caption: str
     strip: str
@@ -32,15 +37,19 @@ class Clip:
 
 @dataclass(frozen=True)
 class Scene:
-    """One level of a probe, with a clip per arm."""
+    """A clip per arm of one probe, on one level (-1: each on a level of its own)."""
 
     probe: str
     level_seed: int
+    which: str
     clips: list[Clip]
 
 
 def scenes(data: StudyData, note: list[str]) -> list[Scene]:
-    """Levels that most arms were filmed on, displaced coins first; what is left out is noted."""
+    """Levels that most arms were filmed on, displaced coins first, then each agent's own ones.
+
+    What is left out is noted.
+    """
     filmed = {
         (arm, *_key(clip)): (run, clip)
         for arm in data.arms
@@ -50,16 +59,16 @@ def scenes(data: StudyData, note: list[str]) -> list[Scene]:
     keys = sorted({key[1:] for key in filmed}, key=lambda key: _rank(key, data, filmed))
     left = _BUDGET
     out = []
-    for probe, level in _varied(keys)[:_ROWS]:
+    for probe, level, which in _varied(keys)[:_ROWS]:
         clips = []
         for colour, arm in enumerate(data.arms):
-            found = filmed.get((arm, probe, level))
+            found = filmed.get((arm, probe, level, which))
             clip = None if found is None else _embed(*found, arm, colour, left, note)
             if clip is not None:
                 left -= len(clip.strip) + len(clip.film)
                 clips.append(clip)
         if clips:
-            out.append(Scene(probe, level, clips))
+            out.append(Scene(probe, level, which, clips))
     return out
 
 
@@ -68,23 +77,29 @@ def _last(run: RunData) -> list[dict[str, Any]]:
     return [clip for clip in run.clips if steps and clip.get("step") == max(steps)]
 
 
-def _key(clip: dict[str, Any]) -> tuple[str, int]:
-    level = clip.get("level_seed")
-    return str(clip.get("probe", "")), level if isinstance(level, int) else -1
+_Key = tuple[str, int, str]  # probe, level, why it is shown
 
 
-def _rank(key: tuple[str, int], data: StudyData, filmed: dict[Any, Any]) -> tuple[int, int, int]:
-    probe, level = key
-    shared = sum((arm, probe, level) in filmed for arm in data.arms)
+def _key(clip: dict[str, Any]) -> _Key:
+    probe, which, level = str(clip.get("probe", "")), clip.get("which"), clip.get("level_seed")
+    if which in _OWN:
+        return probe, -1, str(which)
+    return probe, level if isinstance(level, int) else -1, ""
+
+
+def _rank(key: _Key, data: StudyData, filmed: dict[Any, Any]) -> tuple[int, int, int, int]:
+    probe, level, which = key
+    shared = sum((arm, *key) in filmed for arm in data.arms)
     order = _PREFERRED + PROBE_ORDER
-    return -shared, order.index(probe) if probe in order else 99, level
+    kind = _OWN.index(which) + 1 if which in _OWN else 0
+    return -shared if not kind else 0, kind, order.index(probe) if probe in order else 99, level
 
 
-def _varied(keys: list[tuple[str, int]]) -> list[tuple[str, int]]:
-    """At most two levels of a probe, in the given order."""
-    out: list[tuple[str, int]] = []
+def _varied(keys: list[_Key]) -> list[_Key]:
+    """At most two levels of a probe, in the given order; of common ones a row for each kind."""
+    out: list[_Key] = []
     for key in keys:
-        if sum(probe == key[0] for probe, _ in out) < 2:
+        if sum((probe, which) == (key[0], key[2]) for probe, _, which in out) < 2:
             out.append(key)
     return out
 
@@ -97,8 +112,8 @@ def _embed(
     if not strip and not film:
         return None
     return Clip(
-        arm, colour, run.name, int(clip["step"]), str(clip.get("outcome") or ""),
-        str(clip.get("caption") or ""), strip, film,
+        arm, colour, run.name, int(clip["step"]), str(clip.get("which") or ""),
+        str(clip.get("outcome") or ""), str(clip.get("caption") or ""), strip, film,
     )  # fmt: skip
 
 

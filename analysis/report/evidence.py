@@ -8,8 +8,15 @@ import pandas as pd
 
 from analysis.report.data import StudyData
 from analysis.report.load import ALL_RUNS
-from analysis.report.select import llc_rows, main_probe_rows, score_rows, states_in_order
+from analysis.report.select import (
+    coin_rows,
+    llc_rows,
+    main_probe_rows,
+    score_rows,
+    states_in_order,
+)
 from analysis.report.words import number, pair_title, short, states_short, text
+from analysis.series import INNER_GOALS
 
 _MOST = 40
 _MOST_RUNS = 6  # with more runs the statistics over runs are what counts
@@ -48,7 +55,10 @@ def shown_series(data: StudyData) -> dict[str, str]:
     for states in states_in_order(llc) if len(llc) else []:
         loss = llc.loc[llc["states"] == states, "loss"].iloc[0]
         titles[f"llc:{loss}:{states}"] = f"LLC {states_short(states)}"
-    for frame in (probes, scores):
+    coin = coin_rows(data)
+    pairs = zip(coin["probe"], coin["metric"], strict=True)
+    inner = coin[[pair in INNER_GOALS for pair in pairs]]
+    for frame in (probes, scores, inner):
         for row in frame.drop_duplicates(["probe", "metric"]).to_dict("records"):
             probe, metric = str(row["probe"]), str(row["metric"])
             titles[f"probe:{probe}:{metric}"] = pair_title(probe, metric)

@@ -152,7 +152,7 @@ def feature_title(feature: str) -> str:
     kind, _, rest = feature.partition(":")
     if kind == "llc":
         return f"the LLC {series_title(rest)}"
-    probe, _, metric = rest.rpartition(":")
+    probe, _, metric = rest.partition(":")
     return f"the probe {pair_title(probe, metric)}"
 
 

@@ -16,7 +16,7 @@ _once = lru_cache(maxsize=4)  # by identity of the study; nobody changes the fra
 WHOLE = ("", "*", "all")
 COIN_METRICS = ("coin_rate", "coin")
 END_METRICS = ("end_rate", "end")
-SCORES = ("coin_seeking", "preference", "capability", "persistence")
+SCORES = ("coin_seeking", "avoidance", "preference", "capability", "persistence")
 PROBE_ORDER = ("end", "end@mid", "behind", "ground", "section", "both", "none", "none@mid")
 
 
@@ -171,6 +171,24 @@ def score_rows(data: StudyData) -> pd.DataFrame:
     table = probe_rows(data)
     table = table[(table["probe"] == "suite") & table["metric"].isin(SCORES)]
     return table.dropna(subset=["value"]).sort_values(["run", "step"])
+
+
+@_once
+def coin_rows(data: StudyData) -> pd.DataFrame:
+    """`probe_rows` of the counterfactual and the internal probe, with a value."""
+    table = probe_rows(data)
+    table = table[table["probe"].isin(("counterfactual", "readout"))]
+    return table.dropna(subset=["value"]).sort_values(["run", "step"])
+
+
+@_once
+def distance_rows(data: StudyData) -> pd.DataFrame:
+    """Table `counterfactual` with `arm`: the coin's effect by its side and distance."""
+    needed = ["run", "step", "side", "distance", "metric", "value"]
+    table = data.table("counterfactual").dropna(subset=needed)
+    table = table.drop_duplicates([*needed[:-1]], keep="last")
+    table = table.assign(arm=table["run"].map(data.arm_of)).dropna(subset=["arm"])
+    return table.sort_values(["run", "step", "side", "distance"])
 
 
 def probes_in_order(table: pd.DataFrame) -> list[str]:

@@ -35,10 +35,32 @@ PROBES = {
 LLC_UNIT = "λ̂, larger is more complex"
 SCORE_WORDS = {
     "coin_seeking": ("Coin seeking", "mean score, 1 seeks the coin, 0 ignores it", (-1.0, 1.0)),
+    "avoidance": ("Coin avoidance", "1 passes by coins on its way, 0 ignores them", (-1.0, 1.0)),
     "preference": ("Coin before end", "mean score, 1 coin first, −1 end first", (-1.0, 1.0)),
     "capability": ("Ability", "mean share of ends reached, coin there", (0.0, 1.0)),
     "persistence": ("Persistence", "end without coin, relative to with it", (0.0, 1.0)),
 }
+
+INNER_WORDS = {
+    ("counterfactual", "toward:left"): "effect of a coin on the left: moving towards it",
+    ("counterfactual", "value_change:left"): "effect of a coin on the left: value",
+    ("readout", "gain:policy_head"): "coin's side read from the policy head",
+}
+WHICH_WORDS = {
+    "common": "same level for all agents",
+    "typical": "typical of this agent",
+    "surprising": "unusual for this agent",
+}
+
+
+def which_title(which: str) -> str:
+    """Why a clip's level was chosen; empty for an unknown reason."""
+    return WHICH_WORDS.get(which, "")
+
+
+def scene_title(which: str) -> str:
+    """The same for a group of clips, each on a level of its agent's own."""
+    return which_title(which).replace("this", "each")
 
 
 def probe_title(probe: str) -> str:
@@ -104,7 +126,8 @@ def pair_title(probe: str, metric: str) -> str:
     """A probe and its metric in words."""
     if probe == "suite" and metric in SCORE_WORDS:
         return f"score: {SCORE_WORDS[metric][0].lower()}"
-    return f"{probe_title(probe)}: {metric_title(metric)}"
+    known = INNER_WORDS.get((probe, metric))
+    return known or f"{probe_title(probe)}: {metric_title(metric)}"
 
 
 def number(value: Any) -> str:

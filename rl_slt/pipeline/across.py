@@ -9,6 +9,7 @@ from analysis.freeenergy import compare_arms, staircase
 from analysis.pathdependence import path_dependence
 from analysis.prediction import predict_goal
 from analysis.report.select import SCORES, main_metric
+from analysis.series import INNER_GOALS, goal_rows
 
 # What a run's final goal is read from: the first of these that was measured.
 FINAL = (("suite", "coin_seeking"), ("behind", "coin_rate"), ("suite", "preference"),
@@ -33,7 +34,7 @@ def over_runs(
     shown = _of_pairs(probes, pairs)
     own = llc[llc["reference"].fillna("self").isin(("", "self"))]
     return {
-        "associations": associate(llc, probes),
+        "associations": associate(llc, goal_rows(probes)),
         "predictions": _marked("predictions", predict_goal(own, shown, covariates, pairs=pairs)),
         "path_dependence": _marked("path_dependence", _paths(own, shown)),
         "free_energy": _marked("free_energy", compare_arms(staircase(llc))),
@@ -41,13 +42,18 @@ def over_runs(
 
 
 def goal_pairs(probes: pd.DataFrame) -> list[tuple[str, str]]:
-    """The scores over the suite, and each probe's main metric, that have values."""
+    """What a goal is read from, where it has values.
+
+    These are the scores over the suite, each probe's main metric, and one metric each of the
+    counterfactual and the internal probe.
+    """
     known = probes.dropna(subset=["value"])
     found = []
     for probe, rows in known.groupby("probe", sort=True):
         metrics = set(rows["metric"])
         main = main_metric(str(probe), metrics)
-        wanted = SCORES if probe == "suite" else (main,)
+        inner = [metric for of, metric in INNER_GOALS if of == probe]
+        wanted = SCORES if probe == "suite" else (main, *inner)
         found += [(str(probe), str(metric)) for metric in wanted if metric in metrics]
     return found
 

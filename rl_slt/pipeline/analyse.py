@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis import associate, detect_transitions, schema
 from analysis.freeenergy import staircase
+from analysis.series import goal_rows
 from rl_slt.errors import InputError
 from rl_slt.pipeline import covariates
 from rl_slt.pipeline.across import over_runs
@@ -53,7 +54,7 @@ def analyse_run(run: Run) -> None:
 
 
 def _derive(run: Run) -> None:
-    llc, probes = latest(table_of(run, "llc")), table_of(run, "probes")
+    llc, probes = latest(table_of(run, "llc")), goal_rows(table_of(run, "probes"))
     found = [
         detect_transitions(steps, values, stderr, run=run.name, series=name)
         for name, steps, values, stderr in series_of(run, llc, probes)

@@ -58,7 +58,7 @@ def _scenes(unit: ProbeUnit) -> Iterator[Scene]:
     """What to film: common levels, then a typical and a surprising one of the sharpest probe."""
     chosen = [p for p in WANTED if p in unit.suite.placements][:_FILMS]
     level = unit.suite.seeds[0]
-    yield from (Scene(_COMMON, p, level, "the level that all agents are shown on") for p in chosen)
+    yield from (Scene(_COMMON, p, level, "") for p in chosen)
     store = UnitStore(Path(unit.run), "probe")
     if not chosen or not store.has(unit.key):
         return
@@ -66,8 +66,7 @@ def _scenes(unit: ProbeUnit) -> Iterator[Scene]:
     for pick in probes.pick_levels(store.read_unit(unit.key, "episodes"), chosen[0]):
         if pick.which not in seen and pick.level_seed != level:
             seen.add(pick.which)
-            share = f"{_FIRST[pick.first]} on {pick.share:.0%} of this agent's levels"
-            title = f"{pick.which} ({share})"
+            title = f"{_FIRST[pick.first]} on {pick.share:.0%} of this agent's levels"
             yield Scene(pick.which, chosen[0], pick.level_seed, title)
 
 

@@ -21,6 +21,15 @@ PROBES = {
     "none@mid": {"end": (0.2, 0.92), "behind": (0.2, 0.4)},
 }
 BLIND = {"end": 0.62, "end@mid": 0.66, "behind": 0.0, "ground": 0.41, "none": 0.64, "none@mid": 0.7}
+# effect of the coin on the trained network, per arm
+INNER = {
+    ("counterfactual", "toward:left"): {"end": -0.01, "behind": 1.02},
+    ("counterfactual", "value_change:left"): {"end": -0.14, "behind": 2.1},
+    ("counterfactual", "kl:left"): {"end": 0.0, "behind": 0.9},
+    ("readout", "gain:policy_head"): {"end": -0.09, "behind": 0.15},
+    ("readout", "accuracy:untrained:policy_head"): {"end": 0.6, "behind": 0.6},
+    ("readout", "accuracy:observation:observation"): {"end": 0.6, "behind": 0.6},
+}
 LLC = {"end": (8.0, 34.0), "behind": (8.0, 43.0)}
 TOTAL = 1_000_000
 
@@ -93,6 +102,7 @@ def write_run(
     frames = {
         "llc": llc_frame(run.name, seed, kind, steps, rng),
         "probes": probe_frame(run.name, kind, steps, levels, rng),
+        "counterfactual": distance_frame(run.name, kind, steps),
         "episodes": blind_frame(run.name, levels, rng),
         "transitions": transition_frame(run.name, steps, kind),
         "associations": association_frame(run.name, len(steps)),
@@ -156,6 +166,30 @@ def probe_frame(
                 low, high = max(0, value - half), min(1, value + half)
                 row = {"run": run, "step": step, "probe": probe, "metric": name, "value": value}
                 rows.append({**row, "ci_low": low, "ci_high": high, "n": levels})
+    for (probe, metric), ends in INNER.items():
+        for step in steps:
+            value = ends[kind] * learned(step, 2e5) if metric[:8] != "accuracy" else 0.6
+            row = {"run": run, "step": step, "probe": probe, "metric": metric, "value": value}
+            rows.append({**row, "ci_low": value - 0.08, "ci_high": value + 0.08, "n": 100})
+    return pd.DataFrame(rows)
+
+
+def distance_frame(run: str, kind: str, steps: list[int]) -> pd.DataFrame:
+    """The table `counterfactual`: an effect that fades with the distance of the coin."""
+    rows = []
+    for side, factor, nearest in (("left", 1.0, 2), ("right", 0.1, 2), ("end", 0.1, 5)):
+        for distance in range(nearest, 7):
+            for step in steps:
+                full = factor * INNER["counterfactual", "toward:left"][kind]
+                value = full * learned(step, 2e5) * (1 - distance / 12)
+                for metric, v in (("toward", value), ("tv", abs(value) / 2)):
+                    rows.append(
+                        {
+                            "run": run, "step": step, "side": side, "distance": distance,
+                            "metric": metric, "value": v, "ci_low": v - 0.06,
+                            "ci_high": v + 0.06, "n": 80,
+                        }
+                    )  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -223,7 +257,11 @@ def write_clips(run: Path, kind: str, step: int) -> None:
     folder = run / "clips"
     folder.mkdir()
     index = []
-    for probe, level in (("behind", 20_003), ("behind", 20_007), ("end", 20_003)):
+    own = 20_010 if kind == "end" else 20_020
+    for which, probe, level in (
+        ("common", "behind", 20_003), ("common", "behind", 20_007), ("common", "end", 20_003),
+        ("typical", "behind", own), ("surprising", "behind", own + 1),
+    ):  # fmt: skip
         got = probe == "end" or kind == "behind"
         name = f"{probe}-{level}"
         frames = [frame(probe, got, t) for t in range(8)]
@@ -238,9 +276,9 @@ def write_clips(run: Path, kind: str, step: int) -> None:
         words = "collects the coin" if got else "runs past it to the end"
         index.append(
             {
-                "file": f"{name}.gif", "strip": f"{name}.png", "step": step, "probe": probe,
-                "placement": probe, "level_seed": level, "outcome": outcome, "first": outcome,
-                "caption": words,
+                "file": f"{name}.gif", "strip": f"{name}.png", "step": step, "which": which,
+                "probe": probe, "placement": probe, "level_seed": level, "outcome": outcome,
+                "first": outcome, "caption": words,
             }
         )  # fmt: skip
     (folder / "clips.json").write_text(json.dumps(index))

@@ -46,7 +46,9 @@ def test_every_figure_is_drawn_without_errors(
         " p.querySelectorAll('.scatterlayer .trace').length,"
         " p.querySelectorAll('.scatterlayer path').length])"
     )
-    assert [p[0] for p in plots] == ["goal", "complexity", "timeline-0", "timeline-1", "staircase"]
+    assert [p[0] for p in plots] == [
+        "goal", "coin", "coin-distance", "complexity", "timeline-0", "timeline-1", "staircase",
+    ]  # fmt: skip
     assert all(drawn == "true" and traces and paths for _, drawn, traces, paths in plots), plots
     wide = "const d = document.documentElement; return d.scrollWidth - d.clientWidth"
     assert chromium.execute_script(wide) == 0

@@ -24,7 +24,8 @@ def test_a_study_is_read_whole(demo: Path) -> None:
     assert sorted(run.name for run in data.runs) == ["behind-s0", "end-s0"]
     assert {run.seed for run in data.runs} == {0}
     assert len(data.table("llc")) == 2 * 2 * 13
-    assert len(data.table("probes")) == 2 * 13 * 6 * 2
+    assert len(data.table("probes")) == 2 * 13 * (6 * 2 + 6)
+    assert len(data.table("counterfactual")) == 2 * 13 * (5 + 5 + 2) * 2
     assert data.timings["train"] == 540.2
     assert data.missing == []
 

@@ -71,7 +71,7 @@ def test_headings_ids_and_alternatives_are_in_order(page: str) -> None:
     assert all(after <= before + 1 for before, after in steps), outline.levels
     assert len(outline.ids) == len(set(outline.ids))
     assert all(image.get("alt") for image in outline.images)
-    assert page.count('role="img" aria-label="') == page.count('class="plot"') == 5
+    assert page.count('role="img" aria-label="') == page.count('class="plot"') == 7
 
 
 def test_the_data_of_a_figure_is_its_json(page: str, demo: Path) -> None:
@@ -118,12 +118,51 @@ def test_the_same_level_is_shown_for_every_arm(demo: Path) -> None:
     note: list[str] = []
     found = scenes(load_study(demo), note)
     assert note == []
-    assert [(s.probe, s.level_seed) for s in found] == [
-        ("behind", 20003), ("behind", 20007), ("end", 20003)
+    assert [(s.probe, s.level_seed, s.which) for s in found] == [
+        ("behind", 20003, ""), ("behind", 20007, ""), ("end", 20003, ""),
+        ("behind", -1, "typical"), ("behind", -1, "surprising"),
     ]  # fmt: skip
     assert [clip.arm for clip in found[0].clips] == ["end", "behind"]
     png = (demo / "runs" / "end-s0" / "clips" / "behind-20003.png").read_bytes()
     assert base64.b64decode(found[0].clips[0].strip) == png
+
+
+def test_each_agent_is_shown_on_levels_of_its_own_with_a_word_why(page: str, demo: Path) -> None:
+    typical = scenes(load_study(demo), [])[3]
+    names = [demo / "runs" / f"{arm}-s0" / "clips" / f"behind-{level}.png"
+             for arm, level in (("end", 20_010), ("behind", 20_020))]  # fmt: skip
+    assert [base64.b64decode(clip.strip) for clip in typical.clips] == [
+        name.read_bytes() for name in names
+    ]
+    for which, said, times in (
+        ("common", "same level for all agents", 6),
+        ("typical", "typical of this agent", 2),
+        ("surprising", "unusual for this agent", 2),
+    ):
+        assert page.count(f'<span class="badge {which}">{said}</span>') == times
+
+
+def test_clips_without_a_reason_have_no_badge(demo: Path, tmp_path: Path) -> None:
+    study = Path(shutil.copytree(demo, tmp_path / "study"))
+    for index in study.glob("runs/*/clips/clips.json"):
+        told = [clip | {"which": "<b>"} for clip in json.loads(index.read_text())]
+        index.write_text(json.dumps(told))
+    page = build_report(load_study(study))
+    assert 'class="badge' not in page and page.count('class="strip"') == 6
+
+
+def test_without_inner_probes_one_sentence_stands_for_their_figures(
+    demo: Path, tmp_path: Path
+) -> None:
+    study = Path(shutil.copytree(demo, tmp_path / "study"))
+    for run in study.glob("runs/*/tables"):
+        (run / "counterfactual.parquet").unlink()
+        probes = pd.read_parquet(run / "probes.parquet")
+        kept = probes[~probes["probe"].isin(["counterfactual", "readout"])]
+        kept.to_parquet(run / "probes.parquet")
+    page = build_report(load_study(study))
+    assert "There are no counterfactual probes of these checkpoints" in page
+    assert "How it misleads" not in page and 'id="figure-coin' not in page
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,7 @@ def test_empty_tables_stay_empty() -> None:
         ([("suite", "coin_seeking"), ("behind", "coin_rate")], ("suite", "coin_seeking")),
         ([("behind", "coin_rate"), ("behind", "death_rate")], ("behind", "coin_rate")),
         ([("none", "end_rate")], None),
+        ([("counterfactual", "toward:left")], None),
     ],
 )
 def test_the_final_goal_is_the_best_score_there_is(
@@ -82,3 +83,17 @@ def test_the_final_goal_is_the_best_score_there_is(
 ) -> None:
     probes = pd.DataFrame([{"probe": p, "metric": m, "value": 0.5} for p, m in metrics])
     assert final_goal(goal_pairs(probes)) == goal
+
+
+def test_variants_and_others_rates_are_not_tested_for_a_link() -> None:
+    llc, probes, covariates = tables(2)
+    kept = [("counterfactual", "toward:left"), ("readout", "gain:policy_head")]
+    left = [("counterfactual", "kl:left"), ("readout", "accuracy:untrained:policy_head"),
+            ("behind", "coin_rate:coin-blind")]  # fmt: skip
+    more = [probes.assign(probe=p, metric=m) for p, m in [*kept, *left]]
+    both = pd.concat([probes, *more], ignore_index=True)
+    found = over_runs(llc, both, covariates)
+    for name in ("associations", "predictions"):
+        pairs = set(zip(found[name]["probe"], found[name]["metric"], strict=True))
+        assert pairs == {("behind", "coin_rate"), *kept}, name
+    assert set(goal_pairs(both)) == {("behind", "coin_rate"), *kept}

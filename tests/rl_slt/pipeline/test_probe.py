@@ -94,7 +94,7 @@ def test_clips_say_what_they_show(runs: list[Run]) -> None:
         episodes = table(run, "episodes").query("policy == 'agent' and step == 64")
         firsts = episodes[episodes["probe"] == "behind"].set_index("level_seed")["first"]
         for clip in own:
-            assert clip["which"] in clip["caption"]
+            assert "of this agent's levels: behind, level" in clip["caption"]
             assert clip["first"] == firsts[clip["level_seed"]]
             assert (run.path / "clips" / clip["file"]).read_bytes()[:4] == b"GIF8"
 
