@@ -18,7 +18,7 @@ from rl_slt.target import Evaluation, Target
 Progress = Callable[[int, int], None]
 
 ADAPT_AT = (0.0, 0.5)
-SNAPSHOTS = 8
+SNAPSHOTS = 24
 
 
 class Draws(NamedTuple):
@@ -83,7 +83,7 @@ class Chains:
     def draw(self, draws: int, progress: Callable[[int], None]) -> Draws:
         """Steps that are kept; may be called again for more."""
         kept: list[Info] = []
-        stride = max(1, draws // SNAPSHOTS)
+        stride = -(-draws // SNAPSHOTS)
         for t in range(draws):
             if t % stride == stride - 1:
                 self.snapshots.append(self.target.weights(self.state.position).clone())

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rl_slt.target import Target
 
-STATES = 1000
+STATES = 400
 
 
 def data_stderr(target: Target, snapshots: Sequence[Tensor], seed: int) -> float | None:
@@ -26,10 +26,11 @@ def data_stderr(target: Target, snapshots: Sequence[Tensor], seed: int) -> float
     Args:
         target: the posterior.
         snapshots: weights minus w*, `[C, d]` each.
-        seed: of the states looked at, where there are more than 1000.
+        seed: of the states looked at, where there are more than 400.
 
     Returns:
-        The standard error, or None with too few snapshots or a loss per episode or redrawn.
+        The standard error (0 where the draws cannot tell it from none), or None with too few
+        snapshots or a loss per episode or redrawn.
     """
     if len(snapshots) < 4 or target.loss.redrawn or target.loss.unit != "state":
         return None

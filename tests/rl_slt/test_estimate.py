@@ -171,7 +171,7 @@ def test_data_error_shrinks_with_the_states() -> None:
         e = estimate_llc(TwoHeads(), states, nbeta=100.0, draws=400, burn_in=100)
         assert e.stderr_data is not None
         errors.append(e.stderr_data)
-    assert 0 < errors[1] < errors[0]
+    assert 0 <= errors[1] < errors[0] / 2  # a quarter, but for the noise of the draws
 
 
 class Nan(TwoHeads):
