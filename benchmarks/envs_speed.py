@@ -107,7 +107,12 @@ VARIANTS: dict[str, tuple[Callable[[], Round], str, float | None]] = {
     "`end`, coin read at every step": (lambda: our_round(read=True), "raw procgen", None),
     "`ground`, natural ends": (lambda: our_round(coin="ground"), "raw procgen", None),
     RIGHT: (lambda: raw_round(0), "", None),
-    "`ground`, played towards the right": (lambda: our_round(coin="ground"), RIGHT, 0.85),
+    "`ground`, played towards the right": (lambda: our_round(coin="ground"), RIGHT, None),
+    "`end@mid`, played towards the right (ends after about 60 steps)": (
+        lambda: our_round(coin="end@mid"),
+        RIGHT,
+        0.85,
+    ),
     "`ground`, cut at 60 steps": (
         lambda: our_round(coin="ground", time_limit=60),
         RESET,
