@@ -60,8 +60,10 @@ def prediction_view(data: StudyData) -> dict[str, Any]:
 def _prediction_line(best: pd.DataFrame) -> str:
     tested = best.dropna(subset=["p_value"])
     if tested.empty:
-        return ("With fewer than 5 seeds the gain has no test: the numbers below only describe "
-                "these runs.")  # fmt: skip
+        return (
+            "Whether the LLC foretells the goal better than cheaper signs do is not tested with "
+            "fewer than 5 seeds; the numbers below only describe these runs."
+        )
     found = int((tested["q_value"].fillna(tested["p_value"]) <= 0.05).sum())
     return (
         f"Of {len(tested)} outcomes and LLC series, the LLC improves the prediction of the next "
