@@ -17,7 +17,7 @@ from rl_slt.pipeline.layout import Run, Study
 from rl_slt.pipeline.study import LLCPlan
 from tests.rl_slt.cli.conftest import sound_run
 
-SETTINGS = """--n-states 48 --chains 2 --draws 12 --burn-in 6 --batch-size 16 --whitening 0
+SETTINGS = """--n-states 48 --chains 2 --draws 48 --burn-in 24 --batch-size 16 --whitening 0
 --localizations 300 --nbeta-factors 2"""
 ONE = LLCPlan(states=("frozen",))
 

@@ -220,7 +220,7 @@ def test_a_bug_of_ours_keeps_its_traceback(
     def broken(*_: Any, **__: Any) -> None:
         raise IndexError("planted")
 
-    monkeypatch.setattr("rl_slt.estimate_llc", broken)
+    monkeypatch.setattr("rl_slt.pipeline.llc.estimate_with", broken)
     with pytest.raises(SystemExit) as end:
         main(["llc", str(run.path), "--workers", "0", *OPTIONS])
     err = capsys.readouterr().err
