@@ -139,7 +139,7 @@ def main() -> int:
     parser.add_argument("--nodes", type=int, default=64)
     parser.add_argument("--cores", type=int, default=16)
     parser.add_argument("--steps", type=float, default=8e5, help="environment steps of an agent")
-    parser.add_argument("--dispatch", type=float, default=0.0032, help="seconds to hand out a unit")
+    parser.add_argument("--dispatch", type=float, default=0.0024, help="seconds to hand out a unit")
     parser.add_argument("--train-workers", type=int, default=2, help="that the study ran on")
     args = parser.parse_args()
     study = open_path(args.study)
