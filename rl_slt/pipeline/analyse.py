@@ -13,7 +13,7 @@ from analysis.series import goal_rows
 from rl_slt.errors import InputError
 from rl_slt.pipeline import covariates
 from rl_slt.pipeline.across import over_runs
-from rl_slt.pipeline.jobs import Engine, SerialEngine
+from rl_slt.pipeline.jobs import SerialEngine
 from rl_slt.pipeline.layout import Run, Study
 from rl_slt.pipeline.locks import turn
 from rl_slt.pipeline.settings import build
@@ -24,18 +24,18 @@ SERIES = ["loss", "states", "reference", "params"]  # what tells one LLC series 
 _FEWEST = 6  # points under which a series is not searched for transitions
 
 
-def analyse_study(study: Study, engine: Engine | None = None) -> None:
+def analyse_study(study: Study) -> None:
     """Write the derived tables of every run, then the tables over all runs.
 
     Commands that end at the same moment take turns: the last to write has seen all tables.
     """
     with turn(study.path, "analyse"):
-        _analyse_study(study, engine or SerialEngine())
+        _analyse_study(study)
 
 
-def _analyse_study(study: Study, engine: Engine) -> None:
+def _analyse_study(study: Study) -> None:
     runs = study.runs
-    covariates.collect_runs(runs, engine, _llc_plan(study))
+    covariates.collect_runs(runs, SerialEngine(), _llc_plan(study))
     for run in runs:
         _derive(run)
     for name in schema.TABLES:

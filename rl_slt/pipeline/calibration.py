@@ -14,7 +14,7 @@ from rl_slt.errors import InputError
 from rl_slt.pipeline.calibrate import calibrate_path
 from rl_slt.pipeline.jobs import open_engine
 from rl_slt.pipeline.layout import Run, Study, open_path
-from rl_slt.pipeline.llc import settings_of
+from rl_slt.pipeline.losses import settings_of
 from rl_slt.pipeline.main import report_failure
 from rl_slt.pipeline.settings import build
 from rl_slt.pipeline.study import LLCPlan

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from analysis import probes
 from rl_slt.errors import InputError
-from rl_slt.pipeline.losses import build_sampler, check_loss
+from rl_slt.pipeline.losses import check_loss, settings_of
 from rl_slt.pipeline.states import parse_states
-from rl_slt.settings import Settings
 
 if TYPE_CHECKING:
     from rl_slt.pipeline.study import LLCPlan, ProbePlan
@@ -16,16 +15,7 @@ if TYPE_CHECKING:
 
 def check_llc(plan: LLCPlan) -> None:
     """Raise InputError for a loss, state set, sampler or number that no estimate can use."""
-    Settings(
-        nbeta=plan.nbeta,
-        localization=plan.localization,
-        chains=plan.chains,
-        draws=plan.draws,
-        burn_in=plan.burn_in,
-        batch_size=plan.batch_size,
-        whitening=plan.whitening,
-    )
-    build_sampler(plan.sampler, plan.step_size)
+    settings_of(plan)
     for text in plan.states:
         for loss in plan.losses:
             check_loss(loss, str(parse_states(text)), plan.reference)

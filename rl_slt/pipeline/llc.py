@@ -15,13 +15,13 @@ from torch import Tensor, nn
 import envs.errors
 from agents import Checkpoint, load_policy
 from analysis import schema
-from rl_slt import PolicyData, Settings, estimate_with
+from rl_slt import PolicyData, estimate_with
 from rl_slt.errors import InputError
 from rl_slt.flat import match_parameters
 from rl_slt.pipeline.jobs import Engine, Job, Outcome, attempt
 from rl_slt.pipeline.layout import Run, training_of
 from rl_slt.pipeline.locks import stage_locks
-from rl_slt.pipeline.losses import FROM_STATES, build_loss, build_sampler, check_loss
+from rl_slt.pipeline.losses import FROM_STATES, build_loss, check_loss, settings_of
 from rl_slt.pipeline.progress import meter
 from rl_slt.pipeline.rollouts import collect_episodes
 from rl_slt.pipeline.states import FROZEN_LEVELS, Recipe, collect, parse_states
@@ -189,21 +189,6 @@ def make(unit: Unit) -> None:
     )  # fmt: skip
     tables = {"llc": pd.DataFrame([row]), "llc_draws": draws}
     store.put(unit.key, tables)
-
-
-def settings_of(plan: LLCPlan) -> Settings:
-    """The estimator's settings of a plan."""
-    return Settings(
-        sampler=build_sampler(plan.sampler, plan.step_size),
-        nbeta=plan.nbeta,
-        localization=plan.localization,
-        chains=plan.chains,
-        draws=plan.draws,
-        burn_in=plan.burn_in,
-        batch_size=plan.batch_size,
-        params=None if plan.params == "all" else tuple(plan.params.split(",")),
-        whitening=plan.whitening,
-    )
 
 
 def _data(run: Run, unit: Unit, policy: nn.Module) -> PolicyData | Tensor:

@@ -1,14 +1,18 @@
-"""Losses and samplers by the names that people type."""
+"""Losses, samplers and their settings by the names that people type."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from rl_slt.errors import InputError
 from rl_slt.losses import LOSSES
 from rl_slt.samplers import SAMPLERS
+from rl_slt.settings import Settings
+
+if TYPE_CHECKING:
+    from rl_slt.pipeline.study import LLCPlan
 
 FROM_STATES = ("kl", "nll")  # read states alone; the others need whole on-policy episodes
 
@@ -47,3 +51,18 @@ def build_sampler(name: str, step_size: float | None) -> Any:
     if name not in SAMPLERS:
         raise InputError(f"unknown sampler {name!r}; allowed: auto, {', '.join(SAMPLERS)}")
     return SAMPLERS[name](step_size=step_size)  # type: ignore[call-arg]
+
+
+def settings_of(plan: LLCPlan) -> Settings:
+    """The estimator's settings of a plan."""
+    return Settings(
+        sampler=build_sampler(plan.sampler, plan.step_size),
+        nbeta=plan.nbeta,
+        localization=plan.localization,
+        chains=plan.chains,
+        draws=plan.draws,
+        burn_in=plan.burn_in,
+        batch_size=plan.batch_size,
+        params=None if plan.params == "all" else tuple(plan.params.split(",")),
+        whitening=plan.whitening,
+    )

@@ -205,13 +205,16 @@ def test_a_lock_that_is_looked_at_is_not_lost(run: Run) -> None:
     stop = threading.Event()
     looking = threading.Thread(target=look, args=(stop,))
     looking.start()
+    held = 0
     try:
         for _ in range(20):
             with stage_lock(run.path, "llc"):
                 time.sleep(0.01)
+                held += 1
     finally:
         stop.set()
         looking.join()
+    assert held == 20
 
 
 def test_a_bug_of_ours_keeps_its_traceback(
