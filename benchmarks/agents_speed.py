@@ -42,6 +42,7 @@ def measure(kind: str, network: str, threads: int, n_steps: int, updates: int) -
         n_steps=n_steps,
         batch_size=2048,
         precision="float32" if kind == "stock" else kind,
+        threads=threads,  # as `rl-slt train` does
     )
     env = VecNormalize(envs.to_sb3(make_env(config)), norm_obs=False, gamma=config.gamma)
     if kind == "stock":
