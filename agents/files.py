@@ -1,25 +1,36 @@
 """Files that are whole or absent: written beside under a temporary name, synced, renamed."""
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
+import socket
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 TEMPORARY = ".tmp-"
+_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
 
 def temporary_beside(path: Path) -> Path:
-    """A fresh name in the folder of `path` that `clean_temporary` recognises."""
-    return path.with_name(f"{TEMPORARY}{path.name}-{uuid.uuid4().hex[:12]}")
+    """A fresh name in the folder of `path` that `clean_temporary` recognises.
+
+    It names machine and process, so that `clean_dead` can tell leftovers from work under way.
+    """
+    owner = f"{_HOST}.{os.getpid()}.{uuid.uuid4().hex[:12]}"
+    return path.with_name(f"{TEMPORARY}{path.name}-{owner}")
 
 
 def write_atomic(path: Path, writer: Callable[[Path], None]) -> None:
-    """Let `writer` fill a temporary file, then rename it to `path`: readers see all or nothing."""
+    """Let `writer` fill a temporary file, then rename it to `path`: readers see all or nothing.
+
+    What killed writers of the same file left beside it is removed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    clean_dead(path.parent, path.name)
     temporary = temporary_beside(path)
     try:
         writer(temporary)
@@ -86,9 +97,42 @@ def remove_dir(folder: Path) -> None:
 def clean_temporary(folder: Path) -> None:
     """Remove what a killed process left under temporary names directly in `folder`."""
     for path in folder.glob(f"{TEMPORARY}*"):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
+        _remove(path)
+
+
+def clean_dead(folder: Path, name: str | None = None) -> None:
+    """Remove what killed processes of this machine left directly in `folder`.
+
+    Unlike `clean_temporary` it may be called at any time: what another process is writing stays.
+
+    Args:
+        folder: where to look.
+        name: only what was to become this file or folder; None is all.
+    """
+    for path in folder.glob(f"{TEMPORARY}*"):
+        meant, _, owner = path.name.removeprefix(TEMPORARY).rpartition("-")
+        host, _, rest = owner.partition(".")
+        pid = rest.partition(".")[0]
+        wanted = name in (None, meant) and host == _HOST and pid.isdecimal()
+        if wanted and not _is_alive(int(pid)):
+            _remove(path)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it lives, and is another user's
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
 
 

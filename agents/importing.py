@@ -3,6 +3,7 @@
 import datetime
 import io
 import json
+import shutil
 import sys
 import zipfile
 from collections.abc import Mapping
@@ -14,13 +15,15 @@ from safetensors.torch import load_file
 
 from agents.checkpoints import (
     NetworkSpec,
+    find_checkpoint,
+    load_policy,
     load_tensors_into,
     save_checkpoint,
     versions,
     write_index,
 )
 from agents.config import TrainConfig
-from agents.files import write_json
+from agents.files import clean_dead, new_dir, publish_dir, write_json
 from agents.networks import NETWORKS
 from envs.errors import InputError
 
@@ -45,13 +48,13 @@ def import_agent(
     step: int | None = None,
     info: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the agent in `source` as a run of kind `import` with one checkpoint.
+    """Write the agent in `source` as a run of kind `import` with one checkpoint, whole or not.
 
     Args:
         source: a stable-baselines3 zip (its NatureCNN, or a network of ours), or plain weights: a
             `.safetensors` or a torch file holding one state dict under the names of our networks.
             Only tensors are read from any of them, and no code is run.
-        out: the run's folder, new or empty.
+        out: the run's folder, new or empty; one that holds this very import is left as it is.
         config: where the agent was trained (placement, levels, settings); the network is found
             from the weights, unless `config` names the one that fits.
         step: environment steps it was trained for; None takes what the zip says, else 0.
@@ -61,7 +64,8 @@ def import_agent(
         InputError: no such file, not an agent, or an architecture that is not known here.
     """
     source, out = Path(source), Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    if taken and not (out / "config.json").is_file():
         raise InputError(f"{out} is not empty; choose a new folder")
     tensors, said = read_weights(source)
     config = config or TrainConfig()
@@ -70,8 +74,6 @@ def import_agent(
     if not 0 <= step < 10**12:
         raise InputError(f"steps {step} is not allowed: 0 to 10^12 - 1")
     config = config.replace(network=spec.name, network_kwargs=dict(spec.kwargs), steps=max(1, step))
-    save_checkpoint(out, step, network, spec, {})
-    write_index(out, finished=True)
     entry = {
         "name": out.name,
         "arm": config.coin,
@@ -83,7 +85,33 @@ def import_agent(
         "command": sys.argv,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    write_json(out / "config.json", entry | dict(info or {}))
+    if taken:
+        if not _holds(out, entry, step, network):
+            raise InputError(f"{out} is not empty; choose a new folder")
+        return
+    clean_dead(out.parent, out.name)
+    folder = new_dir(out)
+    try:
+        save_checkpoint(folder, step, network, spec, {})
+        write_index(folder, finished=True)
+        write_json(folder / "config.json", entry | dict(info or {}))
+        publish_dir(folder, out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _holds(out: Path, entry: Mapping[str, Any], step: int, network: torch.nn.Module) -> bool:
+    """Whether `out` is this very import, finished by a command that was killed at its end."""
+    try:
+        known = json.loads((out / "config.json").read_bytes())
+        theirs = load_policy(find_checkpoint(out, step)).state_dict()
+    except (OSError, ValueError, RecursionError):
+        return False
+    wanted = json.loads(json.dumps({key: entry[key] for key in ("kind", "source", "train")}))
+    if not isinstance(known, dict) or any(known.get(k) != v for k, v in wanted.items()):
+        return False
+    ours = network.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
 
 
 def read_weights(source: Path) -> tuple[dict[str, torch.Tensor], int]:

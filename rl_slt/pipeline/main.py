@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from agents.files import write_json
+from agents.files import TEMPORARY, write_json
 from agents.training import check_device
 from rl_slt.errors import InputError
 from rl_slt.pipeline import analyse, llc, probe, reporting, train
@@ -81,12 +81,17 @@ def claim(plan: StudyPlan, out: Path) -> Study:
                 "nothing was touched: choose another --out"
             )
         return Study(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or any(map(_counts, out.iterdir()))):
         raise InputError(
             f"{out} exists and holds no study; nothing was touched: choose another --out"
         )
     write_json(out / "study.json", frozen)
     return Study(out)
+
+
+def _counts(path: Path) -> bool:
+    """Whether it is more than what a killed process of ours began to write."""
+    return not path.name.startswith(TEMPORARY)
 
 
 def frozen_plan(plan: StudyPlan) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Files are whole or absent, whatever happens while they are written."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,3 +47,31 @@ def test_clean_removes_only_temporary_names(tmp_path: Path) -> None:
     (tmp_path / "kept").write_text("")
     files.clean_temporary(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["kept"]
+
+
+def leftovers(folder: Path, *names: str) -> None:
+    """What a process that dies in the middle of its writing leaves."""
+    code = "import os, sys; from pathlib import Path; from agents import files\n"
+    code += "for name in sys.argv[1:]: files.temporary_beside(Path(name)).write_text('half')\n"
+    code += "files.new_dir(Path(sys.argv[1])); os._exit(9)"
+    paths = [str(folder / name) for name in names]
+    assert subprocess.run([sys.executable, "-c", code, *paths]).returncode == 9
+
+
+def test_leftovers_of_the_dead_go_and_work_under_way_stays(tmp_path: Path) -> None:
+    leftovers(tmp_path, "x", "y-z", "[y]")
+    mine = files.new_dir(tmp_path / "x")
+    (tmp_path / ".tmp-odd").write_text("another program's")
+    assert len(list(tmp_path.iterdir())) == 6
+    files.clean_dead(tmp_path, "[y]")
+    files.clean_dead(tmp_path, "y")  # names that only begin alike stay
+    assert len(list(tmp_path.glob(".tmp-y-z*"))) == 1 and len(list(tmp_path.iterdir())) == 5
+    files.clean_dead(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([mine, tmp_path / ".tmp-odd"])
+
+
+def test_a_file_that_is_written_again_clears_what_its_killed_writers_left(tmp_path: Path) -> None:
+    leftovers(tmp_path, "a.json", "b.json")
+    files.write_json(tmp_path / "a.json", {})
+    left = {p.name.split("-")[1] for p in tmp_path.iterdir() if p.name.startswith(".tmp-")}
+    assert (tmp_path / "a.json").exists() and left == {"b.json"}

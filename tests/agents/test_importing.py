@@ -76,3 +76,26 @@ def test_what_is_no_agent(tmp_path: Path) -> None:
     (tmp_path / "full" / "x").write_text("")
     with pytest.raises(InputError, match="is not empty"):
         import_agent(tmp_path / "odd.pt", tmp_path / "full")
+
+
+def test_an_import_is_whole_or_not_there_and_the_same_again_is_fine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out = tmp_path / "w.pt", tmp_path / "run"
+    torch.save(agents.build_network("small").state_dict(), path)
+    with monkeypatch.context() as patch:
+        patch.setattr("agents.importing.write_json", lambda *a: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            import_agent(path, out, step=7)
+    assert [p.name for p in tmp_path.iterdir()] == ["w.pt"]
+    import_agent(path, out, step=7)
+    before = {p: p.stat().st_mtime_ns for p in out.rglob("*")}
+    import_agent(path, out, step=7)  # as after a kill at the very end
+    assert {p: p.stat().st_mtime_ns for p in out.rglob("*")} == before
+    with pytest.raises(InputError, match="is not empty"):
+        import_agent(path, out, step=8)
+    with pytest.raises(InputError, match="is not empty"):
+        import_agent(path, out, step=7, config=agents.TrainConfig(coin="ground"))
+    torch.save(agents.build_network("small").state_dict(), path)  # other weights
+    with pytest.raises(InputError, match="is not empty"):
+        import_agent(path, out, step=7)
