@@ -17,7 +17,7 @@ from rl_slt.pipeline.jobs import SerialEngine
 from rl_slt.pipeline.layout import Run, Study
 from rl_slt.pipeline.locks import turn
 from rl_slt.pipeline.settings import build
-from rl_slt.pipeline.store import read_table, write_table
+from rl_slt.pipeline.store import clear_leftovers, read_table, write_table
 from rl_slt.pipeline.study import LLCPlan
 
 SERIES = ["loss", "states", "reference", "params"]  # what tells one LLC series from another
@@ -30,11 +30,14 @@ def analyse_study(study: Study) -> None:
     Commands that end at the same moment take turns: the last to write has seen all tables.
     """
     with turn(study.path, "analyse"):
+        clear_leftovers(study.path)
         _analyse_study(study)
 
 
 def _analyse_study(study: Study) -> None:
     runs = study.runs
+    for run in runs:
+        clear_leftovers(run.path)
     covariates.collect_runs(runs, SerialEngine(), _llc_plan(study))
     for run in runs:
         _derive(run)
@@ -49,6 +52,7 @@ def _analyse_study(study: Study) -> None:
 def analyse_run(run: Run) -> None:
     """Write the derived tables of one run: transitions, associations, covariates, staircase."""
     with turn(run.path, "analyse"):
+        clear_leftovers(run.path)
         covariates.collect_runs([run], SerialEngine())
         _derive(run)
 

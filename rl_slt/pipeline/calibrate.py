@@ -21,7 +21,7 @@ from rl_slt.pipeline.locks import stage_lock
 from rl_slt.pipeline.losses import FROM_STATES, build_loss
 from rl_slt.pipeline.progress import Meter, meter
 from rl_slt.pipeline.states import collect
-from rl_slt.pipeline.store import digest
+from rl_slt.pipeline.store import clear_leftovers, digest
 from rl_slt.pipeline.study import LLCPlan
 from rl_slt.sweep import Cell, Sweep, carry_out, row_of
 
@@ -65,6 +65,8 @@ def calibrate_path(
     folder = target.path / "parts" / "calibrate"
     with stage_lock(target.path, "calibrate"), meter("calibrate", sweep.count(len(units))) as bar:
         clean_temporary(folder)
+        for run in runs_of(target):
+            clear_leftovers(run.path)
         failed: list[Outcome] = []
         stage = _Stage(units, folder, engine, bar, failed)
         table = carry_out(sweep, list(units), stage.make)

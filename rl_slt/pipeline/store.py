@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from agents.files import clean_temporary, new_dir, publish_dir, write_atomic
+from agents.files import clean_dead, clean_temporary, new_dir, publish_dir, write_atomic
 from analysis import schema
 from rl_slt.errors import InputError
 
@@ -103,6 +103,12 @@ class UnitStore:
     def sweep(self) -> None:
         """Delete what a killed process left half-written (call with the stage's lock held)."""
         clean_temporary(self.root)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Delete what killed processes left half-written in a run or study, whatever runs meanwhile."""
+    for place in (folder, *folder.glob("*/"), *folder.glob("parts/*/")):
+        clean_dead(place)
 
 
 def read_table(path: Path) -> pd.DataFrame:

@@ -7,6 +7,7 @@ run without any transition is warned of with probability at most `error_rate`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -23,7 +24,7 @@ from rl_slt.pipeline.jobs import Job, run_guarded
 from rl_slt.pipeline.layout import Run, open_path, training_of
 from rl_slt.pipeline.llc import Unit, assemble, make, plan_units
 from rl_slt.pipeline.locks import stage_lock
-from rl_slt.pipeline.store import UnitStore
+from rl_slt.pipeline.store import UnitStore, clear_leftovers
 from rl_slt.pipeline.study import LLCPlan
 
 EVENTS = "watch.jsonl"
@@ -57,7 +58,8 @@ class Watch:
 def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
     """Yield an event for each estimate, failure and transition until training ends.
 
-    Each event is also appended as one line of JSON to `RUN/watch.jsonl`.
+    Each event is also appended as one line of JSON to `RUN/watch.jsonl`. What stands there already
+    is not told again, so that a watch that was killed goes on where it was.
 
     Raises:
         InputError: if the path is no run, or another process watches it.
@@ -67,23 +69,21 @@ def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
         raise InputError(f"{path} is a study; watch one of its runs")
     train = training_of(run)
     looks = max(len(train.checkpoint_steps), 1)
-    told: set[tuple[str, float]] = set()
+    level = watch.error_rate / looks
+    told = {_mark(event) for event in read_events(run)}
     agents.is_finished(run.path)  # a damaged index is told of before anything is locked
     os.nice(19)
     with stage_lock(run.path, "watch"):
+        clear_leftovers(run.path)
         while True:
             finished = agents.is_finished(run.path)
             units = plan_units(run, watch.plan, [train.coin]) if run.checkpoints else []
-            store = UnitStore(run.path, "llc")
-            for unit in units:
-                if store.has(unit.key):
-                    continue
+            for unit in (unit for unit in units if unit.key not in told):
+                told.add(unit.key)
                 yield _log(run, _estimate(run, unit, watch.share))
-                for event in _transitions(run, units, watch.error_rate / looks):
-                    if (event["detector"], event["step"]) not in told:
-                        told.add((event["detector"], event["step"]))
-                        yield _log(run, event)
+                yield from _warnings(run, units, level, told)
             if units:
+                yield from _warnings(run, units, level, told)  # one that a kill kept back
                 _assemble(run)
             if finished or watch.once:
                 yield _log(run, {"event": "end", "finished": finished})
@@ -91,8 +91,23 @@ def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
             time.sleep(_POLL)
 
 
+def _mark(event: dict[str, Any]) -> str:
+    """What tells an event from others: an estimate's key, a transition's detector and step."""
+    return str(event.get("estimate_id") or f"{event.get('detector')} {event.get('step')}")
+
+
+def _warnings(
+    run: Run, units: list[Unit], level: float, told: set[str]
+) -> Iterator[dict[str, Any]]:
+    """Tell of the transitions that are not told of yet."""
+    for event in _transitions(run, units, level):
+        if _mark(event) not in told:
+            told.add(_mark(event))
+            yield _log(run, event)
+
+
 def _estimate(run: Run, unit: Unit, share: float) -> dict[str, Any]:
-    """Make one estimate, then rest so that the share is kept."""
+    """Make one estimate if it is not there yet, then rest so that the share is kept."""
     start = time.process_time()
     outcome = run_guarded(Job(f"step {unit.step}", make, (unit,)))
     spent = time.process_time() - start
@@ -103,6 +118,7 @@ def _estimate(run: Run, unit: Unit, share: float) -> dict[str, Any]:
     return {
         "event": "estimate",
         "step": unit.step,
+        "estimate_id": unit.key,
         "llc": _number(row["llc"]),
         "stderr": _number(row["llc_stderr"]),
         "status": str(row["status"]),
@@ -134,6 +150,17 @@ def _transitions(run: Run, units: list[Unit], level: float) -> list[dict[str, An
     ]
 
 
+def read_events(run: Run) -> list[dict[str, Any]]:
+    """The events of the run's event file so far, without lines that are torn."""
+    found = []
+    with contextlib.suppress(OSError):
+        for line in (run.path / EVENTS).read_bytes().splitlines():
+            with contextlib.suppress(ValueError, RecursionError):
+                event = json.loads(line)
+                found += [event] if isinstance(event, dict) else []
+    return found
+
+
 def _number(value: Any) -> float | None:
     """A number for JSON, which knows no NaN."""
     return float(value) if math.isfinite(value) else None
@@ -151,6 +178,8 @@ def _assemble(run: Run) -> None:
 def _log(run: Run, event: dict[str, Any]) -> dict[str, Any]:
     """Append the event to the run's event file, in one write."""
     event = {"time": time.strftime("%Y-%m-%dT%H:%M:%S"), **event}
-    with (run.path / EVENTS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(event, allow_nan=False) + "\n")
+    with (run.path / EVENTS).open("ab+") as file:
+        torn = file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n"
+        line = json.dumps(event, allow_nan=False) + "\n"
+        file.write(("\n" + line if torn else line).encode())
     return event

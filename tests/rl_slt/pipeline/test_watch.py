@@ -79,11 +79,32 @@ def test_following_a_finished_run_estimates_what_is_missing(
     missing = units[3]
     shutil.rmtree(run / "parts" / "llc" / missing.key)
     events = list(watch.follow(run, watch.Watch(share=1.0, plan=PLAN)))
-    assert [e["step"] for e in events if e["event"] == "estimate"] == [missing.step]
+    assert [e["step"] for e in events if e["event"] == "estimate"] == [u.step for u in units]
+    assert [e["llc"] == 10 for e in events if e["event"] == "estimate"].count(False) == 1
     assert events[-1] == events[-1] | {"event": "end", "finished": True}
     lines = (run / "watch.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == events
     assert len(pd.read_parquet(run / "tables" / "llc.parquet")) == 20
+
+
+def test_a_watch_that_was_killed_goes_on_where_it_was(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.nice", lambda n: 0)
+    noise = np.random.default_rng(0).normal(0, 0.3, 20)
+    fake_estimates(run, noise + 10 + 20 * (np.arange(20) >= 12))
+    settings = watch.Watch(share=1.0, plan=PLAN)
+    whole = list(watch.follow(run, settings))[:-1]
+    assert [e for e in whole if e["event"] == "transition"]
+    lines = (run / "watch.jsonl").read_bytes().splitlines(keepends=True)
+    for kept in (5, len(whole) - 1, len(whole)):  # events that were written before the kill
+        (run / "watch.jsonl").write_bytes(b"".join(lines[:kept]) + lines[kept][:9])
+        told = list(watch.follow(run, settings))[:-1]
+        marks = sorted(watch._mark(e) for e in whole[:kept] + told)
+        assert marks == sorted(watch._mark(e) for e in whole)
+        known = watch.read_events(Run(run))
+        assert [watch._mark(e) for e in known][:kept] == [watch._mark(e) for e in whole[:kept]]
+        assert len(known) == len(whole) + 1  # and the end
 
 
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.5, 1.0])
