@@ -11,58 +11,67 @@ from envs.state import RY, VX, VY, State, X, Y
 COIN, EMPTY, BARRIER = 1, 100, 19
 WALLS, LAVA = (15, 16), (17, 18)
 SAW, ENEMY, CRATE = 2, 5, 20
-CEILING = 63
+HEIGHT, CEILING = 64, 63  # rows of the world, and the one that closes it
 MAX_GAP, MAX_RISE = 8, 5  # columns and rows that a running jump crosses
 TOUCH = 0.001  # procgen shrinks the agent's box by this when it looks for cells (POS_EPS)
 ACTIONS = 15
+_LETTERS = bytes({COIN: b"o"[0], EMPTY: b"."[0], BARRIER: b"|"[0], **dict.fromkeys(WALLS, b"#"[0])}
+                 .get(kind, b"~"[0]) for kind in range(256))  # fmt: skip
 
 
 class CoinRunLayout:
-    """A CoinRun level; see `envs.layout.Layout`."""
+    """A CoinRun level; see `envs.layout.Layout`.
+
+    Read as a text, column by column and each from the bottom: `#` wall, `.` empty, `|` barrier of
+    enemies, `o` coin, `~` else. A level has some 40 columns, and numpy's calls on so few are
+    dearer than a look at each, the more so between two steps of procgen.
+    """
 
     supports = frozenset({"end", "section", "ground", "behind", "none", "at", "both"})
     spawn: Cell = (1, 1)
 
     def __init__(self, state: State) -> None:
         self.level_seed = state.step_field("level_seed")
-        self.grid: NDArray[np.int8] = state.grid.astype(np.int8)
-        coins = np.flatnonzero(self.grid == COIN)
-        if len(coins) != 1:
+        text = state.grid.T.astype(np.uint8, order="C").tobytes().translate(_LETTERS)
+        if text.count(b"o") != 1:
             raise ValueError("the state is not a fresh CoinRun level with one coin")
-        y, x = divmod(int(coins[0]), self.grid.shape[1])
-        self.end: Cell = (x, y)
-        cells = state.entities[1:, :2].astype(np.int64)
-        kinds = state.kinds[1:]
-        self.saws, self.enemies, self.crates = (cells[kinds == k] for k in (SAW, ENEMY, CRATE))
+        self.end: Cell = divmod(text.index(b"o"), HEIGHT)
+        self._text = text
+        places, kinds = state.entities[1:, :2].tolist(), state.kinds[1:].tolist()
+        found: dict[int, Cells] = {SAW: [], ENEMY: [], CRATE: []}
+        for (x, y), kind in zip(places, kinds, strict=True):
+            if kind in found:
+                found[kind].append((int(x), int(y)))
+        self.saws, self.enemies, self.crates = found.values()
+        self._taken = {*self.saws, *self.enemies, *self.crates}
+        # A barrier taken out would let the enemies through.
+        self._empty = b"." if self.enemies else b".|"
 
-    @cached_property
-    def _solid(self) -> NDArray[np.bool_]:
-        return (self.grid == WALLS[0]) | (self.grid == WALLS[1])
+    def surface(self, x: int) -> int:
+        """Row above the highest wall of a column below the ceiling."""
+        bottom = x * HEIGHT
+        return self._text.rfind(b"#", bottom, bottom + CEILING) - bottom + 1
 
-    @cached_property
-    def _free(self) -> NDArray[np.bool_]:
-        free = self.grid == EMPTY
-        if not len(self.enemies):  # a barrier taken out would let the enemies through
-            free |= self.grid == BARRIER
-        for objects in (self.saws, self.enemies, self.crates):
-            free[objects[:, 1], objects[:, 0]] = False
-        return free
+    def _firm(self, x: int, y: int) -> bool:
+        """Whether a column is wall from the bottom up to its surface `y`."""
+        return self._text.count(b"#", x * HEIGHT, x * HEIGHT + y) == y
 
-    @cached_property
-    def surface(self) -> NDArray[np.int64]:
-        """Row above the highest solid cell below the ceiling, by column [64]."""
-        return CEILING - np.argmax(self._solid[CEILING - 1 :: -1], axis=0)
+    def _free(self, x: int, y: int) -> bool:
+        return self._text[x * HEIGHT + y] in self._empty and (x, y) not in self._taken
 
     @cached_property
     def coin_cells(self) -> Cells:
         """Standable, reachable cells strictly between spawn and end, one a column."""
-        x = np.arange(self.spawn[0] + 1, self.end[0])
-        y = self.surface[x]
-        fine = self._free[y, x]
-        cells = np.array([x[fine], y[fine]]).T
-        steps = cells - np.concatenate([[self.spawn], cells[:-1]])
-        reachable = np.logical_and.accumulate((steps <= (MAX_GAP, MAX_RISE)).all(axis=1))
-        return cells[reachable]
+        cells: Cells = []
+        last_x, last_y = self.spawn
+        for x in range(self.spawn[0] + 1, self.end[0]):
+            y = self.surface(x)
+            if self._free(x, y):
+                if x - last_x > MAX_GAP or y - last_y > MAX_RISE:
+                    break
+                last_x, last_y = x, y
+                cells.append((x, y))
+        return cells
 
     @cached_property
     def start_cells(self) -> Cells:
@@ -70,20 +79,11 @@ class CoinRunLayout:
 
         Crowded levels: as far from the enemies as it goes, but never beside one.
         """
-        x, y = self.coin_cells.T
-        firm = np.add.accumulate(self._solid, axis=0)[y - 1, x] == y
-        fine = firm & (x >= self.spawn[0] + 3) & (x <= self.end[0] - 2)
-        fine &= self._away(self.saws, 1)
-        tiers = (fine & self._away(self.enemies, margin) for margin in (3, 2, 1))
-        return self.coin_cells[next((tier for tier in tiers if tier.any()), fine & False)]
-
-    def _away(self, objects: Cells, margin: int) -> NDArray[np.bool_]:
-        """Which coin cells [k] have none of the objects within `margin` columns."""
-        x, y = self.coin_cells.T
-        aside = abs(x[:, None] - objects[:, 0]) > margin
-        above = abs(y[:, None] - objects[:, 1]) > 3
-        away: NDArray[np.bool_] = (aside | above).all(axis=1)
-        return away
+        first, last = self.spawn[0] + 3, self.end[0] - 2
+        fine = [(x, y) for x, y in self.coin_cells if first <= x <= last and self._firm(x, y)]
+        fine = _away_from(self.saws, fine, 1)
+        tiers = (_away_from(self.enemies, fine, margin) for margin in (3, 2, 1))
+        return next((tier for tier in tiers if tier), [])
 
     @cached_property
     def section_cells(self) -> Cells:
@@ -93,25 +93,34 @@ class CoinRunLayout:
         (flat levels) as two enemy barriers side by side: one ends a section and one starts it.
         Pits are no ground: all their columns hold lava, a saw, an enemy or a thin platform.
         """
-        x = np.arange(5, self.end[0])
-        x = x[self._free[self.surface[x], x] | self._crated[self.surface[x], x]]
-        x = x[np.add.accumulate(self._solid, axis=0)[self.surface[x] - 1, x] == self.surface[x]]
-        y = self.surface[x]
-        barriers = (self.grid[y, x] == BARRIER) & (self.grid[y, x - 1] == BARRIER)
-        starts = barriers | (y != np.concatenate([[0], y[:-1]]))
-        return np.array([x, y]).T[starts]
-
-    @cached_property
-    def _crated(self) -> NDArray[np.bool_]:
-        crated = np.zeros(self.grid.shape, np.bool_)
-        crated[self.crates[:, 1], self.crates[:, 0]] = True
-        return crated
+        cells: Cells = []
+        height = 0
+        for x in range(5, self.end[0]):
+            y = self.surface(x)
+            if not self._firm(x, y) or not (self._free(x, y) or (x, y) in self.crates):
+                continue
+            here = x * HEIGHT + y
+            if y != height or self._text[here] == self._text[here - HEIGHT] == b"|"[0]:
+                cells.append((x, y))
+            height = y
+        return cells
 
     def is_free(self, cell: Cell) -> bool:
         """Empty, left of the end wall, and not where the agent starts."""
         x, y = cell
         inside = 1 <= x <= self.end[0] and 1 <= y < CEILING
-        return inside and (cell == self.end or (cell != self.spawn and bool(self._free[y, x])))
+        return inside and (cell == self.end or (cell != self.spawn and self._free(x, y)))
+
+
+def _away_from(objects: Cells, cells: Cells, margin: int) -> Cells:
+    """The cells that have none of the objects within `margin` columns and 3 rows."""
+    if not objects:
+        return cells
+    return [
+        (x, y)
+        for x, y in cells
+        if all(abs(x - ox) > margin or abs(y - oy) > 3 for ox, oy in objects)
+    ]
 
 
 def write_coins(state: State, coins: tuple[Cell, ...]) -> None:

@@ -18,8 +18,8 @@ from envs.deaths import UNKNOWN, cause_of_death
 from envs.episodes import Episodes
 from envs.native import Native
 from envs.scratch import Scratch
-from envs.state import State, agent_motion, agent_xy
-from envs.tasks import NEVER, UNSEEN
+from envs.state import UNSEEN, State, agent_motion, agent_xy
+from envs.tasks import NEVER
 
 _REACH = 1.0  # columns between centres at which two boxes touch
 _SPEED = 0.5  # columns per step, the agent's `maxspeed`
@@ -151,7 +151,7 @@ class Sparse(EveryStep):
         if not actions:
             return state
         unseen = State(state)
-        unseen.set_visibility(UNSEEN)
+        unseen.visibility = UNSEEN
         spare = native.acquire(1, self._config.game, self._config.settings)
         spare.set_state(0, unseen.data)
         for action in actions:

@@ -8,11 +8,8 @@ import zlib
 from functools import cached_property
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 Cell = tuple[int, int]
-Cells = NDArray[np.int64]  # [k, 2]
+Cells = list[Cell]
 
 
 class Layout(Protocol):
@@ -51,33 +48,23 @@ class Layout(Protocol):
         ...
 
 
-def shuffled(layout: Layout, cells: Cells, purpose: str) -> list[Cell]:
+def shuffled(layout: Layout, cells: Cells, purpose: str) -> Cells:
     """The cells in the level's own random order for a purpose.
 
     The order of two cells depends on nothing but level, purpose and the cells themselves (each
     has a key, splitmix64 of them), so leaving some out does not change the order of the rest.
     """
-    base = _mix64_int(zlib.crc32(purpose.encode()) << 32 | layout.level_seed)
-    keys = _mix64((cells[:, 0] * 4096 + cells[:, 1]).astype(np.uint64) + np.uint64(base))
-    return [(x, y) for x, y in cells[np.argsort(keys, kind="stable")].tolist()]
+    base = _mix64(zlib.crc32(purpose.encode()) << 32 | layout.level_seed)
+    return sorted(cells, key=lambda cell: _mix64(cell[0] * 4096 + cell[1] + base))
 
 
 _GAMMA, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+_MASK = 2**64 - 1
 
 
-def _mix64(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The output function of splitmix64 (Steele, Lea & Flood 2014), on arrays."""
-    z = z + np.uint64(_GAMMA)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(_FIRST)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(_SECOND)
-    mixed: NDArray[np.uint64] = z ^ (z >> np.uint64(31))
-    return mixed
-
-
-def _mix64_int(z: int) -> int:
-    """The same on one number, where numpy is slow."""
-    mask = 2**64 - 1
-    z = (z + _GAMMA) & mask
-    z = (z ^ (z >> 30)) * _FIRST & mask
-    z = (z ^ (z >> 27)) * _SECOND & mask
+def _mix64(z: int) -> int:
+    """The output function of splitmix64 (Steele, Lea & Flood 2014)."""
+    z = (z + _GAMMA) & _MASK
+    z = (z ^ (z >> 30)) * _FIRST & _MASK
+    z = (z ^ (z >> 27)) * _SECOND & _MASK
     return z ^ (z >> 31)

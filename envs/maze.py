@@ -29,14 +29,14 @@ class MazeLayout:
 
     @cached_property
     def _cells(self) -> Cells:
-        cells = np.argwhere(self._free)[:, ::-1]
-        return cells[(cells != self.spawn).any(axis=1)]
+        cells = [(x, y) for y, x in np.argwhere(self._free).tolist()]
+        return [cell for cell in cells if cell != self.spawn]
 
     @cached_property
     def end(self) -> Cell:
         """A cell of the corner region, uniformly drawn for the level."""
-        corner = self._cells.max(axis=0)
-        region = self._cells[(self._cells > corner - REGION).all(axis=1)]
+        right, top = (max(place) for place in zip(*self._cells, strict=True))
+        region = [(x, y) for x, y in self._cells if x > right - REGION and y > top - REGION]
         return shuffled(self, region, "corner")[0]
 
     @property
@@ -52,7 +52,7 @@ class MazeLayout:
     @property
     def section_cells(self) -> Cells:
         """None: a maze has no sections."""
-        return self._cells[:0]
+        return []
 
     def is_free(self, cell: Cell) -> bool:
         """A corridor other than the agent's cell."""

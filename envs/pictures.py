@@ -33,7 +33,7 @@ def whole_level(state: bytes, settings: LevelSettings) -> Image.Image:
     staged.entities.view(np.int32)[0, RENDER_Z] = HIDDEN
     staged.entities[0, VX] = 0
     staged.set_option("center_agent", 1)
-    staged.set_visibility(TILE)
+    staged.visibility = TILE
     columns, rows = -(-width // TILE), -(-height // TILE)
     picture = np.zeros((rows * 64, columns * 64, 3), np.uint8)
     for row in range(rows):

@@ -5,6 +5,7 @@ alone, so a level has the same coin and start whatever else is asked for (matche
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -111,8 +112,8 @@ class Both(Placement):
     def coins(self, layout: Layout, agent: Cell | None) -> tuple[Cell, ...]:
         """The ground coin first."""
         end = layout.end
-        near = ((int(x), int(y)) for x, y in layout.coin_cells if abs(x - end[0]) < 3)
-        return (ground_cell(layout, (agent, end), tuple(near)), end)
+        near = tuple(cell for cell in layout.coin_cells if abs(cell[0] - end[0]) < 3)
+        return (ground_cell(layout, (agent, end), near), end)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,9 +197,8 @@ def ground_cell(
 
 def _beside(layout: Layout, cell: Cell) -> Cell:
     """The coin cell next to a cell."""
-    away = np.abs(layout.coin_cells - cell).sum(axis=1)
-    x, y = layout.coin_cells[np.argmin(away + 100 * (away == 0))]
-    return int(x), int(y)
+    others = [other for other in layout.coin_cells if other != cell] or layout.coin_cells
+    return min(others, key=lambda other: abs(other[0] - cell[0]) + abs(other[1] - cell[1]))
 
 
 def mid_start(layout: Layout) -> Cell:
@@ -214,21 +214,24 @@ def start_with_coins(layout: Layout, low: int, high: int) -> tuple[Cell, Cells]:
     Where a level has none (crowded or very short), the pair of standable cells that comes
     nearest to what was asked for.
     """
-    coins = layout.coin_cells
     for start in shuffled(layout, layout.start_cells, "start"):
-        left = start[0] - coins[:, 0]
-        seen = (left >= low) & (left <= high) & (abs(coins[:, 1] - start[1]) <= VIEW_ROWS)
-        if seen.any():
-            return start, coins[seen]
+        seen = [
+            (x, y)
+            for x, y in layout.coin_cells
+            if low <= start[0] - x <= high and abs(y - start[1]) <= VIEW_ROWS
+        ]
+        if seen:
+            return start, seen
     return _nearest_pair(layout, low, high)
 
 
 def _nearest_pair(layout: Layout, low: int, high: int) -> tuple[Cell, Cells]:
     """The pair of a start and a coin to its left that misses the range by least."""
-    starts = layout.start_cells if len(layout.start_cells) else layout.coin_cells
-    coins = layout.coin_cells
-    left = starts[:, None, 0] - coins[None, :, 0]
-    miss = np.maximum(low - left, left - high) + 100 * (left < 1)
-    row, column = np.unravel_index(np.argmin(miss), miss.shape)
-    start = (int(starts[row, 0]), int(starts[row, 1]))
-    return start, coins[column : column + 1]
+
+    def miss(pair: tuple[Cell, Cell]) -> int:
+        left = pair[0][0] - pair[1][0]
+        return max(low - left, left - high) + 100 * (left < 1)
+
+    pairs = product(layout.start_cells or layout.coin_cells, layout.coin_cells)
+    start, coin = min(pairs, key=miss)
+    return start, [coin]

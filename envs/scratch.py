@@ -11,7 +11,7 @@ from envs.games import Game, find_game
 from envs.layout import Cell, Layout
 from envs.native import Native
 from envs.settings import LevelSettings
-from envs.state import State, agent_xy, generator_text, level_generators
+from envs.state import UNSEEN, State, agent_xy, generator_text, level_generators
 
 NEVER = 2**31 - 1  # procgen's own timeout is put out of reach: it shows no terminal frame
 REMEMBERED_ENDS = 4096
@@ -29,15 +29,18 @@ class Scratch:
         self._levels: OrderedDict[int, bytes] = OrderedDict()
 
     def _make_base(self) -> State:
-        state = State(self._native.get_state(0)).with_trivial_generators()
+        state = State(self._native.get_state(0))
         state.set_step_field("timeout", NEVER)
-        return self.advance(state)
+        return self.advance(state).with_trivial_generators()
 
     def advance(self, state: State) -> State:
         """The fresh state that a forced reset leads to: the next level of its own generator."""
+        seen, state.visibility = state.visibility, UNSEEN  # half of the cost would be drawing
         self._native.set_state(0, state.data)
         self._native.step(-1)
-        return State(self._native.peek_state(0))
+        after = State(self._native.peek_state(0))
+        state.visibility = after.visibility = seen
+        return after
 
     def __contains__(self, seed: int) -> bool:
         """Whether the fresh state of a level is remembered."""

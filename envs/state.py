@@ -33,6 +33,7 @@ _LOW = OPTION_FIELDS.index("level_seed_low")
 _VISIBILITY = 7  # of the world fields
 _DRAWING_FIELDS, _WORLD_FIELDS = 19, 9
 _PLAYER = 0
+UNSEEN = 1.0  # cells drawn where nobody looks
 _ZEROS = b"0 " * 624 + b"624"
 
 
@@ -143,8 +144,13 @@ class State:
         """Write one of the OPTION_FIELDS."""
         struct.pack_into("<i", self.data, self._options + 4 * OPTION_FIELDS.index(name), value)
 
-    def set_visibility(self, cells: float) -> None:
-        """How many cells the view is wide."""
+    @property
+    def visibility(self) -> float:
+        """How many cells the view is wide; UNSEEN where nobody looks."""
+        return float(struct.unpack_from("<f", self.data, self._world + 4 * _VISIBILITY)[0])
+
+    @visibility.setter
+    def visibility(self, cells: float) -> None:
         struct.pack_into("<f", self.data, self._world + 4 * _VISIBILITY, cells)
 
     @property
@@ -170,19 +176,20 @@ class State:
         return State(self.data[: self._generator] + block + self.data[self._generator_end :])
 
     def with_trivial_generators(self) -> "State":
-        """A copy whose generators of level seeds and of assets are all zeros.
+        """A copy whose three generators are all zeros.
 
-        The first then always draws the low end of `level_range`; the second is not used by games
-        with drawn assets. Such a state is a third shorter, and quicker to read and write.
+        That of level seeds then always draws the low end of `level_range`; the level's own is
+        seeded anew with each level; that of assets is not used by games with drawn assets. Such a
+        state is half as long, and quicker to read.
         """
         asset = self._drawing + 4 * _DRAWING_FIELDS
+        zeros = struct.pack("<i", len(_ZEROS)) + _ZEROS
+        seeded = struct.pack("<i", 1)
         return State(
             self.data[: self._generator]
-            + struct.pack("<2i", 1, len(_ZEROS))
-            + _ZEROS
-            + self.data[self._generator_end : asset + 4]
-            + struct.pack("<i", len(_ZEROS))
-            + _ZEROS
+            + (seeded + zeros) * 2
+            + self.data[self._step : asset + 4]
+            + zeros
             + self.data[self._skip_generator(asset) :]
         )
 

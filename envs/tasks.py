@@ -11,7 +11,6 @@ from envs.errors import InputError
 from envs.parse import SEEDS, parse_placement
 
 NEVER = 2**30  # steps
-UNSEEN = 1.0  # cells drawn where nobody looks
 
 
 @dataclass(frozen=True)

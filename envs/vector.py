@@ -23,15 +23,16 @@ from envs.deaths import UNKNOWN
 from envs.episodes import NO_COIN, Episodes
 from envs.errors import InputError
 from envs.following import FOLLOWERS, Follower
+from envs.frames import Frames
 from envs.layout import Cell, Layout
 from envs.parse import SEEDS, parse_placement
 from envs.placements import End, Placement, Spot
 from envs.reports import Reporter
 from envs.saving import pack, unpack
 from envs.scratch import REMEMBERED_LEVELS, Scratch, scratch
-from envs.state import State
+from envs.state import UNSEEN, State
 from envs.streams import Drawn, Sequential
-from envs.tasks import UNSEEN, Listed
+from envs.tasks import Listed
 
 ACTIONS = 15
 REMEMBERED = 4096  # spots of levels kept
@@ -53,7 +54,7 @@ def _layout_of(spare: Scratch, seed: int) -> Layout:
 class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any]]):
     """`config.num_envs` games with controlled coin and start; made by `envs.make_vec`.
 
-    Observations uint8 [n, 64, 64, 3] (valid for good: a new array each step), rewards float32 [n].
+    Observations uint8 [n, 64, 64, 3] (valid for as long as they are held), rewards float32 [n].
     """
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": ["rgb_array"]}  # noqa: RUF012
@@ -70,6 +71,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         self._game = config.game_object
         self._scratch = scratch(config.game, config.settings)
         self._native = native.acquire(self.num_envs, config.game, config.settings)
+        self._frames = Frames()
         self._lazy = config.stock and not config.track  # nothing to do where an episode begins
         size = config.levels[1] - config.levels[0] if config.levels else SEEDS
         self._remember = size <= REMEMBERED_LEVELS or config.tasks is not None
@@ -101,7 +103,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
             self._stream = self._new_stream(seed, levels)
             for index in range(self.num_envs):
                 self._begin(index)
-        self._obs = self._native.obs.copy()
+        self._obs = self._frames.copy(self._native.obs)
         self._untouched = True
 
     def _new_stream(self, seed: int, levels: tuple[int, int]) -> Drawn | Sequential | Listed:
@@ -182,7 +184,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         if spot.agent is not None:
             self._game.write_agent(state, spot.agent)
         if isinstance(self._stream, Listed) and not self._stream.sees(index):
-            state.set_visibility(UNSEEN)
+            state.visibility = UNSEEN
         if isinstance(self._stream, Drawn):
             following = int(self._stream.upcoming[index])
             state.level_range = (following, following + 1)
@@ -200,7 +202,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         elif not self._untouched:
             for index in range(self.num_envs):
                 self._cut(index)
-            self._obs = self._native.obs.copy()
+            self._obs = self._frames.copy(self._native.obs)
         self._untouched = False
         return self._obs, self._reporter.infos(self._all)
 
@@ -236,7 +238,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
             truncated, over = truncated > stopped, terminated | stopped
         ended = over | truncated
         extra = self._turn_over(actions, rewards, terminated, ended, stopped) if ended.any() else {}
-        self._obs = self._native.obs.copy()
+        self._obs = self._frames.copy(self._native.obs)
         infos = self._reporter.infos(self._all)
         if extra:
             infos.update(extra)
@@ -303,7 +305,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
             self._stream.load(arrays)
             for index, state in enumerate(states):
                 self._attend(index, state)
-        self._obs = self._native.obs.copy()
+        self._obs = self._frames.copy(self._native.obs)
         self._untouched = False
 
     @property

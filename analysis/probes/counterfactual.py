@@ -92,7 +92,7 @@ def _places(
     layout = scratch("coinrun", suite.settings).layout(level)
     x, y = (int(value) for value in agent_of(state))
     yield "none", None, (np.nan, np.nan)
-    cells = [("moved", (int(cx), int(cy))) for cx, cy in layout.coin_cells.tolist()]
+    cells = [("moved", cell) for cell in layout.coin_cells]
     for condition, cell in [*cells, ("end", layout.end)]:
         dx, dy = cell[0] - x, cell[1] - y
         if NEAR <= abs(dx) <= VIEW_COLUMNS and abs(dy) <= VIEW_ROWS:

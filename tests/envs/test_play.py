@@ -117,17 +117,17 @@ def test_causes_of_death(mode: str) -> None:
     found = {"saw": 0, "lava": 0, "enemy": 0}
     for seed in range(150):
         layout = vector._scratch.layout(seed)
-        lava = np.argwhere(layout.grid == 18)[:, ::-1]
+        lava = [(x, y) for y, x in np.argwhere(vector._scratch.level(seed).grid == 18).tolist()]
         places = {"saw": layout.saws, "enemy": layout.enemies, "lava": lava}
         for cause, cells in places.items():
-            others = np.concatenate([c for name, c in places.items() if name != cause])
-            alone = len(cells) and not (abs(others[:, 0] - cells[-1][0]) < 6).any()
+            others = [x for name, c in places.items() if name != cause for x, _ in c]
+            alone = cells and not any(abs(x - cells[-1][0]) < 6 for x in others)
             if not alone or found[cause] >= 5:
                 continue
             vector._stream._dealt = seed
             vector.reset()
             x, y = cells[-1]
-            put_agent(vector, (int(x), int(y) + 2))
+            put_agent(vector, (x, y + 2))
             for _ in range(12):  # fall upon it
                 _, _, terminated, _, infos = vector.step(STAY)
                 if terminated[0]:
