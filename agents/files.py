@@ -4,23 +4,40 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 TEMPORARY = ".tmp-"
-_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+_LEFTOVER = re.compile(
+    r"\.tmp-(?P<meant>.+)-(?P<place>[0-9a-f]{8})\.(?P<pid>[0-9]{1,9})\.[0-9a-f]{12}", re.DOTALL
+)
+_STALE = 7 * 86400  # seconds after which what a process elsewhere began is given up
+
+
+def _where() -> str:
+    """A hash of where a process id means one process: this boot of this machine, this container."""
+    known = [socket.gethostname()]
+    with contextlib.suppress(OSError):  # systems without /proc have no containers either
+        known.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+        known.append(os.readlink("/proc/self/ns/pid"))
+    return hashlib.sha256("\n".join(known).encode()).hexdigest()[:8]
+
+
+_HERE = _where()
 
 
 def temporary_beside(path: Path) -> Path:
-    """A fresh name in the folder of `path` that `clean_temporary` recognises.
+    """A fresh name in the folder of `path`.
 
-    It names machine and process, so that `clean_dead` can tell leftovers from work under way.
+    It names place and process, so that `clean_dead` can tell leftovers from work under way.
     """
-    owner = f"{_HOST}.{os.getpid()}.{uuid.uuid4().hex[:12]}"
+    owner = f"{_HERE}.{os.getpid()}.{uuid.uuid4().hex[:12]}"
     return path.with_name(f"{TEMPORARY}{path.name}-{owner}")
 
 
@@ -94,28 +111,28 @@ def remove_dir(folder: Path) -> None:
     shutil.rmtree(dead)
 
 
-def clean_temporary(folder: Path) -> None:
-    """Remove what a killed process left under temporary names directly in `folder`."""
-    for path in folder.glob(f"{TEMPORARY}*"):
-        _remove(path)
-
-
 def clean_dead(folder: Path, name: str | None = None) -> None:
-    """Remove what killed processes of this machine left directly in `folder`.
+    """Remove what killed processes left directly in `folder`, whoever else writes there now.
 
-    Unlike `clean_temporary` it may be called at any time: what another process is writing stays.
+    What began on another machine or in another container, whose processes cannot be seen from here,
+    stays until nothing was done to it for a week.
 
     Args:
         folder: where to look.
         name: only what was to become this file or folder; None is all.
     """
     for path in folder.glob(f"{TEMPORARY}*"):
-        meant, _, owner = path.name.removeprefix(TEMPORARY).rpartition("-")
-        host, _, rest = owner.partition(".")
-        pid = rest.partition(".")[0]
-        wanted = name in (None, meant) and host == _HOST and pid.isdecimal()
-        if wanted and not _is_alive(int(pid)):
+        known = _LEFTOVER.fullmatch(path.name)
+        if known and name in (None, known["meant"]) and _is_dead(path, known):
             _remove(path)
+
+
+def _is_dead(path: Path, known: re.Match[str]) -> bool:
+    if known["place"] == _HERE:
+        return not _is_alive(int(known["pid"]))
+    with contextlib.suppress(OSError):  # gone meanwhile
+        return time.time() - path.lstat().st_mtime > _STALE
+    return False
 
 
 def _is_alive(pid: int) -> bool:

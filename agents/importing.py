@@ -63,7 +63,9 @@ def import_agent(
     Raises:
         InputError: no such file, not an agent, or an architecture that is not known here.
     """
-    source, out = Path(source), Path(out)
+    source, out = Path(source), Path(out).resolve()
+    if out == Path.cwd():
+        raise InputError("the run's folder is the one that the command runs in; name a new one")
     taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if taken and not (out / "config.json").is_file():
         raise InputError(f"{out} is not empty; choose a new folder")

@@ -21,7 +21,7 @@ from agents.checkpoints import NetworkSpec, is_finished, versions, write_index
 from agents.config import TrainConfig
 from agents.environment import make_env
 from agents.evaluate import Evaluator
-from agents.files import clean_temporary, write_json
+from agents.files import clean_dead, write_json
 from agents.keeper import Keeper, TrainingStopped
 from agents.memory import keep_freed_memory
 from agents.policy import FramePolicy
@@ -136,7 +136,7 @@ def _threads(count: int | None) -> Iterator[None]:
 def _prepare(config: TrainConfig, out: Path, info: dict[str, Any]) -> None:
     """Clean up after a killed process; write config.json where there is none yet."""
     for folder in (out, out / "checkpoints", out / "resume"):
-        clean_temporary(folder)
+        clean_dead(folder)
     if not (out / CONFIG).exists():
         entry = {
             "name": out.name,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agents import load_policy
-from agents.files import clean_temporary, write_json
+from agents.files import write_json
 from rl_slt.calibrate import Calibration, conclude, estimate_cell
 from rl_slt.errors import InputError
 from rl_slt.pipeline.jobs import Engine, Job, Outcome
@@ -64,9 +64,8 @@ def calibrate_path(
     units = chosen_units(target, plan, names)
     folder = target.path / "parts" / "calibrate"
     with stage_lock(target.path, "calibrate"), meter("calibrate", sweep.count(len(units))) as bar:
-        clean_temporary(folder)
-        for run in runs_of(target):
-            clear_leftovers(run.path)
+        for place in {target.path, *(run.path for run in runs_of(target))}:
+            clear_leftovers(place)
         failed: list[Outcome] = []
         stage = _Stage(units, folder, engine, bar, failed)
         table = carry_out(sweep, list(units), stage.make)

@@ -25,7 +25,7 @@ from rl_slt.pipeline.losses import FROM_STATES, build_loss, check_loss, settings
 from rl_slt.pipeline.progress import meter
 from rl_slt.pipeline.rollouts import collect_episodes
 from rl_slt.pipeline.states import FROZEN_LEVELS, Recipe, collect, parse_states
-from rl_slt.pipeline.store import UnitStore, digest, file_digest, write_table
+from rl_slt.pipeline.store import UnitStore, clear_leftovers, digest, file_digest, write_table
 from rl_slt.pipeline.study import LLCPlan
 
 _VERSION = 3  # raise when the same settings would give other numbers
@@ -136,7 +136,7 @@ def estimate_runs(
     failed: list[Outcome] = []
     with stage_locks(runs, "llc"):
         for run in runs:
-            UnitStore(run.path, "llc").sweep()
+            clear_leftovers(run.path)
         jobs = [_job(u) for u in units if not UnitStore(Path(u.run), "llc").has(u.key)]
         jobs.sort(key=lambda job: job.args[0].recipe.spec != "frozen")
         try:

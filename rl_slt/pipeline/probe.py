@@ -20,7 +20,7 @@ from rl_slt.pipeline.probe_tables import assemble
 from rl_slt.pipeline.probe_unit import ProbeUnit as Unit
 from rl_slt.pipeline.probe_unit import states_key
 from rl_slt.pipeline.progress import meter
-from rl_slt.pipeline.store import UnitStore, file_digest
+from rl_slt.pipeline.store import UnitStore, clear_leftovers, file_digest
 from rl_slt.pipeline.study import ProbePlan
 
 _STATES = 100  # levels behind the counterfactual and internal probes, where not said otherwise
@@ -64,8 +64,7 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
     failed: list[Outcome] = []
     with stage_locks(runs, "probe"):
         for run in runs:
-            for kind in ("probe", "inner", "baselines"):
-                UnitStore(run.path, kind).sweep()
+            clear_leftovers(run.path)
         todo = [u for u in units if not _is_done(u)]
         baselines = {u.baselines: u for u in units}
         _share_baselines(runs, baselines)

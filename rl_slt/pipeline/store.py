@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from agents.files import clean_dead, clean_temporary, new_dir, publish_dir, write_atomic
+from agents.files import clean_dead, new_dir, publish_dir, write_atomic
 from analysis import schema
 from rl_slt.errors import InputError
 
@@ -99,10 +99,6 @@ class UnitStore:
     def read_unit(self, key: str, table: str) -> pd.DataFrame:
         """One table of one finished unit."""
         return read_table(self.root / key / f"{table}.parquet")
-
-    def sweep(self) -> None:
-        """Delete what a killed process left half-written (call with the stage's lock held)."""
-        clean_temporary(self.root)
 
 
 def clear_leftovers(folder: Path) -> None:

@@ -70,19 +70,21 @@ def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
     train = training_of(run)
     looks = max(len(train.checkpoint_steps), 1)
     level = watch.error_rate / looks
-    told = {_mark(event) for event in read_events(run)}
     agents.is_finished(run.path)  # a damaged index is told of before anything is locked
     os.nice(19)
     with stage_lock(run.path, "watch"):
         clear_leftovers(run.path)
+        told = {_mark(event) for event in read_events(run)}
+        seen: list[agents.Checkpoint] = []
         while True:
             finished = agents.is_finished(run.path)
-            units = plan_units(run, watch.plan, [train.coin]) if run.checkpoints else []
-            for unit in (unit for unit in units if unit.key not in told):
-                told.add(unit.key)
-                yield _log(run, _estimate(run, unit, watch.share))
-                yield from _warnings(run, units, level, told)
-            if units:
+            if (checkpoints := run.checkpoints) != seen:
+                seen = checkpoints
+                units = plan_units(run, watch.plan, [train.coin])
+                for unit in (unit for unit in units if unit.key not in told):
+                    told.add(unit.key)
+                    yield _log(run, _estimate(run, unit, watch.share))
+                    yield from _warnings(run, units, level, told)
                 yield from _warnings(run, units, level, told)  # one that a kill kept back
                 _assemble(run)
             if finished or watch.once:

@@ -1,8 +1,10 @@
 """Files are whole or absent, whatever happens while they are written."""
 
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -41,14 +43,6 @@ def test_publish_replaces_a_folder(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == [final.name]
 
 
-def test_clean_removes_only_temporary_names(tmp_path: Path) -> None:
-    files.new_dir(tmp_path / "x")
-    files.temporary_beside(tmp_path / "y").write_text("half")
-    (tmp_path / "kept").write_text("")
-    files.clean_temporary(tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == ["kept"]
-
-
 def leftovers(folder: Path, *names: str) -> None:
     """What a process that dies in the middle of its writing leaves."""
     code = "import os, sys; from pathlib import Path; from agents import files\n"
@@ -68,6 +62,20 @@ def test_leftovers_of_the_dead_go_and_work_under_way_stays(tmp_path: Path) -> No
     assert len(list(tmp_path.glob(".tmp-y-z*"))) == 1 and len(list(tmp_path.iterdir())) == 5
     files.clean_dead(tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted([mine, tmp_path / ".tmp-odd"])
+
+
+def test_what_began_elsewhere_stays_until_it_is_old(tmp_path: Path) -> None:
+    leftovers(tmp_path, "x")
+    here = [*tmp_path.iterdir()]
+    for path in here:  # its process id may be taken by a living process of the other machine
+        path.rename(path.with_name(path.name.replace(files._HERE, "0" * 8)))
+    elsewhere = sorted(tmp_path.iterdir())
+    files.clean_dead(tmp_path)
+    assert sorted(tmp_path.iterdir()) == elsewhere
+    for path, days in zip(elsewhere, (6, 8), strict=True):
+        os.utime(path, (0, time.time() - days * 86400))
+    files.clean_dead(tmp_path)
+    assert [*tmp_path.iterdir()] == elsewhere[:1]
 
 
 def test_a_file_that_is_written_again_clears_what_its_killed_writers_left(tmp_path: Path) -> None:

@@ -99,3 +99,18 @@ def test_an_import_is_whole_or_not_there_and_the_same_again_is_fine(
     torch.save(agents.build_network("small").state_dict(), path)  # other weights
     with pytest.raises(InputError, match="is not empty"):
         import_agent(path, out, step=7)
+
+
+def test_an_import_into_the_folder_of_the_command_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be replaced under the feet of whoever stands in it; behind a link all is well."""
+    torch.save(agents.build_network("small").state_dict(), tmp_path / "w.pt")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "link").symlink_to("here")
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(InputError, match="name a new one"):
+        import_agent(Path("../w.pt"), Path("."))
+    monkeypatch.chdir(tmp_path)
+    import_agent(Path("w.pt"), Path("link"), step=7)
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "here" / "config.json").is_file()

@@ -1,13 +1,16 @@
 """Units are whole or absent, keyed by all they depend on."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from agents.files import new_dir
 from analysis import schema
 from rl_slt.errors import InputError
-from rl_slt.pipeline.store import UnitStore, digest, read_table, write_table
+from rl_slt.pipeline.store import UnitStore, clear_leftovers, digest, read_table, write_table
 
 
 def probes_frame(value: float = 1.0) -> pd.DataFrame:
@@ -40,14 +43,19 @@ def test_a_unit_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
     assert list(store.root.iterdir()) == []
 
 
-def test_what_a_killed_process_left_is_swept_and_never_read(tmp_path: Path) -> None:
+def test_what_a_killed_process_left_goes_and_is_never_read(tmp_path: Path) -> None:
     store = UnitStore(tmp_path, "probe")
     store.put("k", {"probes": probes_frame()})
-    (store.root / ".tmp-dead").mkdir()
-    (store.root / ".tmp-dead" / "probes.parquet").write_bytes(b"half")
-    assert len(store.read("probes")) == 1
-    store.sweep()
-    assert sorted(p.name for p in store.root.iterdir()) == ["k"]
+    code = "import os, sys; from pathlib import Path; from agents.files import new_dir\n"
+    code += "for p in sys.argv[1:]: (new_dir(Path(p)) / 'probes.parquet').write_bytes(b'half')\n"
+    code += "os._exit(9)"
+    places = [store.root / "l", tmp_path / "clips", tmp_path / "comparisons" / "m"]
+    subprocess.run([sys.executable, "-c", code, *map(str, places)])
+    mine = new_dir(store.root / "l")  # of a writer that lives
+    assert len(store.read("probes")) == 1 and len([*tmp_path.rglob(".tmp-*")]) == 4
+    clear_leftovers(tmp_path)
+    assert [*tmp_path.rglob(".tmp-*")] == [mine]
+    assert store.keys() == ["k"]
 
 
 def test_unreadable_tables_are_one_line_that_names_them(tmp_path: Path) -> None:

@@ -107,6 +107,28 @@ def test_a_watch_that_was_killed_goes_on_where_it_was(
         assert len(known) == len(whole) + 1  # and the end
 
 
+def test_between_checkpoints_a_watch_only_looks(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.nice", lambda n: 0)
+    fake_estimates(run, np.full(20, 10.0))
+    write_index(run, finished=False)
+    polls, worked = [], []
+
+    def wait(seconds: float) -> None:
+        polls.append(seconds)
+        if polls.count(watch._POLL) == 3:
+            write_index(run, finished=True)
+
+    monkeypatch.setattr(watch.time, "sleep", wait)
+    for name in ("plan_units", "assemble", "detect_transitions"):
+        call = getattr(watch, name)
+        noted = lambda *args, name=name, call=call: (worked.append(name), call(*args))[1]  # noqa: E731
+        monkeypatch.setattr(watch, name, noted)
+    told = list(watch.follow(run, watch.Watch(share=1.0, plan=PLAN)))
+    assert len(told) == 21 and polls.count(watch._POLL) == 3
+    assert [worked.count(name) for name in ("plan_units", "assemble")] == [1, 1]
+    assert worked.count("detect_transitions") == 21  # after each estimate, and once more
+
+
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.5, 1.0])
 def test_estimates_take_no_more_than_the_stated_share_of_a_core(
     run: Path, monkeypatch: pytest.MonkeyPatch, share: float
