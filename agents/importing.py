@@ -63,9 +63,8 @@ def import_agent(
     Raises:
         InputError: no such file, not an agent, or an architecture that is not known here.
     """
-    source, out = Path(source), Path(out).resolve()
-    if out == Path.cwd():
-        raise InputError("the run's folder is the one that the command runs in; name a new one")
+    source, out = Path(source), Path(out)
+    _check_place(out)
     taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if taken and not (out / "config.json").is_file():
         raise InputError(f"{out} is not empty; choose a new folder")
@@ -77,7 +76,7 @@ def import_agent(
         raise InputError(f"steps {step} is not allowed: 0 to 10^12 - 1")
     config = config.replace(network=spec.name, network_kwargs=dict(spec.kwargs), steps=max(1, step))
     entry = {
-        "name": out.name,
+        "name": out.resolve().name,
         "arm": config.coin,
         "seed": config.seed,
         "kind": "import",
@@ -91,15 +90,25 @@ def import_agent(
         if not _holds(out, entry, step, network):
             raise InputError(f"{out} is not empty; choose a new folder")
         return
-    clean_dead(out.parent, out.name)
-    folder = new_dir(out)
+    final = out.resolve()
+    clean_dead(final.parent, final.name)
+    folder = new_dir(final)
     try:
         save_checkpoint(folder, step, network, spec, {})
         write_index(folder, finished=True)
         write_json(folder / "config.json", entry | dict(info or {}))
-        publish_dir(folder, out)
+        publish_dir(folder, final)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_place(out: Path) -> None:
+    """Raise InputError where no folder can be put: below a file, or in place of our own."""
+    if out.resolve() == Path.cwd():
+        raise InputError(f"{out} is the folder that the command runs in; name a new one")
+    above = next(path for path in out.absolute().parents if path.exists())
+    if not above.is_dir():
+        raise InputError(f"{out} is not allowed: {above} is not a folder")
 
 
 def _holds(out: Path, entry: Mapping[str, Any], step: int, network: torch.nn.Module) -> bool:

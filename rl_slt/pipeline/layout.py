@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +15,6 @@ from agents import Checkpoint, TrainConfig, list_checkpoints
 from rl_slt.errors import InputError
 from rl_slt.pipeline.settings import build
 
-# What commands write to in a run or study.
-_WRITTEN = (
-    ".locks", "checkpoints", "clips", "failed", "parts", "resume", "runs", "tables", "tensorboard",
-)  # fmt: skip
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]*")
 
 
@@ -122,18 +120,23 @@ def open_path(path: Path) -> Run | Study:
 
 
 def _check_links(folder: Path) -> None:
-    """Raise InputError where a part that commands write to is a link that leads elsewhere.
+    """Raise InputError where anything that a command may write to is a link that leads elsewhere.
 
     A folder from strangers must not have us write into another one.
     """
     home = folder.resolve()
-    parts = [folder / name for name in _WRITTEN]
-    for path in (*parts, *(folder / "runs").glob("*"), *(folder / "parts").glob("*")):
+    for path in (*_places(folder), *itertools.chain(*map(_places, folder.glob("runs/*")))):
         if path.is_symlink() and not path.resolve().is_relative_to(home):
             raise InputError(
                 f"{path} is a link that leads out of {folder} to {path.resolve()}; "
-                "nothing was touched: put the folder itself there"
+                "nothing was touched: put the folder or file itself there"
             )
+
+
+def _places(folder: Path) -> Iterator[Path]:
+    """What lies in a run or study, its locks, kinds of units, and runs."""
+    for pattern in ("*", ".locks/*", "parts/*", "runs/*"):
+        yield from folder.glob(pattern)
 
 
 def runs_of(target: Run | Study) -> list[Run]:

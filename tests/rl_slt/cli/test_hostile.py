@@ -10,6 +10,7 @@ import pytest
 from analysis import schema
 from rl_slt.cli import main
 from rl_slt.pipeline.store import write_table
+from tests.rl_slt.disk import marks
 
 OPTIONS = [
     "--workers", "0", "--states", "frozen", "--n-states", "48", "--chains", "2", "--draws", "8",
@@ -53,18 +54,39 @@ def test_an_index_of_paths_reaches_nothing(
     assert status == 2 and "it has: 0, 1024" in err
 
 
-@pytest.mark.parametrize("part", ["tables", "parts", "clips", ".locks", "parts/llc"])
+LED_OUT = [
+    ("tables", "llc"), ("parts", "llc"), ("clips", "llc"), (".locks", "llc"), ("parts/llc", "llc"),
+    (".locks/llc.json", "llc"), (".locks/llc.lock", "llc"), ("watch.jsonl", "watch"),
+    ("calibration", "calibrate"), ("failed", "probe"),
+    ("comparisons", "compare --step-a 0 --out x.html"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("of_study", [False, True])
+@pytest.mark.parametrize(("part", "command"), LED_OUT)
 def test_links_that_lead_out_of_a_run_are_not_written_through(
-    mistakes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str
-) -> None:
-    place, mine = tmp_path / "theirs", tmp_path / "mine"
+    mistakes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str, command: str,
+    of_study: bool,
+) -> None:  # fmt: skip
+    """The run is named itself, or is one of a study's, which for some commands is refused."""
+    given = place = tmp_path / "theirs"
+    if of_study:
+        shutil.copytree(mistakes / "study-empty", given)
+        place = given / "runs" / "a-s0"
     shutil.copytree(mistakes / "good", place)
+    mine = tmp_path / "mine"
     mine.mkdir()
+    if "." in part[1:]:
+        mine = mine / "file"
+        mine.write_text("mine")
     (place / part).parent.mkdir(exist_ok=True)
     (place / part).symlink_to(mine)
-    status, err = run(capsys, "llc", place, *OPTIONS)
+    before = marks(tmp_path)
+    name, *more = command.split()
+    paths = [given, given] if name == "compare" else [given]
+    status, err = run(capsys, name, *paths, *more)
     assert status == 2 and "leads out of" in err and err.count("\n") == 1
-    assert list(mine.iterdir()) == []
+    assert marks(tmp_path) == before
 
 
 def test_a_run_of_a_study_may_not_be_a_link_to_elsewhere(

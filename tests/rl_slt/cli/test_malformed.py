@@ -13,21 +13,13 @@ from pathlib import Path
 import pytest
 
 from rl_slt.cli import COMMANDS, main
+from tests.rl_slt.disk import marks
 
 LINES = (Path(__file__).parent / "malformed.txt").read_text().splitlines()
 LINES = [line for line in LINES if not line.startswith("#")]
 CASES = [(argv, message.strip()) for argv, message in zip(LINES[::2], LINES[1::2], strict=True)]
 PROGRESS = re.compile(r"== \w+ ==|[\w ]+: [\d.]+ s$|[\w ]+: [\d,]+/[\d,]+ ")
 RLSLT = [sys.executable, "-c", "from rl_slt.cli import main; main()"]
-
-
-def marks(place: Path) -> dict[str, tuple[int, int, int]]:
-    """What changes when anything below the folder is written, made or deleted."""
-    found = {}
-    for path in place.rglob("*"):
-        stat = path.lstat()
-        found[str(path)] = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-    return found
 
 
 def errors(stderr: str) -> list[str]:
