@@ -1,10 +1,12 @@
 """Kill every command and its workers at random moments, resume, and compare with undisturbed runs.
 
-Each round takes the same commands through a fresh folder: a study, a training, its LLCs, a
-calibration, its probes and a report. A command is killed several times (the command itself, or one
-of its workers), started again each time, and at last left to finish. Then every table must equal
-that of the undisturbed round but for times, and no finished unit may have been written a second
-time.
+Each round takes the same commands through a fresh folder, from a study to a sheet of levels. A
+command is killed several times (the command itself, or one of its workers), started again each
+time, and at last left to finish. The moments are spread over the time that the command takes
+undisturbed; one in three waits for a file to be under way. Then every table and file must equal
+that of the undisturbed round but for times, no finished unit may have been written a second time,
+a file that a command writes where it was told to must be absent or whole after each kill, and
+nothing under a temporary name may be left.
 
     python benchmarks/pipeline_faults.py --kills 50 --minutes 20
 """
@@ -14,6 +16,7 @@ import contextlib
 import os
 import platform
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -23,64 +26,35 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
 import psutil
+from tiny_results import (
+    COMMANDS,
+    Unsound,
+    check_file,
+    check_status,
+    compare,
+    finish,
+    last_words,
+    leftovers,
+    prepare,
+    results,
+    start,
+    units,
+    wait,
+)
 
-TINY = """
-question = "Does it bear kills?"
-[train]
-levels = [0, 1000]
-network = "small"
-steps = 512
-num_envs = 8
-n_steps = 32
-batch_size = 64
-time_limit = 50
-checkpoints = "log:3"
-settings = { pits = false, crates = false, steps = false, backgrounds = false, monochrome = true }
-[arms.end]
-coin = "end"
-[arms.behind]
-coin = "mix:0.5:behind:end"
-[llc]
-sampler = "baoab"
-whitening = 0
-n_states = 64
-chains = 2
-draws = 8
-burn_in = 4
-batch_size = 16
-[probe]
-suite = "demo"
-levels = 2
-"""
-TRAIN = (
-    "train alone --coin end --steps 512 --network small --levels 0:1000 --set num_envs=8 "
-    "--set n_steps=32 --set batch_size=64 --set time_limit=50 --set checkpoints=log:3 --resume"
-)
-LLC = (
-    "llc alone --sampler baoab --whitening 0 --n-states 64 --chains 2 --draws 8 --burn-in 4 "
-    "--batch-size 16 --workers 2"
-)
-CALIBRATE = (
-    "calibrate alone --sampler baoab --whitening 0 --n-states 48 --chains 2 --draws 8 --burn-in 4 "
-    "--batch-size 16 --localizations 100,300 --workers 2"
-)
-COMMANDS = {
-    "run": "run tiny.toml --out study --workers 2",
-    "train": TRAIN,
-    "llc": LLC,
-    "calibrate": CALIBRATE,
-    "probe": "probe alone --suite demo --levels 2 --workers 2",
-    "report": "report study alone --out both.html",
-}
-KILLS = {  # at most, in one round
-    "run": 6, "train": 4, "llc": 4, "calibrate": 3, "probe": 4, "report": 2,
+KILLS = {  # in one round
+    "run": 4, "train": 3, "import": 1, "llc": 3, "calibrate": 2, "probe": 3, "watch": 2,
+    "compare": 2, "report": 2, "validate": 1, "rollout": 1, "levels": 1,
 }  # fmt: skip
-FINE = {"calibrate": (0, 1)}  # 1: of so few draws no setting is sound
-TIMES = {"seconds", "created"}
-PROGRAM = [sys.executable, "-c", "from rl_slt.cli import main; main()"]
+ANEW = {"import", "compare", "validate", "rollout", "levels"}  # begin again after a kill
+AT_A_WRITE = 1 / 3
+_PATIENCE = 2.0  # seconds to wait for a file to be under way
+_BEFORE_THE_END = 0.95  # of its time: a command that is quicker than usual is missed
+_INTERRUPTED = 130  # the status after Ctrl-C
+_ATTEMPTS = 4  # for one kill, where the command ends before it
 
 
 @dataclass
@@ -91,68 +65,10 @@ class Record:
     command: str
     victim: str
     signal: str
+    moment: str
     after: float
-    finished: int
-    repeated: list[str] = field(default_factory=list)
-
-
-class Unsound(Exception):
-    """A promise was broken."""
-
-
-def start(place: Path, command: str) -> subprocess.Popen[bytes]:
-    log = (place / "log.txt").open("ab")
-    return subprocess.Popen(
-        [*PROGRAM, *COMMANDS[command].split()], cwd=place, stdout=log, stderr=log,
-        start_new_session=True,
-    )  # fmt: skip
-
-
-def finish(place: Path, command: str, seconds: float = 600) -> float:
-    """Run the command to its end; the time it took."""
-    begun = time.monotonic()
-    with start(place, command) as process:
-        if process.wait(seconds) not in FINE.get(command, (0,)):
-            tail = (place / "log.txt").read_text(errors="replace")[-2000:]
-            raise Unsound(f"{command} ended with status {process.returncode}:\n{tail}")
-    return time.monotonic() - begun
-
-
-def units(place: Path) -> dict[str, tuple[int, int]]:
-    """Finished units with what changes when one is written again."""
-    kinds = ("parts/*/*", "clips/unit.json")
-    runs = [*place.glob("study/runs/*"), place / "alone"]
-    found = [p for run in runs for kind in kinds for p in run.glob(kind)]
-    for run in runs:  # a finished training writes no checkpoint again
-        index = run / "checkpoints" / "index.json"
-        if index.exists() and '"finished": true' in index.read_text():
-            found += run.glob("checkpoints/[0-9]*")
-    kept = {}
-    for path in found:
-        with contextlib.suppress(FileNotFoundError):  # a temporary one that just got its name
-            if not path.name.startswith("."):
-                stat = path.stat()
-                kept[str(path.relative_to(place))] = (stat.st_ino, stat.st_mtime_ns)
-    return kept
-
-
-def tables(place: Path) -> dict[str, pd.DataFrame]:
-    found = [*place.glob("study/tables/*"), *place.glob("study/runs/*/tables/*")]
-    found += [*place.glob("alone/tables/*"), *place.glob("alone/calibration/*.parquet")]
-    frames = {str(p.relative_to(place)): pd.read_parquet(p) for p in sorted(found)}
-    return {
-        name: frame.drop(columns=[c for c in frame if c in TIMES]) for name, frame in frames.items()
-    }
-
-
-def compare(ours: dict[str, pd.DataFrame], theirs: dict[str, pd.DataFrame]) -> None:
-    if [*ours] != [*theirs]:
-        raise Unsound(f"tables differ: {sorted(set(ours) ^ set(theirs))}")
-    for name, frame in ours.items():
-        try:
-            pd.testing.assert_frame_equal(frame, theirs[name])
-        except AssertionError as error:
-            raise Unsound(f"{name} differs from the undisturbed one:\n{error}") from None
+    finished: dict[str, tuple[int, int]] = field(repr=False)
+    repeated: int = 0
 
 
 def victims(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
@@ -163,9 +79,10 @@ def victims(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return []
 
 
-def strike(process: subprocess.Popen[bytes], chance: random.Random) -> tuple[str, str]:
+def strike(
+    process: subprocess.Popen[bytes], workers: list[psutil.Process], chance: random.Random
+) -> tuple[str, str]:
     """Kill the command or one of its workers; says which, and with what."""
-    workers = victims(process)
     which = chance.choices(
         [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], weights=[7, 2, 1]
     )[0]  # fmt: skip
@@ -177,111 +94,170 @@ def strike(process: subprocess.Popen[bytes], chance: random.Random) -> tuple[str
     return "command", which.name
 
 
-def wait_for_all(process: subprocess.Popen[bytes], workers: list[psutil.Process]) -> None:
-    """After the death of a command, its workers must go by themselves."""
-    try:
-        process.wait(180)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise Unsound("the command did not end") from None
-    _, alive = psutil.wait_procs(workers, timeout=30)
-    if alive:
-        raise Unsound(f"{len(alive)} workers live on without their command")
+def wait_for_a_write(process: subprocess.Popen[bytes], place: Path) -> bool:
+    """Wait until a file is under way, for a while at most; whether one is."""
+    before, until = set(leftovers(place)), time.monotonic() + _PATIENCE
+    while process.poll() is None and time.monotonic() < until:
+        if set(leftovers(place)) - before:
+            return True
+        time.sleep(0.001)
+    return False
 
 
-def disturb(
-    place: Path, command: str, number: int, kills: int, usual: float, chance: random.Random
-) -> list[Record]:
-    """Kill the command `kills` times at most, then let it finish."""
-    records: list[Record] = []
-    while len(records) < kills:
-        with start(place, command) as process:
-            begun, died = time.monotonic(), False
-            while len(records) < kills and not died:
+class Attack:
+    """Kills one command of one round so many times, then lets it finish."""
+
+    def __init__(
+        self, place: Path, command: str, number: int, expected: dict[str, Any],
+        usual: dict[str, float], chance: random.Random,
+    ) -> None:  # fmt: skip
+        self.place, self.command, self.number = place, command, number
+        self.expected, self.chance = expected, chance
+        self.usual, self.startup = usual[command], min(usual.values())
+        self.records: list[Record] = []
+
+    def carry_out(self, kills: int) -> list[Record]:
+        """The kills, each with the finished units that were written again after it."""
+        moments = self._moments(kills, self.usual)
+        anew, reached = self.command in ANEW, 0.0
+        for _ in range(_ATTEMPTS * kills):
+            if not moments:
+                break
+            # What was reached need not be done again, but for the start of the program.
+            skipped = 0.0 if anew or not reached else reached - self.startup
+            before, reached = len(self.records), moments[0]
+            lasted = self._attempt([moment - skipped for moment in moments])
+            del moments[: len(self.records) - before]
+            if lasted is not None:  # it ended, and so it will again after as long
+                moments, anew = self._moments(len(moments), lasted), True
+        finish(self.place, self.command)
+        check_file(self.place, self.command, self.expected)
+        after = units(self.place)
+        for record in self.records:
+            record.repeated = sum(after.get(k) != mark for k, mark in record.finished.items())
+        return self.records
+
+    def _moments(self, kills: int, seconds: float) -> list[float]:
+        return sorted(self.chance.uniform(0, _BEFORE_THE_END * seconds) for _ in range(kills))
+
+    def _attempt(self, moments: list[float]) -> float | None:
+        """Start the command and strike at these seconds until it dies; its time if it ended."""
+        begun = time.monotonic()
+        with start(self.place, self.command) as process:
+            for moment in moments:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(chance.uniform(0.05, 0.7) * usual)
+                    process.wait(max(0.0, begun + moment - time.monotonic()))
                     break
-                before, workers = units(place), victims(process)
-                victim, name = strike(process, chance)
-                if victim == "command":
-                    wait_for_all(process, workers)
-                    died = True
-                record = Record(
-                    number, command, victim, name, time.monotonic() - begun, len(before)
-                )
-                records.append(record)
-                _look_back(place, record, before)
-            else:
-                if not died:
-                    process.wait(600)
-                continue
-        break  # it finished before the next kill
-    before = units(place)
-    finish(place, command)
-    for record in records:
-        _look_back(place, record, before)
-    return records
+                if self._strike(process, begun):
+                    check_file(self.place, self.command, self.expected)
+                    return None
+            check_status(self.place, self.command, wait(process))
+        return time.monotonic() - begun
+
+    def _strike(self, process: subprocess.Popen[bytes], begun: float) -> bool:
+        """Kill the command or a worker; whether the command died of it."""
+        wanted = self.chance.random() < AT_A_WRITE
+        moment = "a write" if wanted and wait_for_a_write(process, self.place) else "random"
+        workers, finished = victims(process), units(self.place)
+        victim, name = strike(process, workers, self.chance)
+        after = time.monotonic() - begun
+        if victim == "command":
+            if not self._died(process, workers, name):
+                return False
+            finished = units(self.place)
+        else:  # its neighbour may be at the same states, and will put them in the same place
+            finished = {k: v for k, v in finished.items() if "parts/states/" not in k}
+        record = Record(self.number, self.command, victim, name, moment, after, finished)
+        self.records.append(record)
+        return victim == "command"
+
+    def _died(
+        self, process: subprocess.Popen[bytes], workers: list[psutil.Process], name: str
+    ) -> bool:
+        """Whether the command died of a signal; its workers must go by themselves."""
+        status = wait(process, 180)
+        _, alive = psutil.wait_procs(workers, timeout=30)
+        if status is None or alive:
+            raise Unsound(
+                f"{self.command} after {name}: status {status}, {len(alive)} of {len(workers)} "
+                f"workers live on:\n{last_words(self.place)}"
+            )
+        return status < 0 or status == _INTERRUPTED
 
 
-def _look_back(place: Path, record: Record, before: dict[str, tuple[int, int]]) -> None:
-    after = units(place)
-    record.repeated += [name for name, mark in before.items() if after.get(name) != mark]
+def share_out(kills: int, names: list[str], chance: random.Random) -> Counter[str]:
+    """How often to kill each command in a round, in the proportions of `KILLS`."""
+    places = [
+        ((i + chance.random()) / KILLS[name], name) for name in names for i in range(KILLS[name])
+    ]
+    return Counter(name for _, name in sorted(places)[:kills])
 
 
-def play(kills: int, minutes: float, names: list[str], seed: int, place: Path) -> dict[str, object]:
+def play(kills: int, minutes: float, names: list[str], seed: int, place: Path) -> dict[str, Any]:
     """All rounds; what happened, for the table."""
     chance, begun = random.Random(seed), time.monotonic()
-    reference = place / "undisturbed"
-    reference.mkdir(parents=True)
-    (reference / "tiny.toml").write_text(TINY)
+    reference = prepare(place / "undisturbed")
     usual = {name: finish(reference, name) for name in names}
-    expected = tables(reference)
+    expected = results(reference)
     print("undisturbed:", {k: f"{v:.0f} s" for k, v in usual.items()}, flush=True)
     records: list[Record] = []
     number = 0
     while len(records) < kills and time.monotonic() - begun < 60 * minutes:
         number += 1
-        folder = place / f"round-{number}"
-        folder.mkdir()
-        (folder / "tiny.toml").write_text(TINY)
+        folder = prepare(place / f"round-{number}")
+        wanted = share_out(kills - len(records), names, chance)
         for name in names:
-            allowed = min(KILLS[name], kills - len(records))
-            records += disturb(folder, name, number, allowed, usual[name], chance)
-        compare(expected, tables(folder))
-        repeated = sum(len(r.repeated) for r in records)
-        print(f"round {number}: {len(records)} kills, tables equal, {repeated} units repeated",
-              flush=True)  # fmt: skip
+            attack = Attack(folder, name, number, expected, usual, chance)
+            records += attack.carry_out(wanted[name])
+        compare(expected, results(folder))
+        if left := leftovers(folder):
+            raise Unsound(f"{len(left)} temporary files stayed: {left[0]}")
+        repeated = sum(r.repeated for r in records)
+        print(f"round {number}: {len(records)} kills, results equal, {repeated} units repeated, "
+              f"{time.monotonic() - begun:.0f} s", flush=True)  # fmt: skip
         shutil.rmtree(folder)
     spent = time.monotonic() - begun
-    return {"records": records, "rounds": number, "seconds": spent, "tables": len(expected)}
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)  # without workers that were orphaned
+    return {"records": records, "rounds": number, "seconds": spent, "results": len(expected),
+            "usual": usual, "cpu": used.ru_utime + used.ru_stime,
+            "load": os.getloadavg()[2]}  # fmt: skip
 
 
-def report(found: dict[str, object], seed: int) -> str:
-    records: list[Record] = found["records"]  # type: ignore[assignment]
+def report(found: dict[str, Any], seed: int) -> str:
+    records: list[Record] = found["records"]
     counts = Counter((r.command, r.victim, r.signal) for r in records)
-    repeated = sum(len(r.repeated) for r in records)
     lines = [
         "# Kills at random moments",
         "",
         f"`python benchmarks/pipeline_faults.py --kills {len(records)}` (seed {seed}) on "
         f"{os.cpu_count()} cores, Python {platform.python_version()}: {len(records)} kills in "
-        f"{found['rounds']} rounds, {found['seconds']:.0f} s in all with the undisturbed round.",
+        f"{found['rounds']} rounds, {found['seconds']:.0f} s in all with the undisturbed round "
+        f"(load of the machine in the last 15 minutes {found['load']:.1f}; processor time of the "
+        f"commands at least {found['cpu']:.0f} s); "
+        f"{sum(r.moment == 'a write' for r in records)} of them while a file was being written.",
         "",
-        f"After resuming, the {found['tables']} tables of each round equalled the undisturbed "
-        f"ones but for times; {repeated} finished units were written again.",
+        f"After resuming, the {found['results']} tables and files of each round equalled the "
+        f"undisturbed ones but for times; {sum(r.repeated for r in records)} finished units were "
+        "written again; files that were asked for were absent or whole after each kill; nothing "
+        "under a temporary name was left.",
         "",
-        "| command | killed | signal | kills |",
-        "| --- | --- | --- | --- |",
+        "| command | undisturbed, s | kills | of the command by | of a worker |",
+        "| --- | --- | --- | --- | --- |",
     ]
-    lines += [f"| {c} | {v} | {s} | {n} |" for (c, v, s), n in sorted(counts.items())]
+    for name, seconds in found["usual"].items():
+        own = {s: n for (c, v, s), n in sorted(counts.items()) if (c, v) == (name, "command")}
+        said = ", ".join(f"{signal} {n}" for signal, n in own.items())
+        workers = counts[name, "worker", "SIGKILL"]
+        total = sum(own.values()) + workers
+        lines.append(f"| {name} | {seconds:.1f} | {total} | {said} | {workers or ''} |")
     lines += [
         "",
-        "| # | round | command | killed | signal | after, s | finished units | repeated |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| # | round | command | killed | signal | at | after, s | finished units | repeated |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     lines += [
-        f"| {i} | {r.round} | {r.command} | {r.victim} | {r.signal} | {r.after:.1f} | "
-        f"{r.finished} | {len(r.repeated)} |"
+        f"| {i} | {r.round} | {r.command} | {r.victim} | {r.signal} | {r.moment} | {r.after:.1f} | "
+        f"{len(r.finished)} | {r.repeated} |"
         for i, r in enumerate(records, start=1)
     ]
     return "\n".join(lines) + "\n"
@@ -295,6 +271,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--out", type=Path, help="also write the table here")
     args = parser.parse_args()
+    # A shell makes its background jobs, and all that they start, deaf to Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     seed = random.SystemRandom().randrange(10**6) if args.seed is None else args.seed
     with tempfile.TemporaryDirectory() as place:
         try:
@@ -306,7 +284,7 @@ def main() -> int:
     if args.out is not None:
         args.out.write_text(text)
     print(text)
-    records: list[Record] = found["records"]  # type: ignore[assignment]
+    records: list[Record] = found["records"]
     return int(len(records) < args.kills or any(r.repeated for r in records))
 
 

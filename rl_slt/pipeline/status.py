@@ -22,6 +22,7 @@ from rl_slt.pipeline.train import steps_done
 
 # stage: its units, the table of theirs that names checkpoints, and what tells its series apart
 STAGES = {"llc": ("llc", "llc", ["loss", "states"]), "probe": ("probe", "probes", ["probe"])}
+OTHERS = ("calibrate", "compare", "watch")  # commands of which it is told only that they run
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,7 @@ def describe(path: Path) -> list[str]:
     if isinstance(target, Run):
         return [*describe_run(target, {}), *_left([target], {})]
     lines = [f"study {target.path}"]
-    busy = holder(target.path, "run")
-    if busy:
-        lines.append(f"  running: {busy}")
+    lines += _running(target.path, ("run", "calibrate"))
     settings = target.config.get("settings")
     settings = settings if isinstance(settings, dict) else {}
     runs = [target.run(arm, seed) for arm, seed in target.wanted]
@@ -80,6 +79,7 @@ def describe_run(run: Run, settings: dict[str, Any]) -> list[str]:
         lines += [f"  {stage} {series}{running}" for series in _shorter(stage, found)]
         if not found:
             lines.append(f"  {stage}: missing{running}")
+    lines += _running(run.path, OTHERS)
     llc = _rows(run, "llc")
     for row in llc[llc["status"] != "ok"].itertuples():
         lines.append(
@@ -87,6 +87,11 @@ def describe_run(run: Run, settings: dict[str, Any]) -> list[str]:
         )
     lines += [f"    failed: {f.unit}: {f.reason} ({f.when})" for f in failures(run.path)]
     return lines
+
+
+def _running(folder: Path, commands: Iterable[str]) -> list[str]:
+    """A line for each of these commands that is at work on the run or study."""
+    return [f"  {name}: running, {busy}" for name in commands if (busy := holder(folder, name))]
 
 
 def coverage(run: Run, stage: str, settings: dict[str, Any]) -> list[Series]:

@@ -16,34 +16,8 @@ import pytest
 
 from analysis import schema
 
-STUDY = """
-question = "Does the path hold?"
-[train]
-levels = [0, 1000]
-network = "small"
-steps = 1024
-num_envs = 8
-n_steps = 32
-batch_size = 64
-time_limit = 50
-checkpoints = "log:3"
-settings = { pits = false, crates = false, steps = false, backgrounds = false, monochrome = true }
-[arms.end]
-coin = "mix:0.5:end@mid:end"
-[arms.behind]
-coin = "mix:0.5:behind:end"
-[llc]
-sampler = "baoab"
-whitening = 0
-n_states = 64
-chains = 2
-draws = 8
-burn_in = 4
-batch_size = 16
-[probe]
-suite = "demo"
-levels = 2
-"""
+TINY = Path(__file__).parents[3] / "benchmarks" / "tiny.toml"
+STUDY = TINY.read_text().replace("steps = 512", "steps = 1024")
 TIMES = ["seconds", "created"]
 RLSLT = [sys.executable, "-c", "from rl_slt.cli import main; main()"]
 

@@ -87,6 +87,18 @@ def test_running_stages_and_training_are_seen(tmp_path: Path) -> None:
         assert "  training: running, 768 of 1,024 steps" in describe(run.path)
 
 
+@pytest.mark.parametrize("command", ["calibrate", "compare", "watch"])
+def test_other_commands_are_seen_while_they_run(tmp_path: Path, command: str) -> None:
+    run = make_run(tmp_path / "runs" / "a-s0")
+    study = {"arms": {"a": {"coin": "end"}}, "seeds": [0], "settings": {}}
+    (tmp_path / "study.json").write_text(json.dumps(study))
+    with stage_lock(run.path, command), stage_lock(tmp_path, "run"):
+        told = describe(tmp_path)
+    assert told[1].startswith(f"  run: running, process {os.getpid()} since ")
+    assert sum(x.startswith(f"  {command}: running, process {os.getpid()}") for x in told) == 1
+    assert not any("running" in line for line in describe(tmp_path))
+
+
 def test_a_study_tells_what_its_plan_wants(tmp_path: Path) -> None:
     plan = {"losses": ["kl"], "states": ["frozen", "on-policy"]}
     study = {"arms": {"a": {"coin": "end"}}, "seeds": [0, 1], "settings": {"llc": plan}}
