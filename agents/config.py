@@ -12,7 +12,7 @@ from envs import LevelSettings, check_held_out, parse_levels, parse_placement
 from envs.errors import InputError
 from envs.games import find_game
 
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "auto")
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class TrainConfig:
     num_envs: int = 64
     n_steps: int = 256  # steps of each environment between updates
     batch_size: int = 2048  # samples of one gradient step
-    micro_batch: int = 256  # samples computed at once; their gradients add up to the batch's
+    micro_batch: int | None = None  # samples computed at once; None is what suits the network
     epochs: int = 3
     lr: float = 5e-4
     anneal_lr: bool = False  # linearly to zero at the last step
@@ -48,7 +48,7 @@ class TrainConfig:
     normalize_reward: bool = True  # by the running deviation of the discounted return
     checkpoints: str = "log:16"  # log:N, linear:N, every:STEPS, all or list:A,B,...
     save_optimizer: bool = False  # keep Adam's state in every checkpoint, too
-    precision: str = "float32"  # of the convolutions in training: float32 or bfloat16
+    precision: str = "float32"  # of the convolutions: float32, bfloat16, or auto (the faster)
     device: str = "cpu"
     threads: int | None = 1  # on the CPU; None leaves torch's own choice
     eval_every: int | None = None  # steps between evaluations on held-out levels
@@ -83,10 +83,10 @@ class TrainConfig:
             )
 
     def _check_counts(self) -> None:
-        for name in ("steps", "num_envs", "n_steps", "batch_size", "micro_batch", "epochs"):
+        for name in ("steps", "num_envs", "n_steps", "batch_size", "epochs"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("time_limit", "threads", "eval_every"):
+        for name in ("time_limit", "threads", "eval_every", "micro_batch"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{name} must be at least 1 or none, not {value}")

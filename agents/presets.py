@@ -20,7 +20,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch_size": 512,
         "lr": 1e-3,
         "anneal_lr": True,
-        "precision": "bfloat16",
+        "precision": "auto",
         "steps": 800_000,
         "levels": (0, 100_000),
         "checkpoints": "log:12",

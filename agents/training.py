@@ -24,6 +24,7 @@ from agents.evaluate import Evaluator
 from agents.files import clean_dead, write_json
 from agents.keeper import Keeper, TrainingStopped
 from agents.memory import keep_freed_memory
+from agents.networks import NETWORKS
 from agents.policy import FramePolicy
 from agents.ppo import FramePPO
 from agents.resume import load_resume, resume_points
@@ -81,6 +82,18 @@ def check_device(name: str) -> torch.device:
         have = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
         raise InputError(f"device {name!r} is not there; available: {', '.join(have)}") from error
     return device
+
+
+def chosen_precision(name: str, device: torch.device) -> str:
+    """What a precision called `auto` means on `device`; other names are what they say.
+
+    bfloat16 wherever it is computed in tiles: elsewhere on CPUs its convolutions take twice as long
+    as those in float32.
+    """
+    if name != "auto":
+        return name
+    tiles = device.type != "cpu" or torch.cpu._is_amx_tile_supported()
+    return "bfloat16" if tiles else "float32"
 
 
 def check_folder(config: TrainConfig, out: Path, resume: bool) -> None:
@@ -145,6 +158,7 @@ def _prepare(config: TrainConfig, out: Path, info: dict[str, Any]) -> None:
             "kind": "train",
             "train": config.as_dict(),
             "versions": versions(),
+            "precision": chosen_precision(config.precision, torch.device(config.device)),
             "command": sys.argv,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
@@ -193,13 +207,14 @@ def build_model(config: TrainConfig, env: Any, device: torch.device) -> FramePPO
     spec = NetworkSpec(
         config.network, config.network_kwargs, int(env.action_space.n), env.observation_space.shape
     )
+    cached = NETWORKS[config.network].micro_batch
     model = FramePPO(
         FramePolicy,
         env,
         learning_rate=annealed if config.anneal_lr else config.lr,
         n_steps=config.n_steps,
         batch_size=config.batch_size,
-        micro_batch=config.micro_batch,
+        micro_batch=config.micro_batch or (cached if device.type == "cpu" else config.batch_size),
         workers=(config.threads or torch.get_num_threads()) if device.type == "cpu" else 1,
         n_epochs=config.epochs,
         gamma=config.gamma,
@@ -215,7 +230,7 @@ def build_model(config: TrainConfig, env: Any, device: torch.device) -> FramePPO
             "spec": spec,
             "seed": config.seed,
             "sampler_device": device,
-            "mixed": config.precision == "bfloat16",
+            "mixed": chosen_precision(config.precision, device) == "bfloat16",
         },
         rollout_buffer_kwargs={"seed": config.seed},
     )

@@ -34,7 +34,7 @@ def learn(kind: str, seed: int, steps: int) -> list[list[float]]:
     from benchmarks.agents_stock import stock_model
 
     torch.set_num_threads(1)
-    config = get("demo", coin="mix:0.5:behind:end", seed=seed, steps=steps)
+    config = get("demo", coin="mix:0.5:behind:end", seed=seed, steps=steps, precision="bfloat16")
     env = VecNormalize(envs.to_sb3(make_env(config)), norm_obs=False, gamma=config.gamma)
     if kind == "stock":
         model: Any = stock_model(config, env)

@@ -41,6 +41,8 @@ class ImpalaBody(Body):
     `multiplier` scales the channels (16, 32, 32), as in Cobbe et al. (2020), arXiv 1912.01588.
     """
 
+    micro_batch = 64
+
     def __init__(
         self,
         obs_shape: tuple[int, int, int] = (64, 64, 3),

@@ -43,7 +43,7 @@ def test_modules_can_be_hooked_and_frozen_by_name() -> None:
     hook = lambda _module, _args, out: seen.append(tuple(out.shape))  # noqa: E731
     network.get_submodule("body.conv1").register_forward_hook(hook)
     network(torch.zeros(2, 64, 64, 3, dtype=torch.uint8))
-    assert seen == [(2, 16, 15, 15)]
+    assert seen == [(2, 16, 14, 14)]
 
 
 def test_known_sizes() -> None:

@@ -11,6 +11,7 @@ import torch
 import agents
 from agents.config import TrainConfig
 from agents.resume import resume_points
+from agents.training import build_model, chosen_precision
 from envs.errors import InputError
 
 CONFIG = TrainConfig(
@@ -162,3 +163,25 @@ def test_training_leaves_torch_as_it_was(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     agents.train(CONFIG.replace(threads=2, steps=64), tmp_path)
     assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize(("tiles", "expected"), [(True, "bfloat16"), (False, "float32")])
+@pytest.mark.usefixtures("fake_envs")
+def test_auto_takes_the_faster_precision(
+    tiles: bool, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: tiles)
+    assert chosen_precision("auto", torch.device("cuda")) == "bfloat16"
+    assert chosen_precision("float32", torch.device("cpu")) == "float32"
+    agents.train(CONFIG.replace(precision="auto", steps=64), tmp_path)
+    assert json.loads((tmp_path / "config.json").read_bytes())["precision"] == expected
+    agents.train(CONFIG.replace(precision=expected, steps=64), tmp_path / "named")
+    assert outputs(tmp_path) == outputs(tmp_path / "named")
+
+
+@pytest.mark.parametrize(("network", "expected"), [("small", 256), ("impala", 64)])
+def test_micro_batches_suit_the_network(network: str, expected: int, fake_vec: Any) -> None:
+    config = CONFIG.replace(micro_batch=None, network=network)
+    assert build_model(config, fake_vec(4), torch.device("cpu")).micro_batch == expected
+    given = build_model(config.replace(micro_batch=16), fake_vec(4), torch.device("cpu"))
+    assert given.micro_batch == 16
