@@ -2,6 +2,7 @@
 
 `python benchmarks/agents_learning.py --steps 500000 --seeds 3` trains stock and ours in turn, all
 settings and environments equal, ours with bfloat16 bodies; the plot and table go to results/.
+Finished trainings are kept in `--curves DIR` and not repeated.
 """
 
 import argparse
@@ -89,28 +90,39 @@ def report(curves: dict[str, list[list[list[float]]]], steps: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def start(kind: str, seed: int, args: argparse.Namespace) -> subprocess.Popen[str] | None:
+    """Begin one training in a process of its own; None where its curve is kept already."""
+    if (args.curves / f"{kind}-{seed}.json").exists():
+        return None
+    command = [sys.executable, "-W", "ignore", __file__, "--steps", str(args.steps)]
+    command += ["--kind", kind, "--seed", str(seed)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kind", choices=KINDS, help="train this one here and print JSON")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=500_000)
+    parser.add_argument("--curves", type=Path, default=Path("curves"), help="kept between calls")
     args = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     if args.kind:
         print(json.dumps(learn(args.kind, args.seed, args.steps)))
         return
+    args.curves.mkdir(parents=True, exist_ok=True)
     curves: dict[str, list[Any]] = {kind: [] for kind in KINDS}
     for seed in range(args.seeds):
-        command = [sys.executable, "-W", "ignore", __file__, "--steps", str(args.steps)]
-        both = [
-            subprocess.Popen(
-                [*command, "--kind", kind, "--seed", str(seed)], stdout=subprocess.PIPE, text=True
-            )
-            for kind in KINDS
-        ]
+        both = [start(kind, seed, args) for kind in KINDS]
         for kind, process in zip(KINDS, both, strict=True):
-            curves[kind].append(json.loads(process.communicate()[0]))
+            path = args.curves / f"{kind}-{seed}.json"
+            if process is not None:
+                text = process.communicate()[0]
+                if process.returncode:
+                    sys.exit(f"{kind} with seed {seed} failed")
+                path.write_text(text)
+            curves[kind].append(json.loads(path.read_text()))
         print(seed, {kind: round(last(runs[-1]), 2) for kind, runs in curves.items()}, flush=True)
     RESULTS.mkdir(exist_ok=True)
     draw(curves, RESULTS / "agents_learning.png")

@@ -1,7 +1,9 @@
 """End-to-end speed of training against stock stable-baselines3, in paired runs.
 
 Each measurement is a process of its own; stock and ours take turns, so that whatever else the
-machine does falls on both. `python benchmarks/agents_speed.py --network small --rounds 3`
+machine does falls on both. With `--rows FILE` later calls add to the table, for instance
+`python benchmarks/agents_speed.py --network small --n-steps 128 --rows speed.jsonl --out speed.md`
+`python benchmarks/agents_speed.py --network impala --n-steps 32 --rows speed.jsonl --out speed.md`
 """
 
 import argparse
@@ -15,6 +17,16 @@ from statistics import median
 from typing import Any
 
 KINDS = ("stock", "float32", "bfloat16")
+SETTING = ("network", "threads", "n_steps")
+MEASURED = ("wall", "cpu", "rollout", "memory")
+HEAD = """# Speed of training against stock stable-baselines3
+
+Made by `benchmarks/agents_speed.py`: paired runs, each in a process of its own; "times stock" is the
+median of the ratios of the rounds. Two cores, CPU, torch 2.13.0, a processor {tiles} tile
+instructions (AMX) for bfloat16.
+"""
+
+Row = dict[str, Any]
 
 
 def measure(kind: str, network: str, threads: int, n_steps: int, updates: int) -> dict[str, float]:
@@ -70,36 +82,54 @@ def timed_rollouts(model: Any) -> float:
     return model.n_steps * model.n_envs / (time.perf_counter() - start)
 
 
-def paired(args: argparse.Namespace) -> list[dict[str, Any]]:
+def paired(args: argparse.Namespace) -> list[Row]:
     """Rounds of one run of each kind, each in a process of its own."""
+    setting = {name: getattr(args, name) for name in SETTING}
     rows = []
     for turn in range(args.rounds):
         for kind in KINDS:
             command = [sys.executable, "-W", "ignore", __file__, "--kind", kind]
-            for name in ("network", "threads", "n_steps", "updates"):
+            for name in (*SETTING, "updates"):
                 command += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
             out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            rows.append({"round": turn, "kind": kind, **json.loads(out)})
+            rows.append({**setting, "round": turn, "kind": kind, **json.loads(out)})
             print(rows[-1], flush=True)
     return rows
 
 
-def table(rows: list[dict[str, Any]], args: argparse.Namespace) -> str:
+def report(rows: list[Row]) -> str:
+    """Markdown: one table for each setting that was measured."""
+    found = dict.fromkeys(tuple(row[name] for name in SETTING) for row in rows)
+    tables = [
+        table([row for row in rows if tuple(row[name] for name in SETTING) == setting])
+        for setting in found
+    ]
+    return "\n".join([HEAD.format(tiles="with" if tiles() else "without"), *tables])
+
+
+def tiles() -> bool:
+    """Whether this processor multiplies bfloat16 matrices in tiles."""
+    import torch
+
+    return bool(torch.cpu._is_amx_tile_supported())
+
+
+def table(rows: list[Row]) -> str:
     """Markdown: medians, and medians of the paired ratios to stock."""
+    by_kind = {kind: [row for row in rows if row["kind"] == kind] for kind in KINDS}
+    stock = by_kind["stock"]
     lines = [
-        f"`{args.network}`, {args.threads} thread(s), 64 x {args.n_steps} steps, minibatch 2048, "
-        f"3 epochs, {args.rounds} rounds",
+        f"`{rows[0]['network']}`, {rows[0]['threads']} thread(s), 64 x {rows[0]['n_steps']} steps, "
+        f"minibatch 2048, 3 epochs, rounds: {len(stock)}",
         "",
         "| | steps/s | times stock (rounds) | steps per CPU second | times stock | rollout alone,"
         " steps/s | peak memory, GiB |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for kind in KINDS:
-        mine = [row for row in rows if row["kind"] == kind]
-        stock = [row for row in rows if row["kind"] == "stock"]
+    for kind, mine in by_kind.items():
         wall = [a["wall"] / b["wall"] for a, b in zip(mine, stock, strict=True)]
         cpu = [a["cpu"] / b["cpu"] for a, b in zip(mine, stock, strict=True)]
-        value = {key: median(row[key] for row in mine) for key in mine[0] if key != "kind"}
+        value = {key: median(row[key] for row in mine) for key in MEASURED}
         rounds = ", ".join(f"{ratio:.2f}" for ratio in wall)
         lines.append(
             f"| {kind} | {value['wall']:.0f} | {median(wall):.2f} ({rounds}) | {value['cpu']:.0f} "
@@ -116,7 +146,8 @@ def main() -> None:
     parser.add_argument("--n-steps", type=int, default=256)
     parser.add_argument("--updates", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, help="add the table to this file")
+    parser.add_argument("--rows", type=Path, help="keep the measurements here, after those there")
+    parser.add_argument("--out", type=Path, help="write tables of all measurements kept")
     args = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `benchmarks` itself
     if args.kind:
@@ -124,11 +155,14 @@ def main() -> None:
             json.dumps(measure(args.kind, args.network, args.threads, args.n_steps, args.updates))
         )
         return
-    text = table(paired(args), args)
-    print(text)
+    rows = paired(args)
+    if args.rows:
+        with args.rows.open("a") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+        rows = [json.loads(line) for line in args.rows.read_text().splitlines()]
+    print(report(rows))
     if args.out:
-        with args.out.open("a") as file:
-            file.write(text + "\n")
+        args.out.write_text(report(rows))
 
 
 if __name__ == "__main__":
