@@ -21,8 +21,8 @@ SETTING = ("network", "threads", "n_steps")
 MEASURED = ("wall", "cpu", "rollout", "memory")
 HEAD = """# Speed of training against stock stable-baselines3
 
-Made by `benchmarks/agents_speed.py`: paired runs, each in a process of its own; "times stock" is the
-median of the ratios of the rounds. Two cores, CPU, torch 2.13.0, a processor {tiles} tile
+Made by `benchmarks/agents_speed.py`: paired runs, each in a process of its own; "times stock" is
+the median of the ratios of the rounds. Two cores, CPU, torch 2.13.0, a processor {tiles} tile
 instructions (AMX) for bfloat16.
 """
 
