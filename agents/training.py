@@ -78,9 +78,12 @@ def check_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        found = device.type in ("cpu", "cuda")  # torch's `meta` computes nothing
+    except (RuntimeError, AssertionError):
+        found = False
+    if not found:
         have = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-        raise InputError(f"device {name!r} is not there; available: {', '.join(have)}") from error
+        raise InputError(f"device {name!r} is not there; available: {', '.join(have)}")
     return device
 
 

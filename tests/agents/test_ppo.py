@@ -10,6 +10,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
 from agents.config import TrainConfig
+from agents.networks import build_network
 from agents.ppo import FramePPO
 from agents.training import build_model
 
@@ -129,6 +130,18 @@ def test_advantages_of_cut_episodes_inside_learn(fake_vec: Any) -> None:
     np.testing.assert_allclose(
         recorder.kept["returns"], recorder.recomputed + recorder.kept["values"], atol=1e-5
     )
+
+
+@pytest.mark.parametrize("network", ["small", "impala"])
+def test_networks_keep_their_own_initialisation(network: str, fake_vec: Any) -> None:
+    model = build_model(
+        CONFIG.replace(network=network, seed=7), fake_vec(CONFIG.num_envs), torch.device("cpu")
+    )
+    torch.manual_seed(7)
+    own = build_network(network)
+    assert model.policy.network.state_dict().keys() == own.state_dict().keys()
+    for name, value in own.state_dict().items():
+        assert torch.equal(model.policy.network.state_dict()[name], value), name
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

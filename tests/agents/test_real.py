@@ -34,6 +34,8 @@ CONFIG = TrainConfig(
     eval_every=256,
     eval_levels=(1000, 1010),
     eval_episodes=3,
+    micro_batch=16,
+    threads=2,  # gradients are summed over threads: the same way each time
     resume_seconds=0,
     tensorboard=False,
 )

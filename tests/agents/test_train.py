@@ -102,8 +102,9 @@ def test_other_runs_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "other" / "thesis.tex").write_text("")
     with pytest.raises(InputError, match="thesis"):
         agents.train(CONFIG, tmp_path / "other", resume=True)
-    with pytest.raises(InputError, match="available: cpu"):
-        agents.train(CONFIG.replace(device="cuda:77"), tmp_path / "new")
+    for device in ("cuda:77", "tpu", "meta"):
+        with pytest.raises(InputError, match=f"device '{device}' is not there; available: cpu"):
+            agents.train(CONFIG.replace(device=device), tmp_path / "new")
     assert not (tmp_path / "new").exists()
     assert outputs(run) == before
 
