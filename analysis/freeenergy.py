@@ -122,7 +122,8 @@ def staircase(llc: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         llc: table `llc`. Rows whose reference is the checkpoint itself have no loss to speak of and
-            are left out; a column `loss_stderr` is used where there is one.
+            are left out. The loss is that at the checkpoint, `loss_init`; its error from the states
+            being a sample, `loss_init_stderr`, is used where the table has that column.
 
     Returns:
         Columns run, arm, series, reference, states, step, loss, loss_stderr, llc, llc_stderr, by
@@ -130,7 +131,7 @@ def staircase(llc: pd.DataFrame) -> pd.DataFrame:
     """
     table = llc_table(llc)
     table = table[table["fixed"] & table["llc"].notna() & table["loss_init"].notna()]
-    out = table.rename(columns={"loss_init": "loss"})
+    out = table.rename(columns={"loss_init": "loss", "loss_init_stderr": "loss_stderr"})
     return out[STAIRCASE].reset_index(drop=True)
 
 
@@ -140,7 +141,8 @@ def compare_arms(
     """Critical n between the last checkpoints of every two arms.
 
     Seeds of an arm are averaged; the standard error over seeds is added to that of the estimates,
-    so that with one seed an arm the interval knows of no difference between seeds.
+    so that with one seed an arm the interval knows of no difference between seeds. Errors of two
+    arms count as independent, which is cautious where both were measured on the same states.
 
     Args:
         stairs: from `staircase`.

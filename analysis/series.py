@@ -11,7 +11,7 @@ _SERIES = ["loss", "reference", "states", "params"]
 _USUAL = {"reference": ("", "self"), "params": ("", "all")}
 _ESTIMATE = [
     "run", "arm", "seed", "series", "reference", "states", "fixed", "step", "llc", "llc_stderr",
-    "loss_init", "loss_stderr",
+    "loss_init", "loss_init_stderr",
 ]  # fmt: skip
 _Z95 = 1.959963984540054
 INNER_GOALS = (("counterfactual", "toward:left"), ("readout", "gain:policy_head"))
@@ -39,7 +39,8 @@ def llc_table(llc: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns run, arm, seed, series (such as `kl/on-policy`, with the reference and parameters
         where they are not the usual ones), reference, states, fixed (whether the reference is the
-        same for all checkpoints), step, llc, llc_stderr, loss_init, loss_stderr; by step.
+        same for all checkpoints), step, llc, llc_stderr, loss_init,
+        loss_init_stderr (NaN in tables that lack it); by step.
     """
     frame = llc.reset_index(drop=True)
     for name in [*_SETTING, *_SERIES, "status"]:
@@ -49,7 +50,7 @@ def llc_table(llc: pd.DataFrame) -> pd.DataFrame:
     frame["run"] = frame["run"].astype(str)
     frame["arm"] = [arm_of(run) for run in frame["run"]]
     frame["fixed"] = ~frame["reference"].isin(_USUAL["reference"])
-    for name in ("step", "llc", "llc_stderr", "loss_init", "loss_stderr"):
+    for name in ("step", "llc", "llc_stderr", "loss_init", "loss_init_stderr"):
         values = frame[name] if name in frame else pd.Series(float("nan"), index=frame.index)
         frame[name] = values.astype("float64")
     frame.loc[frame["status"] == "failed", ["llc", "llc_stderr"]] = float("nan")

@@ -203,7 +203,8 @@ def _result(
 ) -> LLCEstimate:
     target = run.target
     excess = (target.nbeta or 1.0) * (kept.loss - kept.start)
-    loss_init = float(target.start_losses.double().mean())
+    at_start = target.start_losses.double()
+    loss_init = float(at_start.mean())
     info = {
         "virial": float(kept.virial.mean()),
         "accept": float(kept.accept.mean()),
@@ -221,6 +222,7 @@ def _result(
         status=verdict.status,
         message=verdict.message,
         loss_init=loss_init,
+        loss_init_stderr=_mean_error(at_start),
         loss_mean=loss_init + float((kept.loss - kept.start).mean()),
         step_size=run.step_size,
         nbeta=target.nbeta,
@@ -237,6 +239,12 @@ def _result(
         seconds=float("nan"),
         info=info,
     )
+
+
+def _mean_error(losses: Tensor) -> float:
+    """Standard error of the mean of independent losses `[n]`; NaN for one."""
+    n = len(losses)
+    return float(losses.std()) / math.sqrt(n) if n > 1 else float("nan")
 
 
 def _report(run: Chains) -> dict[str, float]:

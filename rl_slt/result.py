@@ -26,6 +26,7 @@ class LLCEstimate:
         status: `ok`, `suspect` or `failed`.
         message: reasons for a status other than ok.
         loss_init: `L(w*)` over all data.
+        loss_init_stderr: standard error of `loss_init` from the states being a sample.
         loss_mean: `loss_init + llc / nbeta`, the posterior's mean loss.
         step_size: the one in use after burn-in, in the sampler's coordinates.
         nbeta, localization, burn_in, n_states, chains, batch_size, sampler, loss, seed: settings.
@@ -44,6 +45,7 @@ class LLCEstimate:
     status: str
     message: str
     loss_init: float
+    loss_init_stderr: float
     loss_mean: float
     step_size: float
     nbeta: float
@@ -59,6 +61,11 @@ class LLCEstimate:
     sample_gradients: int
     seconds: float
     info: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def loss_stderr(self) -> float:
+        """Monte Carlo standard error of `loss_mean`, as the chains give it; 0 without a loss."""
+        return self.stderr / self.nbeta if self.nbeta else 0.0
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -223,6 +223,8 @@ def _row(run: Run, unit: Unit, estimate: Any) -> dict[str, Any]:
         "params": unit.plan.params,
         "llc_stderr": estimate.stderr,
         "llc_stderr_data": estimate.stderr_data,
+        "loss_stderr": estimate.loss_stderr,
+        "loss_init_stderr": estimate.loss_init_stderr,
         "chains": unit.plan.chains,
         "draws": estimate.draws["draw"].nunique(),
         "chain_seed": unit.plan.seed,

@@ -92,6 +92,19 @@ def test_staircase_holds_fixed_references_only() -> None:
     assert staircase(llc_rows().query("reference == 'self'")).empty
 
 
+def test_error_of_the_loss_widens_the_interval() -> None:
+    llc = llc_rows()
+    old = staircase(llc)
+    assert old["loss_stderr"].isna().all()  # a table from before the column
+    stairs = staircase(llc.assign(loss_init_stderr=0.008, loss_stderr=99.0))
+    assert (stairs["loss_stderr"] == 0.008).all()
+    without, with_error = compare_arms(old).iloc[0], compare_arms(stairs).iloc[0]
+    assert with_error["critical_n"] == without["critical_n"]
+    assert np.log(with_error["high"] / with_error["low"]) > 2 * np.log(
+        without["high"] / without["low"]
+    )
+
+
 def test_arms_are_compared_at_their_last_checkpoints() -> None:
     found = compare_arms(staircase(llc_rows()))
     assert len(found) == 1

@@ -85,6 +85,9 @@ def test_baseline_is_over_all_data_and_its_noise_cancels() -> None:
     e = quick(policy, states, loss=Value(), sampler=SGLD(step_size=1e-12), batch_size=16)
     full = (policy(states.states)[1] - states.returns).square().mean()
     assert e.loss_init == pytest.approx(float(full.detach()), rel=1e-5)
+    each = (policy(states.states)[1] - states.returns).square().detach()
+    assert e.loss_init_stderr == pytest.approx(float(each.std()) / math.sqrt(len(each)), rel=1e-5)
+    assert e.loss_stderr == pytest.approx(e.stderr / e.nbeta)
     spread = e.draws["loss_value"].std()
     assert spread > 0.05
     assert abs(e.llc) < 1e-3 * e.nbeta * spread

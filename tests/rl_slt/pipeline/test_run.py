@@ -71,6 +71,10 @@ def test_every_checkpoint_is_estimated_twice_and_probed(study: Path) -> None:
             assert rows["step"].tolist() == steps
         assert set(llc["states"]) == {"frozen", "on-policy"}
         assert (llc["loss_init"] == 0).all()  # KL to itself: an exact zero baseline
+        assert (llc["loss_init_stderr"] == 0).all()
+        assert (llc["loss_stderr"] * llc["nbeta"]).to_numpy() == pytest.approx(
+            llc["llc_stderr"].to_numpy(), nan_ok=True
+        )
         draws = pd.read_parquet(run / "tables" / "llc_draws.parquet")
         assert len(draws) == len(llc) * 2 * 8
         one = llc.iloc[0]
