@@ -21,13 +21,21 @@ from rl_slt.pipeline.store import clear_leftovers, read_table, write_table
 from rl_slt.pipeline.study import LLCPlan
 
 SERIES = ["loss", "states", "reference", "params"]  # what tells one LLC series from another
+_MADE_HERE = ("transitions", "associations", "staircase", "covariates")  # anew by each analysis
 _FEWEST = 6  # points under which a series is not searched for transitions
+
+
+class DamagedTable(InputError):
+    """A table that the analysis needs cannot be read, or lacks columns; nothing was written."""
 
 
 def analyse_study(study: Study) -> None:
     """Write the derived tables of every run, then the tables over all runs.
 
     Commands that end at the same moment take turns: the last to write has seen all tables.
+
+    Raises:
+        DamagedTable: before anything is written.
     """
     with turn(study.path, "analyse"):
         clear_leftovers(study.path)
@@ -36,6 +44,7 @@ def analyse_study(study: Study) -> None:
 
 def _analyse_study(study: Study) -> None:
     runs = study.runs
+    _check_tables(runs)
     for run in runs:
         clear_leftovers(run.path)
     covariates.collect_runs(runs, SerialEngine(), _llc_plan(study))
@@ -50,11 +59,26 @@ def _analyse_study(study: Study) -> None:
 
 
 def analyse_run(run: Run) -> None:
-    """Write the derived tables of one run: transitions, associations, covariates, staircase."""
+    """Write the derived tables of one run: transitions, associations, covariates, staircase.
+
+    Raises:
+        DamagedTable: before anything is written.
+    """
     with turn(run.path, "analyse"):
+        _check_tables([run])
         clear_leftovers(run.path)
         covariates.collect_runs([run], SerialEngine())
         _derive(run)
+
+
+def _check_tables(runs: Sequence[Run]) -> None:
+    names = set(schema.TABLES) - {"llc_draws", *schema.OVER_RUNS, *_MADE_HERE}
+    for run in runs:
+        for name in sorted(names):
+            try:
+                table_of(run, name)
+            except InputError as error:
+                raise DamagedTable(str(error)) from None
 
 
 def _derive(run: Run) -> None:
@@ -129,7 +153,8 @@ def analyse_path(target: Run | Study, path: Path) -> None:
     """Analyse a run or a study.
 
     Raises:
-        InputError: if a table of it is not readable.
+        DamagedTable: if a table of it is not readable.
+        InputError: if a run has no tables yet.
     """
     if isinstance(target, Study):
         analyse_study(target)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rl_slt.errors import InputError
-from rl_slt.pipeline.analyse import analyse_path
+from rl_slt.pipeline.analyse import DamagedTable, analyse_path
 from rl_slt.pipeline.compare import CompareSettings, compare_agents
 from rl_slt.pipeline.jobs import Outcome, open_engine
 from rl_slt.pipeline.layout import Run, Study, open_path, runs_of
@@ -59,13 +60,20 @@ def probe(
 
 
 def report(paths: Sequence[Path], out: Path, form: str = "html") -> Path:
-    """Write the report of some runs and studies, with fresh transitions and associations."""
+    """Write the report of some runs and studies, with fresh transitions and associations.
+
+    A run or study with a damaged table is reported as it is: the page says what cannot be read.
+    """
     targets = {path: open_path(path) for path in paths}
     if out.is_dir():
         raise InputError(f"--out {out} is a folder; give the name of a file")
     for target in targets.values():
         runs_of(target)
-    _analyse(targets)
+    for path, target in targets.items():
+        try:
+            _analyse({path: target})
+        except DamagedTable as error:
+            print(f"rl-slt: {error}; {path} is reported without a new analysis", file=sys.stderr)
     return write_report(list(paths), out, form)
 
 

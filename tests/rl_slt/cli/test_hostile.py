@@ -101,6 +101,23 @@ def test_a_run_of_a_study_may_not_be_a_link_to_elsewhere(
     assert not (mine / "parts").exists()
 
 
+@pytest.mark.parametrize("form", ["html", "md", "json"])
+def test_a_damaged_table_is_told_of_in_the_report_and_nothing_is_computed(
+    mistakes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    place = shutil.copytree(mistakes / "good", tmp_path / "mine")
+    (place / "tables").mkdir()
+    (place / "tables" / "llc.parquet").write_text("<html>")
+    before = {path for path in place.rglob("*") if path.is_file()}
+    out = tmp_path / "page"
+    status, err = run(capsys, "report", place, "--out", out, "--format", form)
+    assert status == 0
+    assert "llc.parquet is not a readable table" in err and err.count("\n") == 1
+    assert "llc.parquet cannot be read" in out.read_text()
+    after = {path for path in place.rglob("*") if path.is_file()}
+    assert {path.name for path in after - before} <= {"analyse.lock"}
+
+
 def test_the_report_escapes_what_tables_and_settings_say(
     mistakes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
