@@ -37,9 +37,8 @@ class CoinRunLayout:
             raise ValueError("the state is not a fresh CoinRun level with one coin")
         self.end: Cell = divmod(text.index(b"o"), HEIGHT)
         self._text = text
-        places, kinds = state.entities[1:, :2].tolist(), state.kinds[1:].tolist()
         found: dict[int, Cells] = {SAW: [], ENEMY: [], CRATE: []}
-        for (x, y), kind in zip(places, kinds, strict=True):
+        for (x, y), kind in zip(state.entities[:, :2].tolist(), state.kinds.tolist(), strict=True):
             if kind in found:
                 found[kind].append((int(x), int(y)))
         self.saws, self.enemies, self.crates = found.values()
@@ -62,15 +61,18 @@ class CoinRunLayout:
     @cached_property
     def coin_cells(self) -> Cells:
         """Standable, reachable cells strictly between spawn and end, one a column."""
+        text, empty, taken = self._text, self._empty, self._taken
         cells: Cells = []
         last_x, last_y = self.spawn
         for x in range(self.spawn[0] + 1, self.end[0]):
-            y = self.surface(x)
-            if self._free(x, y):
-                if x - last_x > MAX_GAP or y - last_y > MAX_RISE:
+            bottom = x * HEIGHT
+            above = text.rfind(b"#", bottom, bottom + CEILING) + 1
+            cell = x, above - bottom
+            if text[above] in empty and cell not in taken:
+                if x - last_x > MAX_GAP or cell[1] - last_y > MAX_RISE:
                     break
-                last_x, last_y = x, y
-                cells.append((x, y))
+                last_x, last_y = cell
+                cells.append(cell)
         return cells
 
     @cached_property

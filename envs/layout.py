@@ -55,7 +55,10 @@ def shuffled(layout: Layout, cells: Cells, purpose: str) -> Cells:
     has a key, splitmix64 of them), so leaving some out does not change the order of the rest.
     """
     base = _mix64(zlib.crc32(purpose.encode()) << 32 | layout.level_seed)
-    return sorted(cells, key=lambda cell: _mix64(cell[0] * 4096 + cell[1] + base))
+    if len(cells) < 2:
+        return cells[:]
+    keys = [_mix64(x * 4096 + y + base) for x, y in cells]
+    return [cell for _, cell in sorted(zip(keys, cells, strict=True))]
 
 
 _GAMMA, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.fresh import FreshLevels
 from envs.games import Game, find_game
 from envs.layout import Cell, Layout
 from envs.native import Native
@@ -25,6 +26,7 @@ class Scratch:
         self.game = game
         self._native = Native(1, game.name, settings)
         self._base = self._make_base()
+        self._fresh = FreshLevels(Native(1, game.name, settings), self._base)
         self._ends: OrderedDict[int, Cell] = OrderedDict()
         self._levels: OrderedDict[int, bytes] = OrderedDict()
 
@@ -50,9 +52,7 @@ class Scratch:
         """The fresh state of one level, with trivial generators; remembered if so asked."""
         if seed in self._levels:
             return State(self._levels[seed])
-        base = State(self._base.data)
-        base.level_range = (seed, seed + 1)
-        state = self.advance(base)
+        state = self._fresh.make(seed)
         if remember:
             _keep(self._levels, seed, bytes(state.data), REMEMBERED_LEVELS)
         return state

@@ -34,7 +34,11 @@ _VISIBILITY = 7  # of the world fields
 _DRAWING_FIELDS, _WORLD_FIELDS = 19, 9
 _PLAYER = 0
 UNSEEN = 1.0  # cells drawn where nobody looks
+_INT = struct.Struct("<i").unpack_from
+_TWO_INTS = struct.Struct("<2i").unpack_from
+_THREE_INTS = struct.Struct("<3i").unpack_from
 _ZEROS = b"0 " * 624 + b"624"
+TRIVIAL = struct.pack("<i", len(_ZEROS)) + _ZEROS  # a generator of zeros: length and text
 
 
 class StateError(InputError):
@@ -71,55 +75,56 @@ class State:
             raise self._refused("it is cut short") from error
 
     def _int(self, offset: int) -> int:
-        return int(struct.unpack_from("<i", self.data, offset)[0])
+        value: int = _INT(self.data, offset)[0]
+        return value
 
     def _skip_generator(self, offset: int) -> int:
-        length = self._int(offset + 4)
+        length: int = _INT(self.data, offset + 4)[0]
         if not 0 < length < 8000:
             raise self._refused("a random generator is not where it should be")
         return offset + 8 + length
 
     def _parse(self) -> None:
-        if self._int(0) != VERSION or not 0 < self._int(4) < 32:
+        version, length = _TWO_INTS(self.data, 0)
+        if version != VERSION or not 0 < length < 32:
             raise self._refused("its header is unknown")
-        self.game = bytes(self.data[8 : 8 + self._int(4)]).decode("ascii", "replace")
+        self.game = self.data[8 : 8 + length].decode("ascii", "replace")
         if self.game not in OWN_FIELDS:
             raise self._refused(f"it is of game {self.game!r}, known: {', '.join(OWN_FIELDS)}")
-        self._options = 8 + len(self.game)
+        self._options = 8 + length
         self._generator = self._options + 4 * len(OPTION_FIELDS)
         self._generator_end = self._skip_generator(self._generator)
         self._step = self._skip_generator(self._generator_end)
-        count_at = self._step + 4 * len(STEP_FIELDS) + 4
-        count, first = self._int(count_at), count_at + 4
+        self._entities_at = self._step + 4 * len(STEP_FIELDS) + 4
+        cells, count = _TWO_INTS(self.data, self._entities_at - 4)
         if not 0 < count < 5000:
             raise self._refused(f"it has {count} entities")
-        drawing = first + 4 * ENTITY_FIELDS * count
-        world = self._skip_generator(drawing + 4 * _DRAWING_FIELDS)
-        self._world = world
-        self._check_grid(world, self._int(count_at - 4))
-        self.entities: NDArray[np.float32] = np.frombuffer(
-            self.data, "<f4", ENTITY_FIELDS * count, first
-        ).reshape(count, ENTITY_FIELDS)
+        first = self._entities_at + 4
+        self._drawing = first + 4 * ENTITY_FIELDS * count
+        self._asset = self._drawing + 4 * _DRAWING_FIELDS
+        self._world = self._skip_generator(self._asset)
+        self._check_grid(cells)
+        self.entities: NDArray[np.float32] = np.ndarray(
+            (count, ENTITY_FIELDS), "<f4", self.data, first
+        )
         self.kinds: NDArray[np.int32] = self.entities.view("<i4")[:, TYPE]
         if self.kinds[0] != _PLAYER:
             raise self._refused("its first entity is not the agent")
-        self._entities_at, self._drawing = count_at, drawing
 
-    def _check_grid(self, world: int, cells: int) -> None:
-        width, height = self._int(world), self._int(world + 4)
-        at = world + 4 * _WORLD_FIELDS
-        if (self._int(at), self._int(at + 4), self._int(at + 8)) != (width, height, width * height):
+    def _check_grid(self, cells: int) -> None:
+        width, height = _TWO_INTS(self.data, self._world)
+        at = self._world + 4 * _WORLD_FIELDS
+        shape = (width, height, width * height)
+        if width < 1 or height < 1 or _THREE_INTS(self.data, at) != shape:
             raise self._refused("its grid is not where it should be")
         self._own = at + 12 + 4 * width * height
         end = self._own + 4 * OWN_FIELDS[self.game]
-        if cells != width * height or len(self.data) != end + 4 or self._marker(end) != END_MARKER:
+        if cells != shape[2] or len(self.data) != end + 4 or self._marker(end) != END_MARKER:
             raise self._refused("its end marker is missing")
-        self.grid: NDArray[np.int32] = np.frombuffer(
-            self.data, "<i4", width * height, at + 12
-        ).reshape(height, width)
+        self.grid: NDArray[np.int32] = np.ndarray((height, width), "<i4", self.data, at + 12)
 
     def _marker(self, offset: int) -> int:
-        return int(struct.unpack_from("<I", self.data, offset)[0])
+        return self._int(offset) & 0xFFFFFFFF
 
     def _refused(self, why: str) -> StateError:
         version = self._int(0) if len(self.data) >= 4 else None
@@ -160,7 +165,21 @@ class State:
 
     @level_range.setter
     def level_range(self, value: tuple[int, int]) -> None:
-        struct.pack_into("<2i", self.data, self._options + 4 * _LOW, *value)
+        struct.pack_into("<2i", self.data, self.level_range_at, *value)
+
+    @property
+    def level_range_at(self) -> int:
+        """Where in the bytes the level range stands, as two int32."""
+        return self._options + 4 * _LOW
+
+    @property
+    def level_generator_at(self) -> int:
+        """Where in the bytes the text of the generator of level seeds stands, its length first."""
+        return self._generator + 4
+
+    def forget_draw(self) -> None:
+        """Blank the number that the step just taken has drawn; each step draws its own."""
+        struct.pack_into("<i", self.data, self._asset - 4, 0)
 
     def own_floats(self) -> NDArray[np.float32]:
         """The game's own fields after the grid, as float32 (alias of the data)."""
@@ -182,16 +201,26 @@ class State:
         seeded anew with each level; that of assets is not used by games with drawn assets. Such a
         state is half as long, and quicker to read.
         """
-        asset = self._drawing + 4 * _DRAWING_FIELDS
-        zeros = struct.pack("<i", len(_ZEROS)) + _ZEROS
         seeded = struct.pack("<i", 1)
         return State(
             self.data[: self._generator]
-            + (seeded + zeros) * 2
-            + self.data[self._step : asset + 4]
-            + zeros
-            + self.data[self._skip_generator(asset) :]
+            + (seeded + TRIVIAL) * 2
+            + self.data[self._step : self._asset + 4]
+            + TRIVIAL
+            + self.data[self._world :]
         )
+
+    def without_generators(self, own: bool = True) -> bytearray:
+        """The bytes without the texts of the generators, for a game that has these very ones.
+
+        A stream reads nothing from an empty text, so the game keeps its generators; reading them
+        is half of the cost of taking a state. `own`: leave out the level's own one, too.
+        """
+        data, empty = self.data, bytes(4)
+        middle = self._generator_end
+        head = data[: self._generator + 4] + empty + data[middle : middle + 4]
+        text = empty if own else data[middle + 4 : self._step]
+        return head + text + data[self._step : self._asset + 4] + empty + data[self._world :]
 
     def with_entities(self, entities: NDArray[np.float32]) -> "State":
         """A copy with these entities [n, 31], the agent first."""

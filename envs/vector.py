@@ -101,8 +101,10 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
                 self._install(index, state)
         else:
             self._stream = self._new_stream(seed, levels)
+            self._trivial = False
             for index in range(self.num_envs):
                 self._begin(index)
+            self._trivial = True  # the generators of level seeds and assets, from now on
         self._obs = self._frames.copy(self._native.obs)
         self._untouched = True
 
@@ -118,16 +120,20 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         `natural`: procgen has reset the game itself, so its state may be the one to edit.
         """
         seed = self._stream.take(index)
-        if natural and seed not in self._scratch and isinstance(self._stream, Drawn):
+        own = natural and seed not in self._scratch and isinstance(self._stream, Drawn)
+        if own:
             state = State(self._native.peek_state(index))
             if state.step_field("level_seed") != seed:
                 raise RuntimeError("procgen drew another level than was foreseen")
         else:
             state = self._scratch.level(seed, self._remember)
-        self._install(index, state)
+        self._install(index, state, own)
 
-    def _install(self, index: int, state: State) -> None:
-        """Place coin and agent in a fresh state and let the environment go on from there."""
+    def _install(self, index: int, state: State, own: bool = False) -> None:
+        """Place coin and agent in a fresh state and let the environment go on from there.
+
+        `own`: the state is that of the environment itself, generators and all.
+        """
         episodes = self._episodes
         episodes.begin(index)
         seed = episodes.level_seed[index] = state.step_field("level_seed")
@@ -142,8 +148,12 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         episodes.two_coins[index] = len(spot.coins) > 1
         episodes.coin_at_end[index] = end in spot.coins
         episodes.agent_xy[index] = state.entities[0, :2]
-        self._native.set_state(index, state.data)
+        self._native.set_state(index, self._needed(state, own))
         self._attend(index, state.data)
+
+    def _needed(self, state: State, own: bool) -> bytearray:
+        """What the environment has to be told of its next state: all at first, then less."""
+        return state.without_generators(own) if self._trivial else state.data
 
     def _attend(self, index: int, state: bytes | bytearray) -> None:
         """Limit and follower of an environment whose episode goes on from this state."""
@@ -179,7 +189,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         """The fresh state with coin and start placed and the level that follows foretold."""
         if not self.config.settings.monsters and self._game.enemy is not None:
             state = state.with_entities(state.entities[state.kinds != self._game.enemy])
-        if placement != End() or not self._game.stock_is_end:
+        if not (isinstance(placement, End) and self._game.stock_is_end):
             self._game.write_coins(state, spot.coins)
         if spot.agent is not None:
             self._game.write_agent(state, spot.agent)

@@ -94,7 +94,13 @@ def test_observations_stay_valid() -> None:
         np.testing.assert_array_equal(one, two)
 
 
-@pytest.mark.parametrize("hold", [lambda a: a[2:3], torch.from_numpy, memoryview])
+HOLDS: list[Callable[[Any], Any]] = [
+    *(lambda a: a[2:3], lambda a: a[1][:, 3], lambda a: a.reshape(-1)[5:].view(np.int8)),
+    *(torch.from_numpy, lambda a: torch.from_numpy(a)[1:2], torch.from_dlpack, memoryview),
+]
+
+
+@pytest.mark.parametrize("hold", HOLDS)
 def test_memory_of_frames_is_used_again_but_only_when_nobody_looks(
     hold: Callable[[Any], Any],
 ) -> None:
@@ -104,6 +110,20 @@ def test_memory_of_frames_is_used_again_but_only_when_nobody_looks(
     places = {vector.step(np.full(4, 7))[0].ctypes.data for _ in range(12)}
     np.testing.assert_array_equal(held, before)
     assert len(places) <= 3
+
+
+def test_what_is_held_stays_and_what_is_let_go_may_change() -> None:
+    rng = np.random.default_rng(0)
+    vector = envs.make_vec(3, "ground", seed=1, time_limit=9)
+    held: list[tuple[Any, Any]] = [(obs := vector.reset()[0], obs.copy())]
+    for _ in range(150):
+        obs, *_, infos = vector.step(rng.integers(0, 15, 3))
+        kept = [obs, *infos.get("final_obs", [])] if rng.random() < 0.7 else []
+        held += [(HOLDS[0](frame), HOLDS[0](frame).copy()) for frame in kept if frame is not None]
+        del obs, kept
+        held = [pair for pair in held if rng.random() < 0.8]
+        for now, then in held:
+            np.testing.assert_array_equal(now, then)
 
 
 def test_lazy_infos_behave_like_a_dict() -> None:

@@ -32,6 +32,30 @@ def test_round_trips_are_byte_for_byte(raw: Maker, game: str, mode: str) -> None
         theirs.observe()
 
 
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("game", ["coinrun", "maze"])
+def test_a_game_keeps_the_generators_that_it_is_not_told(raw: Maker, game: str, own: bool) -> None:
+    theirs = raw(2, 9, game=game)
+    spare = acquire(1, game, envs.LevelSettings())
+    for step in range(12):
+        for data, other in zip(theirs.get_state(), reversed(theirs.get_state()), strict=True):
+            state = State(data)
+            spare.set_state(0, data if own else mixed(data, State(other)))
+            state.set_step_field("time", 77)  # any edit
+            spare.set_state(0, state.without_generators(own))
+            assert spare.get_state(0) == bytes(state.data)
+            assert len(state.without_generators(own)) < len(data) - 5000
+        theirs.act(np.full(2, 8 if step % 3 else 5))
+        theirs.observe()
+
+
+def mixed(data: bytes, other: State) -> bytes:
+    """A state with the level's own generator of another."""
+    state = State(data)
+    own = bytes(other.data[other._generator_end : other._step])
+    return data[: state._generator_end] + own + data[state._step :]
+
+
 def test_generators_are_procgens(raw: Maker) -> None:
     for seed in (0, 1, 12345):
         states = [State(data) for data in raw(4, seed).get_state()]
@@ -46,6 +70,7 @@ def test_trivial_generators_draw_the_low_end_and_keep_the_level() -> None:
     spare = scratch("coinrun", envs.LevelSettings())
     state = spare.level(77)
     assert state.step_field("level_seed") == 77
+    spare.level(78)
     again = spare.level(77)
     assert bytes(state.data) == bytes(again.data)
     assert len(state.data) < 30000
