@@ -138,6 +138,18 @@ def test_causes_of_death(mode: str) -> None:
     vector.close()
 
 
+@pytest.mark.parametrize("mode", ["easy", "hard"])
+def test_nobody_dies_where_mid_level_starts_put_them(mode: str) -> None:
+    settings = envs.LevelSettings(distribution_mode=mode)
+    for first in range(0, 600, 100):
+        levels = (first, first + 100)
+        vector = envs.make_vec(100, "behind", levels, settings=settings, order="sequential")
+        vector.reset()
+        for _ in range(3):
+            assert not vector.step(np.full(100, STAY))[2].any()
+        vector.close()
+
+
 def test_untracked_deaths_have_no_known_cause() -> None:
     vector = envs.make_vec(16, "end", seed=0)
     vector.reset()
