@@ -1,4 +1,4 @@
-"""What killed the agent: the last step played again with one kind of hazard left at a time."""
+"""What killed the agent: the level's only kind of hazard, or which one alone does it again."""
 
 import numpy as np
 
@@ -7,6 +7,15 @@ from envs.scratch import Scratch
 from envs.state import State
 
 UNKNOWN = "unknown"
+
+
+def only_hazard(game: Game, state: bytes | bytearray) -> str:
+    """The one deadly kind of thing in a level (most have no more), empty for none or several."""
+    parsed = State(state)
+    entities = [name for name, kind in game.deadly_entities.items() if kind in parsed.kinds]
+    cells = [name for name, kinds in game.deadly_cells.items() if np.isin(parsed.grid, kinds).any()]
+    found = entities + cells
+    return found[0] if len(found) == 1 else ""
 
 
 def cause_of_death(game: Game, spare: Scratch, before: bytes, action: int) -> str:

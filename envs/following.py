@@ -1,10 +1,10 @@
 """Following agents: where they are, whether they reached the end, and what killed them.
 
 Where an agent is can be read only from procgen's whole serialised state, which costs several
-steps. `EveryStep` reads it after each step. `Sparse` looks as rarely as it may: velocity and top
-speed tell how soon an agent can have reached something that matters, and until then there is
-nothing to see. What killed it is told afterwards, by playing the steps since the last look once
-more. Both end episodes at the same steps in the same way.
+steps. `EveryStep` reads it after each step. `Sparse` looks as rarely as it may: the actions taken
+bound how far right an agent can be (`envs.reach`), and until that is where something matters there
+is nothing to see. What killed it is told afterwards, if need be by playing the steps since the last
+look once more. Both end episodes at the same steps in the same way.
 """
 
 from typing import Any, Protocol
@@ -14,19 +14,15 @@ from numpy.typing import NDArray
 
 from envs import native
 from envs.config import VecConfig
-from envs.deaths import UNKNOWN, cause_of_death
+from envs.deaths import UNKNOWN, cause_of_death, only_hazard
 from envs.episodes import Episodes
 from envs.native import Native
+from envs.reach import SPEED, Reach
 from envs.scratch import Scratch
-from envs.state import UNSEEN, State, agent_motion, agent_xy
-from envs.tasks import NEVER
+from envs.state import State, agent_motion, agent_xy
 
-_REACH = 1.0  # columns between centres at which two boxes touch
-_SPEED = 0.5  # columns per step, the agent's `maxspeed`
-_GAIN = 0.2  # its `mixrate`: v' = (1 - gain) v + gain * speed * direction, less in the air
-_STEPS = np.arange(512)
-# Columns made good in n steps from velocity u at full speed: n speed - (speed - u) _LAG[n].
-_LAG = (1 - _GAIN) / _GAIN * (1 - (1 - _GAIN) ** _STEPS)
+_TOUCH = 0.5  # columns left of a cell, from which an agent's centre may be in touch with it
+_NOWHERE = np.inf
 Mask = NDArray[np.bool_]
 
 
@@ -77,7 +73,12 @@ class EveryStep:
         """See `Follower`."""
         if not self._follow[index]:
             return UNKNOWN
-        return cause_of_death(self._game, self._spare, self._seen[index], action)
+        only = only_hazard(self._game, self._seen[index])
+        return only or cause_of_death(self._game, self._spare, self._before(index), action)
+
+    def _before(self, index: int) -> bytes:
+        """The state before the step just taken."""
+        return self._seen[index]
 
     def _look_at(self, which: NDArray[np.int64]) -> None:
         xy, end = self._episodes.agent_xy, self._episodes.end_xy
@@ -88,70 +89,67 @@ class EveryStep:
 
 
 class Sparse(EveryStep):
-    """Looks when the agent may have come to the end or to one of two coins."""
+    """Looks when the agent may have come to the end, with or without a coin beside another one."""
 
     def __init__(
         self, config: VecConfig, games: Native, spare: Scratch, episodes: Episodes
     ) -> None:
         super().__init__(config, games, spare, episodes)
-        self._due = np.full(config.num_envs, NEVER, np.int64)  # steps until the next look
-        self._since: list[list[int]] = [[] for _ in range(config.num_envs)]  # actions since then
+        self._reach = Reach(config.num_envs)
+        self._line = np.full(config.num_envs, _NOWHERE)  # column from which to look
+        self._since: list[list[int]] = [[] for _ in range(config.num_envs)]  # actions since a look
 
     def begin(self, index: int, state: bytes | bytearray, follow: bool = True) -> None:
         """See `Follower`."""
         super().begin(index, state, follow)
+        self._line[index] = self._line_of(index) if follow else _NOWHERE
+        self._seen_at(index)
         self._episodes.agent_xy[index] = agent_xy(self._seen[index])
-        self._due[index] = self._wait(index) if follow else NEVER
-        self._since[index] = []
 
     def act(self, actions: NDArray[Any]) -> None:
         """See `Follower`."""
-        for index, action in enumerate(actions.tolist()):
-            if self._follow[index]:
-                self._since[index].append(action)
+        self._reach.act(actions)
+        for since, action in zip(self._since, actions.tolist(), strict=True):
+            since.append(action)
 
     def look(self, ended: Mask) -> None:
         """See `Follower`."""
-        self._due -= 1
-        which = np.flatnonzero((self._due <= 0) & self._follow & ~ended)
+        near = self._reach.x >= self._line
+        episodes = self._episodes
+        if ended.any():
+            displaced = ended & episodes.two_coins & (self._games.rew > 0) & ~near & self._follow
+            episodes.agent_xy[displaced] = episodes.coin_xy[displaced] + 0.5
+        which = np.flatnonzero(near & ~ended)
         if len(which):
             self._look_at(which)
-        for index in which.tolist():
-            self._since[index] = []
-            self._due[index] = self._wait(index)
+            for index in which.tolist():
+                self._seen_at(index)
 
-    def cause(self, index: int, action: int) -> str:
-        """See `Follower`."""
-        if self._follow[index]:
-            self._seen[index] = self._later(self._seen[index], self._since[index][:-1])
-        return super().cause(index, action)
+    def _line_of(self, index: int) -> float:
+        """From which column an agent is to be looked at: where it can touch the end.
 
-    def _wait(self, index: int) -> int:
-        """Steps until the next look: when the agent can touch the end, or could before a coin."""
+        A coin there says itself when it is reached; but where there is another one, which of them
+        it was is told from the place one step before.
+        """
         episodes = self._episodes
-        end = float(episodes.end_xy[index, 0])
-        if episodes.two_coins[index]:  # which of two was taken is told from the place before
-            coin = float(episodes.coin_xy[index, 0])
-            return max(1, min(self._soonest(index, end), self._soonest(index, coin)) - 1)
-        if episodes.coin_at_end[index]:  # a coin says itself when it is reached
-            return NEVER
-        return self._soonest(index, end)
+        end = float(episodes.end_xy[index, 0]) - _TOUCH
+        if episodes.two_coins[index]:
+            return end - SPEED
+        return _NOWHERE if episodes.coin_at_end[index] else end
 
-    def _soonest(self, index: int, column: float) -> int:
-        """Steps after which the agent can touch something in a column at the soonest."""
+    def _seen_at(self, index: int) -> None:
+        """The agent was just seen: nothing is left to be guessed."""
         x, _, velocity, _ = agent_motion(self._seen[index])
-        away = column + 0.5 - x
-        towards = np.sign(away) * velocity
-        made = _SPEED * _STEPS - (_SPEED - towards) * _LAG
-        reached = np.flatnonzero(made >= abs(away) - _REACH)
-        return max(1, int(reached[0])) if len(reached) else len(_STEPS)
+        self._reach.set(index, x, velocity)
+        self._since[index] = []
 
-    def _later(self, state: bytes, actions: list[int]) -> bytes:
-        """The state that these actions lead to."""
+    def _before(self, index: int) -> bytes:
+        """The state before the step just taken: the steps since the last look played again."""
+        state, actions = self._seen[index], self._since[index][:-1]
         if not actions:
             return state
         unseen = State(state)
-        unseen.visibility = UNSEEN
+        unseen.hide()
         spare = native.acquire(1, self._config.game, self._config.settings)
         spare.set_state(0, unseen.data)
         for action in actions:

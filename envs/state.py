@@ -158,6 +158,11 @@ class State:
     def visibility(self, cells: float) -> None:
         struct.pack_into("<f", self.data, self._world + 4 * _VISIBILITY, cells)
 
+    def hide(self) -> None:
+        """Draw as little as may be: nobody looks."""
+        self.visibility = UNSEEN
+        self.set_option("use_backgrounds", 0)
+
     @property
     def level_range(self) -> tuple[int, int]:
         """Half-open range of the level seeds that procgen draws from."""

@@ -49,7 +49,7 @@ class Listed:
     """
 
     def __init__(self, tasks: Sequence[Task], num: int) -> None:
-        self.tasks = tasks
+        self.tasks = list(tasks)
         self.task = np.full(num, -1, np.int64)
         self._dealt = 0
 
@@ -58,6 +58,11 @@ class Listed:
         self.task[index] = self._dealt if self._dealt < len(self.tasks) else -1
         self._dealt += 1
         return self.now(index).level
+
+    def extend(self, tasks: Sequence[Task]) -> None:
+        """More tasks, after the others; environments that had none left are not woken."""
+        self._dealt = min(self._dealt, len(self.tasks))
+        self.tasks += tasks
 
     def now(self, index: int) -> Task:
         """What an environment plays: one with nothing left to play repeats the last task."""

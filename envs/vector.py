@@ -8,6 +8,8 @@ procgen shows none after a death or a coin, so there the frame before the last s
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -30,9 +32,9 @@ from envs.placements import End, Placement, Spot
 from envs.reports import Reporter
 from envs.saving import pack, unpack
 from envs.scratch import REMEMBERED_LEVELS, Scratch, scratch
-from envs.state import UNSEEN, State
+from envs.state import State
 from envs.streams import Drawn, Sequential
-from envs.tasks import Listed
+from envs.tasks import Listed, Task
 
 ACTIONS = 15
 REMEMBERED = 4096  # spots of levels kept
@@ -194,7 +196,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         if spot.agent is not None:
             self._game.write_agent(state, spot.agent)
         if isinstance(self._stream, Listed) and not self._stream.sees(index):
-            state.visibility = UNSEEN
+            state.hide()
         if isinstance(self._stream, Drawn):
             following = int(self._stream.upcoming[index])
             state.level_range = (following, following + 1)
@@ -323,6 +325,32 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         """Which of the tasks each environment plays [n]; -1 where none is left."""
         tasks = self._stream.task if not self._lazy and isinstance(self._stream, Listed) else None
         return np.full(self.num_envs, -1, np.int64) if tasks is None else tasks.copy()
+
+    def extend(self, tasks: Sequence[Task]) -> NDArray[np.int64]:
+        """Further tasks, after those of the list; environments with none left begin them at once.
+
+        Returns:
+            The environments that did. Their first frames are in `frames`.
+
+        Raises:
+            InputError: where the environment was not made with tasks.
+        """
+        if self.config.tasks is None:
+            raise InputError(f"{len(tasks)} tasks for an environment that was made without tasks")
+        assert isinstance(self._stream, Listed)
+        self.config = replace(self.config, tasks=(*self.config.tasks, *tasks))
+        idle = np.flatnonzero(self._stream.task < 0)[: len(tasks)]
+        self._stream.extend(tasks)
+        for index in idle.tolist():
+            self._begin(index)
+        if len(idle):
+            self._obs = self._frames.copy(self._native.obs)
+        return idle
+
+    @property
+    def frames(self) -> NDArray[np.uint8]:
+        """What the environments show now [n, 64, 64, 3]."""
+        return self._obs
 
     def episode_numbers(self) -> NDArray[np.int64]:
         """How many episodes each environment has begun [n]."""

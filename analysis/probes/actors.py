@@ -38,6 +38,13 @@ class Turn:
     on: NDArray[np.bool_]
     vector: Any = None
 
+    def of(self, rows: NDArray[np.bool_]) -> Turn:
+        """The same turn of some of these environments alone, `[n]`."""
+        on = np.zeros_like(self.on)
+        on[np.flatnonzero(self.on)[rows]] = True
+        return Turn(self.obs[rows], self.task[rows], self.t[rows], self.noise[rows], self.infos,
+                    on, self.vector)  # fmt: skip
+
     def info(self, name: str) -> NDArray[Any]:
         """An info of these environments, `[n, ...]`; some are worked out only when asked for."""
         return np.asarray(self.infos[name])[self.on]
@@ -79,17 +86,6 @@ class RandomActor:
     def __call__(self, turn: Turn) -> Actions:
         """The noise, spread over the actions."""
         return (turn.noise * N_ACTIONS).astype(np.int64)
-
-
-class ReplayActor:
-    """Plays back recorded actions `[tasks, T]`, whatever it sees."""
-
-    def __init__(self, actions: NDArray[np.int8]) -> None:
-        self.actions = actions
-
-    def __call__(self, turn: Turn) -> Actions:
-        """What was recorded for this task and time."""
-        return self.actions[turn.task, turn.t].astype(np.int64)
 
 
 def logits_and_values(

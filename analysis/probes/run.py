@@ -10,17 +10,16 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from analysis.probes.actors import Actor, NetworkActor, RandomActor, ReplayActor, Turn
+from analysis.probes.actors import Actor, NetworkActor, RandomActor
+from analysis.probes.blind import BlindPaths
 from analysis.probes.rollout import NUM_ENVS, play, shared_noise
 from analysis.probes.scripted import BlindActor, SeekerActor
-from analysis.probes.suite import ProbeSuite, coin_at_end, control_of, starts_mid
+from analysis.probes.suite import ProbeSuite, starts_mid
 from analysis.schema import conform, empty
 from envs.errors import InputError
 from envs.tasks import Task
 
 Progress = Callable[[int, int], None]
-_NOOP = 4
-_NO_ROWS = np.zeros(0, dtype=np.int64)
 # With how many environments at once; the seeker plans for each alone, also for those done.
 BASELINES: dict[str, tuple[Callable[[], Actor], int]] = {
     "coin-blind": (BlindActor, NUM_ENVS),
@@ -82,12 +81,13 @@ def run_actor(
     asked, suite = suite, replace(suite, placements=tuple(sorted(suite.placements, key=starts_mid)))
     tasks = [Task(p, level, suite.time_limit) for p in suite.placements for level in suite.seeds]
     noise = np.tile(shared_noise(suite, seed), (len(suite.placements), 1))
-    record = _Record(noise.shape)
-    table = play(actor, tasks, suite.settings, noise, num_envs=num_envs, watch=record,
-                 progress=progress)  # fmt: skip
-    table["blind_first"] = pd.array([None] * len(table), dtype="string")
-    if blind_paths:
-        _add_blind_first(table, suite, record.actions, num_envs)
+    paths = BlindPaths(actor, suite) if blind_paths else None
+    table = play(
+        actor if paths is None else paths, tasks, suite.settings, noise, num_envs=num_envs,
+        then=None if paths is None else paths.then, progress=progress,
+    )  # fmt: skip
+    first = {} if paths is None else paths.first
+    table["blind_first"] = pd.array([first.get(i) for i in range(len(table))], dtype="string")
     table = table.iloc[_rows_as_asked(asked, suite)].reset_index(drop=True)
     table = table.assign(
         probe=table["placement"], run=run, step=step, policy=policy_name, mode=suite.mode
@@ -99,65 +99,6 @@ def _rows_as_asked(asked: ProbeSuite, played: ProbeSuite) -> NDArray[np.int64]:
     """Rows of the table of a suite whose probes were played in another order."""
     blocks = np.array([played.placements.index(p) for p in asked.placements])
     return (blocks[:, None] * asked.n_levels + np.arange(asked.n_levels)).ravel()
-
-
-class _Record:
-    """Keeps the actions of each task, `[tasks, T]`."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.actions = np.full(shape, _NOOP, dtype=np.int8)
-
-    def __call__(self, turn: Turn, actions: NDArray[np.int64]) -> None:
-        self.actions[turn.task, turn.t] = actions
-
-
-def _add_blind_first(
-    table: pd.DataFrame, suite: ProbeSuite, actions: NDArray[np.int8], num_envs: int
-) -> None:
-    """What the actions taken without the displaced coin reach first when it is there.
-
-    They are replayed with the coin there, for as long as they went on without it. What they
-    reach otherwise is known, so a replay need not be followed; where the control has a coin at
-    its end, one met at that very step is that one. Where the agent did the very same with the
-    coin there, until its episode was over, that episode is the replay.
-    """
-    n, places = suite.n_levels, suite.placements
-    pairs = [(places.index(p), places.index(c)) for p in places if (c := control_of(p)) in places]
-    rows = np.concatenate([np.arange(p * n, (p + 1) * n) for p, _ in pairs] or [_NO_ROWS])
-    sources = np.concatenate([np.arange(c * n, (c + 1) * n) for _, c in pairs] or [_NO_ROWS])
-    if not len(rows):
-        return
-    lengths, end = table["length"].to_numpy(), table["end_reached"].to_numpy()[sources]
-    met = table["coin_collected"].to_numpy()[rows]
-    other = np.flatnonzero(~_same(actions[rows], actions[sources], lengths[rows], lengths[sources]))
-    if len(other):
-        played = _replay(table.iloc[rows[other]], actions[sources[other]], lengths[sources[other]],
-                         suite, num_envs)  # fmt: skip
-        coin_at_control = np.array([coin_at_end(p) for p in places])[rows[other] // n]
-        late = coin_at_control & end[other] & (played["length"] == lengths[sources[other]])
-        met[other] = (played["outcome"] == "coin") & ~late
-    table.loc[rows, "blind_first"] = np.where(met, "coin", np.where(end, "end", "neither"))
-
-
-def _same(
-    with_coin: NDArray[np.int8], without: NDArray[np.int8],
-    steps: NDArray[np.int64], steps_without: NDArray[np.int64],
-) -> NDArray[np.bool_]:  # fmt: skip
-    """Where the first `steps` actions `[episodes, T]` are those taken without the coin."""
-    played = np.arange(with_coin.shape[1]) < steps[:, None]
-    return (steps <= steps_without) & ~((with_coin != without) & played).any(axis=1)
-
-
-def _replay(
-    episodes: pd.DataFrame, actions: NDArray[np.int8], lengths: NDArray[np.int64],
-    suite: ProbeSuite, num_envs: int,
-) -> pd.DataFrame:  # fmt: skip
-    """These actions in the levels and placements of the episodes, unseen and not followed."""
-    where = zip(episodes["placement"], episodes["level_seed"], lengths, strict=True)
-    tasks = [Task(place, int(level), int(length), follow=False, see=False)
-             for place, level, length in where]  # fmt: skip
-    silence = np.zeros(actions.shape)
-    return play(ReplayActor(actions), tasks, suite.settings, silence, num_envs=num_envs)
 
 
 def run_baselines(

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 import envs
+from envs import following
 from envs.errors import InputError
+from envs.reach import Reach
+from envs.state import agent_motion
 from envs.tasks import Task
 
 LEVELS = range(40, 52)
@@ -76,6 +79,77 @@ def test_saved_in_the_middle_it_goes_on_alike() -> None:
         np.testing.assert_array_equal(vector.task, other.task)
     vector.close()
     other.close()
+
+
+def test_tasks_that_come_later_are_played_alike() -> None:
+    """By environments that had nothing left, and after those of the list."""
+    vector = make("sparse", 3, TASKS[:2])
+    vector.reset()
+    late = TASKS[24:27]
+    assert vector.extend(late).tolist() == [2]  # the only idle one
+    np.testing.assert_array_equal(vector.task, [0, 1, 2])
+    fresh = make("sparse", 1, late)
+    np.testing.assert_array_equal(vector.frames[2], fresh.reset()[0][0])
+    fresh.close()
+    seen: dict[int, dict[str, Any]] = {}
+    while (vector.task >= 0).any():
+        task = vector.task
+        *_, terminated, truncated, infos = vector.step(np.full(3, 8))
+        for i in np.flatnonzero((terminated | truncated) & (task >= 0)):
+            seen[int(task[i])] = {name: infos["final_info"][name][i] for name in NAMES}
+    vector.close()
+    assert sorted(seen) == [0, 1, 2, 3, 4]
+    for number, task_ in enumerate([*TASKS[:2], *late]):
+        alone = make("sparse", 1, [task_])
+        alone.reset()
+        while (alone.task >= 0).any():
+            *_, infos = alone.step(np.full(1, 8))
+        assert seen[number] == {name: infos["final_info"][name][0] for name in NAMES}
+        alone.close()
+
+
+def test_only_lists_can_be_extended() -> None:
+    vector = envs.make_vec(1)
+    with pytest.raises(InputError, match="1 tasks"):
+        vector.extend(TASKS[:1])
+    vector.close()
+
+
+@pytest.mark.parametrize("settings", [envs.LevelSettings(), envs.PLAIN_FLAT], ids=["stock", "flat"])
+def test_no_agent_is_farther_right_than_said(settings: envs.LevelSettings) -> None:
+    """Against places read at each step, under actions that change now and then."""
+    n, rng = 16, np.random.default_rng(0)
+    tasks = [Task(("none", "none@mid")[i % 2], i, 9999, follow=False) for i in range(400)]
+    vector = envs.make_vec(n, tasks=tasks, settings=settings)
+    vector.reset()
+    reach, actions, slack = Reach(n), np.full(n, 8), []
+    over = np.ones(n, bool)
+    for step in range(400):
+        for i in np.flatnonzero(over | (step % 50 == 0)):
+            x, _, velocity, _ = agent_motion(vector.game_state(i))
+            reach.set(i, x, velocity)
+        new = rng.choice(15, n, p=np.array([2] * 6 + [4] * 3 + [1] * 6) / 30)
+        actions = np.where(rng.random(n) < 0.4, new, actions)
+        reach.act(actions)
+        *_, terminated, truncated, _ = vector.step(actions)
+        over = terminated | truncated
+        x = np.array([agent_motion(vector.game_state(i))[0] for i in range(n)])
+        assert (x[~over] <= reach.x[~over]).all()
+        slack.append((reach.x - x)[~over].mean())
+    vector.close()
+    assert 0.05 < np.mean(slack) < 6  # columns: it does bound
+
+
+def test_where_one_hazard_is_alone_it_is_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Playing the last step again without the other kinds says the same."""
+    tasks = [Task("none", level, 200) for level in range(60)]
+    known = [row["death_cause"] for row in finals(make("sparse", 32, tasks), tasks=tasks)]
+    monkeypatch.setattr(following, "only_hazard", lambda *_: "")
+    played = [row["death_cause"] for row in finals(make("sparse", 32, tasks), tasks=tasks)]
+    assert known == played
+    assert {"saw", "lava"} <= set(known)
+    monkeypatch.setattr(following, "only_hazard", lambda *_: "fright")
+    assert "fright" in [r["death_cause"] for r in finals(make("sparse", 32, tasks), tasks=tasks)]
 
 
 def test_sparse_tracking_of_a_plain_environment() -> None:

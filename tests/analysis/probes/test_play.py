@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import envs
-from analysis.probes import SUITES, ProbeSuite, check_held_out, run, run_actor, run_suite
+from analysis.probes import SUITES, ProbeSuite, blind, check_held_out, run_actor, run_suite
 from analysis.probes.actors import Actor, NetworkActor, RandomActor, Turn
 from analysis.probes.rollout import play, shared_noise
 from analysis.probes.scripted import BlindActor
@@ -105,9 +105,23 @@ def test_an_episode_without_difference_is_its_own_replay(monkeypatch: pytest.Mon
     placed = table[table["blind_first"].notna()]
     assert (placed["first"] != placed["blind_first"]).any()  # the agent does use its frames
     assert (placed["blind_first"] == "coin").any()
-    monkeypatch.setattr(run, "_same", lambda a, *_: np.zeros(len(a), bool))
-    monkeypatch.setattr(run, "Task", lambda *a, **k: Task(*a, **(k | {"see": True})))
+    monkeypatch.setattr(blind.BlindPaths, "_same", lambda *_: False)
+    monkeypatch.setattr(blind, "Task", lambda *a, **k: Task(*a, **(k | {"see": True})))
     pd.testing.assert_frame_equal(run_suite(Fickle(), suite, seed=1), table)
+
+
+@pytest.mark.parametrize("num_envs", [1, 200])
+def test_the_order_of_play_changes_no_episode(num_envs: int) -> None:
+    """One after the other or all at once, with replays of control paths in between."""
+    suite = replace(PLAIN, n_levels=4)
+    table = run_suite(Fickle(), suite, seed=1)
+    assert (table["first"] != table["blind_first"])[table["blind_first"].notna()].any()
+    other = run_suite(Fickle(), suite, seed=1, num_envs=num_envs)
+    pd.testing.assert_frame_equal(other, table)
+    turned = replace(suite, placements=suite.placements[::-1])
+    again = run_suite(Fickle(), turned, seed=1).sort_values(["probe", "level_seed"])
+    same = table.sort_values(["probe", "level_seed"])
+    pd.testing.assert_frame_equal(again.reset_index(drop=True), same.reset_index(drop=True))
 
 
 class Fickle(torch.nn.Module):
