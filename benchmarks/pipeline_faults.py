@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -193,8 +194,10 @@ def share_out(kills: int, names: list[str], chance: random.Random) -> Counter[st
     return Counter(name for _, name in sorted(places)[:kills])
 
 
-def play(kills: int, minutes: float, names: list[str], seed: int, place: Path) -> dict[str, Any]:
-    """All rounds; what happened, for the table."""
+def play(
+    kills: int, minutes: float, names: list[str], seed: int, place: Path
+) -> Iterator[dict[str, Any]]:
+    """Rounds until there are enough kills; after each, what happened so far, for the table."""
     chance, begun = random.Random(seed), time.monotonic()
     reference = prepare(place / "undisturbed")
     usual = {name: finish(reference, name) for name in names}
@@ -212,25 +215,24 @@ def play(kills: int, minutes: float, names: list[str], seed: int, place: Path) -
         compare(expected, results(folder))
         if left := leftovers(folder):
             raise Unsound(f"{len(left)} temporary files stayed: {left[0]}")
-        repeated = sum(r.repeated for r in records)
-        print(f"round {number}: {len(records)} kills, results equal, {repeated} units repeated, "
-              f"{time.monotonic() - begun:.0f} s", flush=True)  # fmt: skip
         shutil.rmtree(folder)
-    spent = time.monotonic() - begun
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)  # without workers that were orphaned
-    return {"records": records, "rounds": number, "seconds": spent, "results": len(expected),
-            "usual": usual, "cpu": used.ru_utime + used.ru_stime,
-            "load": os.getloadavg()[2]}  # fmt: skip
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)  # without workers that were orphaned
+        yield {
+            "wanted": kills, "seed": seed, "records": records, "rounds": number,
+            "results": len(expected), "usual": usual, "seconds": time.monotonic() - begun,
+            "cpu": used.ru_utime + used.ru_stime, "load": os.getloadavg()[2],
+        }  # fmt: skip
 
 
-def report(found: dict[str, Any], seed: int) -> str:
+def report(found: dict[str, Any]) -> str:
+    """The table, as Markdown."""
     records: list[Record] = found["records"]
     counts = Counter((r.command, r.victim, r.signal) for r in records)
     lines = [
         "# Kills at random moments",
         "",
-        f"`python benchmarks/pipeline_faults.py --kills {len(records)}` (seed {seed}) on "
-        f"{os.cpu_count()} cores, Python {platform.python_version()}: {len(records)} kills in "
+        f"`python benchmarks/pipeline_faults.py --kills {found['wanted']}` (seed {found['seed']}) "
+        f"on {os.cpu_count()} cores, Python {platform.python_version()}: {len(records)} kills in "
         f"{found['rounds']} rounds, {found['seconds']:.0f} s in all with the undisturbed round "
         f"(load of the machine in the last 15 minutes {found['load']:.1f}; processor time of the "
         f"commands at least {found['cpu']:.0f} s); "
@@ -274,18 +276,19 @@ def main() -> int:
     # A shell makes its background jobs, and all that they start, deaf to Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     seed = random.SystemRandom().randrange(10**6) if args.seed is None else args.seed
-    with tempfile.TemporaryDirectory() as place:
-        try:
-            found = play(args.kills, args.minutes, args.only, seed, Path(place))
-        except Unsound as broken:
-            print(f"seed {seed}: {broken}", file=sys.stderr)
-            return 1
-    text = report(found, seed)
-    if args.out is not None:
-        args.out.write_text(text)
-    print(text)
-    records: list[Record] = found["records"]
-    return int(len(records) < args.kills or any(r.repeated for r in records))
+    done = repeated = 0
+    try:
+        with tempfile.TemporaryDirectory() as place:
+            for found in play(args.kills, args.minutes, args.only, seed, Path(place)):
+                done, repeated = len(found["records"]), sum(r.repeated for r in found["records"])
+                print(f"{done} kills, results equal, {repeated} units repeated", flush=True)
+                if args.out is not None:
+                    args.out.write_text(report(found))
+    except Unsound as broken:
+        print(f"seed {seed}: {broken}", file=sys.stderr)
+        return 1
+    print(report(found))
+    return int(done < args.kills or repeated > 0)
 
 
 if __name__ == "__main__":
