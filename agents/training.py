@@ -90,13 +90,16 @@ def check_device(name: str) -> torch.device:
 def chosen_precision(name: str, device: torch.device) -> str:
     """What a precision called `auto` means on `device`; other names are what they say.
 
-    bfloat16 wherever it is computed in tiles: elsewhere on CPUs its convolutions take twice as long
-    as those in float32.
+    bfloat16 where the processor has units for it (on CPUs: multiplies it in tiles). Elsewhere its
+    convolutions take twice as long as those in float32.
     """
     if name != "auto":
         return name
-    tiles = device.type != "cpu" or torch.cpu._is_amx_tile_supported()
-    return "bfloat16" if tiles else "float32"
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = torch.cpu._is_amx_tile_supported()
+    return "bfloat16" if fast else "float32"
 
 
 def check_folder(config: TrainConfig, out: Path, resume: bool) -> None:

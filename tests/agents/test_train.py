@@ -172,7 +172,8 @@ def test_auto_takes_the_faster_precision(
     tiles: bool, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: tiles)
-    assert chosen_precision("auto", torch.device("cuda")) == "bfloat16"
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: not tiles)
+    assert chosen_precision("auto", torch.device("cuda")) != expected
     assert chosen_precision("float32", torch.device("cpu")) == "float32"
     agents.train(CONFIG.replace(precision="auto", steps=64), tmp_path)
     assert json.loads((tmp_path / "config.json").read_bytes())["precision"] == expected
