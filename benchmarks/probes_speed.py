@@ -2,11 +2,14 @@
 
     python benchmarks/probes_speed.py --checkpoint RUN/checkpoints/000000800000
 
-Bare rollouts: `envs.make_vec` with 64 environments, coin at the end, the suite's levels and limit,
-no tracking, actions drawn from the network. Both are timed in processor seconds of one thread and
-take turns, so that other work on the machine weighs on both. Speed of the probes: steps of the
-agent's episodes per second, all that is done for them counted (tracking, causes of death, replayed
-control paths). Writes benchmarks/results/probes_speed.md.
+The ratio is A / B, both in environment steps per processor second of one thread.
+A: `run_suite`. Counted are the steps of the agent's own episodes alone; in the time is all that is
+done for them: levels set up with coin and start, looks at agents' places, causes of death, control
+paths replayed with the coin there, environments without work at the end, the table.
+B: `envs.make_vec` with 64 environments, coin at the end, the suite's levels and limit, no tracking,
+actions drawn from the same network; nothing but stepping, with procgen's own resets.
+They take turns, so that other work on the machine weighs on both. Writes
+benchmarks/results/probes_speed.md.
 """
 
 from __future__ import annotations
