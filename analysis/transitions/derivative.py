@@ -58,7 +58,7 @@ def slope_scores(points: Points, phi: float, sigma: float) -> Array:
 
 def slope_threshold(points: Points, phi: float) -> float:
     """Largest of all slope scores that noise alone exceeds in 5 % of series."""
-    noise = np.random.default_rng(0).standard_normal((len(points), DRAWS))
+    noise = _draws(len(points))
     rows = _slope_rows(tuple(points.index.tolist()))
     root = points.scale[:, None] * _ar1_root(points, phi)
     filtered = rows @ root
@@ -94,6 +94,11 @@ def _same_sign(signs: npt.NDArray[np.int_]) -> list[tuple[int, int]]:
 def _ar1_root(points: Points, phi: float) -> Array:
     distance = np.abs(points.index[:, None] - points.index[None, :])
     return np.asarray(np.linalg.cholesky(phi**distance))
+
+
+@lru_cache(maxsize=8)
+def _draws(m: int) -> Array:
+    return np.random.default_rng(0).standard_normal((m, DRAWS))
 
 
 @lru_cache(maxsize=64)

@@ -21,22 +21,24 @@ NULL_MAX = 0.9  # without a change, noise may be this correlated
 CHANGE_MAX = 0.5  # beside a change it may not: else a wandering series passes for steps
 
 
-def phis(cap: float) -> list[float]:
-    """Correlations tried, from 0 up to cap."""
-    return [float(phi) for phi in _GRID if phi <= cap]
+def phis(cap: float) -> Array:
+    """Correlations tried, from 0 up to cap, `[p]`."""
+    return np.asarray(_GRID[: np.searchsorted(_GRID, cap, side="right")])
 
 
-def whiten(columns: Array, phi: float, gaps: Array) -> Array:
-    """Whitened columns `[m, k]` of unit marginal variance, for noise of correlation phi."""
-    r = phi ** gaps[:, None]
-    out = np.array(columns, dtype=float)
-    out[1:] = (columns[1:] - r * columns[:-1]) / np.sqrt(1.0 - r**2)
+def whiten(columns: Array, phi: Array | float, gaps: Array) -> Array:
+    """Whitened columns `[m, k]` of unit marginal variance; `[p, m, k]` for several phi `[p]`."""
+    r = np.asarray(phi, dtype=float)[..., None, None] ** gaps[:, None]
+    out = np.empty((*r.shape[:-2], *columns.shape))
+    out[..., :1, :] = columns[:1]
+    out[..., 1:, :] = (columns[1:] - r * columns[:-1]) / np.sqrt(1.0 - r**2)
     return out
 
 
-def log_volume(phi: float, gaps: Array) -> float:
-    """Log determinant term of the likelihood, `-1/2 sum log(1 - r_i^2)`."""
-    return float(-0.5 * np.sum(np.log1p(-(phi ** (2.0 * gaps)))))
+def log_volume(phi: Array | float, gaps: Array) -> Array:
+    """Log determinant term of the likelihood, `-1/2 sum log(1 - r_i^2)`, for each phi."""
+    powers = np.asarray(phi, dtype=float)[..., None] ** (2.0 * gaps)
+    return np.asarray(-0.5 * np.sum(np.log1p(-powers), axis=-1))
 
 
 def floor_of(values: Array) -> Array:
@@ -46,40 +48,49 @@ def floor_of(values: Array) -> Array:
 
 @dataclass(frozen=True)
 class Bases:
-    """Whitened at one phi: orthonormal base `[m, b]`, candidates `[m, k]` orthogonal to it."""
+    """Whitened at each phi `[p]`: orthonormal base, unit candidates orthogonal to it.
 
+    Attributes:
+        phi: correlations, `[p]`.
+        base: `[p, m, b]`.
+        columns: `[p, m, k]`; zero where a candidate lies within the span of the base.
+    """
+
+    phi: Array
     base: Array
     columns: Array
 
 
-def bases(axis: Axis, base: Array, columns: Array, cap: float) -> dict[float, Bases]:
-    """Base and unit candidates at each phi up to cap; cached.
-
-    Candidates within the span of the base become zero.
-    """
+def bases(axis: Axis, base: Array, columns: Array, cap: float) -> Bases:
+    """Base and candidates at each phi up to cap; cached."""
     inverse = 1.0 / axis.scale[:, None]
     return _bases(_Key(axis.gaps), _Key(base * inverse), _Key(columns * inverse), cap)
 
 
 def null_loglik(values: Array, axis: Axis, base: Array) -> Array:
     """Log likelihood of the base model at its best phi up to NULL_MAX, `[s]`."""
-    best = np.full(len(values), -np.inf)
-    for phi, of in bases(axis, base, base[:, :0], NULL_MAX).items():
-        _, rss = residuals(values, axis, of, phi)
-        best = np.maximum(best, loglik(rss, axis, phi))
-    return best
+    of = bases(axis, base, base[:, :0], NULL_MAX)
+    logs = loglik(residuals(values, axis, of)[1], axis, of.phi)
+    return np.asarray(np.max(logs, axis=0))
 
 
-def residuals(values: Array, axis: Axis, of: Bases, phi: float) -> tuple[Array, Array]:
-    """Whitened residuals of series `[s, m]` from the base, `[m, s]`, and their squares, `[s]`."""
-    e = whiten((values / axis.scale).T, phi, axis.gaps)
-    e = e - of.base @ (of.base.T @ e)
-    return e, np.maximum(np.sum(e**2, axis=0), floor_of(values))
+def residuals(values: Array, axis: Axis, of: Bases) -> tuple[Array, Array]:
+    """Whitened residuals of series `[s, m]` from the base, `[p, m, s]`, and squares, `[p, s]`."""
+    e = whiten((values / axis.scale).T, of.phi, axis.gaps)
+    e -= of.base @ (of.base.transpose(0, 2, 1) @ e)
+    return e, np.maximum(np.einsum("pms,pms->ps", e, e), floor_of(values))
 
 
-def loglik(rss: Array, axis: Axis, phi: float) -> Array:
-    """Gaussian log likelihood with its variance at the best value, up to a constant."""
-    return log_volume(phi, axis.gaps) - 0.5 * len(axis) * np.log(rss)
+def loglik(rss: Array, axis: Axis, phi: Array) -> Array:
+    """Gaussian log likelihood with its variance at the best value, up to a constant.
+
+    Args:
+        rss: whitened sums of squares, `[p, ...]`.
+        axis: the points.
+        phi: correlations, `[p]`.
+    """
+    volume = log_volume(phi, axis.gaps).reshape(-1, *([1] * (rss.ndim - 1)))
+    return volume - 0.5 * len(axis) * np.log(rss)
 
 
 def candidate_logliks(values: Array, axis: Axis, base: Array, columns: Array) -> Array:
@@ -94,12 +105,11 @@ def candidate_logliks(values: Array, axis: Axis, base: Array, columns: Array) ->
     Returns:
         `[s, k]`.
     """
-    best = np.full((len(values), columns.shape[1]), -np.inf)
-    for phi, of in bases(axis, base, columns, CHANGE_MAX).items():
-        e, rss = residuals(values, axis, of, phi)
-        left = rss[:, None] - (e.T @ of.columns) ** 2
-        best = np.maximum(best, loglik(np.maximum(left, floor_of(values)[:, None]), axis, phi))
-    return best
+    of = bases(axis, base, columns, CHANGE_MAX)
+    e, rss = residuals(values, axis, of)
+    left = rss[:, :, None] - (e.transpose(0, 2, 1) @ of.columns) ** 2
+    logs = loglik(np.maximum(left, floor_of(values)[:, None]), axis, of.phi)
+    return np.asarray(np.max(logs, axis=0))
 
 
 class _Key:
@@ -117,17 +127,14 @@ class _Key:
         return isinstance(other, _Key) and self.content == other.content
 
 
-@lru_cache(maxsize=32)
-def _bases(gaps: _Key, base: _Key, columns: _Key, cap: float) -> dict[float, Bases]:
-    return {phi: _orthogonal(base.array, columns.array, phi, gaps.array) for phi in phis(cap)}
-
-
-def _orthogonal(base: Array, columns: Array, phi: float, gaps: Array) -> Bases:
-    q0, _ = np.linalg.qr(whiten(base, phi, gaps))
-    q = whiten(columns, phi, gaps)
-    q -= q0 @ (q0.T @ q)
-    length = np.linalg.norm(q, axis=0)
-    return Bases(q0, np.where(length > 1e-9, q / np.maximum(length, 1e-9), 0.0))
+@lru_cache(maxsize=64)
+def _bases(gaps: _Key, base: _Key, columns: _Key, cap: float) -> Bases:
+    phi = phis(cap)
+    q0, _ = np.linalg.qr(whiten(base.array, phi, gaps.array))
+    q = whiten(columns.array, phi, gaps.array)
+    q -= q0 @ (q0.transpose(0, 2, 1) @ q)
+    length = np.linalg.norm(q, axis=1, keepdims=True)
+    return Bases(phi, q0, np.where(length > 1e-9, q / np.maximum(length, 1e-9), 0.0))
 
 
 @dataclass(frozen=True)
@@ -145,10 +152,11 @@ def fit_design(points: Points, design: Array, cap: float) -> Fit:
     m, b = design.shape
     axis, y = points.axis, points.values[None]
     of = bases(axis, design, design[:, :0], cap)
-    rss = {phi: residuals(y, axis, of[phi], phi)[1] for phi in of}
-    phi = max(of, key=lambda p: float(loglik(rss[p], axis, p)[0]))
+    rss = residuals(y, axis, of)[1]
+    best = int(np.argmax(loglik(rss, axis, of.phi)[:, 0]))
+    phi = float(of.phi[best])
     x = whiten(design / axis.scale[:, None], phi, axis.gaps)
     e = whiten((y / axis.scale).T, phi, axis.gaps)[:, 0]
     coefficients, *_ = np.linalg.lstsq(x, e, rcond=None)
-    sigma = max(float(np.sqrt(rss[phi][0] / max(m - b, 1))), float(np.median(points.stderr)))
+    sigma = max(float(np.sqrt(rss[best, 0] / max(m - b, 1))), float(np.median(points.stderr)))
     return Fit(phi, sigma, coefficients, sigma**2 * np.linalg.pinv(x.T @ x))

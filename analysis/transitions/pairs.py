@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from analysis.transitions.noise import bases, floor_of, loglik, phis, residuals
+from analysis.transitions.noise import bases, floor_of, log_volume, residuals
 from analysis.transitions.points import Axis
 from analysis.transitions.shapes import Family
 
@@ -37,13 +37,14 @@ def pair_logliks(
         best = np.full(len(values), -np.inf)
         both = np.zeros((len(values), 2), dtype=int)
         every = bases(axis, one, family.columns[:, of], PAIR_MAX)
-        for phi in phis(PAIR_MAX)[::2]:
-            q = every[phi]
-            e, rss = residuals(values, axis, q, phi)
-            explained = _explained(e.T @ q.columns, q.columns.T @ q.columns, first, second)
+        e, rss = residuals(values, axis, every)
+        volume = log_volume(every.phi, axis.gaps)
+        for p in range(0, len(every.phi), 2):
+            q = every.columns[p]
+            explained = _explained(e[p].T @ q, q.T @ q, first, second)
             top = np.argmax(explained, axis=1)
-            left = rss - explained[np.arange(len(values)), top]
-            logs = loglik(np.maximum(left, floor_of(values)), axis, phi)
+            left = np.maximum(rss[p] - explained[np.arange(len(values)), top], floor_of(values))
+            logs = volume[p] - 0.5 * len(axis) * np.log(left)
             better = logs > best
             best[better] = logs[better]
             both[better] = np.column_stack([of[first[top]], of[second[top]]])[better]

@@ -54,7 +54,7 @@ def best_segments(values: Array, axis: Axis) -> tuple[Array, npt.NDArray[np.int_
     where = np.full((s, MAX_CHANGES, MAX_CHANGES), -1)
     for phi in SEGMENT_PHIS:
         cost = segment_costs(values, axis, phi)
-        mean_gap = log_volume(phi, axis.gaps) / max(m - 1, 1)
+        mean_gap = float(log_volume(phi, axis.gaps)) / max(m - 1, 1)
         reach, back = cost[:, 0, :], []
         for changes in range(1, MAX_CHANGES + 1):
             through = reach[:, :, None] + cost
