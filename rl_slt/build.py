@@ -39,6 +39,7 @@ def build_target(
         InputError: weights, states or parameter patterns are wrong, or the loss is not per sample.
     """
     data = states if isinstance(states, PolicyData) else PolicyData(states)
+    _check_device(policy, data)
     whole = FlatPolicy(policy, match_parameters(policy, None))
     try:
         data = loss.prepare(whole.module, data, generator_for(seed, PREPARE_STREAM))
@@ -56,6 +57,16 @@ def build_target(
         raise InputError(f"{target.n} sample; nbeta=None (N / log N) needs at least 2")
     target.nbeta = target.n / math.log(target.n) if nbeta is None else float(nbeta)
     return target
+
+
+def _check_device(policy: nn.Module, data: PolicyData) -> None:
+    """Chains, their noise and their batches are on the CPU: say so before torch does at length."""
+    for who, tensors in (("policy", policy.parameters()), ("states", data.tensors().values())):
+        for tensor in tensors:
+            if tensor.device.type != "cpu":
+                raise InputError(
+                    f"{who} on {tensor.device}; estimates are made on the CPU: hand in .cpu()"
+                )
 
 
 def start_gradient(target: Target, seed: int) -> Tensor:

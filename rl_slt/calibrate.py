@@ -13,13 +13,15 @@ from torch import Tensor, nn
 
 from rl_slt.chains import Progress
 from rl_slt.estimate import estimate_with
-from rl_slt.losses.base import LossFunction
+from rl_slt.losses.base import LossFunction, as_loss
+from rl_slt.losses.kl import PolicyKL
 from rl_slt.plots import plateau_figure
 from rl_slt.policy_data import PolicyData
 from rl_slt.recommend import recommend
 from rl_slt.result import LLCEstimate
 from rl_slt.settings import Settings
 from rl_slt.sweep import Cell, Sweep, carry_out, row_of
+from rl_slt.units import Units
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +100,8 @@ def estimate_cell(
     """The estimate of one cell."""
     if cell.states is not None:
         data = states if isinstance(states, PolicyData) else PolicyData(states)
-        states = data.take(torch.linspace(0, len(data) - 1, cell.states).long())
+        units = Units(data, as_loss(PolicyKL() if loss is None else loss).unit)
+        states = units.take(torch.linspace(0, units.n - 1, cell.states).long())
     return estimate_with(policy, states, cell.settings, loss, seed=seed, data_error=False)
 
 

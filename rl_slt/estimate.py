@@ -151,7 +151,7 @@ def prepare_chains(target: Target, settings: Settings, seed: int) -> Chains:
 
 def choose_sampler(target: Target) -> Sampler:
     """HMC over all data where a gradient of it is cheap, else BAOAB on batches."""
-    exact = target.n * target.dim <= EXACT_LIMIT and not target.loss.redrawn
+    exact = len(target.data) * target.dim <= EXACT_LIMIT and not target.loss.redrawn
     return HMC(rotate=True) if exact else BAOAB()
 
 

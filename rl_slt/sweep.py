@@ -34,7 +34,8 @@ class Cell:
             `half-step`, `step-size`, `nbeta`, `control` (nbeta 0), `exact` (HMC) and
             `exact-pair` (the sampler in use, on the same states as `exact`).
         settings: of the estimate.
-        states: so many states, evenly taken from all; None is all.
+        states: so many samples (states, or episodes where the loss is of episodes), evenly taken
+            from all; None is all.
     """
 
     policy: str

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from rl_slt.batched import BatchedGradient, has_conv
 from rl_slt.flat import FlatPolicy
 from rl_slt.losses.base import Loss
 from rl_slt.policy_data import PolicyData
+from rl_slt.traced import TracedGradient, has_conv
 from rl_slt.units import Units
 from rl_slt.whitening import Whitening
 
@@ -52,6 +52,9 @@ class Target:
         localization: gamma, per squared unit of weight.
         direction: unit vector `[d]` along which w - w* is held at 0, or None.
         grads: sample gradients spent so far.
+        batched: whether the gradients of all chains are made at once (small networks without
+            convolutions), where they can be traced.
+        traced: the gradient as a graph, or None where it could not be had.
     """
 
     def __init__(
@@ -65,8 +68,9 @@ class Target:
         self.grads = 0
         self._whole: tuple[Tensor, PolicyData] | None = None
         self.start_losses = self._losses_at_start()
-        self.batched = self._try_batching()
-        self._chunk = CHUNK if self.batched is None else BATCHED_CHUNK
+        self.batched = self.dim <= BATCHED_LIMIT and not has_conv(flat.module)
+        self.traced = self._try_tracing()
+        self._chunk = BATCHED_CHUNK if self.batched and self.traced else CHUNK
 
     @property
     def dim(self) -> int:
@@ -116,9 +120,9 @@ class Target:
         w = self.flat.start + delta
         loss, grad, start = self._loss_grad(w, index, generators)
         grad_w = self._held(grad.mul_(self.nbeta).add_(delta, alpha=self.localization))
-        virial = torch.linalg.vecdot(delta, grad_w)
+        virial = _dots(delta, grad_w)
         grad_z = grad_w if self.whitening is None else self.whitening.transpose(grad_w)
-        prior = 0.5 * self.localization * torch.linalg.vecdot(delta, delta)
+        prior = 0.5 * self.localization * _dots(delta, delta)
         energy = self.nbeta * loss.double() + prior.double()
         return Evaluation(loss, start, energy, grad_z, prior, virial)
 
@@ -129,27 +133,35 @@ class Target:
             return self._everything(w, generators[0])
         rows = [torch.arange(self.n) if i is None else i for i in index]
         self.grads += sum(len(i) for i in rows)
-        if self.batched is not None and len(w) > 1 and not self.loss.redrawn:
+        together = self.traced is not None and self.batched and len(w) > 1
+        if together and not self.loss.redrawn:
             return self._together(w, torch.stack(rows))
         batches = [
             self.loss.refresh(self.units.take(i), g) for i, g in zip(rows, generators, strict=True)
         ]
         starts = torch.stack([self._start(b, i) for b, i in zip(batches, rows, strict=True)])
-        if self.batched is not None and len(w) > 1:
+        if together:
             fields = [b.tensors() for b in batches]
             stacked = {k: torch.stack([f[k] for f in fields]) for k in fields[0]}
-            return *self.batched(w, stacked, shared=False), starts
+            return *self.traced(w, stacked), starts  # type: ignore[misc]
         return *self._apart(w, batches), starts
 
     def _together(self, w: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """All chains in one graph, their batches `[C, B]` gathered at once."""
         fields = self.units.take(rows.view(-1)).tensors()
         batch = {name: value.unflatten(0, rows.shape) for name, value in fields.items()}
-        return *self.batched(w, batch, shared=False), self.start_losses[rows].mean(-1)  # type: ignore[misc]
+        return *self.traced(w, batch), self.start_losses[rows].mean(-1)  # type: ignore[misc]
 
     def _apart(self, w: Tensor, batches: Sequence[PolicyData]) -> tuple[Tensor, Tensor]:
         """One chain after the other."""
         grad = torch.empty_like(w)
+        if self.traced is not None and not self.batched:
+            losses = []
+            for c, batch in enumerate(batches):
+                value, slope = self.traced(w[c], batch.tensors())
+                grad[c] = slope
+                losses.append(value)
+            return torch.stack(losses), grad
         losses = [
             self.flat.value_and_grad(lambda p, b=b: self.loss(p, b), w[c], grad[c])  # type: ignore[misc]
             for c, b in enumerate(batches)
@@ -162,8 +174,8 @@ class Target:
         start, grad = torch.zeros((), dtype=w.dtype), torch.zeros_like(w)
         for ids, part_of_data in self._chunks():
             batch = self.loss.refresh(part_of_data, generator)
-            if self.batched is not None and len(w) > 1:
-                part, slope = self.batched(w, batch.tensors(), shared=True)
+            if self.traced is not None and self.batched and len(w) > 1:
+                part, slope = self.traced(w, batch.tensors(), shared=True)
             else:
                 part, slope = self._apart(w, [batch] * len(w))
             share = len(ids) / self.n
@@ -188,19 +200,18 @@ class Target:
                 self._whole = part
             yield part
 
-    def _try_batching(self) -> BatchedGradient | None:
-        """The batched gradient where it is right and faster (small networks, no convolutions)."""
-        small = self.dim <= BATCHED_LIMIT and not has_conv(self.flat.module)
-        if not small or self.loss.batched is False or self.loss.unit != "state":
+    def _try_tracing(self) -> TracedGradient | None:
+        """The traced gradient where it is right."""
+        if self.loss.batched is False or self.loss.unit != "state":
             return None
         generator = Generator().manual_seed(0)
         rows = [torch.randint(self.n, (min(self.n, 8),), generator=generator) for _ in range(2)]
         batches = [self.loss.refresh(self.units.take(r), generator).tensors() for r in rows]
         stacked = {k: torch.stack([b[k] for b in batches]) for k in batches[0]}
         noise = torch.empty(2, self.dim, dtype=self.flat.start.dtype).normal_(generator=generator)
-        candidate = BatchedGradient(self.flat, self.loss)
+        candidate = TracedGradient(self.flat, self.loss)
         w = self.flat.start + 0.1 * noise / self.dim**0.5
-        return candidate if candidate.agrees(w, stacked) else None
+        return candidate if candidate.agrees(w, stacked, self.batched) else None
 
     def _start(self, batch: PolicyData, index: Tensor) -> Tensor:
         """Mean loss at w* over a batch: a control variate, whose mean over batches is loss_init."""
@@ -217,3 +228,10 @@ class Target:
                 self.loss(module, self.units.take(ids)) for ids in torch.arange(self.n).split(CHUNK)
             ]
         return torch.cat(parts)
+
+
+def _dots(a: Tensor, b: Tensor) -> Tensor:
+    """Products `[C]` of rows `[C, d]`; long ones one by one, without a temporary of their size."""
+    if a.shape[1] <= BATCHED_LIMIT:
+        return torch.linalg.vecdot(a, b)
+    return torch.stack([torch.dot(x, y) for x, y in zip(a, b, strict=True)])

@@ -28,8 +28,11 @@ def _numbers(ctx: click.Context, option: click.Parameter, text: str | None) -> A
 @click.option("--step-sizes", callback=_numbers, help="Also these, in whitened units [none].")
 @click.option("--exact", is_flag=True, help="Compare with exact sampling (HMC): minutes for each.")
 @click.option("--exact-states", type=int, help="States of that comparison; more is dearer [256].")
-@click.option("--loss", help="kl or nll [kl].")
-@click.option("--states", help="frozen or on-policy, then :PLACEMENT or /FILTER [frozen].")
+@click.option("--loss", help="kl, nll, regret, surrogate or value [kl].")
+@click.option(
+    "--states",
+    help="frozen or on-policy, then :PLACEMENT or /FILTER [frozen; on-policy if needed].",
+)
 @click.option("--n-states", type=int, help="States in the set; n of the LLC.")
 @click.option("--reference", help="self, last, or RUN@STEP.")
 @chain_options
@@ -57,6 +60,7 @@ def command(
     Examples:
       rl-slt calibrate demo/runs/behind-s0
       rl-slt calibrate demo --localizations 30,100,300,1000 --exact
+      rl-slt calibrate demo --loss regret --batch-size 16
     """
     from rl_slt.pipeline.calibration import calibrate
 

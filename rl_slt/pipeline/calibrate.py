@@ -10,17 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents import load_policy
 from agents.files import write_json
 from rl_slt.calibrate import Calibration, conclude, estimate_cell
 from rl_slt.errors import InputError
 from rl_slt.pipeline.jobs import Engine, Job, Outcome
 from rl_slt.pipeline.layout import Run, Study, read_json_object, runs_of, training_of
-from rl_slt.pipeline.llc import Unit, plan_units
+from rl_slt.pipeline.llc import Unit, open_unit, plan_units
 from rl_slt.pipeline.locks import stage_lock
-from rl_slt.pipeline.losses import FROM_STATES, build_loss
+from rl_slt.pipeline.losses import fit_batch
 from rl_slt.pipeline.progress import Meter, meter
-from rl_slt.pipeline.states import collect
 from rl_slt.pipeline.store import clear_leftovers, digest
 from rl_slt.pipeline.study import LLCPlan
 from rl_slt.sweep import Cell, Sweep, carry_out, row_of
@@ -59,7 +57,7 @@ def calibrate_path(
         The calibration, and the estimates that failed with their reasons.
 
     Raises:
-        InputError: for a loss that needs episodes, an unknown run, or no checkpoint.
+        InputError: for an unknown run, or no checkpoint.
     """
     units = chosen_units(target, plan, names)
     folder = target.path / "parts" / "calibrate"
@@ -88,12 +86,9 @@ def chosen_units(target: Run | Study, plan: LLCPlan, names: Sequence[str]) -> di
 
 
 def check_plan(plan: LLCPlan) -> None:
-    """Raise InputError unless the plan names one loss on states, and one set of them."""
+    """Raise InputError unless the plan names one loss and one set of states."""
     if len(plan.losses) != 1 or len(plan.states) != 1:
         raise InputError("a calibration is of one loss on one set of states")
-    if plan.losses[0] not in FROM_STATES:
-        allowed = " or ".join(FROM_STATES)
-        raise InputError(f"loss {plan.losses[0]!r} cannot be calibrated; allowed: {allowed}")
 
 
 def _chosen_runs(target: Run | Study, names: Sequence[str]) -> list[Run]:
@@ -151,12 +146,11 @@ def make_trial(trial: Trial) -> None:
     if trial.path.exists():
         return
     unit, start = trial.unit, time.perf_counter()
-    policy = load_policy(Path(unit.checkpoint))
-    states = collect(unit.recipe, policy if unit.visitor else None, Path(unit.cache), unit.visitor)
-    reference = None if unit.reference == "self" else load_policy(Path(unit.reference))
-    loss = build_loss(unit.loss, reference)
-    estimate = estimate_cell(trial.cell, policy, states, loss, unit.plan.seed)
-    row = row_of(trial.cell, estimate) | {
+    policy, states, loss = open_unit(unit)
+    settings = fit_batch(trial.cell.settings, unit.loss, states)
+    cell = dataclasses.replace(trial.cell, settings=settings)
+    estimate = estimate_cell(cell, policy, states, loss, unit.plan.seed)
+    row = row_of(cell, estimate) | {
         "run": Path(unit.run).name,
         "step": unit.step,
         "loss": unit.loss,

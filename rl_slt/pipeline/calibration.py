@@ -14,7 +14,7 @@ from rl_slt.errors import InputError
 from rl_slt.pipeline.calibrate import calibrate_path
 from rl_slt.pipeline.jobs import open_engine
 from rl_slt.pipeline.layout import Run, Study, open_path
-from rl_slt.pipeline.losses import settings_of
+from rl_slt.pipeline.losses import FROM_STATES, build_loss, settings_of
 from rl_slt.pipeline.main import report_failure
 from rl_slt.pipeline.settings import build
 from rl_slt.pipeline.study import LLCPlan
@@ -51,10 +51,11 @@ def calibrate(
         InputError: a value is wrong.
     """
     target = open_path(path)
+    settings = _with_states(settings)
     plan = _plan(target, settings)
     sweep = Sweep(settings_of(plan), **tried)
-    if sweep.exact and plan.losses != ("kl",):
-        raise InputError(f"--exact needs a fixed loss: kl, not {plan.losses[0]}")
+    if sweep.exact and build_loss(plan.losses[0], None).redrawn:
+        raise InputError(f"--exact needs a fixed loss, but {plan.losses[0]} redraws its actions")
     with open_engine(workers, scheduler) as engine:
         open_plan = replace(plan, **OPEN)  # the sweep sets these; a unit's name must not
         found, failed = calibrate_path(target, open_plan, sweep, names, engine)
@@ -65,6 +66,13 @@ def calibrate(
     for line in say(path, found, command):
         print(line)
     return 0 if found.sound and not failed else 1
+
+
+def _with_states(settings: dict[str, Any]) -> dict[str, Any]:
+    """On-policy states, unless others are named, for a loss that cannot do with frozen ones."""
+    if settings.get("loss", "kl") in (*FROM_STATES, None) or "states" in settings:
+        return settings
+    return settings | {"states": "on-policy"}
 
 
 def _plan(target: Run | Study, settings: dict[str, Any]) -> LLCPlan:

@@ -17,8 +17,9 @@ def check_llc(plan: LLCPlan) -> None:
     """Raise InputError for a loss, state set, sampler or number that no estimate can use."""
     settings_of(plan)
     for text in plan.states:
+        parse_states(text)
         for loss in plan.losses:
-            check_loss(loss, str(parse_states(text)), plan.reference)
+            check_loss(loss, text, plan.reference)
     check_seed(plan.seed)
 
 

@@ -21,14 +21,14 @@ from rl_slt.flat import match_parameters
 from rl_slt.pipeline.jobs import Engine, Job, Outcome, attempt
 from rl_slt.pipeline.layout import Run, training_of
 from rl_slt.pipeline.locks import stage_locks
-from rl_slt.pipeline.losses import FROM_STATES, build_loss, check_loss, settings_of
+from rl_slt.pipeline.losses import FROM_STATES, build_loss, check_loss, fit_batch, settings_of
 from rl_slt.pipeline.progress import meter
 from rl_slt.pipeline.rollouts import collect_episodes
 from rl_slt.pipeline.states import FROZEN_LEVELS, Recipe, collect, parse_states
 from rl_slt.pipeline.store import UnitStore, clear_leftovers, digest, file_digest, write_table
 from rl_slt.pipeline.study import LLCPlan
 
-_VERSION = 3  # raise when the same settings would give other numbers
+_VERSION = 4  # raise when the same settings would give other numbers
 
 
 @dataclass(frozen=True)
@@ -177,11 +177,9 @@ def make(unit: Unit) -> None:
     store = UnitStore(run.path, "llc")
     if store.has(unit.key):
         return
-    policy = load_policy(Path(unit.checkpoint))
-    states = _data(run, unit, policy)
-    reference = load_policy(Path(unit.reference)) if unit.reference != "self" else None
-    loss = build_loss(unit.loss, reference)
-    estimate = estimate_with(policy, states, settings_of(plan), loss, seed=plan.seed)
+    policy, states, loss = open_unit(unit)
+    settings = fit_batch(settings_of(plan), unit.loss, states)
+    estimate = estimate_with(policy, states, settings, loss, seed=plan.seed)
     row = _row(run, unit, estimate) | {"seconds": time.perf_counter() - start}
     draws = estimate.draws.assign(
         run=run.name, step=unit.step, estimate_id=unit.key, loss=unit.loss,
@@ -191,13 +189,20 @@ def make(unit: Unit) -> None:
     store.put(unit.key, tables)
 
 
-def _data(run: Run, unit: Unit, policy: nn.Module) -> PolicyData | Tensor:
-    """What the loss is averaged over: states alone, or whole episodes."""
+def open_unit(unit: Unit) -> tuple[nn.Module, PolicyData | Tensor, Any]:
+    """The policy, what the loss is averaged over, and the loss itself."""
+    policy = load_policy(Path(unit.checkpoint))
+    reference = load_policy(Path(unit.reference)) if unit.reference != "self" else None
+    return policy, _data(unit, policy), build_loss(unit.loss, reference)
+
+
+def _data(unit: Unit, policy: nn.Module) -> PolicyData | Tensor:
+    """States alone, or whole episodes where the loss needs them."""
     cache = Path(unit.cache)
     if unit.loss in FROM_STATES:
         visiting = policy if unit.visitor else None
         return collect(unit.recipe, visiting, cache, unit.visitor)
-    train = training_of(run)
+    train = training_of(Run(Path(unit.run)))
     return collect_episodes(
         unit.recipe, policy, Path(unit.checkpoint), cache, unit.weights,
         train.gamma, train.gae_lambda,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from rl_slt.errors import InputError
 from rl_slt.losses import LOSSES
+from rl_slt.pipeline.states import parse_states
+from rl_slt.policy_data import PolicyData
 from rl_slt.samplers import SAMPLERS
 from rl_slt.settings import Settings
+from rl_slt.units import Units
 
 if TYPE_CHECKING:
     from rl_slt.pipeline.study import LLCPlan
@@ -23,8 +27,11 @@ def check_loss(name: str, source: str, reference: str) -> None:
         raise InputError(f"unknown loss {name!r}; allowed: {', '.join(LOSSES)}")
     if name in FROM_STATES:
         return
-    if source != "on-policy":
+    spec = parse_states(source)
+    if spec.source != "on-policy":
         raise InputError(f"loss {name!r} needs episodes: states {source!r} is not on-policy")
+    if spec.keep:
+        raise InputError(f"loss {name!r} needs whole episodes, so not {source!r}")
     if reference != "self":
         raise InputError(f"loss {name!r} has no reference policy, so not {reference!r}")
 
@@ -34,6 +41,14 @@ def build_loss(name: str, reference: nn.Module | None) -> Any:
     if name in FROM_STATES:
         return LOSSES[name](reference=reference)  # type: ignore[call-arg]
     return LOSSES[name]()
+
+
+def fit_batch(settings: Settings, name: str, data: Tensor | PolicyData) -> Settings:
+    """Batches of at most as many episodes as there are: only who collected them knows how many."""
+    unit = LOSSES[name].unit
+    if unit == "state" or settings.batch_size is None or not isinstance(data, PolicyData):
+        return settings
+    return replace(settings, batch_size=min(settings.batch_size, Units(data, unit).n))
 
 
 def build_sampler(name: str, step_size: float | None) -> Any:

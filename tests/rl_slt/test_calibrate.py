@@ -5,10 +5,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from rl_slt import BAOAB, SGLD, InputError, Settings
-from rl_slt.calibrate import calibrate
+from rl_slt import BAOAB, SGLD, InputError, Regret, Settings
+from rl_slt.calibrate import calibrate, estimate_cell
 from rl_slt.recommend import order_words, recommend
-from rl_slt.sweep import COLUMNS, Sweep, carry_out
+from rl_slt.sweep import COLUMNS, Cell, Sweep, carry_out
 from tests.rl_slt.small_policy import TwoHeads, data
 
 
@@ -158,3 +158,10 @@ def test_calibrate_runs_and_its_control_finds_the_localizer() -> None:
     assert len(c.plot().axes) == 3
     with pytest.raises(InputError, match="at least one policy"):
         calibrate({}, data())
+
+
+def test_fewer_samples_of_a_loss_of_episodes_are_whole_episodes() -> None:
+    settings = Settings(draws=8, burn_in=2, chains=2, batch_size=2)
+    cell = Cell("p", "exact-pair", settings, states=4)
+    assert estimate_cell(cell, TwoHeads(), data(), Regret(), 0).n_states == 4
+    assert estimate_cell(cell, TwoHeads(), data(), None, 0).n_states == 4

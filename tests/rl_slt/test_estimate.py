@@ -23,6 +23,7 @@ from rl_slt import (
     estimate_llc,
 )
 from rl_slt.build import build_target
+from rl_slt.estimate import choose_sampler
 from rl_slt.known.quadratic import quadratic
 from rl_slt.losses import LOSSES
 from rl_slt.samplers import SAMPLERS
@@ -171,7 +172,7 @@ def test_data_error_shrinks_with_the_states() -> None:
     errors = []
     for n in (100, 1600):
         states = torch.randn(n, 4, generator=generator)
-        e = estimate_llc(TwoHeads(), states, nbeta=100.0, draws=400, burn_in=100)
+        e = estimate_llc(TwoHeads(), states, nbeta=100.0, chains=24, draws=160, burn_in=60)
         assert e.stderr_data is not None
         errors.append(e.stderr_data)
     assert 0 <= errors[1] < errors[0] / 2  # a quarter, but for the noise of the draws
@@ -188,6 +189,7 @@ class Nan(TwoHeads):
     [
         ({"policy": Nan()}, "weights hold NaN"),
         ({"policy": lambda s: s}, "must be a torch.nn.Module"),
+        ({"policy": TwoHeads().to("meta")}, "policy on meta; estimates are made on the CPU"),
         ({"states": torch.zeros(9, 7)}, r"cannot take states \[9, 7\]"),
         ({"states": torch.full((9, 4), math.inf)}, "NaN or infinite"),
         ({"states": torch.zeros(0, 4)}, "N >= 1"),
@@ -218,3 +220,10 @@ def test_policy_data_checks_its_rows() -> None:
         PolicyData(torch.zeros(3, 1), actions=torch.zeros(2))
     with pytest.raises(InputError, match="mask selects no state"):
         data().subset(torch.zeros(120, dtype=torch.bool))
+
+
+def test_exact_sampling_is_chosen_by_the_states_of_a_gradient_not_by_its_episodes() -> None:
+    target = build_target(TwoHeads(), data(), Regret(), 50.0, 1.0, None, 0)
+    assert target.n == 30 and choose_sampler(target).name == "hmc"
+    target.data = data(length=20_000)  # still 30 samples
+    assert choose_sampler(target).name == "baoab"

@@ -15,10 +15,10 @@ from rl_slt.pipeline.calibrate import chosen_units
 from rl_slt.pipeline.calibration import command_line
 from rl_slt.pipeline.layout import Run, Study
 from rl_slt.pipeline.study import LLCPlan
-from tests.rl_slt.cli.conftest import sound_run
+from tests.rl_slt.cli.conftest import change_config, sound_run
 
 SETTINGS = """--n-states 48 --chains 2 --draws 48 --burn-in 24 --batch-size 16 --whitening 0
---localizations 300 --nbeta-factors 2"""
+--localizations 300 --nbeta-factors 2 --sampler baoab"""
 ONE = LLCPlan(states=("frozen",))
 
 
@@ -56,6 +56,46 @@ def test_a_run_is_calibrated_and_finished_estimates_are_kept(
     assert (again.stdout, again.returncode) == (out, end.value.code), again.stderr
     pd.testing.assert_frame_equal(results(run), first)
     assert {u: u.stat().st_mtime_ns for u in times} == times and units[3].exists()
+
+
+ASKED = [
+    ("regret", []),
+    ("surrogate", ["--states", "on-policy:behind"]),
+    ("value", []),
+    ("nll", ["--reference", "last"]),
+]
+
+
+@pytest.mark.parametrize(("loss", "more"), ASKED, ids=[loss for loss, _ in ASKED])
+def test_every_loss_that_llc_takes_can_be_calibrated(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    loss: str,
+    more: list[str],
+) -> None:
+    run = sound_run(tmp_path / "good")
+    change_config(run, time_limit=8)
+    monkeypatch.chdir(tmp_path)
+    small = "--n-states 64 --chains 2 --draws 8 --burn-in 2 --whitening 0 --sampler baoab"
+    argv = [*small.split(), "--localizations", "3000", "--nbeta-factors", "", "--loss", loss]
+    argv += ["--workers", "0"]
+    with pytest.raises(SystemExit) as end:
+        main(["calibrate", "good", *argv, *more])
+    err = capsys.readouterr().err
+    table = results(run)
+    cells = {"localization", "control"}
+    assert cells <= set(table["varied"]) <= cells | {"half-step"}, err
+    assert all((table["varied"] == cell).sum() == 2 for cell in cells)
+    assert set(table["loss"]) == {loss} and set(table["status"]) <= {"ok", "suspect", "failed"}
+    used = "frozen" if loss == "nll" else "on-policy:behind" if loss == "surrogate" else "on-policy"
+    assert set(table["states"]) == {used}
+    assert end.value.code in (0, 1)
+    if loss == "regret":  # samples are episodes, of 32 games, fewer than a batch of states
+        assert set(table.loc[table["varied"] == "localization", "n_states"]) == {32}
+    command = json.loads((run / "calibration" / "calibration.json").read_text())["command"]
+    assert f"--loss {loss}" in command
+    assert ("--states on-policy" in command) == (loss != "nll")
 
 
 @pytest.fixture
@@ -99,10 +139,11 @@ MISTAKES = [
     (["good", "--localizations", "30,-1"], "localizations: -1.0; all must be positive"),
     (["good", "--localizations", ""], "at least one localization"),
     (
-        ["good", "--loss", "regret", "--states", "on-policy"],
-        "loss 'regret' cannot be calibrated; allowed: kl or nll",
+        ["good", "--loss", "regret", "--states", "frozen"],
+        "loss 'regret' needs episodes: states 'frozen' is not on-policy",
     ),
-    (["good", "--loss", "nll", "--exact"], "--exact needs a fixed loss: kl, not nll"),
+    (["good", "--loss", "value", "--reference", "last"], "loss 'value' has no reference policy"),
+    (["good", "--loss", "nll", "--exact"], "--exact needs a fixed loss, but nll redraws"),
     (["good", "--states", "moon"], "unknown state set 'moon'"),
     (["good", "--sampler", "moon"], "unknown sampler 'moon'"),
     (["good", "--run", "moon"], "unknown run 'moon'; allowed: good"),

@@ -1,4 +1,4 @@
-"""All chains' losses and gradients in one graph of batched matrix products."""
+"""Losses and gradients as traced graphs of tensor operations."""
 
 from __future__ import annotations
 
@@ -14,75 +14,90 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from rl_slt.flat import FlatPolicy
 from rl_slt.losses.base import Loss
 from rl_slt.policy_data import PolicyData
+from rl_slt.reuse import fold_scale, reuse_memory
 
 Fields = dict[str, Tensor]
+Graph = Callable[..., tuple[Tensor, Tensor]]
 TRACE_ERRORS = (RuntimeError, TypeError, ValueError, NotImplementedError, AttributeError)
 
 
-class BatchedGradient:
-    """Mean losses `[C]` and gradients `[C, d]` of C chains at once.
+class TracedGradient:
+    """Mean loss and its gradient, of all chains at once or of one.
 
-    The vmapped gradient is traced once per shape into a plain graph of tensor operations: what
-    `torch.func` costs per call is then paid once. A traced graph fixes Python control flow, so it
-    is used only after it agreed with the plain path on other weights and another batch.
+    The gradient is traced once per shape into a plain graph of tensor operations: all chains'
+    together into batched matrix products, one chain's into steps that reuse memory. A traced
+    graph fixes Python control flow, so it is used only after it agreed with the plain path on
+    other weights and another batch.
     """
 
     def __init__(self, flat: FlatPolicy, loss: Loss) -> None:
         self.flat, self.loss = flat, loss
-        self._graphs: dict[Any, Callable[..., tuple[Tensor, Tensor]]] = {}
+        self._graphs: dict[Any, Graph] = {}
 
-    def __call__(self, w: Tensor, batch: Fields, shared: bool) -> tuple[Tensor, Tensor]:
-        """Losses and gradients at `w` `[C, d]`.
+    def __call__(self, w: Tensor, batch: Fields, shared: bool = False) -> tuple[Tensor, Tensor]:
+        """Losses and gradients of C chains at `w` `[C, d]`, or of one at `[d]`.
 
         Args:
             w: positions.
-            batch: fields `[C, B, ...]`, or `[B, ...]` when all chains share them.
-            shared: which of the two.
+            batch: fields `[C, B, ...]`, or `[B, ...]` for one chain or when all share them.
+            shared: whether C chains share the batch.
         """
         tensors = tuple(batch.values())
-        key = (shared, len(w), tuple(batch), tuple(t.shape for t in tensors))
+        key = (shared, w.shape, tuple(batch), tuple(t.shape for t in tensors))
         if key not in self._graphs:
             self._graphs[key] = self._trace(w, batch, shared)
         grads, values = self._graphs[key](w, *tensors)
         return values, grads
 
-    def agrees(self, w: Tensor, batch: Fields) -> bool:
+    def agrees(self, w: Tensor, batch: Fields, together: bool) -> bool:
         """Whether the graph can be made and gives the plain path's answer at `w` and elsewhere.
 
         Args:
             w: `[C, d]`, different chains.
             batch: fields `[C, B, ...]`.
+            together: whether all chains are traced at once.
         """
         try:
-            flipped = {k: v.flip(1) for k, v in batch.items()}
-            self(w, batch, shared=False)
-            losses, grads = self(w.flip(0), flipped, shared=False)
+            self._all(w, batch, together)
+            w, batch = w.flip(0), {k: v.flip(1) for k, v in batch.items()}
+            losses, grads = self._all(w, batch, together)
         except TRACE_ERRORS:
             return False
         plain = torch.empty_like(grads)
         for c in range(len(w)):
-            fields = PolicyData.trusted({k: v[c] for k, v in flipped.items()})
+            fields = PolicyData.trusted({k: v[c] for k, v in batch.items()})
             value = self.flat.value_and_grad(
                 lambda p, f=fields: self.loss(p, f),  # type: ignore[misc]
-                w.flip(0)[c],
+                w[c],
                 plain[c],
             )
             if not torch.allclose(value, losses[c], rtol=1e-3, atol=1e-5):
                 return False
         return torch.allclose(plain, grads, rtol=1e-2, atol=1e-4 * float(1 + plain.abs().max()))
 
-    def _trace(self, w: Tensor, batch: Fields, shared: bool) -> Callable[..., Any]:
+    def _all(self, w: Tensor, batch: Fields, together: bool) -> tuple[Tensor, Tensor]:
+        if together:
+            return self(w, batch)
+        parts = [self(w[c], {k: v[c] for k, v in batch.items()}) for c in range(len(w))]
+        losses, grads = zip(*parts, strict=True)
+        return torch.stack(losses), torch.stack(grads)
+
+    def _trace(self, w: Tensor, batch: Fields, shared: bool) -> Graph:
         names = tuple(batch)
 
         def one(w: Tensor, *tensors: Tensor) -> Tensor:
             data = PolicyData.trusted(dict(zip(names, tensors, strict=True)))
             return self.loss(self.flat.as_function(w), data).mean()
 
-        in_dims = (0, *[None if shared else 0] * len(names))
+        function = grad_and_value(one)
+        if w.ndim == 2:
+            function = vmap(function, in_dims=(0, *[None if shared else 0] * len(names)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch.fx warns of its own internals
-            graph = make_fx(vmap(grad_and_value(one), in_dims=in_dims))(w, *batch.values())
-        forward: Callable[..., Any] = torch.no_grad()(graph.forward)
+            graph = make_fx(function)(w, *batch.values())
+        if w.ndim == 1:
+            graph = reuse_memory(fold_scale(graph))
+        forward: Graph = torch.no_grad()(graph.forward)
         return forward
 
 
