@@ -16,6 +16,7 @@ import envs.errors
 from agents import Checkpoint, load_policy
 from analysis import schema
 from rl_slt import PolicyData, estimate_with
+from rl_slt.chains import Progress
 from rl_slt.errors import InputError
 from rl_slt.flat import match_parameters
 from rl_slt.pipeline.jobs import Engine, Job, Outcome, attempt
@@ -170,7 +171,7 @@ def assemble(run: Run) -> None:
     write_table("llc_draws", draws, run.tables)
 
 
-def make(unit: Unit) -> None:
+def make(unit: Unit, progress: Progress | None = None) -> None:
     """Compute one estimate and store it (called on a worker)."""
     start = time.perf_counter()
     run, plan = Run(Path(unit.run)), unit.plan
@@ -179,7 +180,7 @@ def make(unit: Unit) -> None:
         return
     policy, states, loss = open_unit(unit)
     settings = fit_batch(settings_of(plan), unit.loss, states)
-    estimate = estimate_with(policy, states, settings, loss, seed=plan.seed)
+    estimate = estimate_with(policy, states, settings, loss, seed=plan.seed, progress=progress)
     row = _row(run, unit, estimate) | {"seconds": time.perf_counter() - start}
     draws = estimate.draws.assign(
         run=run.name, step=unit.step, estimate_id=unit.key, loss=unit.loss,

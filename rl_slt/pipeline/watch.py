@@ -24,6 +24,7 @@ from rl_slt.pipeline.jobs import Job, run_guarded
 from rl_slt.pipeline.layout import Run, open_path, training_of
 from rl_slt.pipeline.llc import Unit, assemble, make, plan_units
 from rl_slt.pipeline.locks import stage_lock
+from rl_slt.pipeline.pace import Pace
 from rl_slt.pipeline.store import UnitStore, clear_leftovers
 from rl_slt.pipeline.study import LLCPlan
 
@@ -37,7 +38,8 @@ class Watch:
     """How a run is followed.
 
     Attributes:
-        share: at most this share of one core's time goes into estimates, at lowest priority.
+        share: at most this share of one core's time is taken while training goes on, at lowest
+            priority; the start of the program, a few seconds, comes on top.
         error_rate: probability of any warning on a run without a transition.
         plan: the estimate of each checkpoint.
         once: stop when all checkpoints so far are estimated, whether training goes on or not.
@@ -76,6 +78,7 @@ def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
         clear_leftovers(run.path)
         told = {_mark(event) for event in read_events(run)}
         seen: list[agents.Checkpoint] = []
+        pace = Pace(watch.share)
         while True:
             finished = agents.is_finished(run.path)
             if (checkpoints := run.checkpoints) != seen:
@@ -83,7 +86,7 @@ def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
                 units = plan_units(run, watch.plan, [train.coin])
                 for unit in (unit for unit in units if unit.key not in told):
                     told.add(unit.key)
-                    yield _log(run, _estimate(run, unit, watch.share))
+                    yield _log(run, _estimate(run, unit, None if finished else pace))
                     yield from _warnings(run, units, level, told)
                 yield from _warnings(run, units, level, told)  # one that a kill kept back
                 _assemble(run)
@@ -91,6 +94,7 @@ def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
                 yield _log(run, {"event": "end", "finished": finished})
                 return
             time.sleep(_POLL)
+            pace()
 
 
 def _mark(event: dict[str, Any]) -> str:
@@ -108,12 +112,13 @@ def _warnings(
             yield _log(run, event)
 
 
-def _estimate(run: Run, unit: Unit, share: float) -> dict[str, Any]:
-    """Make one estimate if it is not there yet, then rest so that the share is kept."""
+def _estimate(run: Run, unit: Unit, pace: Pace | None) -> dict[str, Any]:
+    """Make one estimate if it is not there yet; with a pace it rests all along, and after it."""
     start = time.process_time()
-    outcome = run_guarded(Job(f"step {unit.step}", make, (unit,)))
+    outcome = run_guarded(Job(f"step {unit.step}", make, (unit, pace)))
     spent = time.process_time() - start
-    time.sleep(spent * (1 / share - 1))
+    if pace is not None:
+        pace()
     if outcome.reason:
         return {"event": "failed", "step": unit.step, "reason": outcome.reason}
     row = UnitStore(run.path, "llc").read_unit(unit.key, "llc").iloc[0]

@@ -15,7 +15,6 @@ from analysis import detect_transitions
 from analysis.datasets import ar1
 from rl_slt.errors import InputError
 from rl_slt.pipeline import watch
-from rl_slt.pipeline.jobs import Outcome
 from rl_slt.pipeline.layout import Run
 from rl_slt.pipeline.llc import plan_units
 from rl_slt.pipeline.store import UnitStore
@@ -129,20 +128,22 @@ def test_between_checkpoints_a_watch_only_looks(run: Path, monkeypatch: pytest.M
     assert worked.count("detect_transitions") == 21  # after each estimate, and once more
 
 
-@pytest.mark.parametrize("share", [0.05, 0.1, 0.5, 1.0])
-def test_estimates_take_no_more_than_the_stated_share_of_a_core(
-    run: Path, monkeypatch: pytest.MonkeyPatch, share: float
+def test_an_estimate_rests_all_along_while_the_training_goes_on(
+    run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Processor time over processor time and rest is the share, whatever an estimate costs."""
+    """After every step of the chains and at the end; not where no training is left to disturb."""
+    monkeypatch.setattr("os.nice", lambda n: 0)
+    calls: list[tuple[object, ...]] = []
+    monkeypatch.setattr(watch.Pace, "__call__", lambda self, *progress: calls.append(progress))
     fake_estimates(run, np.full(20, 10.0))
-    rests: list[float] = []
-    clock = iter([100.0, 107.5])  # an estimate of 7.5 s
-    monkeypatch.setattr(watch.time, "process_time", lambda: next(clock))
-    monkeypatch.setattr(watch.time, "sleep", rests.append)
-    monkeypatch.setattr(watch, "run_guarded", lambda job: Outcome(job.label))
-    event = watch._estimate(Run(run), plan_units(Run(run), PLAN, ["end"])[0], share)
-    assert event["cpu_seconds"] == 7.5
-    assert 7.5 / (7.5 + sum(rests)) == pytest.approx(share)
+    unit = plan_units(Run(run), PLAN, ["end"])[3]
+    shutil.rmtree(run / "parts" / "llc" / unit.key)
+    event = watch._estimate(Run(run), unit, watch.Pace(0.1))
+    assert event["event"] == "estimate" and event["llc"] != 10
+    assert calls == [*[(k, 10) for k in range(1, 11)], ()]
+    calls.clear()
+    list(watch.follow(run, watch.Watch(share=0.1, plan=PLAN)))  # finished
+    assert calls == []
 
 
 def test_a_run_without_a_transition_is_warned_of_at_most_at_the_stated_rate() -> None:
