@@ -32,6 +32,7 @@ from agents.memory import keep_freed_memory
 from rl_slt.pipeline.failures import remember
 
 USER_ERRORS = (rl_slt.errors.InputError, envs.errors.InputError)
+_STARTS = 3  # of the workers, before it is given up
 _IN_FLIGHT, _PER_WORKER = 64, 4  # jobs with the scheduler: enough to keep all workers busy
 _POLL_SECONDS = 0.5
 _DIED = "its worker died: "
@@ -242,20 +243,34 @@ def open_engine(workers: int | None = None, scheduler: str | None = None) -> Ite
 def _local(workers: int) -> Iterator[Any]:
     """A client of so many new processes on this machine."""
     import dask
-    from distributed import LocalCluster
 
     quiet = {"distributed.scheduler.allowed-failures": 2, "distributed.admin.log-format": ""}
     with dask.config.set(quiet), contextlib.ExitStack() as stack:
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            silence_logs=logging.CRITICAL,
-            memory_limit=0,
-        )
-        stack.enter_context(cluster)
+        cluster = stack.enter_context(_cluster(workers))
         yield stack.enter_context(_connect(cluster))
+
+
+def _cluster(workers: int) -> Any:
+    """So many worker processes; started anew when one of them dies before it is ready."""
+    import distributed
+
+    reason = ""
+    for _ in range(_STARTS):
+        try:
+            return distributed.LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
+                memory_limit=0,
+            )
+        except RuntimeError as error:
+            reason = _one_line(error)
+    raise rl_slt.errors.InputError(
+        f"{workers} workers do not start on this machine ({reason}, {_STARTS} times); "
+        "fewer may, and --workers 0 works in the command's own process"
+    )
 
 
 def _cores() -> int:

@@ -4,6 +4,7 @@ import operator
 import os
 from pathlib import Path
 
+import distributed
 import pytest
 import torch
 
@@ -75,3 +76,29 @@ def test_without_work_no_worker_is_started() -> None:
     with open_engine(workers=2) as engine:
         assert list(engine.run([], lambda: None)) == []
         assert "client" not in vars(engine)
+
+
+@pytest.mark.parametrize(("deaths", "fine"), [(1, True), (2, True), (3, False)])
+def test_workers_that_die_while_they_start_are_started_anew(
+    monkeypatch: pytest.MonkeyPatch, deaths: int, fine: bool
+) -> None:
+    real, begun = distributed.LocalCluster, []
+
+    def start(**kwargs: object) -> object:
+        begun.append(kwargs)
+        if len(begun) <= deaths:
+            raise RuntimeError("Nanny failed to start.")
+        return real(**kwargs)
+
+    monkeypatch.setattr(distributed, "LocalCluster", start)
+    jobs = [Job("sum", operator.add, (1, 2))]
+    if fine:
+        with open_engine(workers=1) as engine:
+            assert [outcome for _, outcome in engine.run(jobs, lambda: None)] == [Outcome("sum")]
+    else:
+        with (
+            pytest.raises(InputError, match=r"1 workers do not start .*Nanny failed"),
+            open_engine(workers=1) as engine,
+        ):
+            list(engine.run(jobs, lambda: None))
+    assert len(begun) == min(deaths + 1, 3)
