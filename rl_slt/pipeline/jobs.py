@@ -268,8 +268,8 @@ def _cluster(workers: int) -> Any:
         except RuntimeError as error:
             reason = _one_line(error)
     raise rl_slt.errors.InputError(
-        f"{workers} workers do not start on this machine ({reason}, {_STARTS} times); "
-        "fewer may, and --workers 0 works in the command's own process"
+        f"--workers {workers} is not possible here, they did not start in {_STARTS} tries "
+        f"({reason}); fewer may, and --workers 0 works in the command's own process"
     )
 
 
