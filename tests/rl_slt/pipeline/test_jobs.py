@@ -97,7 +97,7 @@ def test_workers_that_die_while_they_start_are_started_anew(
             assert list(engine.run(jobs, lambda: None)) == [Outcome("sum")]
     else:
         with (
-            pytest.raises(InputError, match=r"--workers 1 is not possible here .*Nanny failed"),
+            pytest.raises(InputError, match=r"--workers 1 is not possible here.*Nanny failed"),
             open_engine(workers=1) as engine,
         ):
             list(engine.run(jobs, lambda: None))
