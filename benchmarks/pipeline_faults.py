@@ -91,7 +91,7 @@ def strike(
         with contextlib.suppress(psutil.NoSuchProcess):
             chance.choice(workers).send_signal(signal.SIGKILL)
         return "worker", "SIGKILL"
-    os.kill(process.pid, which)
+    process.send_signal(which)  # which does nothing where it ended by itself meanwhile
     return "command", which.name
 
 
