@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
@@ -45,24 +46,32 @@ class Task:
 class Listed:
     """Deals tasks where an environment comes free; with none left, the last one for nobody to see.
 
+    Those with the longest limit first, else in order: so that, towards the end, few environments
+    have nothing to play.
+
     `task` `[n]` says which task each environment plays, -1 for none.
     """
 
     def __init__(self, tasks: Sequence[Task], num: int) -> None:
         self.tasks = list(tasks)
         self.task = np.full(num, -1, np.int64)
-        self._dealt = 0
+        self._left: list[tuple[int, int]] = []  # a heap of negative limits and numbers
+        self._queue(0)
+
+    def _queue(self, first: int) -> None:
+        """Put the tasks from this number on among those left."""
+        for number in range(first, len(self.tasks)):
+            heappush(self._left, (-self.tasks[number].limit, number))
 
     def take(self, index: int) -> int:
         """Deal the next task to an environment; its level seed."""
-        self.task[index] = self._dealt if self._dealt < len(self.tasks) else -1
-        self._dealt += 1
+        self.task[index] = heappop(self._left)[1] if self._left else -1
         return self.now(index).level
 
     def extend(self, tasks: Sequence[Task]) -> None:
-        """More tasks, after the others; environments that had none left are not woken."""
-        self._dealt = min(self._dealt, len(self.tasks))
+        """More tasks, numbered on; environments that had none left are not woken."""
         self.tasks += tasks
+        self._queue(len(self.tasks) - len(tasks))
 
     def now(self, index: int) -> Task:
         """What an environment plays: one with nothing left to play repeats the last task."""
@@ -81,10 +90,11 @@ class Listed:
         return bool(self.task[index] >= 0 and self.now(index).see)
 
     def save(self) -> dict[str, NDArray[Any]]:
-        """What was dealt, and to whom."""
-        return {"stream_dealt": np.array([self._dealt]), "stream_task": self.task.copy()}
+        """What is left to deal, and what was dealt to whom."""
+        left = np.array(self._left, np.int64).reshape(-1, 2)
+        return {"stream_left": left, "stream_task": self.task.copy()}
 
     def load(self, arrays: Any) -> None:
         """Take the arrays of `save`."""
-        self._dealt = int(arrays["stream_dealt"][0])
+        self._left = [(limit, number) for limit, number in arrays["stream_left"].tolist()]
         self.task[...] = arrays["stream_task"]

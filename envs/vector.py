@@ -327,7 +327,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         return np.full(self.num_envs, -1, np.int64) if tasks is None else tasks.copy()
 
     def extend(self, tasks: Sequence[Task]) -> NDArray[np.int64]:
-        """Further tasks, after those of the list; environments with none left begin them at once.
+        """Further tasks, numbered on; environments with none left begin them at once.
 
         Returns:
             The environments that did. Their first frames are in `frames`.

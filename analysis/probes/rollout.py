@@ -54,7 +54,7 @@ def play(
         every_step: let infos hold the agent's position at each step, at several times the cost.
         watch: called with every turn and the actions chosen for it.
         then: called with every task that ended and its row; it may name further tasks, which are
-            numbered on and played after the others.
+            numbered on.
         progress: called with tasks done and tasks in all, of those given.
 
     Returns:

@@ -14,7 +14,7 @@ from analysis.probes.actors import Actor, NetworkActor, RandomActor
 from analysis.probes.blind import BlindPaths
 from analysis.probes.rollout import NUM_ENVS, play, shared_noise
 from analysis.probes.scripted import BlindActor, SeekerActor
-from analysis.probes.suite import ProbeSuite, starts_mid
+from analysis.probes.suite import ProbeSuite, coin_at_end, starts_mid
 from analysis.schema import conform, empty
 from envs.errors import InputError
 from envs.tasks import Task
@@ -78,7 +78,8 @@ def run_actor(
 ) -> pd.DataFrame:
     """`run_suite` for anything that chooses actions; `blind_paths=False` leaves blind_first out."""
     # Long episodes first: towards the end of a list ever fewer environments have work.
-    asked, suite = suite, replace(suite, placements=tuple(sorted(suite.placements, key=starts_mid)))
+    longest = sorted(suite.placements, key=lambda p: (coin_at_end(p), starts_mid(p)))
+    asked, suite = suite, replace(suite, placements=tuple(longest))
     tasks = [Task(p, level, suite.time_limit) for p in suite.placements for level in suite.seeds]
     noise = np.tile(shared_noise(suite, seed), (len(suite.placements), 1))
     paths = BlindPaths(actor, suite) if blind_paths else None

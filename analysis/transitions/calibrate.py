@@ -1,4 +1,4 @@
-"""Makes `null_quantiles.py`: run `python -m analysis.transitions.calibrate FILE 8000`."""
+"""Makes `null_quantiles.py`: run `python -m analysis.transitions.calibrate FILE 16000`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ TRUE_PHIS = (0.0, 0.5, 0.7, 0.8, 0.85, 0.9)
 TAILS = (0.5, 0.3, 0.2, 0.1, 0.07, 0.05, 0.035, 0.02, 0.01, 0.005, 0.002, 0.001)
 BATCH = 250
 SHARES = {  # of the error rate, nearly all of it to the single step; the first has no offset
-    "step": {"1": 0.047, "2 steps": 0.003, "3 steps": 0.002, "4 steps": 0.001},
+    "step": {"1": 0.048, "2 steps": 0.0025, "3 steps": 0.0015, "4 steps": 0.001},
     "ramp": {
-        "1": 0.044, "4": 0.006, "8": 0.003, "16": 0.003, "24": 0.003,
-        "two 1": 0.002, "two 4": 0.002, "two 8": 0.002,
+        "1": 0.048, "4": 0.004, "8": 0.002, "16": 0.002, "24": 0.002,
+        "two 1": 0.0015, "two 4": 0.001, "two 8": 0.001,
     },
 }  # fmt: skip
 Rows = dict[str, tuple[float, ...]]

@@ -18,12 +18,16 @@ import click
 def command(run: Path, share: float, error_rate: float, once: bool) -> None:
     """Estimate the LLC of new checkpoints beside a training run and warn of transitions.
 
-    Every event is appended as a line of JSON to RUN/watch.jsonl.
+    Every event is appended as a line of JSON to RUN/watch.jsonl. The watch takes only time that no
+    other program wants (on Linux), and no more than its share while training goes on.
 
     \b
     Example:
       rl-slt watch runs/a --share 0.1
     """
+    from rl_slt.pipeline.pace import stand_back
+
+    stand_back()  # before torch is loaded: that, too, takes seconds
     from rl_slt.pipeline.watch import Watch, follow
 
     for event in follow(run, Watch(share=share, error_rate=error_rate, once=once)):

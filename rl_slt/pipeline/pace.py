@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
+
+
+def stand_back() -> None:
+    """Let this thread, and those that it starts, have only the time that nobody else wants.
+
+    The lowest priority alone is not enough: threads that work in step, as those of a training do,
+    all wait for the one that has to wait for a core.
+    """
+    os.nice(19)
+    if hasattr(os, "SCHED_IDLE"):  # Linux
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 class Pace:

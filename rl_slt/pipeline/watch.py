@@ -38,8 +38,8 @@ class Watch:
     """How a run is followed.
 
     Attributes:
-        share: at most this share of one core's time is taken while training goes on, at lowest
-            priority; the start of the program, a few seconds, comes on top.
+        share: at most this share of one core's time is taken while training goes on; the start of
+            the program, a few seconds, comes on top.
         error_rate: probability of any warning on a run without a transition.
         plan: the estimate of each checkpoint.
         once: stop when all checkpoints so far are estimated, whether training goes on or not.
@@ -73,7 +73,6 @@ def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
     looks = max(len(train.checkpoint_steps), 1)
     level = watch.error_rate / looks
     agents.is_finished(run.path)  # a damaged index is told of before anything is locked
-    os.nice(19)
     with stage_lock(run.path, "watch"):
         clear_leftovers(run.path)
         told = {_mark(event) for event in read_events(run)}

@@ -118,3 +118,14 @@ def test_as_a_process() -> None:
     )
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("rl-slt: error: unknown command 'moon'")
+
+
+def test_help_waits_for_nothing_heavy() -> None:
+    code = (
+        "import sys; from rl_slt.cli import main\n"
+        "try: main(['watch', '--help'])\n"
+        "except SystemExit: pass\n"
+        "print({'torch', 'pandas', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("set()\n")

@@ -1,5 +1,9 @@
 """Pace: the stated share of a core, whatever is computed between two calls."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from rl_slt.pipeline import pace
@@ -35,3 +39,16 @@ def test_a_wait_earns_no_burst(clock: dict[str, float]) -> None:
     clock["wall"] += 1
     rest()
     assert clock["wall"] == pytest.approx(3660)
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="Linux has an idle class")
+def test_who_stands_back_gets_idle_time_alone_and_so_do_its_threads() -> None:
+    code = (
+        "import os, threading; from rl_slt.pipeline.pace import stand_back; stand_back()\n"
+        "found = [(os.nice(0), os.sched_getscheduler(0))]\n"
+        "see = lambda: found.append((os.nice(0), os.sched_getscheduler(0)))\n"
+        "t = threading.Thread(target=see); t.start(); t.join()\n"
+        "print(found == [(19, os.SCHED_IDLE)] * 2)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"

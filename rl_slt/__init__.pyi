@@ -1,0 +1,41 @@
+from .errors import InputError
+from .estimate import estimate_llc, estimate_with
+from .losses.kl import PolicyKL
+from .losses.nll import PolicyNLL
+from .losses.regret import Regret
+from .losses.surrogate import Surrogate
+from .losses.value import Value
+from .policy_data import PolicyData
+from .result import LLCEstimate
+from .samplers.baoab import BAOAB
+from .samplers.hmc import HMC
+from .samplers.mala import MALA
+from .samplers.orthogonal import OrthogonalSGLD
+from .samplers.rmsprop_sgld import RMSpropSGLD
+from .samplers.sgld import SGLD
+from .samplers.sgnht import SGNHT
+from .settings import POLICY_CNN, Settings
+
+__version__: str
+
+__all__ = [
+    "BAOAB",
+    "HMC",
+    "MALA",
+    "POLICY_CNN",
+    "SGLD",
+    "SGNHT",
+    "InputError",
+    "LLCEstimate",
+    "OrthogonalSGLD",
+    "PolicyData",
+    "PolicyKL",
+    "PolicyNLL",
+    "RMSpropSGLD",
+    "Regret",
+    "Settings",
+    "Surrogate",
+    "Value",
+    "estimate_llc",
+    "estimate_with",
+]
