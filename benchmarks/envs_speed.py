@@ -31,8 +31,8 @@ NOTE = """All variants play the same actions, those "towards the right" a second
 jump, else random). Raw procgen is `ProcgenGym3Env.act` and `observe`, which copies frames, rewards
 and ends at each step just as ours does. Raw episodes end by death, coin or procgen's own limit of
 1000 steps. Steps per episode are measured in the rounds that are timed: with natural ends raw
-procgen's differ from ours, and where they are longer (as beside `end@mid`) it makes fewer levels,
-which favours raw. Where our limit cuts episodes, raw procgen is told to begin new levels (action
+procgen's differ from ours, and where they are longer (as beside `end@mid` and `both`) it makes fewer
+levels, which favours raw. Where our limit cuts episodes, raw procgen is told to begin new levels (action
 -1) every 60 steps. Such a reset draws one frame; ours also keeps the true last frame of the old
 episode, then makes the next level in a spare game and hands it over, unless the level is remembered
 (ranges up to 1,024).
@@ -126,6 +126,7 @@ VARIANTS: dict[str, tuple[Callable[[], Round], str, float | None]] = {
     RIGHT: (lambda: raw_round(0), "", None),
     "`ground`, played towards the right": (lambda: our_round(coin="ground"), RIGHT, None),
     "`end@mid`, played towards the right": (lambda: our_round(coin="end@mid"), RIGHT, 0.85),
+    "`both`, played towards the right": (lambda: our_round(coin="both"), RIGHT, 0.85),
     "`ground@mid`, played towards the right": (lambda: our_round(coin="ground@mid"), RIGHT, None),
     "`ground`, cut at 60 steps": (
         lambda: our_round(coin="ground", time_limit=60),

@@ -215,17 +215,16 @@ class State:
             + self.data[self._world :]
         )
 
-    def without_generators(self, own: bool = True) -> bytearray:
-        """The bytes without the texts of the generators, for a game that has these very ones.
+    def without_generators(self) -> bytearray:
+        """The bytes without the texts of the generators, for a game that keeps its own.
 
-        A stream reads nothing from an empty text, so the game keeps its generators; reading them
-        is half of the cost of taking a state. `own`: leave out the level's own one, too.
+        A stream reads nothing from an empty text; reading them is half of the cost of taking a
+        state. CoinRun and Maze draw nothing from the level's generator once the level is made.
         """
         data, empty = self.data, bytes(4)
         middle = self._generator_end
-        head = data[: self._generator + 4] + empty + data[middle : middle + 4]
-        text = empty if own else data[middle + 4 : self._step]
-        return head + text + data[self._step : self._asset + 4] + empty + data[self._world :]
+        head = data[: self._generator + 4] + empty + data[middle : middle + 4] + empty
+        return head + data[self._step : self._asset + 4] + empty + data[self._world :]
 
     def with_entities(self, entities: NDArray[np.float32]) -> "State":
         """A copy with these entities [n, 31], the agent first."""

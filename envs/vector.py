@@ -129,13 +129,10 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
                 raise RuntimeError("procgen drew another level than was foreseen")
         else:
             state = self._scratch.level(seed, self._remember)
-        self._install(index, state, own)
+        self._install(index, state)
 
-    def _install(self, index: int, state: State, own: bool = False) -> None:
-        """Place coin and agent in a fresh state and let the environment go on from there.
-
-        `own`: the state is that of the environment itself, generators and all.
-        """
+    def _install(self, index: int, state: State) -> None:
+        """Place coin and agent in a fresh state and let the environment go on from there."""
         episodes = self._episodes
         episodes.begin(index)
         seed = episodes.level_seed[index] = state.step_field("level_seed")
@@ -150,12 +147,10 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         episodes.two_coins[index] = len(spot.coins) > 1
         episodes.coin_at_end[index] = end in spot.coins
         episodes.agent_xy[index] = state.entities[0, :2]
-        self._native.set_state(index, self._needed(state, own))
+        # At first everything is told; later generators stay as they are: a level made uses none.
+        told = state.without_generators() if self._trivial else state.data
+        self._native.set_state(index, told)
         self._attend(index, state.data)
-
-    def _needed(self, state: State, own: bool) -> bytearray:
-        """What the environment has to be told of its next state: all at first, then less."""
-        return state.without_generators(own) if self._trivial else state.data
 
     def _attend(self, index: int, state: bytes | bytearray) -> None:
         """Limit and follower of an environment whose episode goes on from this state."""
