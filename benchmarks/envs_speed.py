@@ -27,8 +27,8 @@ RIGHT = "raw procgen, played towards the right"
 RESET = "raw procgen, new levels every 60 steps"
 Round = Callable[[np.ndarray], int]  # plays these actions; how many episodes ended
 
-NOTE = """All variants play the same actions, those "towards the right" a second set (30 % right and jump,
-else random). Raw procgen is `ProcgenGym3Env.act` and `observe`, which copies frames, rewards and
+NOTE = """All variants play the same actions, those "towards the right" a second set (30 % right and
+jump, else random). Raw procgen is `ProcgenGym3Env.act` and `observe`, which copies frames, rewards and
 ends at each step just as ours does. Raw episodes end by death, coin or procgen's own limit of 1000
 steps. Steps per episode are measured in the rounds that are timed: with natural ends raw procgen's
 differ from ours, and where they are longer (as beside `end@mid` and `both`) it makes fewer levels,
