@@ -28,13 +28,13 @@ RESET = "raw procgen, new levels every 60 steps"
 Round = Callable[[np.ndarray], int]  # plays these actions; how many episodes ended
 
 NOTE = """All variants play the same actions, those "towards the right" a second set (30 % right and
-jump, else random). Raw procgen is `ProcgenGym3Env.act` and `observe`, which copies frames, rewards and
-ends at each step just as ours does. Raw episodes end by death, coin or procgen's own limit of 1000
-steps. Steps per episode are measured in the rounds that are timed: with natural ends raw procgen's
-differ from ours, and where they are longer (as beside `end@mid` and `both`) it makes fewer levels,
-which favours raw. Where our limit cuts episodes, raw procgen is told to begin new levels (action
--1) every 60 steps. Such a reset draws one frame; ours also keeps the true last frame of the old
-episode, then makes the next level in a spare game and hands it over, unless the level is
+jump, else random). Raw procgen is `ProcgenGym3Env.act` and `observe`, which copies frames, rewards
+and ends at each step just as ours does. Raw episodes end by death, coin or procgen's own limit of
+1000 steps. Steps per episode are measured in the rounds that are timed: with natural ends raw
+procgen's differ from ours, and where they are longer (as beside `end@mid` and `both`) it makes
+fewer levels, which favours raw. Where our limit cuts episodes, raw procgen is told to begin new
+levels (action -1) every 60 steps. Such a reset draws one frame; ours also keeps the true last frame
+of the old episode, then makes the next level in a spare game and hands it over, unless the level is
 remembered (ranges up to 1,024).
 """
 

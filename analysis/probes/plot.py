@@ -57,7 +57,8 @@ def plot_scores(probes: pd.DataFrame) -> Figure:
     Returns:
         The figure: a row per score (rows without data are left out), a column per run, a line per
         probe, side of the coin, or layer. Steps on a symmetric log axis so that step 0 is shown.
-        Values that are missing for low capability leave a gap.
+        Values that are missing for low capability leave a gap. Where no run has a second
+        checkpoint, the points of a panel stand side by side, with bars for their intervals.
 
     Raises:
         InputError: if the table has no scores.
@@ -69,11 +70,16 @@ def plot_scores(probes: pd.DataFrame) -> Figure:
     panels = [panel for panel in PANELS if panel.lines(rows)]
     figure = Figure(figsize=(2.2 + 3.6 * len(runs), 0.6 + 2 * len(panels)), layout="constrained")
     axes = figure.subplots(len(panels), len(runs), sharex=True, sharey="row", squeeze=False)
+    several = bool((rows.groupby("run")["step"].nunique() > 1).any())
     for panel, across in zip(panels, axes, strict=True):
-        colours = {name: f"C{i % 10}" for i, name in enumerate(panel.lines(rows))}
+        known = [name for name, part in panel.lines(rows).items() if part["value"].notna().any()]
         for run, axis in zip(runs, across, strict=True):
-            for name, part in panel.lines(rows[rows["run"] == run]).items():
-                _line(axis, part.sort_values("step"), name, colours[name])
+            lines = panel.lines(rows[rows["run"] == run])
+            for i, name in enumerate(known):
+                if name in lines and several:
+                    _line(axis, lines[name].sort_values("step"), name, f"C{i % 10}")
+                elif name in lines:
+                    _point(axis, (i + 0.5) / len(known), lines[name], name, f"C{i % 10}")
             axis.axhline(0, color="#999999", linewidth=0.8)
         across[0].set_ylabel(panel.label)
         across[0].set_ylim(panel.limits)
@@ -81,7 +87,15 @@ def plot_scores(probes: pd.DataFrame) -> Figure:
                    if not str(text.get_label()).startswith("_")}  # fmt: skip
         across[-1].legend(handles.values(), handles.keys(), loc="center left",
                           bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)  # fmt: skip
-    _finish(axes, runs, rows["step"].astype(float))
+    for run, axis in zip(runs, axes[0], strict=True):
+        axis.set_title(run)
+    for run, axis in zip(runs, axes[-1], strict=True):
+        axis.set_xlabel("environment steps of training")
+        if not several:
+            axis.set_xticks([0.5], [f"{rows.loc[rows['run'] == run, 'step'].iloc[0]:,.0f}"])
+            axis.set_xlim(0, 1)
+    if several:
+        _log_steps(axes[-1], rows["step"].astype(float))
     return figure
 
 
@@ -99,14 +113,11 @@ def _one_mode(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["mode"].fillna("sampled") == "sampled"]
 
 
-def _finish(axes: np.ndarray, runs: list[str], steps: pd.Series) -> None:
-    for run, axis in zip(runs, axes[0], strict=True):
-        axis.set_title(run)
+def _log_steps(axes: np.ndarray, steps: pd.Series) -> None:
     first = max(1.0, float(steps[steps > 0].min() if (steps > 0).any() else 1))
-    for axis in axes[-1]:
+    for axis in axes:
         axis.set_xscale("symlog", linthresh=first)
         axis.set_xlim(-0.2 * first, 1.2 * max(first, float(steps.max())))
-        axis.set_xlabel("environment steps of training")
 
 
 def _line(axis: Axes, part: pd.DataFrame, label: str, colour: str) -> None:
@@ -114,3 +125,9 @@ def _line(axis: Axes, part: pd.DataFrame, label: str, colour: str) -> None:
     y, low, high = (part[c].to_numpy(dtype=np.float64) for c in ("value", "ci_low", "ci_high"))
     axis.plot(x, y, marker="o", markersize=3, label=label, color=colour)
     axis.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def _point(axis: Axes, x: float, part: pd.DataFrame, label: str, colour: str) -> None:
+    y, low, high = (part[c].to_numpy(dtype=np.float64) for c in ("value", "ci_low", "ci_high"))
+    axis.vlines([x], low, high, color=colour)
+    axis.plot([x], y, marker="o", markersize=4, label=label, color=colour, linestyle="none")

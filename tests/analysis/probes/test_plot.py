@@ -39,6 +39,7 @@ def test_every_score_is_drawn_at_every_step() -> None:
     assert len(figure.axes) == len(names)
     for axis, metric in zip(figure.axes, names, strict=True):
         part = frame[(frame["metric"] == metric) & (frame["probe"] != "suite")]
+        part = part.groupby("probe").filter(lambda rows: rows["value"].notna().any())
         found = drawn(axis)
         assert set(found) == set(part["probe"])
         for probe, rows in part.groupby("probe"):
@@ -56,6 +57,20 @@ def test_runs_stand_side_by_side_with_their_inner_probes() -> None:
     half, whole = (drawn(axis)["end"] for axis in figure.axes[:2])
     np.testing.assert_allclose(np.multiply(half, 2), whole)
     assert figure_png(figure, dpi=40)[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_one_checkpoint_is_points_side_by_side_with_bars() -> None:
+    frame = scores()
+    axis = plot_scores(frame[frame["step"] == 100]).axes[0]
+    rows = frame[(frame["metric"] == PANELS[0].metric) & (frame["step"] == 100)].set_index("probe")
+    found = drawn(axis)
+    assert len(found) >= 2
+    bars = [tuple(c.get_segments()[0][:, 1]) for c in axis.collections]
+    for name, value in found.items():
+        assert value == [rows.loc[name, "value"]]
+        assert (rows.loc[name, "ci_low"], rows.loc[name, "ci_high"]) in bars
+    places = {line.get_xdata()[0] for line in axis.lines if line.get_label() in found}
+    assert len(places) == len(found) and axis.get_xscale() == "linear"
 
 
 def test_of_two_modes_sampled_actions_are_drawn() -> None:
