@@ -55,9 +55,9 @@ def plot_scores(probes: pd.DataFrame) -> Figure:
             sampled actions are shown.
 
     Returns:
-        The figure: a row per score (rows without data are left out), a column per run, a line per
-        probe, side of the coin, or layer. Steps on a symmetric log axis so that step 0 is shown.
-        Values that are missing for low capability leave a gap. Where no run has a second
+        The figure: a row per score (rows and lines without a value are left out), a column per run,
+        a line per probe, side of the coin, or layer. Steps on a symmetric log axis so that step 0
+        is shown. Values that are missing for low capability leave a gap. Where no run has a second
         checkpoint, the points of a panel stand side by side, with bars for their intervals.
 
     Raises:
@@ -67,12 +67,12 @@ def plot_scores(probes: pd.DataFrame) -> Figure:
     if not rows["metric"].isin(_SCORES).any():
         raise InputError("no scores in the table: allowed a table from score_episodes")
     runs = sorted(map(str, rows["run"].unique()))
-    panels = [panel for panel in PANELS if panel.lines(rows)]
+    panels = [panel for panel in PANELS if panel.lines(rows[rows["value"].notna()])]
     figure = Figure(figsize=(2.2 + 3.6 * len(runs), 0.6 + 2 * len(panels)), layout="constrained")
     axes = figure.subplots(len(panels), len(runs), sharex=True, sharey="row", squeeze=False)
     several = bool((rows.groupby("run")["step"].nunique() > 1).any())
     for panel, across in zip(panels, axes, strict=True):
-        known = [name for name, part in panel.lines(rows).items() if part["value"].notna().any()]
+        known = list(panel.lines(rows[rows["value"].notna()]))
         for run, axis in zip(runs, across, strict=True):
             lines = panel.lines(rows[rows["run"] == run])
             for i, name in enumerate(known):
