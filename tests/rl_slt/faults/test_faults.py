@@ -186,6 +186,30 @@ def test_a_cluster_of_its_own_gives_the_same_numbers_and_its_loss_is_told(
     assert all("scheduler was lost" in o.reason and not o.trace for o in outcomes)
 
 
+def test_a_command_whose_scheduler_is_lost_says_so_and_its_work_is_kept(
+    cluster: Cluster, run: Run
+) -> None:
+    many = ["--draws", "800"]  # seconds, so that the scheduler is lost in between
+    command = [*RLSLT, "llc", str(run.path), *OPTIONS, *many]
+    there = subprocess.Popen(
+        [*command, "--scheduler", cluster.address], stderr=subprocess.PIPE, text=True
+    )
+    parts = run.path / "parts" / "llc"
+    finished: list[Path] = []
+    for _ in range(1200):
+        if finished := sorted(parts.glob("[!.]*/llc.parquet")):
+            break
+        time.sleep(0.05)
+    cluster.scheduler.kill()
+    written = {path: path.stat().st_mtime_ns for path in finished}
+    err = there.communicate(timeout=120)[1]
+    assert there.returncode == 1 and "Traceback" not in err
+    assert "scheduler was lost" in err and "rl-slt" in err
+    done = subprocess.run([*command, "--workers", "0"], capture_output=True, text=True)
+    assert done.returncode == 0 and len(rows(run)) == 3
+    assert written and all(path.stat().st_mtime_ns == at for path, at in written.items())
+
+
 def test_two_commands_at_once_do_not_disturb_each_other(run: Run) -> None:
     command = [*RLSLT, "llc", str(run.path), "--workers", "0", *OPTIONS]
     pair = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
