@@ -94,9 +94,9 @@ def save_checkpoint(
     return Checkpoint(step, final)
 
 
-def list_checkpoints(run: Path) -> list[Checkpoint]:
+def list_checkpoints(run: Path | str) -> list[Checkpoint]:
     """The complete checkpoints of `run`, by step; unfinished ones are not there under this name."""
-    folders = (run / "checkpoints").glob("[0-9]" * 12)
+    folders = (Path(run) / "checkpoints").glob("[0-9]" * 12)
     return sorted(
         Checkpoint(int(path.name), path)
         for path in folders
@@ -104,7 +104,7 @@ def list_checkpoints(run: Path) -> list[Checkpoint]:
     )
 
 
-def find_checkpoint(run: Path, step: int) -> Checkpoint:
+def find_checkpoint(run: Path | str, step: int) -> Checkpoint:
     """The checkpoint of `run` at exactly `step`; InputError naming the steps there are."""
     known = list_checkpoints(run)
     for checkpoint in known:
@@ -122,9 +122,9 @@ def write_index(run: Path, finished: bool) -> None:
     )
 
 
-def is_finished(run: Path) -> bool:
+def is_finished(run: Path | str) -> bool:
     """Whether the training of `run` has reached its end."""
-    path = run / "checkpoints" / INDEX
+    path = Path(run) / "checkpoints" / INDEX
     if not path.is_file():
         return False
     try:
@@ -169,7 +169,7 @@ def read_spec(checkpoint: Path) -> NetworkSpec:
         raise InputError(f"{Path(checkpoint) / HEADER} is corrupt: {error!r}") from error
 
 
-def load_policy(checkpoint: Path | Checkpoint) -> ActorCritic:
+def load_policy(checkpoint: Path | str | Checkpoint) -> ActorCritic:
     """The network of a checkpoint, in eval mode, float32, on the CPU; runs no code from the file.
 
     Returns:

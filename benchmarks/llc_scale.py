@@ -1,15 +1,19 @@
-"""Memory with very many states, and cost against chains and draws.
+"""Memory with very many states, and cost against chains, draws and checkpoints.
 
     python benchmarks/llc_scale.py
 
 Frames lie in a memory-mapped file of random bytes (200 thousand take 2.5 GB there), so the
 operating system may drop what it read; what counts is the process's own memory. Cost is in sample
-gradients and CPU seconds at one state set, each doubled in turn: linear is a factor of 2.
+gradients and CPU seconds at one state set, each doubled in turn: linear is a factor of 2. The
+checkpoints are those of a short training, whose state set is made once and not counted.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -20,8 +24,12 @@ import torch
 from llc_nets import Conv, case, machine
 
 from rl_slt import BAOAB, estimate_llc
+from rl_slt.pipeline.layout import Run, training_of
+from rl_slt.pipeline.llc import make, plan_units
+from rl_slt.pipeline.study import LLCPlan
 
 HERE = Path(__file__).parent
+RLSLT = [sys.executable, "-c", "from rl_slt.cli import main; main()"]
 
 
 class Watch(threading.Thread):
@@ -75,6 +83,25 @@ def cost(chains: int, draws: int) -> float:
     return time.process_time() - began
 
 
+def checkpoints(counts: tuple[int, ...]) -> list[float]:
+    """CPU seconds of the LLC of so many checkpoints of one training."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [*RLSLT, "train", f"{folder}/run", "--steps", "32768", "--preset", "demo",
+                   "--set", f"checkpoints=linear:{max(counts)}"]  # fmt: skip
+        subprocess.run(command, check=True, capture_output=True)
+        run = Run(Path(folder) / "run")
+        units = plan_units(run, LLCPlan(states=("frozen",)), [training_of(run).coin])
+        make(units[0])  # collects the states
+        spent = []
+        for count in counts:
+            shutil.rmtree(run.path / "parts" / "llc")
+            began = time.process_time()
+            for unit in units[:count]:
+                make(unit)
+            spent.append(time.process_time() - began)
+    return spent
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--states", type=int, default=200_000)
@@ -85,6 +112,7 @@ def main() -> None:
     found = memory(args.states)
     cost(4, 20)
     base, chains, draws = cost(4, args.draws), cost(8, args.draws), cost(4, 2 * args.draws)
+    four, eight = checkpoints((4, 8))
     text = f"""# Memory and cost
 
 By `benchmarks/llc_scale.py`, which says what is measured; {machine()}.
@@ -93,6 +121,9 @@ By `benchmarks/llc_scale.py`, which says what is measured; {machine()}.
 
 4 chains of {args.draws} draws on a small network: {base:.1f} CPU s; with 8 chains
 {chains / base:.2f} times, with twice the draws {draws / base:.2f} times as much.
+
+4 checkpoints of a short training, small CNN, default settings: {four:.1f} CPU s; 8 checkpoints
+{eight / four:.2f} times as much.
 """
     args.out.write_text(text)
     print(text)

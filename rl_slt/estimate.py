@@ -24,6 +24,7 @@ from rl_slt.samplers.base import Sampler
 from rl_slt.samplers.hmc import HMC
 from rl_slt.settings import PILOT_DRAWS, Settings
 from rl_slt.target import Target
+from rl_slt.traced import has_conv
 
 SPREAD = (0.0, 0.35, 0.7, 1.0)
 RANK, WIDE_RANK = 64, 16
@@ -150,9 +151,12 @@ def prepare_chains(target: Target, settings: Settings, seed: int) -> Chains:
 
 
 def choose_sampler(target: Target) -> Sampler:
-    """HMC over all data where a gradient of it is cheap, else BAOAB on batches."""
-    exact = len(target.data) * target.dim <= EXACT_LIMIT and not target.loss.redrawn
-    return HMC(rotate=True) if exact else BAOAB()
+    """HMC over all data where a gradient of it is cheap, else BAOAB on batches.
+
+    Convolutions use each weight at many places, so there it is dear with few weights, too.
+    """
+    cheap = len(target.data) * target.dim <= EXACT_LIMIT and not has_conv(target.flat.module)
+    return HMC(rotate=True) if cheap and not target.loss.redrawn else BAOAB()
 
 
 def judge(kept: Draws, target: Target, sampler: Sampler) -> Diagnosis:

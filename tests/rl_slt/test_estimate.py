@@ -227,3 +227,9 @@ def test_exact_sampling_is_chosen_by_the_states_of_a_gradient_not_by_its_episode
     assert target.n == 30 and choose_sampler(target).name == "hmc"
     target.data = data(length=20_000)  # still 30 samples
     assert choose_sampler(target).name == "baoab"
+
+
+def test_few_frames_of_a_convolutional_policy_are_no_case_for_hmc() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3))
+    target = build_target(net, torch.rand(6, 1, 4, 4), PolicyKL(), None, 1.0, None, 0)
+    assert target.dim < 100 and choose_sampler(target).name == "baoab"
