@@ -13,6 +13,12 @@ def _one_torch_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def _no_test_stands_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`watch` takes idle time alone from its first line on; in a test process that would stay."""
+    monkeypatch.setattr("rl_slt.pipeline.pace.stand_back", lambda: None)
+
+
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A headless Chromium; the test is skipped where there is none."""
