@@ -162,6 +162,7 @@ class State:
         """Draw as little as may be: nobody looks."""
         self.visibility = UNSEEN
         self.set_option("use_backgrounds", 0)
+        self.set_option("use_monochrome_assets", 1)
 
     @property
     def level_range(self) -> tuple[int, int]:
