@@ -65,3 +65,21 @@ def test_every_package_is_listed_for_the_wheel() -> None:
         for p in (ROOT / name).rglob("__init__.py")
     }
     assert found == listed
+
+
+def test_every_file_that_is_no_code_is_in_the_wheel() -> None:
+    setup = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    shipped = {
+        path
+        for package in setup["packages"]
+        for pattern in setup["package-data"]["*"] + setup["package-data"].get(package, [])
+        for path in (ROOT / package.replace(".", "/")).glob(pattern)
+    }
+    found = {
+        path
+        for name in PACKAGES
+        for path in (ROOT / name).rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
+    assert {path.suffix for path in found} >= {".toml", ".jinja", ".js", ".css", ".pyi"}
+    assert found == shipped
