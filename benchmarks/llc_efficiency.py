@@ -96,8 +96,8 @@ By `benchmarks/llc_efficiency.py`, which says what is counted.
 {chr(10).join(rows)}
 
 Best of devinterp over rl-slt: {best["need"] / own["need"]:.1f} times; of its settings with
-burn-in, {burnt["need"] / own["need"]:.0f} times. Without burn-in, draws near w* pull the mean down while a coarse
-step pushes it up; where the two cancel, a setting looks unbiased.
+burn-in, {burnt["need"] / own["need"]:.0f} times. Without burn-in, draws near w* pull the mean down
+while a coarse step pushes it up; where the two cancel, a setting looks unbiased.
 """
     args.out.write_text(text)
     print(text)
