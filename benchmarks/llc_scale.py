@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from llc_nets import Conv, case, machine
+from tiny_results import PROGRAM
 
 from rl_slt import BAOAB, estimate_llc
 from rl_slt.pipeline.layout import Run, training_of
@@ -29,7 +29,6 @@ from rl_slt.pipeline.llc import make, plan_units
 from rl_slt.pipeline.study import LLCPlan
 
 HERE = Path(__file__).parent
-RLSLT = [sys.executable, "-c", "from rl_slt.cli import main; main()"]
 
 
 class Watch(threading.Thread):
@@ -86,7 +85,7 @@ def cost(chains: int, draws: int) -> float:
 def checkpoints(counts: tuple[int, ...]) -> list[float]:
     """CPU seconds of the LLC of so many checkpoints of one training."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [*RLSLT, "train", f"{folder}/run", "--steps", "32768", "--preset", "demo",
+        command = [*PROGRAM, "train", f"{folder}/run", "--steps", "32768", "--preset", "demo",
                    "--set", f"checkpoints=linear:{max(counts)}"]  # fmt: skip
         subprocess.run(command, check=True, capture_output=True)
         run = Run(Path(folder) / "run")

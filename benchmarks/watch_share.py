@@ -11,21 +11,21 @@ import os
 import platform
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
 
+from tiny_results import PROGRAM
+
 CORES = 2
-RLSLT = [sys.executable, "-c", "from rl_slt.cli import main; main()"]
 HEAD = ("round", "training", "seconds", "steps/s", "estimates", "CPU s of estimates",
         "CPU s of watch", "share of a core")  # fmt: skip
 
 
 def train(out: Path, steps: int) -> subprocess.Popen[bytes]:
     argv = ["train", str(out), "--coin", "end", "--steps", str(steps), "--seed", "0"]
-    return subprocess.Popen([*RLSLT, *argv], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen([*PROGRAM, *argv], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def seconds_of(run: Path) -> tuple[float, int]:
@@ -48,7 +48,7 @@ def watched(run: Path, steps: int, share: float) -> list[object]:
         time.sleep(0.2)
     start = time.perf_counter()
     watch = subprocess.Popen(
-        [*RLSLT, "watch", str(run), "--share", str(share)], stdout=subprocess.DEVNULL
+        [*PROGRAM, "watch", str(run), "--share", str(share)], stdout=subprocess.DEVNULL
     )
     training.wait()
     watch.send_signal(signal.SIGTERM)

@@ -67,12 +67,13 @@ def plot_scores(probes: pd.DataFrame) -> Figure:
     if not rows["metric"].isin(_SCORES).any():
         raise InputError("no scores in the table: allowed a table from score_episodes")
     runs = sorted(map(str, rows["run"].unique()))
-    panels = [panel for panel in PANELS if panel.lines(rows[rows["value"].notna()])]
+    valued = rows[rows["value"].notna()]
+    panels = [panel for panel in PANELS if panel.lines(valued)]
     figure = Figure(figsize=(2.2 + 3.6 * len(runs), 0.6 + 2 * len(panels)), layout="constrained")
     axes = figure.subplots(len(panels), len(runs), sharex=True, sharey="row", squeeze=False)
     several = bool((rows.groupby("run")["step"].nunique() > 1).any())
     for panel, across in zip(panels, axes, strict=True):
-        known = list(panel.lines(rows[rows["value"].notna()]))
+        known = list(panel.lines(valued))
         for run, axis in zip(runs, across, strict=True):
             lines = panel.lines(rows[rows["run"] == run])
             for i, name in enumerate(known):
