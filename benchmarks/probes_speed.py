@@ -6,8 +6,8 @@ The ratio is A / B, both in environment steps per processor second of one thread
 A: `run_suite`. Counted are the steps of the agent's own episodes alone; in the time is all that is
 done for them: levels set up with coin and start, looks at agents' places, causes of death, control
 paths replayed with the coin there, environments without work at the end, the table.
-B: `envs.make_vec` with 64 environments, coin at the end, the suite's levels and limit, no tracking,
-actions drawn from the same network; nothing but stepping, with procgen's own resets.
+B: `envs.make_vec` with as many environments as the suite, coin at the end, its levels and limit, no
+tracking, actions drawn from the same network; nothing but stepping, with procgen's own resets.
 They take turns, so that other work on the machine weighs on both. Writes
 benchmarks/results/probes_speed.md.
 """
@@ -35,6 +35,7 @@ from analysis.probes import (
     run_readout,
     run_suite,
 )
+from analysis.probes.rollout import NUM_ENVS
 
 RESULTS = Path(__file__).parent / "results"
 LOOKS = {"stock": envs.LevelSettings(), "plain": envs.PLAIN_FLAT}
@@ -49,18 +50,18 @@ def timed(call: Callable[[], object]) -> tuple[float, float, object]:
 
 def bare(policy: torch.nn.Module, suite: ProbeSuite, steps: int) -> int:
     """Plain rollouts of about so many steps; how many there were."""
-    vector = envs.make_vec(64, "end", (suite.seeds[0], suite.seeds[-1] + 1),
+    vector = envs.make_vec(NUM_ENVS, "end", (suite.seeds[0], suite.seeds[-1] + 1),
                            settings=suite.settings, time_limit=suite.time_limit)  # fmt: skip
     obs, _ = vector.reset(seed=0)
     generator = torch.Generator().manual_seed(0)
-    rounds = steps // 64
+    rounds = steps // NUM_ENVS
     with torch.inference_mode():
         for _ in range(rounds):
             logits = policy(torch.from_numpy(obs))[0]
             actions = torch.multinomial(logits.softmax(-1), 1, generator=generator)
             obs, *_ = vector.step(actions[:, 0].numpy())
     vector.close()
-    return rounds * 64
+    return rounds * NUM_ENVS
 
 
 def measure(policy: torch.nn.Module, suite: ProbeSuite, repeats: int) -> dict[str, float]:

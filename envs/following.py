@@ -2,9 +2,9 @@
 
 Where an agent is can be read only from procgen's whole serialised state, which costs several
 steps. `EveryStep` reads it after each step. `Sparse` looks as rarely as it may: the actions taken
-bound how far right an agent can be (`envs.reach`), and until that is where something matters there
-is nothing to see. What killed it is told afterwards, if need be by playing the steps since the last
-look once more. Both end episodes at the same steps in the same way.
+bound how far right and how low an agent can be (`envs.reach`), and until that is where something
+matters there is nothing to see. What killed it is told afterwards, if need be by playing the steps
+since the last look once more. Both end episodes at the same steps in the same way.
 """
 
 from typing import Any, Protocol
@@ -19,10 +19,11 @@ from envs.episodes import Episodes
 from envs.native import Native
 from envs.reach import SPEED, Reach
 from envs.scratch import Scratch
-from envs.state import State, agent_motion, agent_xy
+from envs.state import Motion, State, agent_motion
 
-_TOUCH = 0.5  # columns left of a cell, from which an agent's centre may be in touch with it
-_NOWHERE = np.inf
+# Where an agent's centre may be in touch with a cell: columns left of it, and rows above its floor.
+_TOUCH, _ABOVE = 0.5, 1.58
+_NOWHERE, _ANYWHERE = np.inf, np.inf
 Mask = NDArray[np.bool_]
 
 
@@ -81,11 +82,17 @@ class EveryStep:
         return self._seen[index]
 
     def _look_at(self, which: NDArray[np.int64]) -> None:
-        xy, end = self._episodes.agent_xy, self._episodes.end_xy
         for index in which.tolist():
-            state = self._seen[index] = self._games.get_state(index)
-            xy[index] = agent_xy(state)
-        self._episodes.end_reached[which] |= self._game.touches(xy[which], end[which])
+            self._seen[index] = self._games.get_state(index)
+            self._place(index)
+        xy, end = self._episodes.agent_xy[which], self._episodes.end_xy[which]
+        self._episodes.end_reached[which] |= self._game.touches(xy, end)
+
+    def _place(self, index: int) -> Motion:
+        """Note where the agent is by the state just seen."""
+        motion = agent_motion(self._seen[index])
+        self._episodes.agent_xy[index] = motion[:2]
+        return motion
 
 
 class Sparse(EveryStep):
@@ -96,15 +103,16 @@ class Sparse(EveryStep):
     ) -> None:
         super().__init__(config, games, spare, episodes)
         self._reach = Reach(config.num_envs)
-        self._line = np.full(config.num_envs, _NOWHERE)  # column from which to look
+        # Where to look: from this column on, and not above this row.
+        self._line = np.full(config.num_envs, _NOWHERE)
+        self._row = np.full(config.num_envs, _ANYWHERE)
         self._since: list[list[int]] = [[] for _ in range(config.num_envs)]  # actions since a look
 
     def begin(self, index: int, state: bytes | bytearray, follow: bool = True) -> None:
         """See `Follower`."""
         super().begin(index, state, follow)
-        self._line[index] = self._line_of(index) if follow else _NOWHERE
-        self._seen_at(index)
-        self._episodes.agent_xy[index] = agent_xy(self._seen[index])
+        self._line[index], self._row[index] = self._where(index) if follow else (_NOWHERE, 0)
+        self._place(index)
 
     def act(self, actions: NDArray[Any]) -> None:
         """See `Follower`."""
@@ -114,7 +122,7 @@ class Sparse(EveryStep):
 
     def look(self, ended: Mask) -> None:
         """See `Follower`."""
-        near = self._reach.x >= self._line
+        near = (self._reach.x >= self._line) & (self._reach.y <= self._row)
         episodes = self._episodes
         if ended.any():
             displaced = ended & episodes.two_coins & (self._games.rew > 0) & ~near & self._follow
@@ -122,26 +130,25 @@ class Sparse(EveryStep):
         which = np.flatnonzero(near & ~ended)
         if len(which):
             self._look_at(which)
-            for index in which.tolist():
-                self._seen_at(index)
 
-    def _line_of(self, index: int) -> float:
-        """From which column an agent is to be looked at: where it can touch the end.
+    def _where(self, index: int) -> tuple[float, float]:
+        """From which column on, and up to which row, to look: where an agent can touch the end.
 
         A coin there says itself when it is reached; but where there is another one, which of them
         it was is told from the place one step before.
         """
         episodes = self._episodes
-        end = float(episodes.end_xy[index, 0]) - _TOUCH
+        column, row = episodes.end_xy[index].tolist()
         if episodes.two_coins[index]:
-            return end - SPEED
-        return _NOWHERE if episodes.coin_at_end[index] else end
+            return column - _TOUCH - SPEED, _ANYWHERE
+        return (_NOWHERE if episodes.coin_at_end[index] else column - _TOUCH), row + _ABOVE
 
-    def _seen_at(self, index: int) -> None:
-        """The agent was just seen: nothing is left to be guessed."""
-        x, _, velocity, _ = agent_motion(self._seen[index])
-        self._reach.set(index, x, velocity)
+    def _place(self, index: int) -> Motion:
+        """Nothing is left to be guessed."""
+        motion = super()._place(index)
+        self._reach.set(index, motion)
         self._since[index] = []
+        return motion
 
     def _before(self, index: int) -> bytes:
         """The state before the step just taken: the steps since the last look played again."""

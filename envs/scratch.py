@@ -11,11 +11,13 @@ from envs.fresh import FreshLevels
 from envs.games import Game, find_game
 from envs.layout import Cell, Layout
 from envs.native import Native
+from envs.placements import End, Placement, Spot
 from envs.settings import LevelSettings
 from envs.state import UNSEEN, State, agent_xy, generator_text, level_generators
 
 NEVER = 2**31 - 1  # procgen's own timeout is put out of reach: it shows no terminal frame
 REMEMBERED_ENDS = 4096
+REMEMBERED_SPOTS = 4096
 REMEMBERED_LEVELS = 1024  # of about 27 KB
 
 
@@ -23,7 +25,7 @@ class Scratch:
     """One spare game of a kind; everything it does is determined by the states it is given."""
 
     def __init__(self, game: Game, settings: LevelSettings) -> None:
-        self.game = game
+        self.game, self._settings = game, settings
         self._native = Native(1, game.name, settings)
         self._base = self._make_base()
         self._fresh = FreshLevels(Native(1, game.name, settings), self._base)
@@ -70,6 +72,20 @@ class Scratch:
         """The layout of one level."""
         return self.game.layout(self.level(seed))
 
+    def spot(self, seed: int, placement: Placement) -> tuple[Spot, Cell]:
+        """Where coin and agent go in a level, and its end; remembered for those asked for last."""
+        return _spot_of(self, seed, placement)
+
+    def placed(self, state: State, placement: Placement, spot: Spot) -> State:
+        """A fresh state with coin and agent put where the placement wants them."""
+        if not self._settings.monsters and self.game.enemy is not None:
+            state = state.with_entities(state.entities[state.kinds != self.game.enemy])
+        if not (isinstance(placement, End) and self.game.stock_is_end):
+            self.game.write_coins(state, spot.coins)
+        if spot.agent is not None:
+            self.game.write_agent(state, spot.agent)
+        return state
+
     def end(self, seed: int) -> Cell:
         """The end cell of one level, remembered for the levels asked for last."""
         if seed not in self._ends:
@@ -94,6 +110,17 @@ class Scratch:
         """The observation [64, 64, 3] of a state."""
         self._native.set_state(0, state)
         return self._native.obs[0].copy()
+
+
+@lru_cache(maxsize=REMEMBERED_SPOTS)
+def _spot_of(spare: Scratch, seed: int, placement: Placement) -> tuple[Spot, Cell]:
+    layout = _layout_of(spare, seed)
+    return placement.place(layout), layout.end
+
+
+@lru_cache(maxsize=REMEMBERED_LEVELS)
+def _layout_of(spare: Scratch, seed: int) -> Layout:
+    return spare.layout(seed)
 
 
 def _keep(memory: OrderedDict[int, Any], seed: int, value: Any, size: int) -> None:

@@ -5,6 +5,7 @@ returns actions int64 [n]. `CoinBlindPolicy` shows what "always right" earns by 
 `CoinSeekerPolicy` what is possible.
 """
 
+from collections.abc import Hashable
 from typing import Protocol
 
 import numpy as np
@@ -63,20 +64,19 @@ class CoinSeekerPolicy:
 
     def __init__(self, horizon: int = 20, patience: int = 4) -> None:
         self.horizon, self.patience = horizon, patience
-        self._plans: dict[int, list[int]] = {}
-        self._marks: dict[int, int] = {}
+        self._plans: dict[Hashable, list[int]] = {}
 
     def __call__(self, obs: NDArray[np.uint8], vector: ProcgenVectorEnv) -> Actions:
         """Actions [n] for the current step."""
-        spare = scratch(vector.config.game, vector.config.settings)
-        numbers = vector.episode_numbers()
-        actions = np.full(len(obs), STAY, np.int64)
-        for index in range(len(obs)):
-            if not self._plans.get(index) or self._marks.get(index) != numbers[index]:
-                self._plans[index] = self._plan(vector.game_state(index), spare)
-                self._marks[index] = int(numbers[index])
-            actions[index] = self._plans[index].pop(0)
-        return actions
+        episodes = enumerate(vector.episode_numbers().tolist())
+        return np.array([self.act(vector, index, (index, number)) for index, number in episodes])
+
+    def act(self, vector: ProcgenVectorEnv, index: int, episode: Hashable) -> int:
+        """The action for one environment, whose `episode` may be named by anything."""
+        if not self._plans.get(episode):
+            spare = scratch(vector.config.game, vector.config.settings)
+            self._plans[episode] = self._plan(vector.game_state(index), spare)
+        return self._plans[episode].pop(0)
 
     def _plan(self, state: bytes, spare: Scratch) -> list[int]:
         """The next steps: the start of the best plan."""

@@ -37,8 +37,12 @@ UNSEEN = 0.5  # cells drawn where nobody looks: of fewer, some are dearer
 _INT = struct.Struct("<i").unpack_from
 _TWO_INTS = struct.Struct("<2i").unpack_from
 _THREE_INTS = struct.Struct("<3i").unpack_from
+_FOUR_FLOATS = struct.Struct("<4f").unpack_from
 _ZEROS = b"0 " * 624 + b"624"
 TRIVIAL = struct.pack("<i", len(_ZEROS)) + _ZEROS  # a generator of zeros: length and text
+
+
+Motion = tuple[float, float, float, float]  # x, y (cells from the bottom left), and their change
 
 
 class StateError(InputError):
@@ -51,13 +55,13 @@ def agent_xy(view: memoryview | bytes) -> tuple[float, float]:
     return x, y
 
 
-def agent_motion(view: memoryview | bytes) -> tuple[float, float, float, float]:
+def agent_motion(view: memoryview | bytes) -> Motion:
     """Centre of the agent and its velocity in cells per step, read without parsing the rest."""
     offset = 8 + int.from_bytes(view[4:8], "little") + 4 * len(OPTION_FIELDS)
     for _ in range(2):
         offset += 8 + int.from_bytes(view[offset + 4 : offset + 8], "little")
-    x, y, vx, vy = struct.unpack_from("<4f", view, offset + 4 * len(STEP_FIELDS) + 8)
-    return x, y, vx, vy
+    motion: Motion = _FOUR_FLOATS(view, offset + 4 * len(STEP_FIELDS) + 8)
+    return motion
 
 
 class State:

@@ -1,8 +1,8 @@
 """Lists of episodes to play: each with its level, its coin and start, and its own limit."""
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
@@ -22,17 +22,11 @@ class Task:
         placement: of coin and start, as text.
         level: its seed.
         limit: steps after which it is truncated.
-        follow: whether to follow the agent here (where the environment tracks at all): without
-            it, reaching the end is not seen and does not end the episode.
-        see: whether frames are wanted. Without them the game draws one cell in place of the view,
-            which halves the cost of a step; all else is the same.
     """
 
     placement: str
     level: int
     limit: int
-    follow: bool = True
-    see: bool = True
 
     def __post_init__(self) -> None:
         if parse_placement(self.placement).is_mixture:
@@ -55,23 +49,13 @@ class Listed:
     def __init__(self, tasks: Sequence[Task], num: int) -> None:
         self.tasks = list(tasks)
         self.task = np.full(num, -1, np.int64)
-        self._left: list[tuple[int, int]] = []  # a heap of negative limits and numbers
-        self._queue(0)
-
-    def _queue(self, first: int) -> None:
-        """Put the tasks from this number on among those left."""
-        for number in range(first, len(self.tasks)):
-            heappush(self._left, (-self.tasks[number].limit, number))
+        order = sorted(range(len(self.tasks)), key=lambda number: -self.tasks[number].limit)
+        self._left = deque(order)
 
     def take(self, index: int) -> int:
         """Deal the next task to an environment; its level seed."""
-        self.task[index] = heappop(self._left)[1] if self._left else -1
+        self.task[index] = self._left.popleft() if self._left else -1
         return self.now(index).level
-
-    def extend(self, tasks: Sequence[Task]) -> None:
-        """More tasks, numbered on; environments that had none left are not woken."""
-        self.tasks += tasks
-        self._queue(len(self.tasks) - len(tasks))
 
     def now(self, index: int) -> Task:
         """What an environment plays: one with nothing left to play repeats the last task."""
@@ -81,20 +65,16 @@ class Listed:
         """Steps until the episode of an environment is cut; never where nobody looks on."""
         return self.now(index).limit if self.task[index] >= 0 else NEVER
 
-    def follows(self, index: int) -> bool:
-        """Whether the agent of an environment is to be followed."""
-        return bool(self.task[index] >= 0 and self.now(index).follow)
+    def plays(self, index: int) -> bool:
+        """Whether an environment plays a task: else nobody looks on."""
+        return bool(self.task[index] >= 0)
 
-    def sees(self, index: int) -> bool:
-        """Whether anybody looks at the frames of an environment."""
-        return bool(self.task[index] >= 0 and self.now(index).see)
-
-    def save(self) -> dict[str, NDArray[Any]]:
-        """What is left to deal, and what was dealt to whom."""
-        left = np.array(self._left, np.int64).reshape(-1, 2)
-        return {"stream_left": left, "stream_task": self.task.copy()}
+    def save(self, which: Any = slice(None)) -> dict[str, NDArray[Any]]:
+        """What is left to deal, and what was dealt to whom; of these environments alone."""
+        left = np.array(self._left, np.int64)
+        return {"stream_left": left, "stream_task": self.task[which].copy()}
 
     def load(self, arrays: Any) -> None:
         """Take the arrays of `save`."""
-        self._left = [(limit, number) for limit, number in arrays["stream_left"].tolist()]
+        self._left = deque(arrays["stream_left"].tolist())
         self.task[...] = arrays["stream_task"]

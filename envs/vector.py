@@ -8,9 +8,7 @@ procgen shows none after a death or a coin, so there the frame before the last s
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import gymnasium
@@ -26,31 +24,18 @@ from envs.episodes import NO_COIN, Episodes
 from envs.errors import InputError
 from envs.following import FOLLOWERS, Follower
 from envs.frames import Frames
-from envs.layout import Cell, Layout
+from envs.layout import Cell
 from envs.parse import SEEDS, parse_placement
-from envs.placements import End, Placement, Spot
+from envs.placements import Placement, Spot
 from envs.reports import Reporter
 from envs.saving import pack, unpack
-from envs.scratch import REMEMBERED_LEVELS, Scratch, scratch
+from envs.scratch import REMEMBERED_LEVELS, REMEMBERED_SPOTS, scratch
 from envs.state import State
 from envs.streams import Drawn, Sequential
-from envs.tasks import Listed, Task
+from envs.tasks import Listed
 
 ACTIONS = 15
-REMEMBERED = 4096  # spots of levels kept
 _MIXTURE = 7  # keeps the generator of mixtures apart from others with the same seed
-
-
-@lru_cache(maxsize=REMEMBERED)
-def _spot_of(spare: Scratch, seed: int, placement: Placement) -> tuple[Spot, Cell]:
-    """Where coin and agent go in a level, and its end."""
-    layout = _layout_of(spare, seed)
-    return placement.place(layout), layout.end
-
-
-@lru_cache(maxsize=REMEMBERED_LEVELS)
-def _layout_of(spare: Scratch, seed: int) -> Layout:
-    return spare.layout(seed)
 
 
 class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any]]):
@@ -156,7 +141,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         """Limit and follower of an environment whose episode goes on from this state."""
         follow = True
         if isinstance(self._stream, Listed):
-            self._limits[index], follow = self._stream.limit(index), self._stream.follows(index)
+            self._limits[index], follow = self._stream.limit(index), self._stream.plays(index)
         if self._follower is not None:
             self._follower.begin(index, state, follow)
 
@@ -173,24 +158,19 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
     def _spot(self, seed: int, placement: Placement, state: State) -> tuple[Spot, Cell]:
         """Where coin and agent go in a level, and its end: once for a level and placement."""
         if isinstance(self._stream, Listed):  # other lists have the same levels
-            return _spot_of(self._scratch, seed, placement)
+            return self._scratch.spot(seed, placement)
         key = (seed, placement)
         if key not in self._spots:
             layout = self._game.layout(state)
             self._spots[key] = placement.place(layout), layout.end
-            if len(self._spots) > REMEMBERED:
+            if len(self._spots) > REMEMBERED_SPOTS:
                 self._spots.popitem(last=False)
         return self._spots[key]
 
     def _edited(self, index: int, state: State, placement: Placement, spot: Spot) -> State:
         """The fresh state with coin and start placed and the level that follows foretold."""
-        if not self.config.settings.monsters and self._game.enemy is not None:
-            state = state.with_entities(state.entities[state.kinds != self._game.enemy])
-        if not (isinstance(placement, End) and self._game.stock_is_end):
-            self._game.write_coins(state, spot.coins)
-        if spot.agent is not None:
-            self._game.write_agent(state, spot.agent)
-        if isinstance(self._stream, Listed) and not self._stream.sees(index):
+        state = self._scratch.placed(state, placement, spot)
+        if isinstance(self._stream, Listed) and not self._stream.plays(index):
             state.hide()
         if isinstance(self._stream, Drawn):
             following = int(self._stream.upcoming[index])
@@ -211,6 +191,10 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
                 self._cut(index)
             self._obs = self._frames.copy(self._native.obs)
         self._untouched = False
+        return self.now()
+
+    def now(self) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        """Observations and infos as they stand."""
         return self._obs, self._reporter.infos(self._all)
 
     def _cut(self, index: int) -> None:
@@ -301,12 +285,32 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         own = {"mixture_seed": self._mixture_seed}
         return pack(self.config, states, own, self._episodes.save() | stream)
 
+    def narrowed(self, which: NDArray[np.int64]) -> "ProcgenVectorEnv":
+        """One of only these environments, all going on; this one is closed.
+
+        Raises:
+            InputError: where the environment was not made with tasks.
+        """
+        if self.config.tasks is None:
+            raise InputError("only an environment that was made with tasks can be narrowed")
+        assert isinstance(self._stream, Listed)
+        config = replace(self.config, num_envs=len(which))
+        states = [self._native.get_state(index) for index in which.tolist()]
+        rows = {name: value[which] for name, value in self._episodes.save().items()}
+        other = ProcgenVectorEnv(config, self.render_mode)
+        other._restore(states, self._mixture_seed, rows | self._stream.save(which))
+        self.close()
+        return other
+
     def set_state(self, blob: bytes) -> None:
         """Go on from the bytes of `get_state` of an environment with the same configuration."""
         states, own, arrays = unpack(self.config, blob)
+        self._restore(states, own["mixture_seed"], arrays)
+
+    def _restore(self, states: list[bytes], mixture_seed: int, arrays: dict[str, Any]) -> None:
         for index, state in enumerate(states):
             self._native.set_state(index, state)
-        self._mixture_seed = own["mixture_seed"]
+        self._mixture_seed = mixture_seed
         self._episodes.load(arrays)
         if not self._lazy:
             self._stream.load(arrays)
@@ -320,32 +324,6 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         """Which of the tasks each environment plays [n]; -1 where none is left."""
         tasks = self._stream.task if not self._lazy and isinstance(self._stream, Listed) else None
         return np.full(self.num_envs, -1, np.int64) if tasks is None else tasks.copy()
-
-    def extend(self, tasks: Sequence[Task]) -> NDArray[np.int64]:
-        """Further tasks, numbered on; environments with none left begin them at once.
-
-        Returns:
-            The environments that did. Their first frames are in `frames`.
-
-        Raises:
-            InputError: where the environment was not made with tasks.
-        """
-        if self.config.tasks is None:
-            raise InputError(f"{len(tasks)} tasks for an environment that was made without tasks")
-        assert isinstance(self._stream, Listed)
-        self.config = replace(self.config, tasks=(*self.config.tasks, *tasks))
-        idle = np.flatnonzero(self._stream.task < 0)[: len(tasks)]
-        self._stream.extend(tasks)
-        for index in idle.tolist():
-            self._begin(index)
-        if len(idle):
-            self._obs = self._frames.copy(self._native.obs)
-        return idle
-
-    @property
-    def frames(self) -> NDArray[np.uint8]:
-        """What the environments show now [n, 64, 64, 3]."""
-        return self._obs
 
     def episode_numbers(self) -> NDArray[np.int64]:
         """How many episodes each environment has begun [n]."""

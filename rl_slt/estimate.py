@@ -30,7 +30,7 @@ SPREAD = (0.0, 0.35, 0.7, 1.0)
 RANK, WIDE_RANK = 64, 16
 WIDE = 50_000  # weights above which a direction costs more than it gives: each is read every step
 EXACT_LIMIT = 20_000_000  # states times weights below which gradients over all data are cheap
-PRECISION = 0.035
+PRECISION, SLACK = 0.035, 1.25  # wanted relative error; that many times fewer draws will do
 MOST_DRAWS = 6000
 
 
@@ -178,20 +178,19 @@ def _run(run: Chains, settings: Settings, progress: Progress | None) -> Draws:
     kept = run.draw(draws, lambda t: tell(settings.burn_in, t))
     if settings.draws is not None or not run.sampler.full_batch:
         return kept
-    more = _draws_wanted(judge(kept, run.target, run.sampler), draws) - draws
-    if more <= 0:
-        return kept
-    before, total = total, total + more
-    run.snapshots.clear()
-    return join([kept, run.draw(more, lambda t: tell(before, t))])
+    while (more := _draws_lacking(judge(kept, run.target, run.sampler), kept.loss.shape[1])) > 0:
+        before, total = total, total + more
+        run.snapshots.clear()
+        kept = join([kept, run.draw(more, lambda t: tell(before, t))])  # noqa: B023
+    return kept
 
 
-def _draws_wanted(pilot: Diagnosis, draws: int) -> int:
-    """Draws per chain for the wanted relative error, judged by the pilot's."""
-    if not pilot.mean > 0 or not math.isfinite(pilot.stderr):
-        return draws
-    need = draws * (pilot.stderr / (PRECISION * pilot.mean)) ** 2
-    return int(min(max(need, draws), MOST_DRAWS))
+def _draws_lacking(so_far: Diagnosis, draws: int) -> int:
+    """How many more draws per chain the wanted relative error takes, judged by those made."""
+    if not so_far.mean > 0 or not math.isfinite(so_far.stderr):
+        return 0
+    need = draws * (so_far.stderr / (PRECISION * so_far.mean)) ** 2
+    return int(min(need, MOST_DRAWS) - draws) if need > SLACK * draws else 0
 
 
 def _batch_size(batch_size: int | None, n: int) -> int:

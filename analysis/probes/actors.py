@@ -38,13 +38,6 @@ class Turn:
     on: NDArray[np.bool_]
     vector: Any = None
 
-    def of(self, rows: NDArray[np.bool_]) -> Turn:
-        """The same turn of some of these environments alone, `[n]`."""
-        on = np.zeros_like(self.on)
-        on[np.flatnonzero(self.on)[rows]] = True
-        return Turn(self.obs[rows], self.task[rows], self.t[rows], self.noise[rows], self.infos,
-                    on, self.vector)  # fmt: skip
-
     def info(self, name: str) -> NDArray[Any]:
         """An info of these environments, `[n, ...]`; some are worked out only when asked for."""
         return np.asarray(self.infos[name])[self.on]

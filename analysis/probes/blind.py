@@ -1,9 +1,9 @@
 """The agent's own coin-blind rate: its path without the displaced coin, played where the coin is.
 
 The actions that it took in the control are replayed with the coin there, for as long as they went
-on without it, in the same batch as the episodes still to play. What they reach otherwise is
-known, so a replay need be neither seen nor followed. Where the agent did the very same with the
-coin there, until its episode was over, that episode is the replay.
+on without it. What they reach otherwise is known, so a replay need be neither seen nor followed,
+and it may stop where the agent can no longer be at the coin, being at the end so soon. Where the
+agent did the very same with the coin there, until its episode was over, that episode is the replay.
 """
 
 from __future__ import annotations
@@ -11,99 +11,96 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+import envs
 from analysis.probes.actors import Actor, Turn
-from analysis.probes.rollout import Row
 from analysis.probes.suite import ProbeSuite, coin_at_end, control_of
-from envs.tasks import Task
+from envs.reach import fewest_steps
+from envs.replays import Replay, replay
+from envs.scratch import scratch
 
 _NOOP = 4
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Numbers of two tasks: a probe with a displaced coin, and its control on the same level."""
+class Recorded:
+    """An actor whose actions in a suite are kept: `actions` `[tasks, T]`."""
 
-    probe: int
-    control: int
-
-
-class BlindPaths:
-    """An actor that plays a suite and replays its own control paths; `then` says which.
-
-    Tasks 0 to n - 1 are the suite's, probe by probe and level by level; others are replays.
-    """
-
-    def __init__(self, actor: Actor, suite: ProbeSuite) -> None:
-        self._actor, self._suite = actor, suite
-        self._n = len(suite.placements) * suite.n_levels
-        self._actions = np.full((self._n, suite.time_limit), _NOOP, np.int8)
-        self._pairs: dict[int, list[Pair]] = {}  # by each of their tasks
-        for pair in _pairs(suite):
-            self._pairs.setdefault(pair.probe, []).append(pair)
-            self._pairs.setdefault(pair.control, []).append(pair)
-        self._rows: dict[int, Row] = {}
-        self._replays: list[Pair] = []
-        self.first: dict[int, str] = {}  # what the blind path reaches first, by the probe's task
+    def __init__(self, actor: Actor, tasks: int, time_limit: int) -> None:
+        self._actor = actor
+        self.actions = np.full((tasks, time_limit), _NOOP, np.int8)
 
     def __call__(self, turn: Turn) -> NDArray[np.int64]:
-        """The agent's actions in the suite's tasks, the recorded ones in the replays."""
-        own = turn.task < self._n
-        if own.all():
-            actions = self._actor(turn)
-            self._actions[turn.task, turn.t] = actions
-            return actions
-        actions = np.empty(len(own), np.int64)
-        if own.any():
-            actions[own] = self(turn.of(own))
-        sources = [self._replays[task - self._n].control for task in turn.task[~own].tolist()]
-        actions[~own] = self._actions[sources, turn.t[~own]]
+        """The actor's actions."""
+        actions = self._actor(turn)
+        self.actions[turn.task, turn.t] = actions
         return actions
 
-    def then(self, task: int, row: Row) -> list[Task]:
-        """Replays to be played now that a task has ended like that."""
-        if task >= self._n:
-            self._tell(self._replays[task - self._n], row)
-            return []
-        self._rows[task] = row
-        both = [pair for pair in self._pairs.get(task, ())
-                if pair.probe in self._rows and pair.control in self._rows]  # fmt: skip
-        new = [pair for pair in both if not self._same(pair)]
-        for pair in both:
-            if pair not in new:
-                self._tell(pair, self._rows[pair.probe])
-        self._replays += new
-        return [self._task(pair) for pair in new]
 
-    def _same(self, pair: Pair) -> bool:
-        """Whether the agent did with the coin what it did without, until its episode was over."""
-        steps = int(self._rows[pair.probe]["length"])
-        mine, control = self._actions[pair.probe, :steps], self._actions[pair.control, :steps]
-        return steps <= self._rows[pair.control]["length"] and np.array_equal(mine, control)
+@dataclass(frozen=True)
+class Path:
+    """An episode, as far as its replay is concerned."""
 
-    def _task(self, pair: Pair) -> Task:
-        place, level = divmod(pair.probe, self._suite.n_levels)
-        return Task(self._suite.placements[place], self._suite.seeds[level],
-                    int(self._rows[pair.control]["length"]), follow=False, see=False)  # fmt: skip
-
-    def _tell(self, pair: Pair, row: Row) -> None:
-        """Where the control has a coin at its end, one met at that very step is that one."""
-        control = self._rows[pair.control]
-        met = row["coin_collected"]
-        if row is not self._rows[pair.probe]:
-            probe = self._suite.placements[pair.probe // self._suite.n_levels]
-            late = coin_at_end(probe) and control["end_reached"]
-            met = row["outcome"] == "coin" and not (late and row["length"] == control["length"])
-        end = control["end_reached"]
-        self.first[pair.probe] = "coin" if met else "end" if end else "neither"
+    actions: NDArray[np.int8]
+    coin_collected: bool
+    end_reached: bool
 
 
-def _pairs(suite: ProbeSuite) -> list[Pair]:
-    places, n = suite.placements, suite.n_levels
-    return [
-        Pair(places.index(probe) * n + level, places.index(control) * n + level)
-        for probe in places
-        if (control := control_of(probe)) in places
-        for level in range(n)
-    ]
+def blind_first(
+    suite: ProbeSuite, episodes: pd.DataFrame, actions: NDArray[np.int8]
+) -> list[str | None]:
+    """What the policy would have reached first, had it not seen the displaced coin.
+
+    Args:
+        suite: what was played.
+        episodes: its episodes, probe by probe and level by level.
+        actions: taken in them, `[episodes, T]`.
+
+    Returns:
+        `coin`, `end` or `neither` for each episode; None where no control of it was played.
+    """
+    paths, n = _paths(episodes, actions), suite.n_levels
+    first: list[str | None] = [None] * len(paths)
+    unsure: list[tuple[int, Path, Replay]] = []
+    for place, probe in enumerate(suite.placements):
+        control = control_of(probe)
+        if control not in suite.placements:
+            continue
+        before = suite.placements.index(control) * n
+        for level, blind in enumerate(paths[before : before + n]):
+            own = paths[place * n + level]
+            first[place * n + level] = "end" if blind.end_reached else "neither"
+            if _same(own, blind):
+                if own.coin_collected:
+                    first[place * n + level] = "coin"
+            elif again := _again(suite, probe, suite.seeds[level], blind):
+                unsure.append((place * n + level, blind, again))
+    found = replay("coinrun", suite.settings, [again for *_, again in unsure])
+    for (i, blind, again), (ret, length) in zip(unsure, found, strict=True):
+        # Where the control has a coin at its end, one met at that very step is that one.
+        late = coin_at_end(str(again.placement)) and blind.end_reached
+        if ret > 0 and not (late and length == len(blind.actions)):
+            first[i] = "coin"
+    return first
+
+
+def _paths(episodes: pd.DataFrame, actions: NDArray[np.int8]) -> list[Path]:
+    names = ["length", "coin_collected", "end_reached"]
+    rows = episodes[names].itertuples(index=False)
+    return [Path(a[:length], *rest) for a, (length, *rest) in zip(actions, rows, strict=True)]
+
+
+def _same(own: Path, control: Path) -> bool:
+    """Whether the agent did with the coin what it did without, until its episode was over."""
+    return np.array_equal(own.actions, control.actions[: len(own.actions)])
+
+
+def _again(suite: ProbeSuite, probe: str, seed: int, control: Path) -> Replay | None:
+    """The control's path where the coin of a probe lies, for as long as it may yet meet it."""
+    placement = envs.parse_placement(probe)
+    steps = len(control.actions)
+    if control.end_reached:  # both cells are touched from up to a column and a half off the middle
+        spot, end = scratch("coinrun", suite.settings).spot(seed, placement)
+        steps -= fewest_steps(end[0] - spot.coins[0][0] - 2)
+    return Replay(seed, placement, control.actions[:steps].tolist()) if steps > 0 else None

@@ -15,13 +15,12 @@ from analysis.probes.suite import ProbeSuite
 from envs.tasks import Task
 from envs.vector import ProcgenVectorEnv
 
-NUM_ENVS = 64
+NUM_ENVS = 128
 _NOOP = 4
 
 Floats = NDArray[np.float64]
 Row = dict[str, Any]
 Watch = Callable[[Turn, NDArray[np.int64]], None]
-Then = Callable[[int, Row], list[Task]]
 
 
 def shared_noise(suite: ProbeSuite, seed: int) -> Floats:
@@ -40,7 +39,6 @@ def play(
     num_envs: int = NUM_ENVS,
     every_step: bool = False,
     watch: Watch | None = None,
-    then: Then | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Plays each task once.
@@ -49,23 +47,21 @@ def play(
         actor: chooses the actions.
         tasks: the episodes to play.
         settings: look and parts of the levels.
-        noise: `[tasks, T]`, uniform on [0, 1); tasks that `then` adds have none.
+        noise: `[tasks, T]`, uniform on [0, 1).
         num_envs: environments at once; results depend on it only by rounding in the network.
         every_step: let infos hold the agent's position at each step, at several times the cost.
         watch: called with every turn and the actions chosen for it.
-        then: called with every task that ended and its row; it may name further tasks, which are
-            numbered on.
-        progress: called with tasks done and tasks in all, of those given.
+        progress: called with tasks done and tasks in all.
 
     Returns:
-        A row per task given, in order: placement, level_seed, ret, length, outcome, death_cause,
+        A row per task, in order: placement, level_seed, ret, length, outcome, death_cause,
         coin_collected, end_reached, first.
     """
     vector = envs.make_vec(
         min(num_envs, len(tasks)), tasks=tasks, settings=settings, stop_at_end=True,
         track=True if every_step else "sparse",
     )  # fmt: skip
-    game = _Stage(vector, then)
+    game = _Stage(vector)
     try:
         while game.playing.any():
             turn = game.turn(noise)
@@ -73,7 +69,7 @@ def play(
             if watch is not None:
                 watch(turn, actions)
             if game.step(actions) and progress is not None:
-                progress(sum(task < len(tasks) for task in game.rows), len(tasks))
+                progress(len(game.rows), len(tasks))
     finally:
         game.vector.close()
     rows = pd.DataFrame([game.rows[i] for i in range(len(tasks))])
@@ -85,8 +81,8 @@ def play(
 class _Stage:
     """The environments, and the episodes seen to end so far."""
 
-    def __init__(self, vector: ProcgenVectorEnv, then: Then | None) -> None:
-        self.vector, self.then = vector, then
+    def __init__(self, vector: ProcgenVectorEnv) -> None:
+        self.vector = vector
         self.obs, self.infos = vector.reset()
         self.t = np.zeros(vector.num_envs, dtype=np.int64)
         self.rows: dict[int, Row] = {}
@@ -100,11 +96,8 @@ class _Stage:
         """What the environments still playing show."""
         on = self.playing
         task, t = self.vector.task[on], self.t[on]
-        given = task < len(noise)
-        numbers = np.full(len(task), np.nan)
-        numbers[given] = noise[task[given], t[given]]
         obs = self.obs if on.all() else self.obs[on]
-        return Turn(obs, task, t, numbers, self.infos, on, self.vector)
+        return Turn(obs, task, t, noise[task, t], self.infos, on, self.vector)
 
     def step(self, actions: NDArray[np.int64]) -> bool:
         """Plays these actions where an episode is on; whether any episode ended."""
@@ -114,19 +107,20 @@ class _Stage:
         self.t += 1
         self.t[terminated | truncated] = 0
         done = np.flatnonzero((terminated | truncated) & (tasks >= 0))
-        if not len(done):
-            return False
-        more: list[Task] = []
         for i in done:
             final = {key: value[i] for key, value in self.infos["final_info"].items()}
-            task, row = int(tasks[i]), ended(final)
-            self.rows[task] = row
-            if self.then is not None:
-                more += self.then(task, row)
-        if more:
-            begun = self.vector.extend(more)
-            self.obs, self.t[begun] = self.vector.frames, 0
-        return True
+            self.rows[int(tasks[i])] = ended(final)
+        self._narrow()
+        return len(done) > 0
+
+    def _narrow(self) -> None:
+        """Go on with those that play, where they are few: the game steps all that there are."""
+        on, half = self.playing, self.vector.num_envs // 2
+        if 0 < on.sum() <= half:
+            # Always halved: few sizes, whose library objects are used again.
+            which = np.argsort(~on, kind="stable")[:half]
+            self.vector, self.t = self.vector.narrowed(which), self.t[which]
+            self.obs, self.infos = self.vector.now()
 
 
 def ended(final: dict[str, Any]) -> Row:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from analysis.probes.actors import Actor, NetworkActor, RandomActor
-from analysis.probes.blind import BlindPaths
+from analysis.probes.blind import Recorded, blind_first
 from analysis.probes.rollout import NUM_ENVS, play, shared_noise
 from analysis.probes.scripted import BlindActor, SeekerActor
 from analysis.probes.suite import ProbeSuite, coin_at_end, starts_mid
@@ -82,13 +82,10 @@ def run_actor(
     asked, suite = suite, replace(suite, placements=tuple(longest))
     tasks = [Task(p, level, suite.time_limit) for p in suite.placements for level in suite.seeds]
     noise = np.tile(shared_noise(suite, seed), (len(suite.placements), 1))
-    paths = BlindPaths(actor, suite) if blind_paths else None
-    table = play(
-        actor if paths is None else paths, tasks, suite.settings, noise, num_envs=num_envs,
-        then=None if paths is None else paths.then, progress=progress,
-    )  # fmt: skip
-    first = {} if paths is None else paths.first
-    table["blind_first"] = pd.array([first.get(i) for i in range(len(table))], dtype="string")
+    recorded = Recorded(actor, len(tasks), suite.time_limit)
+    table = play(recorded, tasks, suite.settings, noise, num_envs=num_envs, progress=progress)
+    first = blind_first(suite, table, recorded.actions) if blind_paths else [None] * len(table)
+    table["blind_first"] = pd.array(first, dtype="string")
     table = table.iloc[_rows_as_asked(asked, suite)].reset_index(drop=True)
     table = table.assign(
         probe=table["placement"], run=run, step=step, policy=policy_name, mode=suite.mode

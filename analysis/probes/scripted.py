@@ -25,4 +25,8 @@ class SeekerActor:
 
     def __call__(self, turn: Turn) -> NDArray[np.int64]:
         """The next steps of plans made anew every few steps."""
-        return self.policy(np.zeros(len(turn.on), np.uint8), turn.vector)[turn.on]
+        indices = np.flatnonzero(turn.on).tolist()
+        return np.array([
+            self.policy.act(turn.vector, index, task)
+            for index, task in zip(indices, turn.task.tolist(), strict=True)
+        ])  # fmt: skip

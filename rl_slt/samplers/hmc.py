@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import cos, sin
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -27,7 +27,10 @@ class HMC:
     """`leapfrog` leapfrog steps of size h with fresh velocities, then accept or stay: exact.
 
     The number of leapfrog steps is drawn uniformly from 1 to `2 leapfrog - 1` each time (by the
-    first chain's generator), so that no direction is sampled in resonance with its own period.
+    first chain's generator), so that no direction is sampled in resonance with its own period. The
+    step of each chain's trajectory is drawn, too, log-uniformly from h / `spread` to h (Neal 2011,
+    section 3.2): near a singularity the curvature differs by orders of magnitude between places,
+    and chains of one step size seldom get into or out of the narrow ones.
 
     With `rotate`, the motion under the reference Gaussian `exp(-|w|^2 / 2)` is solved exactly (a
     rotation of position and velocity by the angle h) and only the rest of the gradient kicks, as
@@ -35,8 +38,10 @@ class HMC:
     of directions that the loss does not feel.
 
     Attributes:
-        step_size: h, in units of the sampled coordinates; None adapts it in burn-in.
+        step_size: h, the longest step, in units of the sampled coordinates; None adapts it in
+            burn-in.
         leapfrog: mean number of leapfrog steps, each costing one gradient over all data.
+        spread: ratio of the longest to the shortest step; 1 makes all equal.
         rotate: split off the reference Gaussian.
 
     Raises:
@@ -45,6 +50,7 @@ class HMC:
 
     step_size: float | None = None
     leapfrog: int = 8
+    spread: float = 10.0
     rotate: bool = False
     name: ClassVar[str] = "hmc"
     full_batch: ClassVar[bool] = True
@@ -53,6 +59,8 @@ class HMC:
         check_positive("step_size", self.step_size)
         if self.leapfrog < 1:
             raise InputError(f"leapfrog={self.leapfrog}; it must be at least 1")
+        if not 1 <= self.spread < math.inf:
+            raise InputError(f"spread={self.spread}; it must be a finite number, at least 1")
 
     def init(self, position: Tensor, evaluate: Evaluate, generators: Sequence[Generator]) -> State:
         """State at `position` `[C, d]`."""
@@ -63,25 +71,31 @@ class HMC:
     ) -> tuple[State, Info]:
         """One trajectory of all chains; the reported loss is at the position kept."""
         steps = int(torch.randint(1, 2 * self.leapfrog, (), generator=generators[0]))
+        time = step_size * self._shares(state.position, generators)
         velocity = normal(state.position, generators)
         position, here = state.position.clone(), state.evaluation
         before = hamiltonian(here, velocity)
         for _ in range(steps):
-            velocity = self._kick(position, velocity, here, step_size / 2)
-            position, velocity = self._move(position, velocity, step_size)
+            velocity = self._kick(position, velocity, here, time / 2)
+            position, velocity = self._move(position, velocity, time)
             here = evaluate(position)
-            velocity = self._kick(position, velocity, here, step_size / 2)
+            velocity = self._kick(position, velocity, here, time / 2)
         accept = acceptance(before - hamiltonian(here, velocity))
         return metropolis(State(position, here), state, accept, generators)
 
-    def _kick(self, position: Tensor, velocity: Tensor, here: Evaluation, time: float) -> Tensor:
-        velocity = velocity.add(here.grad, alpha=-time)
-        return velocity.add_(position, alpha=time) if self.rotate else velocity
+    def _shares(self, position: Tensor, generators: Sequence[Generator]) -> Tensor:
+        """The part of the longest step that each chain takes this time, `[C, 1]`."""
+        uniform = torch.stack([torch.rand(1, generator=g) for g in generators])
+        return (self.spread**-uniform).to(position.dtype)
 
-    def _move(self, position: Tensor, velocity: Tensor, time: float) -> tuple[Tensor, Tensor]:
+    def _kick(self, position: Tensor, velocity: Tensor, here: Evaluation, time: Tensor) -> Tensor:
+        force = here.grad - position if self.rotate else here.grad
+        return torch.addcmul(velocity, force, time, value=-1)
+
+    def _move(self, position: Tensor, velocity: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         if not self.rotate:
-            return position.add(velocity, alpha=time), velocity
-        c, s = cos(time), sin(time)
+            return torch.addcmul(position, velocity, time), velocity
+        c, s = time.cos(), time.sin()
         return c * position + s * velocity, c * velocity - s * position
 
 

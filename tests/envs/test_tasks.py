@@ -1,5 +1,6 @@
 """Lists of episodes, and agents followed by few looks."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 import envs
 from envs import following
 from envs.errors import InputError
-from envs.reach import Reach
+from envs.reach import Reach, fewest_steps
+from envs.replays import WIDTH, Replay, replay
 from envs.state import agent_motion
 from envs.tasks import Task
 
@@ -57,15 +59,6 @@ def test_each_task_has_its_own_limit() -> None:
     assert [row["length"] for row in rows] == [task.limit for task in tasks]
 
 
-def test_who_is_not_followed_is_not_stopped_at_the_end() -> None:
-    followed = finals(make("sparse"))
-    free = [Task(task.placement, task.level, 60, follow=False) for task in TASKS]
-    rows = finals(make("sparse", tasks=free), tasks=free)
-    ends = [i for i, row in enumerate(followed) if row["outcome"] == "end"]
-    assert ends and all(rows[i]["outcome"] != "end" for i in ends)
-    assert all(rows[i]["length"] > followed[i]["length"] for i in ends)
-
-
 def test_saved_in_the_middle_it_goes_on_alike() -> None:
     vector, other = make("sparse"), make("sparse")
     vector.reset()
@@ -81,60 +74,80 @@ def test_saved_in_the_middle_it_goes_on_alike() -> None:
     other.close()
 
 
-def test_tasks_that_come_later_are_played_alike() -> None:
-    """By environments that had nothing left, and after those of the list."""
-    vector = make("sparse", 3, TASKS[:2])
+def test_some_environments_go_on_alike_without_the_others() -> None:
+    """In the middle of episodes, with tasks left to deal, and in another order."""
+    vector, which = make("sparse", 7, TASKS[:9]), np.array([5, 0, 3])
     vector.reset()
-    late = TASKS[24:27]
-    assert vector.extend(late).tolist() == [2]  # the only idle one
-    np.testing.assert_array_equal(vector.task, [0, 1, 2])
-    fresh = make("sparse", 1, late)
-    np.testing.assert_array_equal(vector.frames[2], fresh.reset()[0][0])
-    fresh.close()
-    seen: dict[int, dict[str, Any]] = {}
-    while (vector.task >= 0).any():
-        task = vector.task
-        *_, terminated, truncated, infos = vector.step(np.full(3, 8))
-        for i in np.flatnonzero((terminated | truncated) & (task >= 0)):
-            seen[int(task[i])] = {name: infos["final_info"][name][i] for name in NAMES}
-    vector.close()
-    assert sorted(seen) == [0, 1, 2, 3, 4]
-    for number, task_ in enumerate([*TASKS[:2], *late]):
-        alone = make("sparse", 1, [task_])
-        alone.reset()
-        while (alone.task >= 0).any():
-            *_, infos = alone.step(np.full(1, 8))
-        assert seen[number] == {name: infos["final_info"][name][0] for name in NAMES}
-        alone.close()
+    for _ in range(25):
+        vector.step(np.full(7, 8))
+    twin = make("sparse", 7, TASKS[:9])
+    twin.set_state(vector.get_state())
+    few = vector.narrowed(which)
+    np.testing.assert_array_equal(few.now()[0], twin.now()[0][which])
+    np.testing.assert_array_equal(few.task, twin.task[which])
+    on, ends = np.ones(3, bool), 0
+    while on.any():  # until each has ended: then the tasks dealt differ
+        a, b = few.step(np.full(3, 8)), twin.step(np.full(7, 8))
+        over = on & (a[2] | a[3])
+        for mine, its in zip(a[1:4], b[1:4], strict=True):
+            np.testing.assert_array_equal(mine[on], its[which][on])
+        np.testing.assert_array_equal(a[0][on & ~over], b[0][which][on & ~over])
+        for name in NAMES if over.any() else ():
+            mine, its = (x[4]["final_info"][name] for x in (a, b))
+            np.testing.assert_array_equal(mine[over], its[which][over])
+        on, ends = on & ~over, ends + over.sum()
+    assert ends == 3
+    few.close()
+    twin.close()
 
 
-def test_only_lists_can_be_extended() -> None:
-    vector = envs.make_vec(1)
-    with pytest.raises(InputError, match="1 tasks"):
-        vector.extend(TASKS[:1])
+def test_only_lists_can_be_narrowed() -> None:
+    vector = envs.make_vec(2)
+    with pytest.raises(InputError, match="made with tasks"):
+        vector.narrowed(np.array([0]))
     vector.close()
+
+
+def test_replays_come_to_what_was_played() -> None:
+    """More of them than games at once, of every length; reward and steps as in the episodes."""
+    actions = np.random.default_rng(0).choice([8, 8, 8, 7, 5, 1], (len(TASKS), 2000))
+    rows = finals(make("sparse"))
+    replays = [
+        Replay(task.level, envs.parse_placement(task.placement), taken[: task.limit].tolist())
+        for task, taken in zip(TASKS, actions, strict=True)
+    ]
+    found = replay("coinrun", envs.LevelSettings(), replays)
+    same = 0
+    for row, mine in zip(rows, found, strict=True):
+        if row["outcome"] != "end":  # a replay goes on there
+            assert mine == (row["ret"], row["length"])
+            same += 1
+    assert len(replays) > WIDTH and same > 20 and {ret for ret, _ in found} == {0.0, 10.0}
+    short = replay("coinrun", envs.LevelSettings(), [replace(replays[0], actions=[8, 8])])
+    assert short == [(0.0, 2)] and replay("coinrun", envs.LevelSettings(), []) == []
 
 
 @pytest.mark.parametrize("settings", [envs.LevelSettings(), envs.PLAIN_FLAT], ids=["stock", "flat"])
-def test_no_agent_is_farther_right_than_said(settings: envs.LevelSettings) -> None:
+def test_no_agent_is_farther_right_or_lower_than_said(settings: envs.LevelSettings) -> None:
     """Against places read at each step, under actions that change now and then."""
     n, rng = 16, np.random.default_rng(0)
-    tasks = [Task(("none", "none@mid")[i % 2], i, 9999, follow=False) for i in range(400)]
+    tasks = [Task(("none", "none@mid")[i % 2], i, 9999) for i in range(400)]
     vector = envs.make_vec(n, tasks=tasks, settings=settings)
     vector.reset()
     reach, actions, slack = Reach(n), np.full(n, 8), []
     over = np.ones(n, bool)
     for step in range(400):
         for i in np.flatnonzero(over | (step % 50 == 0)):
-            x, _, velocity, _ = agent_motion(vector.game_state(i))
-            reach.set(i, x, velocity)
+            reach.set(i, agent_motion(vector.game_state(i)))
         new = rng.choice(15, n, p=np.array([2] * 6 + [4] * 3 + [1] * 6) / 30)
         actions = np.where(rng.random(n) < 0.4, new, actions)
         reach.act(actions)
+        before = np.array([agent_motion(vector.game_state(i))[0] for i in range(n)])
         *_, terminated, truncated, _ = vector.step(actions)
         over = terminated | truncated
-        x = np.array([agent_motion(vector.game_state(i))[0] for i in range(n)])
-        assert (x[~over] <= reach.x[~over]).all()
+        x, y, *_ = np.array([agent_motion(vector.game_state(i)) for i in range(n)]).T
+        assert (x[~over] <= reach.x[~over]).all() and (y[~over] >= reach.y[~over]).all()
+        assert all(fewest_steps(columns) <= 1 for columns in np.abs(x - before)[~over])
         slack.append((reach.x - x)[~over].mean())
     vector.close()
     assert 0.05 < np.mean(slack) < 6  # columns: it does bound

@@ -13,6 +13,7 @@ from analysis.probes.actors import Actor, NetworkActor, RandomActor, Turn
 from analysis.probes.rollout import play, shared_noise
 from analysis.probes.scripted import BlindActor
 from envs.errors import InputError
+from envs.state import State
 from envs.tasks import Task
 
 STOCK = replace(SUITES["standard"], n_levels=12, time_limit=60)
@@ -98,15 +99,20 @@ def test_a_policy_blind_to_the_coin_does_what_its_blind_path_says() -> None:
     assert 0 < (placed["first"] == "coin").mean() < 1
 
 
-def test_an_episode_without_difference_is_its_own_replay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Replaying every control path says the same, whether the frames are drawn or not."""
-    suite = replace(PLAIN, placements=("none", "ground", "none@mid", "behind", "end", "both"))
+@pytest.mark.parametrize("settings", [envs.PLAIN_FLAT, envs.LevelSettings()], ids=["flat", "stock"])
+def test_what_need_not_be_replayed_is_not(
+    monkeypatch: pytest.MonkeyPatch, settings: envs.LevelSettings
+) -> None:
+    """Replaying every control path to its end says the same, whether frames are drawn or not."""
+    places = ("none", "ground", "section", "none@mid", "behind", "end", "both")
+    suite = replace(PLAIN, placements=places, settings=settings)
     table = run_suite(Fickle(), suite, seed=1)
     placed = table[table["blind_first"].notna()]
     assert (placed["first"] != placed["blind_first"]).any()  # the agent does use its frames
     assert (placed["blind_first"] == "coin").any()
-    monkeypatch.setattr(blind.BlindPaths, "_same", lambda *_: False)
-    monkeypatch.setattr(blind, "Task", lambda *a, **k: Task(*a, **(k | {"see": True})))
+    monkeypatch.setattr(blind, "_same", lambda *_: False)
+    monkeypatch.setattr(blind, "fewest_steps", lambda _: 0)
+    monkeypatch.setattr(State, "hide", lambda _: None)
     pd.testing.assert_frame_equal(run_suite(Fickle(), suite, seed=1), table)
 
 

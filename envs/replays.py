@@ -1,0 +1,60 @@
+"""Actions taken once more from the start of levels: unseen, and many games at a time."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from envs import native
+from envs.placements import Placement
+from envs.scratch import Scratch, scratch
+from envs.settings import LevelSettings
+
+WIDTH = 16  # games; stepping one alone costs twice as much
+_NOOP = 4
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A level with coin and start, and the actions to take in it, at least one."""
+
+    level: int
+    placement: Placement
+    actions: Sequence[int]
+
+
+def replay(
+    game: str, settings: LevelSettings, replays: Sequence[Replay]
+) -> list[tuple[float, int]]:
+    """Return and steps of each: until its episode ended, or all its actions were taken."""
+    spare, games = scratch(game, settings), native.acquire(WIDTH, game, settings)
+    left = deque(sorted(range(len(replays)), key=lambda i: -len(replays[i].actions)))
+    playing: dict[int, int] = {}  # which replay, by game
+    steps = np.zeros(WIDTH, np.int64)
+    actions = np.full(WIDTH, _NOOP)
+    found: dict[int, tuple[float, int]] = {}
+    while len(found) < len(replays):
+        for slot in range(WIDTH):
+            if slot not in playing and left:
+                playing[slot], steps[slot] = left.popleft(), 0
+                games.set_state(slot, _start(spare, replays[playing[slot]]))
+        for slot, number in playing.items():
+            actions[slot] = replays[number].actions[steps[slot]]
+        games.step(actions)
+        steps += 1
+        for slot, number in [*playing.items()]:
+            if games.first[slot] or steps[slot] == len(replays[number].actions):
+                found[number] = float(games.rew[slot]), int(steps[slot])
+                del playing[slot]
+                actions[slot] = _NOOP
+    native.release(games)
+    return [found[number] for number in range(len(replays))]
+
+
+def _start(spare: Scratch, replay: Replay) -> bytearray:
+    """The first state, not drawn."""
+    fresh = spare.level(replay.level, remember=True)
+    state = spare.placed(fresh, replay.placement, spare.spot(replay.level, replay.placement)[0])
+    state.hide()
+    return state.without_generators()
