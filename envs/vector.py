@@ -9,6 +9,7 @@ procgen shows none after a death or a coin, so there the frame before the last s
 
 from collections import OrderedDict
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import gymnasium
@@ -53,8 +54,6 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         self.render_mode = render_mode
         self.single_observation_space = gymnasium.spaces.Box(0, 255, (64, 64, 3), np.uint8)
         self.single_action_space = gymnasium.spaces.Discrete(ACTIONS)
-        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
-        self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._game = config.game_object
         self._scratch = scratch(config.game, config.settings)
         self._native = native.acquire(self.num_envs, config.game, config.settings)
@@ -69,6 +68,16 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         self._spots: OrderedDict[tuple[int, Placement], tuple[Spot, Cell]] = OrderedDict()
         self._stream: Drawn | Sequential | Listed
         self._seed_all(config.seed)
+
+    @cached_property
+    def observation_space(self) -> gymnasium.Space[Any]:  # type: ignore[override]
+        """Of all environments; made when asked for, since its bounds are as large as the frames."""
+        return batch_space(self.single_observation_space, self.num_envs)
+
+    @cached_property
+    def action_space(self) -> gymnasium.Space[Any]:  # type: ignore[override]
+        """Of all environments."""
+        return batch_space(self.single_action_space, self.num_envs)
 
     # ---- Beginning episodes -------------------------------------------------------------------
 
