@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from rl_slt.adapt import DualAveraging, step_for, top_curvature, wanted_acceptance, whiten
 from rl_slt.samplers.base import Info, Sampler
 from rl_slt.target import Evaluation, Target
+from rl_slt.units import Batches
 
 Progress = Callable[[int, int], None]
 
@@ -62,6 +63,9 @@ class Chains:
         self.step_size = self.sampler.step_size or 0.0
         self.averaging: DualAveraging | None = None
         self.state: Any = None
+        self.batches = [
+            Batches(self.target.units, self.batch_size, generator) for generator in self.generators
+        ]
 
     def burn_in(self, steps: int, progress: Callable[[int], None]) -> None:
         """Adapt, forget the start, and freeze: step size, whitening and preconditioner."""
@@ -94,10 +98,7 @@ class Chains:
 
     def evaluate(self, z: Tensor) -> Evaluation:
         """Loss and gradient over a fresh batch for each chain."""
-        index = [
-            None if self.sampler.full_batch else self.target.units.draw(self.batch_size, g)
-            for g in self.generators
-        ]
+        index = [None if self.sampler.full_batch else b.next() for b in self.batches]
         return self.target.evaluate(z, index, self.generators)
 
     def _step(self) -> tuple[Any, Info]:

@@ -14,7 +14,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from rl_slt.flat import FlatPolicy
 from rl_slt.losses.base import Loss
 from rl_slt.policy_data import PolicyData
-from rl_slt.reuse import fold_scale, reuse_memory
+from rl_slt.reuse import drop_idle, fold_scale, fuse_bias, reuse_memory
 
 Fields = dict[str, Tensor]
 Graph = Callable[..., tuple[Tensor, Tensor]]
@@ -24,10 +24,10 @@ TRACE_ERRORS = (RuntimeError, TypeError, ValueError, NotImplementedError, Attrib
 class TracedGradient:
     """Mean loss and its gradient, of all chains at once or of one.
 
-    The gradient is traced once per shape into a plain graph of tensor operations: all chains'
-    together into batched matrix products, one chain's into steps that reuse memory. A traced
-    graph fixes Python control flow, so it is used only after it agreed with the plain path on
-    other weights and another batch.
+    The gradient is traced once per shape into a plain graph of tensor operations, all chains'
+    together into batched matrix products, and without needless steps and copies. A traced graph
+    fixes Python control flow, so it is used only after it agreed with the plain path on other
+    weights and another batch.
     """
 
     def __init__(self, flat: FlatPolicy, loss: Loss) -> None:
@@ -95,8 +95,8 @@ class TracedGradient:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch.fx warns of its own internals
             graph = make_fx(function)(w, *batch.values())
-        if w.ndim == 1:
-            graph = reuse_memory(fold_scale(graph))
+        graph = drop_idle(graph)
+        graph = reuse_memory(fold_scale(graph) if w.ndim == 1 else fuse_bias(graph))
         forward: Graph = torch.no_grad()(graph.forward)
         return forward
 

@@ -52,6 +52,27 @@ class Units:
         return torch.randperm(self.n, generator=generator)[:size]
 
 
+class Batches:
+    """The batches of one chain: all samples in random order, then in another, and so on.
+
+    Each by itself is a uniform draw of `size` different samples; those of one pass hold different
+    ones (random reshuffling, as in training), and cost a small part of a permutation each.
+    """
+
+    def __init__(self, units: Units, size: int, generator: torch.Generator) -> None:
+        self._units, self._size, self._generator = units, size, generator
+        self._order = torch.empty(0, dtype=torch.int64)
+
+    def next(self) -> Tensor | None:
+        """Samples of the next batch `[size]`; None means all."""
+        if self._size >= self._units.n:
+            return None
+        if len(self._order) < self._size:
+            self._order = torch.randperm(self._units.n, generator=self._generator)
+        batch, self._order = self._order[: self._size], self._order[self._size :]
+        return batch
+
+
 def _distinct(size: int, n: int, generator: torch.Generator) -> Tensor:
     """`size` different integers below n, uniform: draw with repeats and redraw the repeats."""
     index = torch.randint(n, (size,), generator=generator)

@@ -7,8 +7,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from rl_slt import PolicyData, PolicyKL, PolicyNLL
 from rl_slt.build import build_target
-from rl_slt.reuse import fold_scale, reuse_memory
+from rl_slt.reuse import drop_idle, fold_scale, fuse_bias, reuse_memory
 from rl_slt.target import Target
+from rl_slt.units import Batches, Units
 
 
 class Frames(nn.Module):
@@ -141,3 +142,85 @@ def test_a_scale_moves_to_the_weights_only_where_convolutions_alone_read_it() ->
         divided = [n.meta for n in graph.graph.nodes if n.target is torch.ops.aten.div.Tensor]
         assert (len(divided) == 1 and not divided[0]) == moved  # a new step has no record
         torch.testing.assert_close(graph(x, w), function(x, w), rtol=1e-5, atol=1e-4)
+
+
+def test_steps_that_change_nothing_are_left_out() -> None:
+    def idle(x: Tensor) -> Tensor:
+        y = x.view(3, 4).expand(3, 4).transpose(0, 1).detach() * 1
+        return (y.transpose(0, 1) * 1.0).exp()
+
+    x = torch.randn(3, 4)
+    graph = drop_idle(make_fx(idle)(x))
+    assert torch.equal(graph(x), idle(x))
+    assert steps(graph) == ["aten.exp.default"]
+
+
+def test_steps_that_change_the_form_stay() -> None:
+    def other(x: Tensor) -> Tensor:
+        return x.view(2, 6).expand(4, 2, 6).transpose(0, 1).transpose(1, 2) * 2
+
+    x = torch.randn(12)
+    graph = drop_idle(make_fx(other)(x))
+    assert torch.equal(graph(x), other(x))
+    assert len(steps(graph)) == 5
+
+
+def test_a_bias_is_added_with_its_product_and_nothing_else_is() -> None:
+    def layer(b: Tensor, x: Tensor, w: Tensor) -> Tensor:
+        return b + torch.bmm(x, w)
+
+    x, w = torch.randn(2, 5, 3), torch.randn(2, 3, 4)
+    for b, fused in ((torch.randn(2, 1, 4), True), (torch.randn(2, 5, 4), False),
+                     (torch.randn(4), False), (torch.randn(2, 1, 4).double(), False)):  # fmt: skip
+        graph = fuse_bias(make_fx(layer)(b, x, w))
+        assert torch.allclose(graph(b, x, w), layer(b, x, w), atol=1e-6)
+        assert ("aten.baddbmm.default" in steps(graph)) == fused
+
+    def read_twice(b: Tensor, x: Tensor, w: Tensor) -> Tensor:
+        y = torch.bmm(x, w)
+        return (b + y) * y
+
+    b = torch.randn(2, 1, 4)
+    graph = fuse_bias(make_fx(read_twice)(b, x, w))
+    assert torch.equal(graph(b, x, w), read_twice(b, x, w))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_batched_gradients_are_the_plain_ones_in_few_steps(bias: bool) -> None:
+    """Chains at different weights on different batches."""
+    torch.manual_seed(0)
+    policy = nn.Sequential(
+        nn.Linear(6, 8, bias), nn.ReLU(), nn.Linear(8, 8, bias), nn.Tanh(), nn.Linear(8, 4, bias)
+    )
+    data = PolicyData(torch.randn(60, 6))
+    target = build_target(policy, data, PolicyKL(), 10.0, 1.0, None, 0)
+    assert target.traced is not None and target.batched
+    w = target.flat.start + 0.2 * torch.randn(3, target.dim)
+    rows = torch.randint(60, (3, 20))
+    for _ in range(2):  # the graph is used again
+        loss, grad, _ = target._together(w, rows)
+    for c in range(3):
+        batch, plain = target.units.take(rows[c]), torch.empty(target.dim)
+        value = target.flat.value_and_grad(
+            lambda p, b=batch: target.loss(p, b),  # type: ignore[misc]
+            w[c],
+            plain,
+        )
+        assert float(loss[c]) == pytest.approx(float(value), rel=1e-5)
+        assert torch.allclose(grad[c], plain, atol=1e-6 + 1e-5 * float(plain.abs().max()))
+    assert torch.equal(
+        target.flat.start, torch.cat([p.detach().flatten() for p in policy.parameters()])
+    )
+
+
+def test_batches_hold_each_sample_once_a_pass_in_ever_new_order() -> None:
+    units = Units(PolicyData(torch.arange(22.0)[:, None]), "state")
+    one, other = (Batches(units, 5, torch.Generator().manual_seed(s)) for s in (0, 1))
+    passes = [[one.next() for _ in range(4)] for _ in range(200)]  # 2 of 22 are left over
+    for batches in passes:
+        assert len(torch.cat(batches).unique()) == 20  # type: ignore[arg-type]
+    assert not torch.equal(passes[0][0], passes[1][0])  # type: ignore[arg-type]
+    assert not torch.equal(passes[0][0], other.next())  # type: ignore[arg-type]
+    counts = torch.bincount(torch.cat([b for p in passes for b in p]), minlength=22)  # type: ignore[misc]
+    assert (counts - 200 * 20 / 22).abs().max() < 25  # each equally often
+    assert Batches(units, 22, torch.Generator()).next() is None
