@@ -28,7 +28,7 @@ def _numbers(ctx: click.Context, option: click.Parameter, text: str | None) -> A
 @click.option("--step-sizes", callback=_numbers, help="Also these, in whitened units [none].")
 @click.option("--exact", is_flag=True, help="Compare with exact sampling (HMC): minutes for each.")
 @click.option("--exact-states", type=int, help="States of that comparison; more is dearer [256].")
-@click.option("--loss", help="kl, nll, regret, surrogate or value [kl].")
+@click.option("--loss", help="As of `llc` [kl].")
 @click.option(
     "--states",
     help="frozen or on-policy, then :PLACEMENT or /FILTER [frozen; on-policy if needed].",

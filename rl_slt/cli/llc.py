@@ -12,7 +12,10 @@ from rl_slt.cli.options import chain_options, engine_options
 
 @click.command("llc")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--loss", "losses", multiple=True, help="kl, nll, ...; repeatable [kl].")
+@click.option(
+    "--loss", "losses", multiple=True,
+    help="kl, nll, regret[:clip=C,self-normalized], surrogate[:clip=C] or value; repeatable [kl].",
+)  # fmt: skip
 @click.option(
     "--states",
     multiple=True,
@@ -38,6 +41,7 @@ def command(
     Examples:
       rl-slt llc runs/a
       rl-slt llc demo --loss nll --states frozen --chains 8 --draws 400
+      rl-slt llc runs/a --loss surrogate:clip=0.2 --states on-policy
     """
     from rl_slt.pipeline.commands import llc
 

@@ -194,7 +194,8 @@ def open_unit(unit: Unit) -> tuple[nn.Module, PolicyData | Tensor, Any]:
     """The policy, what the loss is averaged over, and the loss itself."""
     policy = load_policy(Path(unit.checkpoint))
     reference = load_policy(Path(unit.reference)) if unit.reference != "self" else None
-    return policy, _data(unit, policy), build_loss(unit.loss, reference)
+    discount = training_of(Run(Path(unit.run))).gamma
+    return policy, _data(unit, policy), build_loss(unit.loss, reference, discount)
 
 
 def _data(unit: Unit, policy: nn.Module) -> PolicyData | Tensor:

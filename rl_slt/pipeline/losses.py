@@ -21,10 +21,44 @@ if TYPE_CHECKING:
 FROM_STATES = ("kl", "nll")  # read states alone; the others need whole on-policy episodes
 
 
-def check_loss(name: str, source: str, reference: str) -> None:
-    """Raise InputError for an unknown loss, or states or a reference that it cannot use."""
+# Settings that a loss takes after its name, as in `regret:clip=10,self-normalized`.
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "regret": ("clip=NUMBER", "self-normalized"),
+    "surrogate": ("clip=NUMBER",),
+}
+
+
+def parse_loss(text: str) -> tuple[str, dict[str, Any]]:
+    """The name and the settings in the text form of a loss.
+
+    Raises:
+        InputError: an unknown loss or setting.
+    """
+    name, colon, rest = text.partition(":")
     if name not in LOSSES:
         raise InputError(f"unknown loss {name!r}; allowed: {', '.join(LOSSES)}")
+    settings: dict[str, Any] = {}
+    for part in rest.split(",") if colon else ():
+        key, equals, value = part.partition("=")
+        known = [option.partition("=")[:2] for option in OPTIONS.get(name, ())]
+        if (key, equals) not in known:
+            allowed = ", ".join(OPTIONS.get(name, ())) or "none"
+            raise InputError(f"loss {text!r} has no setting {part!r}; allowed: {allowed}")
+        settings[key.replace("-", "_")] = _number(text, value) if equals else True
+    return name, settings
+
+
+def _number(text: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise InputError(f"loss {text!r}: {value!r} is not a number") from None
+
+
+def check_loss(text: str, source: str, reference: str) -> None:
+    """Raise InputError for an unknown loss, or states or a reference that it cannot use."""
+    build_loss(text, None)
+    name, _ = parse_loss(text)
     if name in FROM_STATES:
         return
     spec = parse_states(source)
@@ -36,16 +70,28 @@ def check_loss(name: str, source: str, reference: str) -> None:
         raise InputError(f"loss {name!r} has no reference policy, so not {reference!r}")
 
 
-def build_loss(name: str, reference: nn.Module | None) -> Any:
-    """The loss of that name, to a reference policy or (None) to the checkpoint itself."""
+def build_loss(text: str, reference: nn.Module | None, discount: float | None = None) -> Any:
+    """The loss of that text.
+
+    Args:
+        text: its name, and settings after a colon.
+        reference: the policy to measure from, where it has one; None is the checkpoint itself.
+        discount: gamma of the run, where the loss discounts; None is the loss's own default.
+
+    Raises:
+        InputError: an unknown loss or setting, or one out of its range.
+    """
+    name, settings = parse_loss(text)
     if name in FROM_STATES:
-        return LOSSES[name](reference=reference)  # type: ignore[call-arg]
-    return LOSSES[name]()
+        settings["reference"] = reference
+    if name == "regret" and discount is not None:
+        settings["discount"] = discount
+    return LOSSES[name](**settings)
 
 
-def fit_batch(settings: Settings, name: str, data: Tensor | PolicyData) -> Settings:
+def fit_batch(settings: Settings, text: str, data: Tensor | PolicyData) -> Settings:
     """Batches of at most as many episodes as there are: only who collected them knows how many."""
-    unit = LOSSES[name].unit
+    unit = LOSSES[parse_loss(text)[0]].unit
     if unit == "state" or settings.batch_size is None or not isinstance(data, PolicyData):
         return settings
     return replace(settings, batch_size=min(settings.batch_size, Units(data, unit).n))

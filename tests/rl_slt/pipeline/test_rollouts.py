@@ -10,6 +10,7 @@ import torch
 import envs
 from agents.checkpoints import NetworkSpec, save_checkpoint
 from rl_slt import PolicyData
+from rl_slt.losses import Regret, Surrogate
 from rl_slt.pipeline.losses import build_loss, build_sampler, check_loss
 from rl_slt.pipeline.rollouts import collect_episodes, discounted
 from rl_slt.pipeline.states import Recipe
@@ -76,6 +77,12 @@ def test_episodes_are_cached(tmp_path: Path) -> None:
         ("moon", "frozen", "self", "unknown loss 'moon'; allowed: kl, nll"),
         ("regret", "frozen", "self", "needs episodes: states 'frozen' is not on-policy"),
         ("value", "on-policy", "last", "has no reference policy"),
+        ("surrogate:clip=0.2", "frozen", "self", "needs episodes"),
+        ("regret:clip", "on-policy", "self", "no setting 'clip'; allowed: clip=NUMBER, self-norm"),
+        ("kl:clip=2", "frozen", "self", "no setting 'clip=2'; allowed: none"),
+        ("surrogate:clip=wide", "on-policy", "self", "'wide' is not a number"),
+        ("surrogate:clip=-1", "on-policy", "self", "clip=-1.0; it must be above 0"),
+        ("regret:", "on-policy", "self", "no setting ''"),
     ],
 )
 def test_losses_that_do_not_fit(loss: str, source: str, reference: str, message: str) -> None:
@@ -87,6 +94,11 @@ def test_names_give_losses_and_samplers() -> None:
     for name in ("kl", "nll", "regret", "surrogate", "value"):
         check_loss(name, "on-policy", "self")
         assert build_loss(name, None).name == name
+    clipped = build_loss("surrogate:clip=0.2", None)
+    assert isinstance(clipped, Surrogate) and clipped.clip == 0.2
+    regret = build_loss("regret:clip=10,self-normalized", None, discount=0.9)
+    assert (regret.clip, regret.self_normalized, regret.discount) == (10, True, 0.9)
+    assert build_loss("regret", None).discount == Regret().discount
     assert build_sampler("auto", None) is None
     assert build_sampler("sgld", 1e-4).step_size == 1e-4
     with pytest.raises(ValueError, match="unknown sampler 'moon'; allowed: auto, sgld"):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ import pandas as pd
 import pytest
 
 from analysis import schema
+from rl_slt.pipeline import llc
+from rl_slt.pipeline.layout import Run, training_of
+from rl_slt.pipeline.llc import open_unit, plan_units
+from rl_slt.pipeline.study import LLCPlan
 
 TINY = Path(__file__).parents[3] / "benchmarks" / "tiny.toml"
 STUDY = TINY.read_text().replace("steps = 512", "steps = 1024")
@@ -184,3 +189,15 @@ def test_a_folder_of_another_study_is_left_alone(study: Path, place: Path) -> No
     assert done.returncode == 2 and "a holds another study" in done.stderr
     assert done.stderr.count("\n") == 1
     assert {p: p.stat().st_mtime_ns for p in study.rglob("*")} == before
+
+
+def test_the_return_is_discounted_as_in_training(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = LLCPlan(losses=("regret:clip=5",), states=("on-policy",), n_states=64)
+    run = Run(min((study / "runs").iterdir()))
+    trained = replace(training_of(run), gamma=0.9)
+    monkeypatch.setattr(llc, "training_of", lambda _: trained)
+    (unit, *_) = plan_units(run, plan, ["end"])
+    loss = open_unit(unit)[2]
+    assert (loss.discount, loss.clip) == (0.9, 5)
