@@ -23,10 +23,13 @@ from rl_slt import (
     estimate_llc,
 )
 from rl_slt.build import build_target
-from rl_slt.estimate import choose_sampler
+from rl_slt.diagnostics import Diagnosis
+from rl_slt.estimate import MOST_DRAWS, _draws_lacking, choose_sampler
 from rl_slt.known.quadratic import quadratic
+from rl_slt.known.registry import PROBLEMS
 from rl_slt.losses import LOSSES
 from rl_slt.samplers import SAMPLERS
+from rl_slt.validate import estimate_problem
 from tests.rl_slt.small_policy import TwoHeads, data
 
 QUICK = {"draws": 40, "burn_in": 20, "nbeta": 50.0, "data_error": False}
@@ -233,3 +236,25 @@ def test_few_frames_of_a_convolutional_policy_are_no_case_for_hmc() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3))
     target = build_target(net, torch.rand(6, 1, 4, 4), PolicyKL(), None, 1.0, None, 0)
     assert target.dim < 100 and choose_sampler(target).name == "baoab"
+
+
+@pytest.mark.parametrize(
+    ("error", "draws", "more"),
+    [
+        (0.07, 400, 1200),  # twice the error wanted: four times the draws
+        (0.038, 400, 0),  # near enough
+        (0.9, 400, MOST_DRAWS - 400),
+        (0.9, MOST_DRAWS, 0),
+        (math.nan, 400, 0),
+    ],
+)
+def test_draws_are_added_until_the_error_is_small(error: float, draws: int, more: int) -> None:
+    so_far = Diagnosis(2.0, 2.0 * error, 1.0, 100.0, "ok", "")
+    assert _draws_lacking(so_far, draws) == pytest.approx(more, abs=1)
+
+
+def test_an_open_number_of_draws_is_enough_for_the_error() -> None:
+    problem = PROBLEMS["crossing-1-1"]()
+    e = estimate_problem(problem, None, 3)
+    assert e.draws["draw"].nunique() > 400
+    assert e.stderr < 0.04 * e.llc
