@@ -31,7 +31,7 @@ def _numbers(ctx: click.Context, option: click.Parameter, text: str | None) -> A
 @click.option("--loss", help="As of `llc` [kl].")
 @click.option(
     "--states",
-    help="frozen or on-policy, then :PLACEMENT or /FILTER [frozen; on-policy if needed].",
+    help="As of `llc` [frozen; on-policy if needed].",
 )
 @click.option("--n-states", type=int, help="States in the set; n of the LLC.")
 @click.option("--reference", help="self, last, or RUN@STEP.")

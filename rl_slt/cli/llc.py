@@ -19,7 +19,7 @@ from rl_slt.cli.options import chain_options, engine_options
 @click.option(
     "--states",
     multiple=True,
-    help="on-policy or frozen, then :PLACEMENT or /FILTER; repeatable [frozen and on-policy].",
+    help="on-policy, frozen or probe, then :PLACEMENT or /FILTER; repeatable [frozen, on-policy].",
 )
 @click.option("--n-states", type=int, help="States in each set; n of the LLC.")
 @click.option(
@@ -41,6 +41,7 @@ def command(
     Examples:
       rl-slt llc runs/a
       rl-slt llc demo --loss nll --states frozen --chains 8 --draws 400
+      rl-slt llc runs/a --states probe:behind --states frozen/coin-in-view
       rl-slt llc runs/a --loss surrogate:clip=0.2 --states on-policy
     """
     from rl_slt.pipeline.commands import llc

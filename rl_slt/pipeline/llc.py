@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import envs.errors
 from agents import Checkpoint, load_policy
 from analysis import schema
+from analysis.probes import SUITES
 from rl_slt import PolicyData, estimate_with
 from rl_slt.chains import Progress
 from rl_slt.errors import InputError
@@ -60,7 +61,7 @@ class Unit:
     @property
     def visitor(self) -> str:
         """Hash of the weights that visit the states: empty for frozen sets."""
-        return self.weights if parse_states(self.recipe.spec).source == "on-policy" else ""
+        return self.weights if parse_states(self.recipe.spec).own else ""
 
     def _settings(self) -> list[Any]:
         plan = dataclasses.asdict(self.plan)
@@ -246,13 +247,14 @@ def _reference_name(reference: str) -> str:
 
 def _recipe(run: Run, plan: LLCPlan, text: str, placements: Sequence[str]) -> Recipe:
     spec, train = parse_states(text), training_of(run)
-    frozen = spec.source == "frozen"
     places = (spec.placement,) if spec.placement else None
+    probed = SUITES["standard"].seeds
+    levels = {"frozen": FROZEN_LEVELS, "probe": (probed[0], probed[-1] + 1)}
     return Recipe(
         spec=str(spec),
-        placements=places or (tuple(placements) if frozen else (train.coin,)),
+        placements=places or ((train.coin,) if spec.own else tuple(placements)),
         settings=train.settings,
-        levels=FROZEN_LEVELS if frozen else train.levels,
+        levels=levels.get(spec.source, train.levels),
         n=plan.n_states,
         time_limit=train.time_limit,
         seed=plan.seed,

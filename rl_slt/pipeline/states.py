@@ -4,13 +4,15 @@ A state set is named by a short text, `SOURCE[:PLACEMENT][/FILTER]`:
 
 * `on-policy`: states that the checkpoint itself visits in its own training environment. They
   confound the weights with the distribution.
+* `probe:PLACEMENT`: states that the checkpoint itself visits on the levels of the standard goal
+  probes, held out from training, with coin and start as in the probe of that name.
 * `frozen`: one set shared by all checkpoints and runs, the default of any comparison. A third each
   is visited by three fixed behaviours (random actions, right and jump, wandering in both
   directions) on levels outside training, under the placements of all arms in equal parts; it
   depends on no trained agent.
 
-`:PLACEMENT` replaces the coin placement, and `/FILTER` keeps a part: `coin-in-view`, `coin-absent`
-(no coin in view), `past-coin` (the agent stands to the right of the coin).
+`:PLACEMENT` replaces the coin placement of the others, and `/FILTER` keeps a part: `coin-in-view`,
+`coin-absent` (no coin in view), `past-coin` (the agent stands to the right of the coin).
 """
 
 from __future__ import annotations
@@ -54,12 +56,17 @@ class StateSpec:
     placement: str | None = None
     keep: str | None = None
 
+    @property
+    def own(self) -> bool:
+        """Whether each checkpoint visits states of its own."""
+        return self.source != "frozen"
+
     def __str__(self) -> str:
         place = f":{self.placement}" if self.placement else ""
         return f"{self.source}{place}{'/' + self.keep if self.keep else ''}"
 
 
-SOURCES = ("on-policy", "frozen")
+SOURCES = ("on-policy", "frozen", "probe")
 FILTERS: dict[str, Callable[[dict[str, np.ndarray]], np.ndarray]] = {
     "coin-in-view": lambda m: _in_view(m),
     "coin-absent": lambda m: ~_in_view(m),
@@ -83,6 +90,8 @@ def parse_states(text: str) -> StateSpec:
         raise InputError(f"unknown state filter {match['keep']!r}; allowed: {', '.join(FILTERS)}")
     if match["place"]:
         envs.parse_placement(match["place"])
+    elif match["source"] == "probe":
+        raise InputError(f"state set {text!r} names no probe; allowed: probe:PLACEMENT")
     return StateSpec(match["source"], match["place"], match["keep"])
 
 

@@ -14,8 +14,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
+from torch import Tensor
 
 from analysis import schema
+from analysis.probes import SUITES
 from rl_slt.pipeline import llc
 from rl_slt.pipeline.layout import Run, training_of
 from rl_slt.pipeline.llc import open_unit, plan_units
@@ -201,3 +204,18 @@ def test_the_return_is_discounted_as_in_training(
     (unit, *_) = plan_units(run, plan, ["end"])
     loss = open_unit(unit)[2]
     assert (loss.discount, loss.clip) == (0.9, 5)
+
+
+def test_states_of_a_probe_are_the_checkpoints_own_on_the_probes_levels(
+    study: Path,
+) -> None:
+    plan = LLCPlan(states=("probe:behind", "on-policy:behind"), n_states=64)
+    units = plan_units(Run(min((study / "runs").iterdir())), plan, ["end"])
+    mine, trained, later = units[0], units[1], units[-2]
+    probed = SUITES["standard"].seeds
+    assert mine.recipe.levels == (probed[0], probed[-1] + 1) != trained.recipe.levels
+    assert mine.recipe.placements == trained.recipe.placements == ("behind",)
+    first, second, last = (open_unit(unit)[1] for unit in (mine, trained, later))
+    assert isinstance(first, Tensor) and isinstance(second, Tensor) and isinstance(last, Tensor)
+    assert len(first) == 64
+    assert not torch.equal(first, second) and not torch.equal(first, last)

@@ -21,7 +21,8 @@ def recipe(spec: str = "frozen", **changes: object) -> Recipe:
 
 
 @pytest.mark.parametrize(
-    "text", ["frozen", "on-policy", "frozen:behind/coin-in-view", "on-policy/past-coin"]
+    "text",
+    ["frozen", "on-policy", "frozen:behind/coin-in-view", "on-policy/past-coin", "probe:none@mid"],
 )
 def test_names_are_parsed_and_printed_without_loss(text: str) -> None:
     assert str(parse_states(text)) == text
@@ -32,7 +33,7 @@ def test_a_placement_may_itself_have_colons() -> None:
     assert spec == StateSpec("frozen", "mix:0.5:behind=2-4:end", "coin-absent")
 
 
-@pytest.mark.parametrize("text", ["moon", "frozen/moon", "frozen:moon", "", "frozen:"])
+@pytest.mark.parametrize("text", ["moon", "frozen/moon", "frozen:moon", "", "frozen:", "probe"])
 def test_unknown_names(text: str) -> None:
     with pytest.raises(ValueError):
         parse_states(text)
