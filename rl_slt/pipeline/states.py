@@ -83,7 +83,7 @@ def parse_states(text: str) -> StateSpec:
     match = re.fullmatch(r"(?P<source>[a-z-]+)(?::(?P<place>[^/]+))?(?:/(?P<keep>[a-z-]+))?", text)
     if match is None or match["source"] not in SOURCES:
         raise InputError(
-            f"unknown state set {text!r}; allowed: {' or '.join(SOURCES)}, then :PLACEMENT, "
+            f"unknown state set {text!r}; allowed: {', '.join(SOURCES)}, then :PLACEMENT, "
             f"then /{' or /'.join(FILTERS)} if wished"
         )
     if match["keep"] and match["keep"] not in FILTERS:
