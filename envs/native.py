@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from envs.quiet import silence_gym
 from envs.settings import LevelSettings
 
+NOOP = 4  # the action that does nothing
 STATE_BYTES = 1 << 18  # a state is about 37 KB; the library aborts when the buffer is too small
 
 

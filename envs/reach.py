@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.state import Motion
+
 SPEED = 0.5  # columns per step, the agent's `maxspeed`
 _GROUND, _AIR = 0.2, 0.2 * 0.15  # `mixrate`, and with `air_control`
 _GRAVITY = 0.2  # rows per step, each step
@@ -36,7 +38,7 @@ class Reach:
         self.x, self.y = np.zeros(num), np.zeros(num)
         self._right, self._up = np.zeros(num), np.zeros(num)  # velocities
 
-    def set(self, index: int, motion: tuple[float, float, float, float]) -> None:
+    def set(self, index: int, motion: Motion) -> None:
         """An agent was seen: its place (columns, rows), and its velocity in cells per step."""
         x, y, right, up = motion
         self.x[index], self.y[index] = x + _SLACK, y - _SLACK

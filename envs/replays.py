@@ -12,7 +12,6 @@ from envs.scratch import Scratch, scratch
 from envs.settings import LevelSettings
 
 WIDTH = 16  # games; stepping one alone costs twice as much
-_NOOP = 4
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ def replay(
     left = deque(sorted(range(len(replays)), key=lambda i: -len(replays[i].actions)))
     playing: dict[int, int] = {}  # which replay, by game
     steps = np.zeros(WIDTH, np.int64)
-    actions = np.full(WIDTH, _NOOP)
+    actions = np.full(WIDTH, native.NOOP)
     found: dict[int, tuple[float, int]] = {}
     while len(found) < len(replays):
         for slot in range(WIDTH):
@@ -47,7 +46,7 @@ def replay(
             if games.first[slot] or steps[slot] == len(replays[number].actions):
                 found[number] = float(games.rew[slot]), int(steps[slot])
                 del playing[slot]
-                actions[slot] = _NOOP
+                actions[slot] = native.NOOP
     native.release(games)
     return [found[number] for number in range(len(replays))]
 

@@ -31,6 +31,7 @@ class Scratch:
         self._fresh = FreshLevels(Native(1, game.name, settings), self._base)
         self._ends: OrderedDict[int, Cell] = OrderedDict()
         self._levels: OrderedDict[int, bytes] = OrderedDict()
+        self._spots: OrderedDict[tuple[int, Placement], tuple[Spot, Cell]] = OrderedDict()
 
     def _make_base(self) -> State:
         state = State(self._native.get_state(0))
@@ -72,9 +73,18 @@ class Scratch:
         """The layout of one level."""
         return self.game.layout(self.level(seed))
 
-    def spot(self, seed: int, placement: Placement) -> tuple[Spot, Cell]:
-        """Where coin and agent go in a level, and its end; remembered for those asked for last."""
-        return _spot_of(self, seed, placement)
+    def spot(
+        self, seed: int, placement: Placement, state: State | None = None
+    ) -> tuple[Spot, Cell]:
+        """Where coin and agent go in a level, and its end; remembered for those asked for last.
+
+        `state`: the level's fresh state, where it is at hand.
+        """
+        key = (seed, placement)
+        if key not in self._spots:
+            layout = _layout_of(self, seed) if state is None else self.game.layout(state)
+            _keep(self._spots, key, (placement.place(layout), layout.end), REMEMBERED_SPOTS)
+        return self._spots[key]
 
     def placed(self, state: State, placement: Placement, spot: Spot) -> State:
         """A fresh state with coin and agent put where the placement wants them."""
@@ -112,20 +122,14 @@ class Scratch:
         return self._native.obs[0].copy()
 
 
-@lru_cache(maxsize=REMEMBERED_SPOTS)
-def _spot_of(spare: Scratch, seed: int, placement: Placement) -> tuple[Spot, Cell]:
-    layout = _layout_of(spare, seed)
-    return placement.place(layout), layout.end
-
-
 @lru_cache(maxsize=REMEMBERED_LEVELS)
 def _layout_of(spare: Scratch, seed: int) -> Layout:
     return spare.layout(seed)
 
 
-def _keep(memory: OrderedDict[int, Any], seed: int, value: Any, size: int) -> None:
+def _keep(memory: OrderedDict[Any, Any], key: Any, value: Any, size: int) -> None:
     """Remember a value, forgetting the oldest when there are too many."""
-    memory[seed] = value
+    memory[key] = value
     if len(memory) > size:
         memory.popitem(last=False)
 

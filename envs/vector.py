@@ -7,7 +7,6 @@ last frame of the old one. After a time limit (and `stop_at_end`) that is the tr
 procgen shows none after a death or a coin, so there the frame before the last step stands in.
 """
 
-from collections import OrderedDict
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -25,12 +24,11 @@ from envs.episodes import NO_COIN, Episodes
 from envs.errors import InputError
 from envs.following import FOLLOWERS, Follower
 from envs.frames import Frames
-from envs.layout import Cell
 from envs.parse import SEEDS, parse_placement
 from envs.placements import Placement, Spot
 from envs.reports import Reporter
 from envs.saving import pack, unpack
-from envs.scratch import REMEMBERED_LEVELS, REMEMBERED_SPOTS, scratch
+from envs.scratch import REMEMBERED_LEVELS, scratch
 from envs.state import State
 from envs.streams import Drawn, Sequential
 from envs.tasks import Listed
@@ -65,7 +63,6 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         self._limits = np.full(self.num_envs, limit, np.int64)
         self._all = np.ones(self.num_envs, np.bool_)
         self._nowhere = np.zeros(self.num_envs, np.bool_)
-        self._spots: OrderedDict[tuple[int, Placement], tuple[Spot, Cell]] = OrderedDict()
         self._stream: Drawn | Sequential | Listed
         self._seed_all(config.seed)
 
@@ -134,7 +131,8 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
             self._native.set_state(index, state.data)
             return
         placement = self._placement(index)
-        spot, end = self._spot(int(seed), placement, state)
+        given = None if isinstance(self._stream, Listed) else state  # lists share their layouts
+        spot, end = self._scratch.spot(int(seed), placement, given)
         state = self._edited(index, state, placement, spot)
         episodes.coin_xy[index] = spot.coins[0] if spot.coins else NO_COIN
         episodes.end_xy[index] = end
@@ -163,18 +161,6 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
             key = [self._mixture_seed, _MIXTURE, index, int(self._episodes.number[index])]
             placement = placement.choose(np.random.default_rng(key))
         return placement
-
-    def _spot(self, seed: int, placement: Placement, state: State) -> tuple[Spot, Cell]:
-        """Where coin and agent go in a level, and its end: once for a level and placement."""
-        if isinstance(self._stream, Listed):  # other lists have the same levels
-            return self._scratch.spot(seed, placement)
-        key = (seed, placement)
-        if key not in self._spots:
-            layout = self._game.layout(state)
-            self._spots[key] = placement.place(layout), layout.end
-            if len(self._spots) > REMEMBERED_SPOTS:
-                self._spots.popitem(last=False)
-        return self._spots[key]
 
     def _edited(self, index: int, state: State, placement: Placement, spot: Spot) -> State:
         """The fresh state with coin and start placed and the level that follows foretold."""

@@ -132,7 +132,7 @@ class Chains:
         if self.sampler.step_size is not None:
             return
         size = min(2 * self.batch_size, self.target.n)
-        index = [self.target.units.draw(size, g) for g in self.generators]
+        index = [Batches(self.target.units, size, g).next() for g in self.generators]
         position = self.state.position
         curvature = top_curvature(
             lambda z: self.target.evaluate(z, index, self.generators),

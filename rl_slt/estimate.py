@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -174,14 +175,14 @@ def _run(run: Chains, settings: Settings, progress: Progress | None) -> Draws:
         if progress is not None:
             progress(before + done, total)
 
-    run.burn_in(settings.burn_in, lambda t: tell(0, t))
-    kept = run.draw(draws, lambda t: tell(settings.burn_in, t))
+    run.burn_in(settings.burn_in, partial(tell, 0))
+    kept = run.draw(draws, partial(tell, settings.burn_in))
     if settings.draws is not None or not run.sampler.full_batch:
         return kept
     while (more := _draws_lacking(judge(kept, run.target, run.sampler), kept.loss.shape[1])) > 0:
         before, total = total, total + more
         run.snapshots.clear()
-        kept = join([kept, run.draw(more, lambda t: tell(before, t))])  # noqa: B023
+        kept = join([kept, run.draw(more, partial(tell, before))])
     return kept
 
 

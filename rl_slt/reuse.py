@@ -61,15 +61,18 @@ def _same_as(node: Node) -> Node | None:
     source = node.args[0] if node.args else None
     if not isinstance(source, Node):
         return None
-    if node.target in FORMS:
+    if node.target in FORMS or _by_one(node):
         return source if _form(source) == _form(node) is not None else None
-    if node.target in (aten.mul.Scalar, aten.mul.Tensor):
-        same = isinstance(node.args[1], int | float) and node.args[1] == 1
-        return source if same and _form(source) == _form(node) is not None else None
     if node.target is aten.transpose.int and source.target is node.target:
         first = source.args[0]
         return first if source.args[1:] == node.args[1:] and isinstance(first, Node) else None
     return None
+
+
+def _by_one(node: Node) -> bool:
+    if node.target not in (aten.mul.Scalar, aten.mul.Tensor):
+        return False
+    return isinstance(node.args[1], int | float) and node.args[1] == 1
 
 
 def fuse_bias(graph: GraphModule) -> GraphModule:

@@ -8,8 +8,6 @@ from torch import Tensor
 from rl_slt.errors import InputError
 from rl_slt.policy_data import PolicyData
 
-REJECTION = 32  # samples per batch member from which redrawing repeats beats a permutation
-
 
 class Units:
     """Data cut into samples; an index counts samples, whatever their length.
@@ -43,14 +41,6 @@ class Units:
             return self.data.take(index)
         return self.data.take(torch.cat([self._members[i] for i in index.tolist()]))
 
-    def draw(self, size: int, generator: torch.Generator) -> Tensor | None:
-        """A batch of `size` different samples, independent of all earlier ones; None means all."""
-        if size >= self.n:
-            return None
-        if self.n > REJECTION * size:
-            return _distinct(size, self.n, generator)
-        return torch.randperm(self.n, generator=generator)[:size]
-
 
 class Batches:
     """The batches of one chain: all samples in random order, then in another, and so on.
@@ -71,14 +61,3 @@ class Batches:
             self._order = torch.randperm(self._units.n, generator=self._generator)
         batch, self._order = self._order[: self._size], self._order[self._size :]
         return batch
-
-
-def _distinct(size: int, n: int, generator: torch.Generator) -> Tensor:
-    """`size` different integers below n, uniform: draw with repeats and redraw the repeats."""
-    index = torch.randint(n, (size,), generator=generator)
-    while True:
-        ordered, where = index.sort()
-        repeats = where[1:][ordered[1:] == ordered[:-1]]
-        if not len(repeats):
-            return index
-        index[repeats] = torch.randint(n, (len(repeats),), generator=generator)

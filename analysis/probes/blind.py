@@ -21,15 +21,13 @@ from envs.reach import fewest_steps
 from envs.replays import Replay, replay
 from envs.scratch import scratch
 
-_NOOP = 4
-
 
 class Recorded:
     """An actor whose actions in a suite are kept: `actions` `[tasks, T]`."""
 
     def __init__(self, actor: Actor, tasks: int, time_limit: int) -> None:
         self._actor = actor
-        self.actions = np.full((tasks, time_limit), _NOOP, np.int8)
+        self.actions = np.zeros((tasks, time_limit), np.int8)
 
     def __call__(self, turn: Turn) -> NDArray[np.int64]:
         """The actor's actions."""

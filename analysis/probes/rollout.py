@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 import envs
 from analysis.probes.actors import Actor, Turn
 from analysis.probes.suite import ProbeSuite
+from envs.native import NOOP
 from envs.tasks import Task
 from envs.vector import ProcgenVectorEnv
 
 NUM_ENVS = 128
-_NOOP = 4
 
 Floats = NDArray[np.float64]
 Row = dict[str, Any]
@@ -101,7 +101,7 @@ class _Stage:
 
     def step(self, actions: NDArray[np.int64]) -> bool:
         """Plays these actions where an episode is on; whether any episode ended."""
-        tasks, every = self.vector.task, np.full(self.vector.num_envs, _NOOP)
+        tasks, every = self.vector.task, np.full(self.vector.num_envs, NOOP)
         every[tasks >= 0] = actions
         self.obs, _, terminated, truncated, self.infos = self.vector.step(every)
         self.t += 1

@@ -57,8 +57,7 @@ def _number(text: str, value: str) -> float:
 
 def check_loss(text: str, source: str, reference: str) -> None:
     """Raise InputError for an unknown loss, or states or a reference that it cannot use."""
-    build_loss(text, None)
-    name, _ = parse_loss(text)
+    name = build_loss(text, None).name
     if name in FROM_STATES:
         return
     spec = parse_states(source)
