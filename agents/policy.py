@@ -7,7 +7,6 @@ from stable_baselines3.common.policies import BasePolicy
 from torch.nn import functional as F
 
 from agents.checkpoints import NetworkSpec
-from agents.networks.strided import StridedConv2d
 
 
 class FramePolicy(BasePolicy):
@@ -34,9 +33,6 @@ class FramePolicy(BasePolicy):
         self.spec = spec
         self.mixed = mixed
         self.network = spec.build()
-        for module in self.network.modules():
-            if isinstance(module, StridedConv2d):
-                module.fast_gradient = True
         # One pass over all weights instead of a Python loop over tensors; eps as in PPO's papers.
         self.optimizer = torch.optim.Adam(
             self.parameters(), lr=lr_schedule(1), eps=1e-5, foreach=True

@@ -14,17 +14,20 @@ class Body(nn.Module):
     """
 
     width: int
+    takes_bytes = False  # whether the first layer scales them itself
     unseen: tuple[int, int] = (0, 0)  # last rows and columns that no output depends on
     micro_batch = 256  # samples computed at once in training: what a CPU's caches like
 
     def forward(self, obs: torch.Tensor) -> torch.Tensor:
         """Frames uint8 `[B, H, W, C]` to features float `[B, width]`."""
-        # Two steps on purpose: uint8 times float in one is 40 times slower on a CPU.
         rows, columns = (
             size - unseen for size, unseen in zip(obs.shape[1:3], self.unseen, strict=True)
         )
-        obs = obs[:, :rows, :columns]
-        return self.features(obs.permute(0, 3, 1, 2).float().mul_(1.0 / 255.0))
+        images = obs[:, :rows, :columns].permute(0, 3, 1, 2)
+        if self.takes_bytes:
+            return self.features(images)
+        # Two steps on purpose: uint8 times float in one is 40 times slower on a CPU.
+        return self.features(images.float().mul_(1.0 / 255.0))
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Images float `[B, C, H, W]` in [0, 1] to features `[B, width]`."""

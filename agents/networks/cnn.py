@@ -11,10 +11,12 @@ from agents.networks.strided import StridedConv2d
 class SmallBody(Body):
     """Two convolutions and one layer: 158,896 parameters at the standard frame."""
 
+    takes_bytes = True
+
     def __init__(self, obs_shape: tuple[int, int, int] = (64, 64, 3), width: int = 128):
         super().__init__()
         self.width = width
-        self.conv1 = nn.Conv2d(obs_shape[2], 16, kernel_size=8, stride=4)
+        self.conv1 = StridedConv2d(obs_shape[2], 16, kernel_size=8, stride=4)
         self.conv2 = StridedConv2d(16, 32, kernel_size=4, stride=2)
         convolutions: list[nn.Conv2d] = [self.conv1, self.conv2]
         self.fc = nn.Linear(flat_size(convolutions, obs_shape), width)
@@ -25,17 +27,19 @@ class SmallBody(Body):
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Images `[B, C, H, W]` to features `[B, width]`."""
         x = F.relu(self.conv1(x))
-        x = F.relu(self.conv2(x))
-        return F.relu(self.fc(x.flatten(1)))
+        x = F.relu(self.conv2(x).flatten(1))  # in this order backward passes need no reordering
+        return F.relu(self.fc(x))
 
 
 class NatureBody(Body):
     """The CNN of Mnih et al. (2015), "Human-level control through deep reinforcement learning"."""
 
+    takes_bytes = True
+
     def __init__(self, obs_shape: tuple[int, int, int] = (64, 64, 3), width: int = 512):
         super().__init__()
         self.width = width
-        self.conv1 = nn.Conv2d(obs_shape[2], 32, kernel_size=8, stride=4)
+        self.conv1 = StridedConv2d(obs_shape[2], 32, kernel_size=8, stride=4)
         self.conv2 = StridedConv2d(32, 64, kernel_size=4, stride=2)
         self.conv3 = nn.Conv2d(64, 64, kernel_size=3, stride=1)
         convolutions: list[nn.Conv2d] = [self.conv1, self.conv2, self.conv3]
@@ -48,8 +52,8 @@ class NatureBody(Body):
         """Images `[B, C, H, W]` to features `[B, width]`."""
         x = F.relu(self.conv1(x))
         x = F.relu(self.conv2(x))
-        x = F.relu(self.conv3(x))
-        return F.relu(self.fc(x.flatten(1)))
+        x = F.relu(self.conv3(x).flatten(1))
+        return F.relu(self.fc(x))
 
 
 def flat_size(convolutions: list[nn.Conv2d], obs_shape: tuple[int, int, int]) -> int:

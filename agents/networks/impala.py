@@ -67,4 +67,4 @@ class ImpalaBody(Body):
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Images `[B, C, H, W]` to features `[B, width]`."""
         x = self.section3(self.section2(self.section1(x)))
-        return F.relu(self.fc(F.relu(x).flatten(1)))
+        return F.relu(self.fc(F.relu(x.flatten(1))))

@@ -1,50 +1,62 @@
 """Our convolution is PyTorch's, forwards and backwards; frames lose only what is unseen."""
 
-import copy
-
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from agents.networks import build_network
-from agents.networks.strided import StridedConv2d, input_gradient
+from agents.networks.strided import StridedConv2d
 
 
 @pytest.mark.parametrize(
-    ("kernel", "stride", "size"), [(4, 2, 14), (4, 2, 15), (6, 3, 17), (2, 2, 9)]
+    ("kernel", "stride", "size"), [(4, 2, 14), (4, 2, 15), (6, 3, 17), (2, 2, 9), (8, 4, 64)]
 )
-def test_the_input_gradient_is_that_of_the_convolution(kernel: int, stride: int, size: int) -> None:
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(3, 5, size, size + 1, generator=generator, requires_grad=True)
-    w = torch.randn(7, 5, kernel, kernel, generator=generator)
-    y = F.conv2d(x, w, stride=stride)
-    grad = torch.randn(y.shape, generator=generator)
-    (expected,) = torch.autograd.grad(y, x, grad)
-    found = input_gradient(grad, w, stride, x.shape)
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_values_and_gradients_are_those_of_the_convolution(
+    kernel: int, stride: int, size: int, layout: torch.memory_format
+) -> None:
+    torch.manual_seed(0)
+    ours = StridedConv2d(5, 7, kernel, stride)
+    plain = nn.Conv2d(5, 7, kernel, stride)
+    plain.load_state_dict(ours.state_dict())
+    x = torch.randn(3, 5, size, size + 1).to(memory_format=layout).requires_grad_()
+    out = [layer(x) for layer in (ours, plain)]
+    torch.testing.assert_close(*out, atol=1e-5, rtol=1e-5)
+    weights = torch.randn(out[0].shape)
+    grads = [
+        torch.autograd.grad((y * weights).sum(), [x, layer.weight, layer.bias])
+        for y, layer in zip(out, (ours, plain), strict=True)
+    ]
+    for a, b in zip(*grads, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-5)
+
+
+def test_pixels_in_a_row_are_read_as_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    conv2d = F.conv2d
+    monkeypatch.setattr(F, "conv2d", lambda x, *args: seen.append(x) or conv2d(x, *args))
+    layer = StridedConv2d(16, 32, 4, 2)
+    frames = torch.randn(2, 14, 14, 16)
+    layer(frames.permute(0, 3, 1, 2))
+    assert seen[0].shape == (2, 32, 14, 7) and seen[0].data_ptr() == frames.data_ptr()
+    layer(frames.permute(0, 3, 1, 2).contiguous())  # no layout to gain from
+    assert seen[1].shape == (2, 16, 14, 14)
 
 
 @pytest.mark.parametrize("name", ["small", "nature"])
-def test_the_flag_changes_no_gradient(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_are_255ths(name: str) -> None:
     torch.manual_seed(0)
-    plain = build_network(name)
-    fast = copy.deepcopy(plain)
-    used = []
-    monkeypatch.setattr(
-        "agents.networks.strided.input_gradient",
-        lambda *args: used.append(args) or input_gradient(*args),
-    )
-    for module in fast.modules():
-        if isinstance(module, StridedConv2d):
-            module.fast_gradient = True
+    net = build_network(name)
     obs = torch.randint(0, 256, (6, 64, 64, 3), dtype=torch.uint8)
-    grads = []
-    for net in (plain, fast):
-        logits, value = net(obs)
-        grads.append(torch.autograd.grad((logits**2).sum() + value.sum(), list(net.parameters())))
-    assert len(used) == 1
-    for a, b in zip(*grads, strict=True):
-        torch.testing.assert_close(a, b, atol=1e-5 * float(a.abs().max()), rtol=1e-4)
+    images = (obs.permute(0, 3, 1, 2).double() / 255).float()
+    torch.testing.assert_close(net.body(obs), net.body.features(images), atol=1e-5, rtol=1e-5)
+    exact = net.double().body.features(obs.permute(0, 3, 1, 2).double() / 255)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = net.float().body(obs)
+    assert mixed.dtype == torch.bfloat16
+    error = (mixed.double() - exact).norm() / exact.norm()
+    assert error < 0.01  # bfloat16 has 8 bits
 
 
 @pytest.mark.parametrize(("name", "unseen"), [("small", 4), ("nature", 4), ("impala", 0)])
