@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from torch import Generator, Tensor
 from rl_slt.flat import FlatPolicy
 from rl_slt.losses.base import Loss
 from rl_slt.policy_data import PolicyData
+from rl_slt.repeats import distinct
 from rl_slt.traced import TracedGradient, has_conv
 from rl_slt.units import Units
 from rl_slt.whitening import Whitening
@@ -37,6 +39,22 @@ class Evaluation(NamedTuple):
     grad: Tensor
     prior: Tensor
     virial: Tensor
+
+
+class Part(NamedTuple):
+    """Some of the data.
+
+    Attributes:
+        ids: its samples `[B]`.
+        data: theirs.
+        share: what its mean, or weighted sum, counts for in the mean over all data.
+        weights: of the samples `[B]`; None is `1 / B`.
+    """
+
+    ids: Tensor
+    data: PolicyData
+    share: float
+    weights: Tensor | None = None
 
 
 class Target:
@@ -66,7 +84,7 @@ class Target:
         self.whitening: Whitening | None = None
         self.direction: Tensor | None = None
         self.grads = 0
-        self._whole: tuple[Tensor, PolicyData] | None = None
+        self._whole: dict[bool, Part] = {}
         self.start_losses = self._losses_at_start()
         self.batched = self.dim <= BATCHED_LIMIT and not has_conv(flat.module)
         self.traced = self._try_tracing()
@@ -172,33 +190,54 @@ class Target:
         """Over all data, in chunks that all chains share."""
         loss = torch.zeros(len(w), dtype=w.dtype)
         start, grad = torch.zeros((), dtype=w.dtype), torch.zeros_like(w)
-        for ids, part_of_data in self._chunks():
-            batch = self.loss.refresh(part_of_data, generator)
-            if self.traced is not None and self.batched and len(w) > 1:
-                part, slope = self.traced(w, batch.tensors(), shared=True)
+        together = self.traced is not None and self.batched and len(w) > 1
+        for part in self._parts(together and self._repeats is not None):
+            batch = self.loss.refresh(part.data, generator)
+            if together:
+                value, slope = self.traced(w, batch.tensors(), shared=True, weights=part.weights)  # type: ignore[misc]
             else:
-                part, slope = self._apart(w, [batch] * len(w))
-            share = len(ids) / self.n
-            loss.add_(part, alpha=share)
-            grad.add_(slope, alpha=share)
-            start = start + share * self._start(batch, ids)
-        self.grads += self.n * len(w)
+                value, slope = self._apart(w, [batch] * len(w))
+            loss.add_(value, alpha=part.share)
+            grad.add_(slope, alpha=part.share)
+            start = start + part.share * self._start(batch, part.ids, part.weights)
+            self.grads += len(part.ids) * len(w)
         return loss, grad, start.expand(len(w))
 
     def start_gradient(self, generator: Generator) -> Tensor:
         """Gradient `[d]` of the loss at w* over all data."""
         return self._everything(self.flat.start[None], generator)[1][0]
 
-    def _chunks(self) -> Iterator[tuple[Tensor, PolicyData]]:
-        """Sample ids and their data, in order; cut out once when one chunk holds everything."""
-        if self._whole is not None:
-            yield self._whole
+    def _parts(self, once: bool) -> Iterator[Part]:
+        """The data in parts, in order; cut out once when one part holds everything.
+
+        Args:
+            once: leave out samples that came before and weight those that are left.
+        """
+        if once in self._whole:
+            yield self._whole[once]
             return
-        for ids in torch.arange(self.n).split(self._chunk):
-            part = (ids, self.units.take(ids))
-            if len(ids) == self.n:
-                self._whole = part
+        ids, weights = torch.arange(self.n), None
+        if once:
+            assert self._repeats is not None
+            ids, weights = self._repeats
+        for rows in torch.arange(len(ids)).split(self._chunk):
+            mine = ids[rows]
+            if weights is None:
+                part = Part(mine, self.units.take(mine), len(mine) / self.n)
+            else:
+                part = Part(mine, self.units.take(mine), 1.0, weights[rows])
+            if len(mine) == len(ids):
+                self._whole[once] = part
             yield part
+
+    @cached_property
+    def _repeats(self) -> tuple[Tensor, Tensor] | None:
+        """Samples that differ in what the loss reads of them, with their shares, if few do."""
+        if self.traced is None or self.loss.redrawn or not self.traced.reads:
+            return None
+        fields = self.data.tensors()
+        found = distinct([fields[name] for name in sorted(self.traced.reads)])
+        return None if found is None else (found[0], found[1].to(self.flat.start.dtype))
 
     def _try_tracing(self) -> TracedGradient | None:
         """The traced gradient where it is right."""
@@ -213,10 +252,11 @@ class Target:
         w = self.flat.start + 0.1 * noise / self.dim**0.5
         return candidate if candidate.agrees(w, stacked, self.batched) else None
 
-    def _start(self, batch: PolicyData, index: Tensor) -> Tensor:
+    def _start(self, batch: PolicyData, index: Tensor, weights: Tensor | None = None) -> Tensor:
         """Mean loss at w* over a batch: a control variate, whose mean over batches is loss_init."""
         redrawn = self.loss.start_loss(batch)
-        return (self.start_losses[index] if redrawn is None else redrawn).mean()
+        losses = self.start_losses[index] if redrawn is None else redrawn
+        return losses.mean() if weights is None else losses @ weights
 
     def _losses_at_start(self) -> Tensor:
         """Per-sample losses `[n]` at w*, exact zeros where the loss is zero there by definition."""

@@ -18,6 +18,7 @@ from rl_slt.reuse import drop_idle, fold_scale, fuse_bias, reuse_memory
 
 Fields = dict[str, Tensor]
 Graph = Callable[..., tuple[Tensor, Tensor]]
+WEIGHTS = "weights"
 TRACE_ERRORS = (RuntimeError, TypeError, ValueError, NotImplementedError, AttributeError)
 
 
@@ -28,20 +29,29 @@ class TracedGradient:
     together into batched matrix products, and without needless steps and copies. A traced graph
     fixes Python control flow, so it is used only after it agreed with the plain path on other
     weights and another batch.
+
+    Attributes:
+        reads: fields of the batch that the graphs traced so far look at.
     """
 
     def __init__(self, flat: FlatPolicy, loss: Loss) -> None:
         self.flat, self.loss = flat, loss
         self._graphs: dict[Any, Graph] = {}
+        self.reads: frozenset[str] = frozenset()
 
-    def __call__(self, w: Tensor, batch: Fields, shared: bool = False) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, w: Tensor, batch: Fields, shared: bool = False, weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Losses and gradients of C chains at `w` `[C, d]`, or of one at `[d]`.
 
         Args:
             w: positions.
             batch: fields `[C, B, ...]`, or `[B, ...]` for one chain or when all share them.
             shared: whether C chains share the batch.
+            weights: what each sample of a shared batch counts for `[B]`; None is `1 / B`.
         """
+        if weights is not None:
+            batch = batch | {WEIGHTS: weights}
         tensors = tuple(batch.values())
         key = (shared, w.shape, tuple(batch), tuple(t.shape for t in tensors))
         if key not in self._graphs:
@@ -86,8 +96,10 @@ class TracedGradient:
         names = tuple(batch)
 
         def one(w: Tensor, *tensors: Tensor) -> Tensor:
-            data = PolicyData.trusted(dict(zip(names, tensors, strict=True)))
-            return self.loss(self.flat.as_function(w), data).mean()
+            fields = dict(zip(names, tensors, strict=True))
+            weights = fields.pop(WEIGHTS, None)
+            losses = self.loss(self.flat.as_function(w), PolicyData.trusted(fields))
+            return losses.mean() if weights is None else losses @ weights
 
         function = grad_and_value(one)
         if w.ndim == 2:
@@ -95,6 +107,10 @@ class TracedGradient:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch.fx warns of its own internals
             graph = make_fx(function)(w, *batch.values())
+        inputs = [node for node in graph.graph.nodes if node.op == "placeholder"]
+        self.reads |= frozenset(
+            name for name, node in zip(names, inputs[1:], strict=True) if node.users
+        )
         graph = drop_idle(graph)
         graph = reuse_memory(fold_scale(graph) if w.ndim == 1 else fuse_bias(graph))
         forward: Graph = torch.no_grad()(graph.forward)
