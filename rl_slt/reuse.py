@@ -6,7 +6,7 @@ import operator
 from typing import Any
 
 import torch
-from torch.fx import Graph, GraphModule, Node
+from torch.fx import GraphModule, Node
 
 aten = torch.ops.aten
 
@@ -33,6 +33,7 @@ IN_PLACE: dict[Any, Any] = {
 FRESH = {
     aten._to_copy.default,
     aten.convolution.default,
+    aten.clone.default,
     aten.addmm.default,
     aten.mm.default,
     aten.bmm.default,
@@ -62,7 +63,7 @@ def _same_as(node: Node) -> Node | None:
     if not isinstance(source, Node):
         return None
     if node.target in FORMS or _by_one(node):
-        return source if _form(source) == _form(node) is not None else None
+        return source if form(source) == form(node) is not None else None
     if node.target is aten.transpose.int and source.target is node.target:
         first = source.args[0]
         return first if source.args[1:] == node.args[1:] and isinstance(first, Node) else None
@@ -93,11 +94,11 @@ def fuse_bias(graph: GraphModule) -> GraphModule:
 def _is_bias(bias: Any, product: Node) -> bool:
     if product.target is not aten.bmm.default or len(product.users) > 1:
         return False
-    form, shape = _form(bias) if isinstance(bias, Node) else None, _form(product)
-    if form is None or shape is None:
+    added, made = form(bias) if isinstance(bias, Node) else None, form(product)
+    if added is None or made is None:
         return False
-    (chains, _, width), dtype = shape[1], shape[0]
-    return form[0] == dtype and tuple(form[1]) == (chains, 1, width)
+    (chains, _, width), dtype = made[1], made[0]
+    return added[0] == dtype and tuple(added[1]) == (chains, 1, width)
 
 
 def reuse_memory(graph: GraphModule) -> GraphModule:
@@ -113,56 +114,12 @@ def reuse_memory(graph: GraphModule) -> GraphModule:
     return graph
 
 
-def fold_scale(graph: GraphModule) -> GraphModule:
-    """Divide a convolution's weights instead of its input, where that has fewer numbers.
-
-    `conv(x / s, w) = conv(x, w / s)`, and the gradient in w is `conv_grad(x) / s`: frames of 12,288
-    numbers each need not be read and written again for their scale.
-    """
-    for node in list(graph.graph.nodes):
-        if node.target is aten.div.Tensor and isinstance(node.args[1], int | float):
-            readers = list(node.users)
-            if all(_reads_as_input(user, node) for user in readers):
-                for user in readers:
-                    _scale_weights(graph.graph, user, node)
-                graph.graph.erase_node(node)
-    graph.recompile()
-    return graph
-
-
-def _reads_as_input(user: Node, node: Node) -> bool:
-    """Whether a convolution takes the node as its input alone, and no gradient of it is asked."""
-    if user.target is aten.convolution.default:
-        return user.args[0] is node and user.args[1] is not node
-    if user.target is aten.convolution_backward.default:
-        wanted = user.args[-1]
-        others = (user.args[0], user.args[2])
-        return user.args[1] is node and node not in others and not wanted[0]  # type: ignore[index]
-    return False
-
-
-def _scale_weights(graph: Graph, user: Node, node: Node) -> None:
-    source, scale = node.args
-    if user.target is aten.convolution.default:
-        with graph.inserting_before(user):
-            weight = graph.call_function(aten.div.Tensor, (user.args[1], scale))
-        user.update_arg(0, source)
-        user.update_arg(1, weight)
-        return
-    user.update_arg(1, source)
-    for part in list(user.users):
-        if part.args[1] == 1:
-            with graph.inserting_after(part):
-                scaled = graph.call_function(aten.div.Tensor, (part, scale))
-            part.replace_all_uses_with(scaled, lambda n, keep=scaled: n is not keep)  # type: ignore[misc]
-
-
 def _is_last_reader(node: Node) -> bool:
     """Whether the node alone reads its first argument, which owns memory of the result's form."""
     first = node.args[0]
     if not isinstance(first, Node) or not _owns_memory(first) or len(first.users) > 1:
         return False
-    return _form(first) == _form(node) is not None and first not in node.args[1:]
+    return form(first) == form(node) is not None and first not in node.args[1:]
 
 
 def _owns_memory(node: Node) -> bool:
@@ -172,7 +129,8 @@ def _owns_memory(node: Node) -> bool:
     return node.target in FRESH
 
 
-def _form(node: Node) -> tuple[Any, ...] | None:
+def form(node: Node) -> tuple[Any, ...] | None:
+    """Type, shape and strides of the tensor that a traced node gives; None of what is none."""
     value = node.meta.get("val")
     if not isinstance(value, torch.Tensor):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import grad_and_value, vmap
+from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from rl_slt.convolutions import fold_scale, fold_strides, match_layout, seen_pixels
 from rl_slt.flat import FlatPolicy
 from rl_slt.losses.base import Loss
 from rl_slt.policy_data import PolicyData
-from rl_slt.reuse import drop_idle, fold_scale, fuse_bias, reuse_memory
+from rl_slt.reuse import drop_idle, fuse_bias, reuse_memory
 
 Fields = dict[str, Tensor]
 Graph = Callable[..., tuple[Tensor, Tensor]]
@@ -94,10 +97,32 @@ class TracedGradient:
 
     def _trace(self, w: Tensor, batch: Fields, shared: bool) -> Graph:
         names = tuple(batch)
+        graph = drop_idle(self._made(w, batch, shared))
+        inputs = [node for node in graph.graph.nodes if node.op == "placeholder"]
+        self.reads |= frozenset(
+            name for name, node in zip(names, inputs[1:], strict=True) if node.users
+        )
+        if w.ndim == 2:
+            graph = reuse_memory(fuse_bias(graph))
+        else:
+            if (seen := seen_pixels(graph, 1 + names.index("states"))) is not None:
+                with contextlib.suppress(*TRACE_ERRORS):  # frames of one size only
+                    graph = drop_idle(self._made(w, batch, shared, seen))
+            graph = fold_strides(reuse_memory(match_layout(fold_scale(graph))))
+        forward: Graph = torch.no_grad()(graph.forward)
+        return forward
+
+    def _made(
+        self, w: Tensor, batch: Fields, shared: bool, seen: tuple[slice, ...] | None = None
+    ) -> GraphModule:
+        """The gradient as a graph, of the part of the states that is `seen`."""
+        names = tuple(batch)
 
         def one(w: Tensor, *tensors: Tensor) -> Tensor:
             fields = dict(zip(names, tensors, strict=True))
             weights = fields.pop(WEIGHTS, None)
+            if seen is not None:
+                fields["states"] = fields["states"][seen]
             losses = self.loss(self.flat.as_function(w), PolicyData.trusted(fields))
             return losses.mean() if weights is None else losses @ weights
 
@@ -106,15 +131,7 @@ class TracedGradient:
             function = vmap(function, in_dims=(0, *[None if shared else 0] * len(names)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch.fx warns of its own internals
-            graph = make_fx(function)(w, *batch.values())
-        inputs = [node for node in graph.graph.nodes if node.op == "placeholder"]
-        self.reads |= frozenset(
-            name for name, node in zip(names, inputs[1:], strict=True) if node.users
-        )
-        graph = drop_idle(graph)
-        graph = reuse_memory(fold_scale(graph) if w.ndim == 1 else fuse_bias(graph))
-        forward: Graph = torch.no_grad()(graph.forward)
-        return forward
+            return make_fx(function)(w, *batch.values())
 
 
 def has_conv(module: nn.Module) -> bool:

@@ -25,7 +25,7 @@ from rl_slt.pipeline.store import UnitStore, digest, file_digest, write_table
 from rl_slt.pipeline.study import LLCPlan
 
 _STATES = 512  # of the frozen set, evenly spaced: enough for two digits
-_VERSION = 1  # raise when the same settings would give other numbers
+_VERSION = 2  # raise when the same settings would give other numbers
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from rl_slt.pipeline.states import FROZEN_LEVELS, Recipe, collect, parse_states
 from rl_slt.pipeline.store import UnitStore, clear_leftovers, digest, file_digest, write_table
 from rl_slt.pipeline.study import LLCPlan
 
-_VERSION = 6  # raise when the same settings would give other numbers
+_VERSION = 7  # raise when the same settings would give other numbers
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from analysis import probes
 from rl_slt.pipeline.store import digest
 
 # Raise where the same settings would give other numbers: rollouts, inner probes, films.
-_VERSION, _INNER_VERSION, _FILM_VERSION = 4, 1, 3
+_VERSION, _INNER_VERSION, _FILM_VERSION = 5, 2, 4
 
 
 @dataclass(frozen=True)

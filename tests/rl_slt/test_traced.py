@@ -7,7 +7,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from rl_slt import PolicyData, PolicyKL, PolicyNLL
 from rl_slt.build import build_target
-from rl_slt.reuse import drop_idle, fold_scale, fuse_bias, reuse_memory
+from rl_slt.reuse import drop_idle, fuse_bias, reuse_memory
 from rl_slt.target import Target
 from rl_slt.units import Batches, Units
 
@@ -123,25 +123,6 @@ def test_results_of_another_form_are_not_written_over() -> None:
     graph = reuse_memory(make_fx(wider)(x, y))
     assert torch.equal(graph(x, y), wider(x, y))
     assert steps(graph).count("aten.add.Tensor") == 1 and "aten.div_.Tensor" not in steps(graph)
-
-
-def test_a_scale_moves_to_the_weights_only_where_convolutions_alone_read_it() -> None:
-    def conv(x: Tensor, w: Tensor) -> Tensor:
-        return torch.conv2d(x / 255, w)
-
-    def also(x: Tensor, w: Tensor) -> Tensor:
-        y = x / 255
-        return torch.conv2d(y, w) + y.sum()
-
-    def itself(x: Tensor, w: Tensor) -> Tensor:
-        return torch.conv2d(x, w / 255)
-
-    x, w = torch.rand(2, 3, 6, 6) * 255, torch.randn(4, 3, 3, 3)
-    for function, moved in ((conv, True), (also, False), (itself, False)):
-        graph = fold_scale(make_fx(function)(x, w))
-        divided = [n.meta for n in graph.graph.nodes if n.target is torch.ops.aten.div.Tensor]
-        assert (len(divided) == 1 and not divided[0]) == moved  # a new step has no record
-        torch.testing.assert_close(graph(x, w), function(x, w), rtol=1e-5, atol=1e-4)
 
 
 def test_steps_that_change_nothing_are_left_out() -> None:
