@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import torch
+
 import envs
 from agents.config import TrainConfig
 
@@ -12,4 +14,5 @@ def make_env(config: TrainConfig, **changes: Any) -> Any:
         name: getattr(config, name)
         for name in ("num_envs", "coin", "levels", "seed", "settings", "time_limit", "game")
     }
-    return envs.make_vec(**(same | changes))
+    threads = config.threads or torch.get_num_threads()
+    return envs.make_vec(**(same | {"threads": threads} | changes))

@@ -3,7 +3,8 @@
     python benchmarks/envs_speed.py --out benchmarks/results/envs_speed.md
 
 The variants take turns in short rounds, so that other load on the machine falls on all alike; times
-are CPU seconds of this process (everything runs on one thread). A ratio is that of all the seconds:
+are CPU seconds of this process, everything on one thread. A second table, for idle machines, has
+wall seconds with procgen's own four threads for both. A ratio is that of all the seconds:
 levels differ in what they cost to draw, and by chance a variant's more than another's in one round.
 The quartiles are those of the rounds.
 """
@@ -118,7 +119,7 @@ def raw_copy_round() -> Round:
 
 
 def our_round(read: bool = False, **options: Any) -> Round:
-    vector = envs.make_vec(NUM, **options)
+    vector = envs.make_vec(NUM, **({"threads": 1} | options))
     vector.reset()
 
     def play(actions: np.ndarray) -> int:
@@ -134,7 +135,7 @@ def our_round(read: bool = False, **options: Any) -> Round:
 
 
 def sb3_round() -> Round:
-    venv = envs.to_sb3(envs.make_vec(NUM))
+    venv = envs.to_sb3(envs.make_vec(NUM, threads=1))
     venv.reset()
 
     def play(actions: np.ndarray) -> int:
@@ -143,7 +144,8 @@ def sb3_round() -> Round:
     return play
 
 
-VARIANTS: dict[str, tuple[Callable[[], Round], str, float | None]] = {
+Variants = dict[str, tuple[Callable[[], Round], str, float | None]]
+VARIANTS: Variants = {
     "raw procgen": (lambda: raw_round(0), "", None),
     "raw procgen, frames copied twice": (raw_copy_round, "raw procgen", None),
     RESET: (lambda: raw_reset_round(60), "raw procgen", None),
@@ -179,10 +181,23 @@ VARIANTS: dict[str, tuple[Callable[[], Round], str, float | None]] = {
     "SB3 adapter over `end`": (sb3_round, "`end`", 0.95),
 }
 
+THREADS, FOUR = 4, "raw procgen, 4 threads"
+ON_THREADS: Variants = {
+    FOUR: (lambda: raw_round(THREADS), "", None),
+    "`end`": (lambda: our_round(threads=THREADS), FOUR, None),
+    "`end@mid`, played towards the right": (
+        lambda: our_round(coin="end@mid", threads=THREADS),
+        FOUR,
+        None,
+    ),
+}
 
-def measure(rounds: int, steps: int) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """CPU seconds of each round, and steps per episode, by variant."""
-    players = {name: make() for name, (make, _, _) in VARIANTS.items()}
+
+def measure(
+    variants: Variants, rounds: int, steps: int, clock: Callable[[], float] = time.process_time
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Seconds of each round by `clock`, and steps per episode, by variant."""
+    players = {name: make() for name, (make, _, _) in variants.items()}
     rng = np.random.default_rng(0)
     shape = (rounds + 4, steps, NUM)
     actions = rng.integers(0, 15, shape).astype(np.int32)
@@ -192,22 +207,24 @@ def measure(rounds: int, steps: int) -> tuple[dict[str, np.ndarray], dict[str, f
     for number in range(len(actions)):
         for name, play in players.items():
             chunk = (right if "towards the right" in name else actions)[number]
-            start = time.process_time()
+            start = clock()
             ended = play(chunk)
             if number >= 4:  # the first rounds fill caches and draw assets
-                times[name].append(time.process_time() - start)
+                times[name].append(clock() - start)
                 ends[name] += ended
     lengths = {name: rounds * steps * NUM / max(ended, 1) for name, ended in ends.items()}
     return {name: np.array(values) for name, values in times.items()}, lengths
 
 
-def table(times: dict[str, np.ndarray], lengths: dict[str, float], steps: int) -> str:
+def table(
+    variants: Variants, times: dict[str, np.ndarray], lengths: dict[str, float], steps: int
+) -> str:
     """The ratios, their quartiles over rounds, and what was asked for."""
     lines = [
         "| variant | steps an episode | steps/s | of | ratio | quartiles | wanted |",
         "| --- " * 7 + "|",
     ]
-    for name, (_, base, wanted) in VARIANTS.items():
+    for name, (_, base, wanted) in variants.items():
         speed = f"{steps * NUM / np.mean(times[name]):,.0f}"
         if not base:
             lines.append(f"| {name} | {lengths[name]:.0f} | {speed} | | | | |")
@@ -229,7 +246,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60, help="vector steps in a round")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    times, lengths = measure(args.rounds, args.steps)
+    one = measure(VARIANTS, args.rounds, args.steps)
+    several = measure(ON_THREADS, args.rounds, args.steps, time.perf_counter)
     head = (
         "# Speed of the environments\n\n"
         f"{NUM} environments, easy levels, {args.rounds} rounds of {args.steps} "
@@ -239,7 +257,11 @@ def main() -> None:
         f"stable-baselines3 {stable_baselines3.__version__}; load average at the end "
         f"{os.getloadavg()[0]:.1f}.\n\n"
     )
-    text = head + table(times, lengths, args.steps) + "\n\n" + NOTE
+    text = (
+        head + table(VARIANTS, *one, args.steps) + "\n\n" + NOTE
+        + f"\nWall seconds on {os.cpu_count()} cores, games stepped by {THREADS} threads:\n\n"
+        + table(ON_THREADS, *several, args.steps) + "\n"
+    )  # fmt: skip
     print(text)
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """What a vector environment is asked to be, checked."""
 
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from envs.tasks import Task
 
 ORDERS = ("drawn", "sequential")
 TRACKS = (False, True, "sparse")
+MANY, MOST_THREADS = 32, 4  # games from which threads pay; procgen's own number of them
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,15 @@ class VecConfig:
     stop_at_end: bool = False
     game: str = "coinrun"
     tasks: tuple[Task, ...] | None = None
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.num_envs, int) or self.num_envs < 1:
             raise InputError(f"num_envs is {self.num_envs!r}, allowed: integers from 1")
         if not isinstance(self.seed, int) or not 0 <= self.seed <= SEEDS:
             raise InputError(f"seed is {self.seed!r}, allowed: integers from 0 to {SEEDS}")
+        if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):
+            raise InputError(f"threads is {self.threads!r}, allowed: integers from 1, or none")
         limit = self.time_limit
         if limit is not None and (not isinstance(limit, int) or limit < 1):
             raise InputError(f"time_limit is {limit!r}, allowed: steps from 1, or none")
@@ -65,12 +70,24 @@ class VecConfig:
         return find_game(self.game)
 
     @property
+    def step_threads(self) -> int:
+        """How many threads step the games: where nothing was said, as many as pay."""
+        if self.threads is not None:
+            return self.threads
+        return min(MOST_THREADS, cores()) if self.num_envs >= MANY else 1
+
+    @property
     def stock(self) -> bool:
         """Whether episodes begin just as procgen begins them."""
         game = self.game_object
         same = game.stock_is_end and (self.settings.monsters or game.enemy is None)
         plain = self.placement == End() and self.order == "drawn" and self.tasks is None
         return same and plain
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def make_config(num_envs: int, coin: Any, levels: Any, seed: int, **others: Any) -> VecConfig:

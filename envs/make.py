@@ -26,6 +26,7 @@ def make_vec(
     stop_at_end: bool = False,
     game: str = "coinrun",
     tasks: Sequence[Task] | None = None,
+    threads: int | None = None,
     render_mode: str | None = None,
 ) -> ProcgenVectorEnv:
     """A gymnasium.vector.VectorEnv of procgen games, autoreset in the same step.
@@ -47,6 +48,9 @@ def make_vec(
         game: `coinrun` or `maze`.
         tasks: episodes to play, each once, dealt out as environments come free, instead of `coin`,
             `levels`, `time_limit` and `order`; the vector's `task` says which are being played.
+        threads: that step the games; what happens is the same. On idle cores several take two
+            thirds of the time, and a fifth more work; None is 4 (at most the cores there are) for
+            32 environments or more, else 1.
         render_mode: `rgb_array` or None.
 
     Raises:
@@ -64,6 +68,7 @@ def make_vec(
         stop_at_end=stop_at_end,
         game=game,
         tasks=None if tasks is None else tuple(tasks),
+        threads=threads,
     )
     return ProcgenVectorEnv(config, render_mode)
 

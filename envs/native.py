@@ -32,6 +32,7 @@ class _Key:
     num: int
     game: str
     settings: LevelSettings
+    threads: int
 
 
 # Every library object ever made. Were one collected while another is being made, its destructor
@@ -46,12 +47,12 @@ class Native:
     int32 [num] change in place with every `step` and `set_state`: copy what must last.
     """
 
-    def __init__(self, num: int, game: str, settings: LevelSettings) -> None:
+    def __init__(self, num: int, game: str, settings: LevelSettings, threads: int = 1) -> None:
         options = settings.native_options()
-        self.key = _Key(num, game, settings)
-        # No worker threads: one environment step takes 30 microseconds, less than handing it over.
+        self.key = _Key(num, game, settings, threads)
+        workers = threads if threads > 1 else 0  # 0: the calling thread, which hands nothing over
         self._env = _import_procgen().ProcgenGym3Env(
-            num=num, env_name=game, rand_seed=0, num_threads=0, **options
+            num=num, env_name=game, rand_seed=0, num_threads=workers, **options
         )
         _KEPT.append(self._env)
         self._buffer = self._env._ffi.new(f"char[{STATE_BYTES}]")
@@ -86,10 +87,10 @@ class Native:
 _FREE: dict[_Key, list[Native]] = defaultdict(list)
 
 
-def acquire(num: int, game: str, settings: LevelSettings) -> Native:
+def acquire(num: int, game: str, settings: LevelSettings, threads: int = 1) -> Native:
     """A library object for `num` games: a closed one of the same kind, else a new one."""
-    free = _FREE[_Key(num, game, settings)]
-    return free.pop() if free else Native(num, game, settings)
+    free = _FREE[_Key(num, game, settings, threads)]
+    return free.pop() if free else Native(num, game, settings, threads)
 
 
 def release(native: Native) -> None:

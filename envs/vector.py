@@ -54,7 +54,9 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         self.single_action_space = gymnasium.spaces.Discrete(ACTIONS)
         self._game = config.game_object
         self._scratch = scratch(config.game, config.settings)
-        self._native = native.acquire(self.num_envs, config.game, config.settings)
+        self._native = native.acquire(
+            self.num_envs, config.game, config.settings, config.step_threads
+        )
         self._frames = Frames()
         self._lazy = config.stock and not config.track  # nothing to do where an episode begins
         size = config.levels[1] - config.levels[0] if config.levels else SEEDS

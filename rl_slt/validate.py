@@ -68,8 +68,10 @@ def known_names() -> tuple[str, ...]:
     return (*PROBLEMS, *SYMMETRIES)
 
 
-def estimate_problem(problem: Problem, sampler: Sampler | None, seed: int) -> LLCEstimate:
-    """The estimate of a problem at its own settings and the estimator's defaults."""
+def estimate_problem(
+    problem: Problem, sampler: Sampler | None, seed: int, chains: int = 4
+) -> LLCEstimate:
+    """The estimate of a problem at its own settings and, but for these, the defaults."""
     return estimate_llc(
         problem.policy,
         problem.data,
@@ -77,6 +79,7 @@ def estimate_problem(problem: Problem, sampler: Sampler | None, seed: int) -> LL
         sampler=sampler,
         nbeta=problem.nbeta,
         localization=problem.localization,
+        chains=chains,
         seed=seed,
         data_error=False,
     )

@@ -59,7 +59,7 @@ def play(
     """
     vector = envs.make_vec(
         min(num_envs, len(tasks)), tasks=tasks, settings=settings, stop_at_end=True,
-        track=True if every_step else "sparse",
+        track=True if every_step else "sparse", threads=1,  # suites run side by side
     )  # fmt: skip
     game = _Stage(vector)
     try:

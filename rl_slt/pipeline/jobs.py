@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import os
 import time
 import traceback
 from collections import deque
@@ -29,6 +28,7 @@ import torch
 import envs.errors
 import rl_slt.errors
 from agents.memory import keep_freed_memory
+from envs.config import cores
 from rl_slt.pipeline.failures import remember
 
 USER_ERRORS = (rl_slt.errors.InputError, envs.errors.InputError)
@@ -236,7 +236,7 @@ def open_engine(workers: int | None = None, scheduler: str | None = None) -> Ite
             client = stack.enter_context(_connect(scheduler))
             yield DaskEngine(lambda: client)
         else:
-            yield DaskEngine(lambda: stack.enter_context(_local(workers or _cores())))
+            yield DaskEngine(lambda: stack.enter_context(_local(workers or cores())))
 
 
 @contextlib.contextmanager
@@ -271,11 +271,6 @@ def _cluster(workers: int) -> Any:
         f"--workers {workers} is not possible here, they did not start in {_STARTS} tries "
         f"({reason}); fewer may, and --workers 0 works in the command's own process"
     )
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _connect(address: Any) -> Any:

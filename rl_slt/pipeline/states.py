@@ -171,8 +171,9 @@ def shared_env(
 ) -> Any:
     """One environment object for each setting: procgen leaks memory when they are destroyed."""
     return envs.make_vec(
-        num, coin=placement, levels=levels, settings=settings, time_limit=limit, track=track
-    )
+        num, coin=placement, levels=levels, settings=settings, time_limit=limit, track=track,
+        threads=torch.get_num_threads(),
+    )  # fmt: skip
 
 
 def _visit(recipe: Recipe, placement: str, act: Act, n: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from stable_baselines3.common.env_checker import check_env as check_env_sb3
 from stable_baselines3.common.evaluation import evaluate_policy
 
 import envs
+from envs.config import VecConfig
 
 ID = envs.ENV_ID
 
@@ -170,6 +171,34 @@ def test_sb3_learns_and_evaluates_without_a_monitor() -> None:
     assert model.ep_info_buffer is not None and len(model.ep_info_buffer) > 0
     mean, _ = evaluate_policy(model, venv, 4)
     assert 0 <= float(mean) <= 10
+
+
+@pytest.mark.parametrize("options", [{}, {"coin": "ground", "track": True, "time_limit": 20}])
+def test_games_play_the_same_on_any_number_of_threads(options: dict[str, Any]) -> None:
+    one, two = (envs.make_vec(33, threads=threads, **options) for threads in (1, 2))
+    for vector in (one, two):
+        vector.reset(seed=4)
+    rng = np.random.default_rng(0)
+    for step in range(60):
+        actions = rng.integers(0, 15, 33)
+        a, b = one.step(actions), two.step(actions)
+        for x, y in zip(a[:4], b[:4], strict=True):
+            np.testing.assert_array_equal(x, y)
+        np.testing.assert_array_equal(a[4]["level_seed"], b[4]["level_seed"])
+        if step == 30:  # threads are no part of what is saved
+            two.set_state(one.get_state())
+    assert one.get_state() == two.get_state()
+    for vector in (one, two):
+        vector.close()
+
+
+def test_many_games_share_the_cores_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("envs.config.cores", lambda: 3)
+    assert VecConfig(64).step_threads == 3
+    assert VecConfig(8).step_threads == 1  # handing so few over takes longer
+    assert VecConfig(64, threads=1).step_threads == 1
+    monkeypatch.setattr("envs.config.cores", lambda: 96)
+    assert VecConfig(64).step_threads == 4
 
 
 @pytest.mark.parametrize("coin", ["end", "ground", "none", "both", "end@mid"])

@@ -103,6 +103,8 @@ def test_held_out_levels_must_not_overlap() -> None:
     [
         ({"num_envs": 0}, "num_envs"),
         ({"num_envs": 2.5}, "num_envs"),
+        ({"threads": 0}, "threads"),
+        ({"threads": "two"}, "threads"),
         ({"coin": "left"}, "left"),
         ({"levels": (5, 5)}, "levels"),
         ({"seed": -1}, "seed"),
