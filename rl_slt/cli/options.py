@@ -28,7 +28,11 @@ CHAINS = (
     click.option(
         "--sampler", help="auto, baoab, sgld, rmsprop_sgld, sgnht, mala, hmc, ... [auto]."
     ),
-    click.option("--chains", type=int, help="Independent chains."),
+    click.option(
+        "--chains",
+        type=int,
+        help="Independent chains; a small network's are computed together, 64 almost as fast as 4.",
+    ),  # fmt: skip
     click.option("--draws", type=int, help="Draws of each chain after burn-in."),
     click.option("--burn-in", type=int, help="Steps of each chain that do not count."),
     click.option("--batch-size", type=int, help="States of one gradient."),
