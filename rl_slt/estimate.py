@@ -65,7 +65,7 @@ def estimate_llc(
         nbeta: inverse temperature times N; None is `N / log N`.
         localization: gamma, the pull to w*, per squared unit of weight.
         chains: independent chains, at least 2; those of a small network without convolutions are
-            computed together, many almost as fast as few.
+            computed together: 16 on few states take a little longer than 4.
         draws: kept per chain; None is 400, and more where draws are cheap and 400 too few.
         burn_in: steps before, for adaptation and forgetting the start.
         batch_size: samples per gradient and chain; None is 64 (or all, if fewer).

@@ -31,8 +31,8 @@ CHAINS = (
     click.option(
         "--chains",
         type=int,
-        help="Independent chains; a small network's are computed together, 64 almost as fast as 4.",
-    ),  # fmt: skip
+        help="Independent chains; those of a small network are computed together.",
+    ),
     click.option("--draws", type=int, help="Draws of each chain after burn-in."),
     click.option("--burn-in", type=int, help="Steps of each chain that do not count."),
     click.option("--batch-size", type=int, help="States of one gradient."),
