@@ -124,7 +124,7 @@ class TracedGradient:
             if seen is not None:
                 fields["states"] = fields["states"][seen]
             losses = self.loss(self.flat.as_function(w), PolicyData.trusted(fields))
-            return losses.mean() if weights is None else losses @ weights
+            return losses.mean() if weights is None else (losses * weights).sum()
 
         function = grad_and_value(one)
         if w.ndim == 2:

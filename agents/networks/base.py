@@ -30,7 +30,10 @@ class Body(nn.Module):
         return self.features(images.float().mul_(1.0 / 255.0))
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Images float `[B, C, H, W]` in [0, 1] to features `[B, width]`."""
+        """Images `[B, C, H, W]`, floats in [0, 1], to features `[B, width]`.
+
+        Bytes, too, where the body takes them.
+        """
         raise NotImplementedError
 
 

@@ -14,7 +14,7 @@ class StridedConv2d(nn.Conv2d):
     three channels the weights' gradient in bfloat16 takes a third of the time, and the input's two
     thirds in any precision. Only whole numbers of strides, without padding.
 
-    Bytes mean 255ths. Not they are divided but the kernel is, which is so much smaller.
+    Bytes mean 255ths: the kernel, which is so much smaller, is divided in their place.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
