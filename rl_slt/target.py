@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -154,24 +154,15 @@ class Target:
         together = self.traced is not None and self.batched and len(w) > 1
         if together and not self.loss.redrawn:
             return self._together(w, torch.stack(rows))
-        starts: list[Tensor] = []
-        batches = self._batches(rows, generators, starts)
+        batches = [
+            self.loss.refresh(self.units.take(i), g) for i, g in zip(rows, generators, strict=True)
+        ]
+        starts = torch.stack([self._start(b, i) for b, i in zip(batches, rows, strict=True)])
         if together:
             fields = [b.tensors() for b in batches]
             stacked = {k: torch.stack([f[k] for f in fields]) for k in fields[0]}
-            value, grad = self.traced(w, stacked)  # type: ignore[misc]
-        else:
-            value, grad = self._apart(w, batches)
-        return value, grad, torch.stack(starts)
-
-    def _batches(
-        self, rows: Sequence[Tensor], generators: Sequence[Generator], starts: list[Tensor]
-    ) -> Iterator[PolicyData]:
-        """Each chain's batch when its turn comes, while it is warm; its loss at w* to `starts`."""
-        for index, generator in zip(rows, generators, strict=True):
-            batch = self.loss.refresh(self.units.take(index), generator)
-            starts.append(self._start(batch, index))
-            yield batch
+            return *self.traced(w, stacked), starts  # type: ignore[misc]
+        return *self._apart(w, batches), starts
 
     def _together(self, w: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """All chains in one graph, their batches `[C, B]` gathered at once."""
@@ -179,7 +170,7 @@ class Target:
         batch = {name: value.unflatten(0, rows.shape) for name, value in fields.items()}
         return *self.traced(w, batch), self.start_losses[rows].mean(-1)  # type: ignore[misc]
 
-    def _apart(self, w: Tensor, batches: Iterable[PolicyData]) -> tuple[Tensor, Tensor]:
+    def _apart(self, w: Tensor, batches: Sequence[PolicyData]) -> tuple[Tensor, Tensor]:
         """One chain after the other."""
         grad, losses = torch.empty_like(w), []
         for c, batch in enumerate(batches):
