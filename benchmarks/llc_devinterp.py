@@ -24,13 +24,21 @@ STEPS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 2e-2, 4e-2, 8e-2)
 SAMPLERS = ("sgld", "rmsprop_sgld", "sgnht")
 
 
-def sample(net: nn.Module, loader: Any, sampler: str, draws: int, **kwargs: Any) -> Any:
+def sample(
+    net: nn.Module, loader: Any, sampler: str, draws: int, autocast: bool = False, **kwargs: Any
+) -> Any:
     """Losses `[chains, draws]` of four chains, and the CPU seconds they took."""
     began = time.process_time()
+
+    def evaluate(model: nn.Module, data: Any) -> dict[str, torch.Tensor]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            logits = model(data[0])
+        return {"loss": kl(logits.float(), data[1])}
+
     found = estimate_learning_coeff_with_summary(
         net,
         loader,
-        evaluate=lambda model, data: {"loss": kl(model(data[0]), data[1])},
+        evaluate=evaluate,
         sampling_method=getattr(SGMCMC, sampler),
         optimizer_kwargs=kwargs,
         num_draws=draws,
@@ -44,13 +52,13 @@ def sample(net: nn.Module, loader: Any, sampler: str, draws: int, **kwargs: Any)
     return found["loss/trace"], time.process_time() - began
 
 
-def speed(name: str, draws: int, batch: int) -> dict[str, float]:
+def speed(name: str, draws: int, batch: int, autocast: bool) -> dict[str, float]:
     """Draws of all chains per CPU second, after a short run to warm up."""
     net, states, logits = case(name)
     loader = DataLoader(TensorDataset(states, logits), batch_size=batch, shuffle=True)
     settings = {"lr": 1e-5, "localization": 100.0, "nbeta": 268.6}
-    sample(net, loader, "sgld", max(2, draws // 10), **settings)
-    _, spent = sample(net, loader, "sgld", draws, **settings)
+    sample(net, loader, "sgld", max(2, draws // 10), autocast, **settings)
+    _, spent = sample(net, loader, "sgld", draws, autocast, **settings)
     return {"draws_per_second": 4 * draws / spent}
 
 
@@ -85,11 +93,12 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=100)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=4)
+    parser.add_argument("--autocast", action="store_true", help="Forward passes in bfloat16.")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     if args.what in ("small", "cnn"):
-        print(json.dumps(speed(args.what, args.draws, args.batch)))
+        print(json.dumps(speed(args.what, args.draws, args.batch, args.autocast)))
     else:
         print(json.dumps(accuracy(args.what, args.draws, args.batch, args.repeats)))
 

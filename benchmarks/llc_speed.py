@@ -8,6 +8,10 @@ and devinterp between them; the best of several rounds counts, so that a busy ma
 ratios little. The bare passes have the estimator's own layout: the small network's chains are
 multiplied together (`baddbmm`), the convolutional one's run one after the other as the traced graph
 that the estimator uses. Its passes as the plain module makes them stand beside.
+
+The last row has the same network with its convolutions in bfloat16 (`precision="bfloat16"`), where
+the processor multiplies it in tiles. It is compared with devinterp in float32, which knows no other
+precision; what it does when its user's own loss function turns on autocast is printed beside.
 """
 
 from __future__ import annotations
@@ -26,10 +30,12 @@ from torch import Tensor
 from rl_slt import SGLD, PolicyKL
 from rl_slt.build import build_target, generator_for
 from rl_slt.chains import Chains
+from rl_slt.precision import in_bfloat16, wants_bfloat16
 
 HERE = Path(__file__).parent
 CHAINS = 4
 WANTED = {"small": (1.4, 3.0), "cnn": (1.1, 1.6)}
+PRECISIONS = {"small": ("float32",), "cnn": ("float32", "bfloat16")}
 
 
 def seconds(work: Callable[[], None]) -> float:
@@ -38,23 +44,23 @@ def seconds(work: Callable[[], None]) -> float:
     return time.process_time() - began
 
 
-def ours(name: str, draws: int, batch: int) -> Callable[[], None]:
+def ours(name: str, precision: str, draws: int, batch: int) -> Callable[[], None]:
     """Whole draws of four chains: batches, gradients, noise, records."""
     net, states, _ = case(name)
-    target = build_target(net, states, PolicyKL(), None, 100.0, None, 0)
+    target = build_target(net, states, PolicyKL(), None, 100.0, None, 0, precision)
     generators = [generator_for(0, c) for c in range(CHAINS)]
     chains = Chains(target, SGLD(step_size=1e-5), generators, batch)
     chains.burn_in(2, lambda t: None)
     return lambda: (chains.draw(draws, lambda t: None), None)[1]
 
 
-def bare(name: str, draws: int, batch: int) -> Callable[[], None]:
+def bare(name: str, precision: str, draws: int, batch: int) -> Callable[[], None]:
     """Forward and backward on ready batches; nothing else."""
     net, states, logits = case(name)
     x, y = states[:batch], logits[:batch]
     if name == "small":
         return bare_together(net, x, y, draws)
-    target = build_target(net, states, PolicyKL(), None, 100.0, None, 0)
+    target = build_target(net, states, PolicyKL(), None, 100.0, None, 0, precision)
     assert target.traced is not None
     gradient, fields = target.traced, {"states": x, "reference_logits": y}
 
@@ -65,15 +71,16 @@ def bare(name: str, draws: int, batch: int) -> Callable[[], None]:
     return work
 
 
-def plain(name: str, draws: int, batch: int) -> Callable[[], None]:
+def plain(name: str, precision: str, draws: int, batch: int) -> Callable[[], None]:
     """Forward and backward on ready batches by the module itself, one chain after the other."""
     net, states, logits = case(name)
     x, y = states[:batch], logits[:batch]
+    policy = in_bfloat16(net) if precision == "bfloat16" else net
 
     def work() -> None:
         for _ in range(CHAINS * draws):
             net.zero_grad(set_to_none=True)
-            kl(net(x), y).backward()
+            kl(policy(x), y).backward()
 
     return work
 
@@ -97,27 +104,31 @@ def bare_together(net: torch.nn.Module, x: Tensor, y: Tensor, draws: int) -> Cal
     return work
 
 
-def devinterp(python: str, name: str, draws: int, batch: int) -> float:
+def devinterp(python: str, name: str, draws: int, batch: int, autocast: bool = False) -> float:
     command = [python, "llc_devinterp.py", name, "--draws", str(draws), "--batch", str(batch)]
+    command += ["--autocast"] * autocast
     done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=True)
     return float(json.loads(done.stdout.splitlines()[-1])["draws_per_second"])
 
 
-def row(name: str, draws: int, rounds: int, batch: int, python: str | None) -> str:
-    works = [make(name, draws, batch) for make in (ours, bare, plain)]
+def row(name: str, precision: str, draws: int, rounds: int, batch: int, python: str | None) -> str:
+    works = [make(name, precision, draws, batch) for make in (ours, bare, plain)]
     for work in works:
         work()
-    taken, others = [], []
+    taken, others, rounded = [], [], []
     for _ in range(rounds):
         taken.append([seconds(work) for work in works])
         if python:
             others.append(devinterp(python, name, draws, batch))
+            if precision == "bfloat16":
+                rounded.append(devinterp(python, name, draws, batch, autocast=True))
     best, floor, module = (min(column) for column in zip(*taken, strict=True))
     speed, other = CHAINS * draws / best, max(others, default=float("nan"))
     cost, times = WANTED[name]
     cells = (
-        name, f"{speed:.1f}", f"{best / floor:.2f}", f"{cost}", f"{best / module:.2f}",
-        f"{other:.1f}", f"{speed / other:.2f}", f"{times}", rounds,
+        f"{name}, {precision}", f"{speed:.1f}", f"{best / floor:.2f}", f"{cost}",
+        f"{best / module:.2f}", f"{other:.1f}", f"{speed / other:.2f}", f"{times}",
+        f"{max(rounded):.1f}" if rounded else "", rounds,
     )  # fmt: skip
     return "| " + " | ".join(map(str, cells)) + " |"
 
@@ -136,13 +147,17 @@ def main() -> None:
 By `benchmarks/llc_speed.py`, which says what is measured; {machine()}.
 Cost is that of a draw over bare passes; at most, and at least, is what we want.
 
-| network | draws/s | cost | at most | over module | devinterp draws/s | times | at least | rounds |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| network | draws/s | cost | at most | over module | devinterp draws/s | times | at least \
+| devinterp, autocast | rounds |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
     for name, draws in (("small", args.draws), ("cnn", max(2, args.draws // 5))):
-        line = row(name, draws, args.rounds, args.batch, args.devinterp_python)
-        print(line, flush=True)
-        text += line + "\n"
+        for precision in PRECISIONS[name]:
+            if precision == "bfloat16" and not wants_bfloat16("auto"):
+                continue
+            line = row(name, precision, draws, args.rounds, args.batch, args.devinterp_python)
+            print(line, flush=True)
+            text += line + "\n"
     args.out.write_text(text)
 
 

@@ -226,10 +226,14 @@ class State:
         A stream reads nothing from an empty text; reading them is half of the cost of taking a
         state. CoinRun and Maze draw nothing from the level's generator once the level is made.
         """
-        data, empty = self.data, bytes(4)
-        middle = self._generator_end
-        head = data[: self._generator + 4] + empty + data[middle : middle + 4] + empty
-        return head + data[self._step : self._asset + 4] + empty + data[self._world :]
+        view, empty, middle = memoryview(self.data), bytes(4), self._generator_end
+        parts = (
+            view[: self._generator + 4],
+            view[middle : middle + 4],
+            view[self._step : self._asset + 4],
+            view[self._world :],
+        )
+        return bytearray(empty).join(parts)
 
     def with_entities(self, entities: NDArray[np.float32]) -> "State":
         """A copy with these entities [n, 31], the agent first."""

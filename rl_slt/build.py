@@ -13,6 +13,7 @@ from rl_slt.errors import InputError
 from rl_slt.flat import FlatPolicy, match_parameters, reached
 from rl_slt.losses.base import Loss
 from rl_slt.policy_data import PolicyData
+from rl_slt.precision import wants_bfloat16
 from rl_slt.target import Target
 
 PREPARE_STREAM, GRADIENT_STREAM = 1_000_003, 1_000_033
@@ -32,6 +33,7 @@ def build_target(
     localization: float,
     params: str | Sequence[str] | None,
     seed: int,
+    precision: str = "float32",
 ) -> Target:
     """The localised posterior of a policy, on a private copy of it.
 
@@ -52,7 +54,8 @@ def build_target(
     names = reached(policy, match_parameters(policy, params), lambda p: loss(p, few))
     if not names:
         raise InputError(f"the loss depends on none of the parameters {params or 'of the policy'}")
-    target = Target(FlatPolicy(policy, names), data, loss, 0.0, localization)
+    flat = FlatPolicy(policy, names)
+    target = Target(flat, data, loss, 0.0, localization, wants_bfloat16(precision))
     if target.n < 2 and nbeta is None:
         raise InputError(f"{target.n} sample; nbeta=None (N / log N) needs at least 2")
     target.nbeta = target.n / math.log(target.n) if nbeta is None else float(nbeta)

@@ -166,17 +166,36 @@ def fold_scale(graph: GraphModule) -> GraphModule:
     """Divide a convolution's weights instead of its input, where that has fewer numbers.
 
     `conv(x / s, w) = conv(x, w / s)`, and the gradient in w is `conv_grad(x) / s`: frames of 12,288
-    numbers each need not be read and written again for their scale.
+    numbers each need not be read and written again for their scale. Where they are rounded to
+    bfloat16 after it, bytes then become bfloat16 at once, and exactly.
     """
     for node in list(graph.graph.nodes):
         if node.target is aten.div.Tensor and isinstance(node.args[1], int | float):
-            readers = list(node.users)
-            if all(_reads_as_input(user, node) for user in readers):
+            cast = _only_cast(node)
+            read = node if cast is None else cast
+            readers = list(read.users)
+            if all(_reads_as_input(user, read) for user in readers):
+                source = node.args[0] if cast is None else cast
                 for user in readers:
-                    _scale_weights(graph.graph, user, node)
-                graph.graph.erase_node(node)
+                    _scale_weights(graph.graph, user, source, node.args[1])
+                if cast is not None:
+                    cast.update_arg(0, _whole_numbers(node.args[0]))
+    graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
+
+
+def _only_cast(node: Node) -> Node | None:
+    """The step that alone reads a node and rounds it."""
+    (reader,) = node.users if len(node.users) == 1 else (None,)
+    return reader if reader is not None and reader.target is aten._to_copy.default else None
+
+
+def _whole_numbers(node: Any) -> Any:
+    """The bytes that a node has made floats, else the node."""
+    if node.target is not aten._to_copy.default:
+        return node
+    return node.args[0] if node.args[0].meta["val"].dtype == torch.uint8 else node
 
 
 def _reads_as_input(user: Node, node: Node) -> bool:
@@ -190,14 +209,19 @@ def _reads_as_input(user: Node, node: Node) -> bool:
     return False
 
 
-def _scale_weights(graph: Graph, user: Node, node: Node) -> None:
-    source, scale = node.args
+def _scale_weights(graph: Graph, user: Node, source: Any, scale: Any) -> None:
     if user.target is aten.convolution.default:
+        weight: Any = user.args[1]
+        rounded = weight.target is aten._to_copy.default
+        whole = weight.args[0] if rounded else weight
         with graph.inserting_before(user):
-            weight = graph.call_function(aten.div.Tensor, (user.args[1], scale))
-        weight.meta = dict(user.args[1].meta)  # type: ignore[union-attr]
+            scaled = graph.call_function(aten.div.Tensor, (whole, scale))
+            scaled.meta = dict(whole.meta)
+            if rounded:  # after it is scaled, not before and after
+                scaled = graph.call_function(weight.target, (scaled,), weight.kwargs)
+                scaled.meta = dict(weight.meta)
         user.update_arg(0, source)
-        user.update_arg(1, weight)
+        user.update_arg(1, scaled)
         return
     user.update_arg(1, source)
     for part in list(user.users):

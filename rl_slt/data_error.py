@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rl_slt.policy_data import PolicyData
 from rl_slt.target import Target
 
 STATES = 400
@@ -50,11 +51,9 @@ def data_stderr(target: Target, snapshots: Sequence[Tensor], seed: int) -> float
     return float(np.sqrt(max(variance, 0.0) / len(influence[0]) / share))
 
 
-def _losses(target: Target, delta: Tensor, batch: object) -> Tensor:
+def _losses(target: Target, delta: Tensor, batch: PolicyData) -> Tensor:
     module = target.flat.load(target.flat.start + delta)
-    with torch.no_grad():
-        parts = [target.loss(module, p) for p in batch.chunks(512)]  # type: ignore[attr-defined]
-    return torch.cat(parts)[None]
+    return torch.cat([target.losses(module, part) for part in batch.chunks(512)])[None]
 
 
 def _influence(excess: NDArray[np.float64], nbeta: float) -> NDArray[np.float64]:

@@ -33,7 +33,8 @@ class LLCEstimate:
         gradient_norm: norm of the loss's gradient at w* over all data (0 at a minimum).
         sample_gradients: gradients of single samples spent, all chains, adaptation included.
         seconds: wall clock.
-        info: further numbers: virial ratio, acceptance, drift z, dimension, whitening rank.
+        info: further numbers: virial ratio, acceptance, drift z, dimension, whitening rank,
+            and whether convolutions were made in bfloat16 (1) or float32 (0).
     """
 
     llc: float
@@ -92,7 +93,8 @@ class LLCEstimate:
             "verdict": verdict,
             "R-hat, ESS": f"{self.rhat:.3f}, {self.ess:.0f}",
             f"{self.loss} at w*, posterior mean": f"{self.loss_init:.4g}, {self.loss_mean:.4g}",
-            "sampler": f"{self.sampler}, step {self.step_size:.3g}, {self.chains} chains",
+            "sampler": f"{self.sampler}, step {self.step_size:.3g}, {self.chains} chains"
+            + (", convolutions in bfloat16" if self.info.get("bfloat16") else ""),
             "nβ, localization, N": f"{self.nbeta:.4g}, {self.localization:g}, {self.n_states}",
             "cost": f"{self.sample_gradients:,} sample gradients, {self.seconds:.1f} s",
         }

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rl_slt.errors import InputError
+from rl_slt.precision import PRECISIONS
 from rl_slt.samplers.base import Sampler
 
 PILOT_DRAWS = 400
@@ -28,6 +29,8 @@ class Settings:
         params: shell patterns of the parameters left free; None is all.
         whitening: directions of curvature made round, in units of the localiser's width; None
             is 64 (16 above 50,000 weights), or plain coordinates with a step size of your own.
+        precision: of convolutions: float32, bfloat16, or auto, which is bfloat16 where the
+            processor has units for it.
 
     Raises:
         InputError: a setting is out of its range.
@@ -42,6 +45,7 @@ class Settings:
     batch_size: int | None = None
     params: str | Sequence[str] | None = None
     whitening: int | None = None
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         least = {"chains": 2, "draws": 8, "burn_in": 0, "batch_size": 1, "whitening": 0}
@@ -55,6 +59,9 @@ class Settings:
             number = getattr(self, name)
             if number is not None and not 0 <= number < math.inf:
                 raise InputError(f"{name}={number}; it must be a finite number, 0 or more")
+        if self.precision not in PRECISIONS:
+            allowed = ", ".join(PRECISIONS)
+            raise InputError(f"precision={self.precision!r}; it must be one of {allowed}")
 
 
 # A convolutional policy of 10^5 weights. The localiser's ball has radius sqrt(d / gamma): at gamma

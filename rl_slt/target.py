@@ -7,11 +7,12 @@ from functools import cached_property
 from typing import NamedTuple
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from rl_slt.flat import FlatPolicy
 from rl_slt.losses.base import Loss
 from rl_slt.policy_data import PolicyData
+from rl_slt.precision import in_bfloat16
 from rl_slt.repeats import distinct
 from rl_slt.traced import TracedGradient, has_conv
 from rl_slt.units import Units
@@ -70,13 +71,20 @@ class Target:
         localization: gamma, per squared unit of weight.
         direction: unit vector `[d]` along which w - w* is held at 0, or None.
         grads: sample gradients spent so far.
+        rounded: whether convolutions are made in bfloat16, and the loss at w* with them.
         batched: whether the gradients of all chains are made at once (small networks without
             convolutions), where they can be traced.
         traced: the gradient as a graph, or None where it could not be had.
     """
 
     def __init__(
-        self, flat: FlatPolicy, data: PolicyData, loss: Loss, nbeta: float, localization: float
+        self,
+        flat: FlatPolicy,
+        data: PolicyData,
+        loss: Loss,
+        nbeta: float,
+        localization: float,
+        bfloat16: bool = False,
     ) -> None:
         self.flat, self.data, self.loss = flat, data, loss
         self.nbeta, self.localization = nbeta, localization
@@ -85,9 +93,10 @@ class Target:
         self.direction: Tensor | None = None
         self.grads = 0
         self._whole: dict[bool, Part] = {}
-        self.start_losses = self._losses_at_start()
         self.batched = self.dim <= BATCHED_LIMIT and not has_conv(flat.module)
-        self.traced = self._try_tracing()
+        self.rounded = False
+        self.traced = self._try_tracing(bfloat16 and has_conv(flat.module))
+        self.start_losses = self._losses_at_start()
         self._chunk = BATCHED_CHUNK if self.batched and self.traced else CHUNK
 
     @property
@@ -187,8 +196,7 @@ class Target:
 
     def _everything(self, w: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Over all data, in chunks that all chains share."""
-        loss = torch.zeros(len(w), dtype=w.dtype)
-        start, grad = torch.zeros((), dtype=w.dtype), torch.zeros_like(w)
+        loss, grad = torch.zeros(len(w), dtype=w.dtype), torch.zeros_like(w)
         together = self.traced is not None and self.batched and len(w) > 1
         for part in self._parts(together and self._repeats is not None):
             batch = self.loss.refresh(part.data, generator)
@@ -198,9 +206,8 @@ class Target:
                 value, slope = self._apart(w, [batch] * len(w))
             loss.add_(value, alpha=part.share)
             grad.add_(slope, alpha=part.share)
-            start = start + part.share * self._start(batch, part.ids, part.weights)
             self.grads += len(part.ids) * len(w)
-        return loss, grad, start.expand(len(w))
+        return loss, grad, self._mean_start.expand(len(w))
 
     def start_gradient(self, generator: Generator) -> Tensor:
         """Gradient `[d]` of the loss at w* over all data."""
@@ -238,8 +245,8 @@ class Target:
         found = distinct([fields[name] for name in sorted(self.traced.reads)])
         return None if found is None else (found[0], found[1].to(self.flat.start.dtype))
 
-    def _try_tracing(self) -> TracedGradient | None:
-        """The traced gradient where it is right."""
+    def _try_tracing(self, bfloat16: bool) -> TracedGradient | None:
+        """The traced gradient where it is right, in bfloat16 if asked for and about as right."""
         if self.loss.batched is False or self.loss.unit != "state":
             return None
         generator = Generator().manual_seed(0)
@@ -248,25 +255,35 @@ class Target:
         stacked = {k: torch.stack([b[k] for b in batches]) for k in batches[0]}
         noise = torch.empty(2, self.dim, dtype=self.flat.start.dtype).normal_(generator=generator)
         candidate = TracedGradient(self.flat, self.loss)
-        w = self.flat.start + 0.1 * noise / self.dim**0.5
-        return candidate if candidate.agrees(w, stacked, self.batched) else None
+        noise /= self.dim**0.5
+        if not candidate.agrees(self.flat.start + 0.1 * noise, stacked, self.batched):
+            return None
+        self.rounded = bfloat16 and candidate.round(self.flat.start + noise, stacked)
+        return candidate
 
-    def _start(self, batch: PolicyData, index: Tensor, weights: Tensor | None = None) -> Tensor:
+    @cached_property
+    def _mean_start(self) -> Tensor:
+        return self.start_losses.mean()
+
+    def _start(self, batch: PolicyData, index: Tensor) -> Tensor:
         """Mean loss at w* over a batch: a control variate, whose mean over batches is loss_init."""
         redrawn = self.loss.start_loss(batch)
         losses = self.start_losses[index] if redrawn is None else redrawn
-        return losses.mean() if weights is None else losses @ weights
+        return losses.mean()
 
     def _losses_at_start(self) -> Tensor:
         """Per-sample losses `[n]` at w*, exact zeros where the loss is zero there by definition."""
-        if self.loss.zero_at_start:
+        if self.loss.zero_at_start and not self.rounded:
             return torch.zeros(self.n, dtype=self.flat.start.dtype)
         module = self.flat.load(self.flat.start)
+        return torch.cat(
+            [self.losses(module, self.units.take(i)) for i in torch.arange(self.n).split(CHUNK)]
+        )
+
+    def losses(self, module: nn.Module, batch: PolicyData) -> Tensor:
+        """Per-sample losses `[B]` of a module, in the precision of the gradients."""
         with torch.no_grad():
-            parts = [
-                self.loss(module, self.units.take(ids)) for ids in torch.arange(self.n).split(CHUNK)
-            ]
-        return torch.cat(parts)
+            return self.loss(in_bfloat16(module) if self.rounded else module, batch)
 
 
 def _dots(a: Tensor, b: Tensor) -> Tensor:

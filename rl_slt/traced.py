@@ -17,11 +17,13 @@ from rl_slt.convolutions import fold_scale, fold_strides, match_layout, seen_pix
 from rl_slt.flat import FlatPolicy
 from rl_slt.losses.base import Loss
 from rl_slt.policy_data import PolicyData
+from rl_slt.precision import in_bfloat16
 from rl_slt.reuse import drop_idle, fuse_bias, reuse_memory
 
 Fields = dict[str, Tensor]
 Graph = Callable[..., tuple[Tensor, Tensor]]
 WEIGHTS = "weights"
+ROUGHLY = 0.1  # relative difference of gradients in bfloat16 that is put down to rounding
 TRACE_ERRORS = (RuntimeError, TypeError, ValueError, NotImplementedError, AttributeError)
 
 
@@ -35,12 +37,14 @@ class TracedGradient:
 
     Attributes:
         reads: fields of the batch that the graphs traced so far look at.
+        rounded: whether convolutions are made in bfloat16.
     """
 
     def __init__(self, flat: FlatPolicy, loss: Loss) -> None:
         self.flat, self.loss = flat, loss
         self._graphs: dict[Any, Graph] = {}
         self.reads: frozenset[str] = frozenset()
+        self.rounded = False
 
     def __call__(
         self, w: Tensor, batch: Fields, shared: bool = False, weights: Tensor | None = None
@@ -56,7 +60,7 @@ class TracedGradient:
         if weights is not None:
             batch = batch | {WEIGHTS: weights}
         tensors = tuple(batch.values())
-        key = (shared, w.shape, tuple(batch), tuple(t.shape for t in tensors))
+        key = (self.rounded, shared, w.shape, tuple(batch), tuple(t.shape for t in tensors))
         if key not in self._graphs:
             self._graphs[key] = self._trace(w, batch, shared)
         grads, values = self._graphs[key](w, *tensors)
@@ -87,6 +91,25 @@ class TracedGradient:
             if not torch.allclose(value, losses[c], rtol=1e-3, atol=1e-5):
                 return False
         return torch.allclose(plain, grads, rtol=1e-2, atol=1e-4 * float(1 + plain.abs().max()))
+
+    def round(self, w: Tensor, batch: Fields) -> bool:
+        """Go over to bfloat16 where that can be traced and gives about the same gradients.
+
+        Args:
+            w: positions `[C, d]`.
+            batch: fields `[C, B, ...]`.
+
+        Returns:
+            Whether it did.
+        """
+        _, exact = self._all(w, batch, False)
+        self.rounded = True
+        try:
+            _, grads = self._all(w, batch, False)
+            self.rounded = bool((grads - exact).norm() < ROUGHLY * exact.norm())
+        except TRACE_ERRORS:
+            self.rounded = False
+        return self.rounded
 
     def _all(self, w: Tensor, batch: Fields, together: bool) -> tuple[Tensor, Tensor]:
         if together:
@@ -123,7 +146,9 @@ class TracedGradient:
             weights = fields.pop(WEIGHTS, None)
             if seen is not None:
                 fields["states"] = fields["states"][seen]
-            losses = self.loss(self.flat.as_function(w), PolicyData.trusted(fields))
+            policy = self.flat.as_function(w)
+            policy = in_bfloat16(policy) if self.rounded else policy
+            losses = self.loss(policy, PolicyData.trusted(fields))
             return losses.mean() if weights is None else (losses * weights).sum()
 
         function = grad_and_value(one)

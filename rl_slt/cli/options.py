@@ -37,6 +37,10 @@ CHAINS = (
     click.option("--burn-in", type=int, help="Steps of each chain that do not count."),
     click.option("--batch-size", type=int, help="States of one gradient."),
     click.option("--whitening", type=int, help="Directions of curvature made round; 0 is none."),
+    click.option(
+        "--precision",
+        help="Of convolutions: float32, bfloat16, or auto, the faster here [float32].",
+    ),
     click.option("--seed", type=int, help="Seed of the chains and of the state sets."),
 )
 

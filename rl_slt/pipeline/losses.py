@@ -125,4 +125,5 @@ def settings_of(plan: LLCPlan) -> Settings:
         batch_size=plan.batch_size,
         params=None if plan.params == "all" else tuple(plan.params.split(",")),
         whitening=plan.whitening,
+        precision=plan.precision,
     )

@@ -40,7 +40,8 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
 
 def test_the_defaults_are_the_named_settings() -> None:
     plan = LLCPlan()
-    for name in ("localization", "chains", "draws", "burn_in", "batch_size", "nbeta", "whitening"):
+    names = ("localization", "chains", "draws", "burn_in", "batch_size", "nbeta", "whitening")
+    for name in (*names, "precision"):
         assert getattr(plan, name) == getattr(POLICY_CNN, name), name
 
 
