@@ -9,7 +9,8 @@ At the first, middle and last checkpoint of a run, on its frozen states and with
 rounding: `n beta` times the mean KL, in bfloat16, of the checkpoint from itself.
 loss: the mean change of `n beta (L(w) - L(w*))` at weights drawn by float32 chains, on the same
     states: what the estimate would change if the chains were the same.
-LLC: means of estimates over seeds, and their difference with its standard error over seeds.
+LLC: means of estimates over seeds, and the mean difference of those of one seed, which have the
+    same batches and noise, with its standard error.
 """
 
 from __future__ import annotations
@@ -73,11 +74,11 @@ def row(unit: object, seeds: int) -> str:
         spent[kind] = (time.process_time() - began) / seeds
         llc[kind] = np.array([e.llc for e in found])
         stderr += [e.stderr for e in found]
-    gap = llc["bfloat16"].mean() - llc["float32"].mean()
-    spread = np.sqrt(sum(v.var(ddof=1) / seeds for v in llc.values()))
+    gaps = llc["bfloat16"] - llc["float32"]
+    spread = gaps.std(ddof=1) / seeds**0.5
     cells = (
         unit.step, f"{rounding:.2g}", f"{change:+.2g} ± {error:.1g}",  # type: ignore[attr-defined]
-        *(f"{llc[kind].mean():.2f}" for kind in KINDS), f"{gap:+.2f} ± {spread:.2f}",
+        *(f"{llc[kind].mean():.2f}" for kind in KINDS), f"{gaps.mean():+.2g} ± {spread:.1g}",
         f"{np.mean(stderr):.2f}", *(f"{spent[kind]:.1f}" for kind in KINDS),
     )  # fmt: skip
     return "| " + " | ".join(map(str, cells)) + " |"

@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor, nn
 
 from rl_slt.build import build_target, generator_for, start_gradient
@@ -50,7 +51,7 @@ def estimate_llc(
     seed: int = 0,
     params: str | Sequence[str] | None = None,
     whitening: int | None = None,
-    precision: str = "float32",
+    precision: str = "auto",
     data_error: bool = True,
     progress: Progress | None = None,
 ) -> LLCEstimate:
@@ -75,8 +76,9 @@ def estimate_llc(
         whitening: directions of curvature that are made round first, in units of the localiser's
             width; None is 64 (16 above 50,000 weights), or plain coordinates with a step size of
             your own (which then means what it says).
-        precision: of convolutions: float32, bfloat16 (faster where the processor has units for it,
-            as AMX; the noise of its rounding is far below the error told), or auto.
+        precision: of convolutions: float32, bfloat16, or auto, which is bfloat16 where the
+            processor has units for it (AMX). What its rounding changes is a thousandth of the
+            error told (`benchmarks/results/llc_precision.md`).
         data_error: also estimate the error that comes from the states being a sample.
         progress: called with (steps done, steps in all).
 
@@ -214,6 +216,8 @@ def _result(
     target = run.target
     excess = (target.nbeta or 1.0) * (kept.loss - kept.start)
     at_start = target.start_losses.double()
+    if target.loss.zero_at_start:  # by definition, whatever rounding makes of it
+        at_start = torch.zeros_like(at_start)
     loss_init = float(at_start.mean())
     info = {
         "virial": float(kept.virial.mean()),

@@ -45,7 +45,7 @@ class Settings:
     batch_size: int | None = None
     params: str | Sequence[str] | None = None
     whitening: int | None = None
-    precision: str = "float32"
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
         least = {"chains": 2, "draws": 8, "burn_in": 0, "batch_size": 1, "whitening": 0}

@@ -39,7 +39,7 @@ CHAINS = (
     click.option("--whitening", type=int, help="Directions of curvature made round; 0 is none."),
     click.option(
         "--precision",
-        help="Of convolutions: float32, bfloat16, or auto, the faster here [float32].",
+        help="Of convolutions: float32, bfloat16, or auto, the faster here [auto].",
     ),
     click.option("--seed", type=int, help="Seed of the chains and of the state sets."),
 )

@@ -43,7 +43,7 @@ class LLCPlan:
     burn_in: int = 80
     batch_size: int = 64
     whitening: int | None = None  # directions of curvature made round; None chooses
-    precision: str = "float32"  # of convolutions: float32, bfloat16, or auto (the faster)
+    precision: str = "auto"  # of convolutions: float32, bfloat16, or the faster of them
     seed: int = 0
 
     def __post_init__(self) -> None:
