@@ -134,13 +134,14 @@ class Chains:
         size = min(2 * self.batch_size, self.target.n)
         index = [Batches(self.target.units, size, g).next() for g in self.generators]
         position = self.state.position
-        curvature = top_curvature(
-            lambda z: self.target.evaluate(z, index, self.generators),
-            position,
-            self.generators[0],
-            1e-2 if self.rank is not None else 1e-2 * self.target.width,
-            getattr(self.sampler, "metric", lambda _: None)(self.state),
-        )
+        with self.target.in_float32():
+            curvature = top_curvature(
+                lambda z: self.target.evaluate(z, index, self.generators),
+                position,
+                self.generators[0],
+                1e-2 if self.rank is not None else 1e-2 * self.target.width,
+                getattr(self.sampler, "metric", lambda _: None)(self.state),
+            )
         self.step_size = step_for(self.sampler, curvature, self.rank is not None)
         wanted = wanted_acceptance(self.sampler)
         self.averaging = DualAveraging(self.step_size, wanted) if wanted else None

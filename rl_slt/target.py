@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import NamedTuple
 
@@ -260,6 +261,17 @@ class Target:
             return None
         self.rounded = bfloat16 and candidate.round(self.flat.start + noise, stacked)
         return candidate
+
+    @contextmanager
+    def in_float32(self) -> Iterator[None]:
+        """Evaluate in float32: differences of two gradients nearby would be rounding else."""
+        before = self.traced, self.rounded
+        if self.rounded:
+            self.traced, self.rounded = None, False
+        try:
+            yield
+        finally:
+            self.traced, self.rounded = before
 
     @cached_property
     def _mean_start(self) -> Tensor:

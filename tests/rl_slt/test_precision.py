@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rl_slt import PolicyKL, estimate_llc
-from rl_slt.build import build_target
+from rl_slt import SGLD, PolicyKL, estimate_llc
+from rl_slt.build import build_target, generator_for
+from rl_slt.chains import Chains
 from rl_slt.precision import in_bfloat16, wants_bfloat16
 from rl_slt.target import Target
 
@@ -110,6 +111,18 @@ def test_estimates_agree_and_say_how_they_were_made() -> None:
     assert abs(exact.llc - rounded.llc) < 4 * (exact.stderr**2 + rounded.stderr**2) ** 0.5
     assert rounded.info["bfloat16"] == 1 and exact.info["bfloat16"] == 0
     assert "in bfloat16" in rounded._repr_html_() and "bfloat16" not in exact._repr_html_()
+
+
+def test_step_sizes_are_not_those_of_rounding() -> None:
+    """Curvature comes from differences of gradients; of rounded ones it would be too large."""
+    step = {}
+    for kind in ("float32", "bfloat16"):
+        target = target_of(Frames(), kind)
+        chains = Chains(target, SGLD(), [generator_for(0, c) for c in range(2)], 32, rank=8)
+        chains.burn_in(0, lambda _: None)
+        step[kind] = chains.step_size
+        assert target.rounded is (kind == "bfloat16")
+    assert step["bfloat16"] == pytest.approx(step["float32"], rel=1e-3)
 
 
 def test_auto_asks_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
