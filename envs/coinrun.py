@@ -11,7 +11,7 @@ from envs.state import RY, VX, VY, State, X, Y
 COIN, EMPTY, BARRIER = 1, 100, 19
 WALLS, LAVA = (15, 16), (17, 18)
 SAW, ENEMY, CRATE = 2, 5, 20
-HEIGHT, CEILING = 64, 63  # rows of the world, and the one that closes it
+CEILING = 63  # the row that closes the world
 MAX_GAP, MAX_RISE = 8, 5  # columns and rows that a running jump crosses
 TOUCH = 0.001  # procgen shrinks the agent's box by this when it looks for cells (POS_EPS)
 ACTIONS = 15
@@ -22,9 +22,9 @@ _LETTERS = bytes({COIN: b"o"[0], EMPTY: b"."[0], BARRIER: b"|"[0], **dict.fromke
 class CoinRunLayout:
     """A CoinRun level; see `envs.layout.Layout`.
 
-    Read as a text, column by column and each from the bottom: `#` wall, `.` empty, `|` barrier of
-    enemies, `o` coin, `~` else. A level has some 40 columns, and numpy's calls on so few are
-    dearer than a look at each, the more so between two steps of procgen.
+    Read as texts, one a column up to the coin's, each from the bottom: `#` wall, `.` empty, `|`
+    barrier of enemies, `o` coin, `~` else. A level has some 40 columns, and numpy's calls on so few
+    are dearer than a look at each, the more so between two steps of procgen.
     """
 
     supports = frozenset({"end", "section", "ground", "behind", "none", "at", "both"})
@@ -32,15 +32,16 @@ class CoinRunLayout:
 
     def __init__(self, state: State) -> None:
         self.level_seed = state.step_field("level_seed")
-        text = state.grid.T.astype(np.uint8, order="C").tobytes().translate(_LETTERS)
-        if text.count(b"o") != 1:
+        rows, width = state.cells().translate(_LETTERS), state.size[0]
+        if rows.count(b"o") != 1:
             raise ValueError("the state is not a fresh CoinRun level with one coin")
-        self.end: Cell = divmod(text.index(b"o"), HEIGHT)
-        self._text = text
+        y, x = divmod(rows.index(b"o"), width)
+        self.end: Cell = x, y
+        self._columns = [rows[column::width] for column in range(x + 1)]
         found: dict[int, Cells] = {SAW: [], ENEMY: [], CRATE: []}
-        for (x, y), kind in zip(state.entities[:, :2].tolist(), state.kinds.tolist(), strict=True):
+        for left, bottom, kind in state.objects():
             if kind in found:
-                found[kind].append((int(x), int(y)))
+                found[kind].append((int(left), int(bottom)))
         self.saws, self.enemies, self.crates = found.values()
         self._taken = {*self.saws, *self.enemies, *self.crates}
         # A barrier taken out would let the enemies through.
@@ -48,31 +49,28 @@ class CoinRunLayout:
 
     def surface(self, x: int) -> int:
         """Row above the highest wall of a column below the ceiling."""
-        bottom = x * HEIGHT
-        return self._text.rfind(b"#", bottom, bottom + CEILING) - bottom + 1
+        return self._columns[x].rfind(b"#", 0, CEILING) + 1
 
     def _firm(self, x: int, y: int) -> bool:
         """Whether a column is wall from the bottom up to its surface `y`."""
-        return self._text.count(b"#", x * HEIGHT, x * HEIGHT + y) == y
+        return self._columns[x].count(b"#", 0, y) == y
 
     def _free(self, x: int, y: int) -> bool:
-        return self._text[x * HEIGHT + y] in self._empty and (x, y) not in self._taken
+        return self._columns[x][y] in self._empty and (x, y) not in self._taken
 
     @cached_property
     def coin_cells(self) -> Cells:
         """Standable, reachable cells strictly between spawn and end, one a column."""
-        text, empty, taken = self._text, self._empty, self._taken
+        columns, empty, taken = self._columns, self._empty, self._taken
         cells: Cells = []
         last_x, last_y = self.spawn
         for x in range(self.spawn[0] + 1, self.end[0]):
-            bottom = x * HEIGHT
-            above = text.rfind(b"#", bottom, bottom + CEILING) + 1
-            cell = x, above - bottom
-            if text[above] in empty and cell not in taken:
-                if x - last_x > MAX_GAP or cell[1] - last_y > MAX_RISE:
+            y = columns[x].rfind(b"#", 0, CEILING) + 1
+            if columns[x][y] in empty and (x, y) not in taken:
+                if x - last_x > MAX_GAP or y - last_y > MAX_RISE:
                     break
-                last_x, last_y = cell
-                cells.append(cell)
+                last_x, last_y = x, y
+                cells.append((x, y))
         return cells
 
     @cached_property
@@ -101,8 +99,7 @@ class CoinRunLayout:
             y = self.surface(x)
             if not self._firm(x, y) or not (self._free(x, y) or (x, y) in self.crates):
                 continue
-            here = x * HEIGHT + y
-            if y != height or self._text[here] == self._text[here - HEIGHT] == b"|"[0]:
+            if y != height or self._columns[x][y] == self._columns[x - 1][y] == b"|"[0]:
                 cells.append((x, y))
             height = y
         return cells
@@ -127,9 +124,7 @@ def _away_from(objects: Cells, cells: Cells, margin: int) -> Cells:
 
 def write_coins(state: State, coins: tuple[Cell, ...]) -> None:
     """Take every coin out and put coins into these cells."""
-    state.grid[state.grid == COIN] = EMPTY
-    for x, y in coins:
-        state.grid[y, x] = COIN
+    state.put(COIN, coins, EMPTY)
 
 
 def write_agent(state: State, cell: Cell) -> None:

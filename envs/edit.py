@@ -25,8 +25,7 @@ def coins_of(state: bytes) -> tuple[Cell, ...]:
 
 def agent_of(state: bytes) -> tuple[float, float]:
     """Centre of the agent: columns from the left, rows from the bottom."""
-    x, y = State(state).entities[0, :2].tolist()
-    return x, y
+    return State(state).agent_xy
 
 
 def move_coin(state: bytes, xy: Cell | None) -> bytes:

@@ -24,7 +24,7 @@ class MazeLayout:
     def __init__(self, state: State) -> None:
         self.level_seed = state.step_field("level_seed")
         self._free: NDArray[np.bool_] = (state.grid == EMPTY) | (state.grid == CHEESE)
-        x, y = state.entities[0, :2].tolist()
+        x, y = state.agent_xy
         self.spawn: Cell = (int(x), int(y))
 
     @cached_property
@@ -64,9 +64,7 @@ class MazeLayout:
 
 def write_coins(state: State, coins: tuple[Cell, ...]) -> None:
     """Take every cheese out and put cheeses into these cells."""
-    state.grid[state.grid == CHEESE] = EMPTY
-    for x, y in coins:
-        state.grid[y, x] = CHEESE
+    state.put(CHEESE, coins, EMPTY)
 
 
 def write_agent(state: State, cell: Cell) -> None:

@@ -7,6 +7,8 @@ Source: procgen 0.10.7, `Game::serialize`, `BasicAbstractGame::serialize`, `Enti
 """
 
 import struct
+from collections.abc import Iterable
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +39,12 @@ UNSEEN = 0.5  # cells drawn where nobody looks: of fewer, some are dearer
 _INT = struct.Struct("<i").unpack_from
 _TWO_INTS = struct.Struct("<2i").unpack_from
 _THREE_INTS = struct.Struct("<3i").unpack_from
+_TWO_FLOATS = struct.Struct("<2f").unpack_from
 _FOUR_FLOATS = struct.Struct("<4f").unpack_from
+_PUT_INT = struct.Struct("<i").pack_into
+_PLACE_AND_KIND = struct.Struct(
+    f"<2f{4 * (TYPE - 2)}xi{4 * (ENTITY_FIELDS - TYPE - 1)}x"
+).iter_unpack
 _ZEROS = b"0 " * 624 + b"624"
 TRIVIAL = struct.pack("<i", len(_ZEROS)) + _ZEROS  # a generator of zeros: length and text
 
@@ -65,10 +72,12 @@ def agent_motion(view: memoryview | bytes) -> Motion:
 
 
 class State:
-    """One game's state; edits change `data`, the views `entities` and `grid` alias it.
+    """One game's state; edits change `data`, and the arrays of `entities` and `grid` alias it.
 
-    `entities` float32 [n, 31] (`kinds` int32 [n] are their types) and `grid` int32 [height,
-    width], row 0 at the bottom. Raises StateError when an anchor is not where it must be.
+    Where an episode begins no array is made: between two steps of procgen each of numpy's functions
+    has to be fetched into the caches again, which takes longer than a look at some bytes.
+
+    Raises StateError when an anchor is not where it must be.
     """
 
     def __init__(self, data: bytes | bytearray | memoryview) -> None:
@@ -103,16 +112,12 @@ class State:
         cells, count = _TWO_INTS(self.data, self._entities_at - 4)
         if not 0 < count < 5000:
             raise self._refused(f"it has {count} entities")
-        first = self._entities_at + 4
-        self._drawing = first + 4 * ENTITY_FIELDS * count
+        self._count = count
+        self._drawing = self._entities_at + 4 + 4 * ENTITY_FIELDS * count
         self._asset = self._drawing + 4 * _DRAWING_FIELDS
         self._world = self._skip_generator(self._asset)
         self._check_grid(cells)
-        self.entities: NDArray[np.float32] = np.ndarray(
-            (count, ENTITY_FIELDS), "<f4", self.data, first
-        )
-        self.kinds: NDArray[np.int32] = self.entities.view("<i4")[:, TYPE]
-        if self.kinds[0] != _PLAYER:
+        if self._int(self._entities_at + 4 + 4 * TYPE) != _PLAYER:
             raise self._refused("its first entity is not the agent")
 
     def _check_grid(self, cells: int) -> None:
@@ -121,11 +126,12 @@ class State:
         shape = (width, height, width * height)
         if width < 1 or height < 1 or _THREE_INTS(self.data, at) != shape:
             raise self._refused("its grid is not where it should be")
-        self._own = at + 12 + 4 * width * height
+        self.size = width, height
+        self._grid = at + 12
+        self._own = self._grid + 4 * width * height
         end = self._own + 4 * OWN_FIELDS[self.game]
         if cells != shape[2] or len(self.data) != end + 4 or self._marker(end) != END_MARKER:
             raise self._refused("its end marker is missing")
-        self.grid: NDArray[np.int32] = np.ndarray((height, width), "<i4", self.data, at + 12)
 
     def _marker(self, offset: int) -> int:
         return self._int(offset) & 0xFFFFFFFF
@@ -136,6 +142,50 @@ class State:
             f"state of {len(self.data)} bytes, format version {version}, does not parse: {why} "
             f"(understood: version {VERSION} as written by procgen 0.10.7)"
         )
+
+    @cached_property
+    def entities(self) -> NDArray[np.float32]:
+        """Float32 [n, 31], the agent first (alias of the data)."""
+        shape = (self._count, ENTITY_FIELDS)
+        return np.ndarray(shape, "<f4", self.data, self._entities_at + 4)
+
+    @property
+    def kinds(self) -> NDArray[np.int32]:
+        """Types of the entities int32 [n] (alias of the data)."""
+        kinds: NDArray[np.int32] = self.entities.view("<i4")[:, TYPE]
+        return kinds
+
+    @cached_property
+    def grid(self) -> NDArray[np.int32]:
+        """Int32 [height, width], row 0 at the bottom (alias of the data)."""
+        return np.ndarray(self.size[::-1], "<i4", self.data, self._grid)
+
+    def objects(self) -> Iterable[tuple[float, float, int]]:
+        """Centre and type of each entity, the agent first."""
+        found: Iterable[tuple[float, float, int]] = _PLACE_AND_KIND(
+            memoryview(self.data)[self._entities_at + 4 : self._drawing]
+        )
+        return found
+
+    @property
+    def agent_xy(self) -> tuple[float, float]:
+        """Centre of the agent (columns, rows from the bottom)."""
+        x, y = _TWO_FLOATS(self.data, self._entities_at + 4)
+        return x, y
+
+    def cells(self) -> bytearray:
+        """The grid's values, which are below 256, row by row from the bottom."""
+        return self.data[self._grid : self._own : 4]
+
+    def put(self, kind: int, cells: Iterable[tuple[int, int]], empty: int) -> None:
+        """Let the grid hold `kind` in these cells alone; where it did before, `empty`."""
+        values, width = self.cells(), self.size[0]
+        at = values.find(kind)
+        while at >= 0:
+            _PUT_INT(self.data, self._grid + 4 * at, empty)
+            at = values.find(kind, at + 1)
+        for x, y in cells:
+            _PUT_INT(self.data, self._grid + 4 * (y * width + x), kind)
 
     def step_field(self, name: str) -> int:
         """One of the integer STEP_FIELDS, such as `level_seed`, `time` or `timeout`."""

@@ -18,15 +18,15 @@ class Drawn:
     def __init__(self, seed: int, num: int, levels: tuple[int, int]) -> None:
         self._low, self._size = levels[0], levels[1] - levels[0]
         self._generators = level_generators(seed, num)
-        self.upcoming = np.array([self._draw(index) for index in range(num)], np.int64)
+        self._raw = [generator._bit_generator.random_raw for generator in self._generators]
+        self.upcoming = [self._draw(index) for index in range(num)]
 
     def _draw(self, index: int) -> int:
-        raw = int(self._generators[index]._bit_generator.random_raw())
-        return self._low + raw % self._size
+        return self._low + int(self._raw[index]()) % self._size
 
     def take(self, index: int) -> int:
         """Level seed of the next episode of an environment; `upcoming` is then the one after."""
-        seed = int(self.upcoming[index])
+        seed = self.upcoming[index]
         self.upcoming[index] = self._draw(index)
         return seed
 
@@ -36,12 +36,12 @@ class Drawn:
         return {
             "stream_words": np.array(words, np.uint32),
             "stream_places": np.array(places, np.int64),
-            "stream_upcoming": self.upcoming.copy(),
+            "stream_upcoming": np.array(self.upcoming, np.int64),
         }
 
     def load(self, arrays: Any) -> None:
         """Take the arrays of `save`."""
-        self.upcoming[...] = arrays["stream_upcoming"]
+        self.upcoming = arrays["stream_upcoming"].tolist()
         for generator, words, place in zip(
             self._generators, arrays["stream_words"], arrays["stream_places"], strict=True
         ):

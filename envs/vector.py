@@ -140,7 +140,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         episodes.end_xy[index] = end
         episodes.two_coins[index] = len(spot.coins) > 1
         episodes.coin_at_end[index] = end in spot.coins
-        episodes.agent_xy[index] = state.entities[0, :2]
+        episodes.agent_xy[index] = state.agent_xy
         # At first everything is told; later generators stay as they are: a level made uses none.
         told = state.without_generators() if self._trivial else state.data
         self._native.set_state(index, told)
@@ -170,7 +170,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         if isinstance(self._stream, Listed) and not self._stream.plays(index):
             state.hide()
         if isinstance(self._stream, Drawn):
-            following = int(self._stream.upcoming[index])
+            following = self._stream.upcoming[index]
             state.level_range = (following, following + 1)
         return state
 
