@@ -28,22 +28,25 @@ from envs.scratch import scratch
 
 NUM = 64
 RIGHT = "raw procgen, played towards the right"
-SHORT = "raw procgen, played towards the right, new levels after 80 steps"
 RESET = "raw procgen, new levels every 60 steps"
-Round = Callable[[np.ndarray], int]  # plays these actions; how many episodes ended
+SAME = "raw procgen on the same episodes"
+# Plays these actions; how many episodes ended, and the seconds that count where not all do.
+Round = Callable[[np.ndarray], int | tuple[int, float]]
 
 NOTE = """All variants play the same actions, those "towards the right" a second set (30 % right and
 jump, else random). Raw procgen is `ProcgenGym3Env.act` and `observe`, which copies frames, rewards
 and ends at each step just as ours does. Raw episodes end by death, coin or procgen's own limit of
-1000 steps. Steps per episode are measured in the rounds that are timed: with natural ends raw
-procgen's differ from ours. Played towards the right they are longer than those of `end@mid` and
-`both`, and then raw procgen makes fewer levels and shows other parts of them; so these two are
-compared with a raw procgen that is told to begin a new level (action -1) where an episode has taken
-80 steps, which leaves its episodes a little longer than ours; the
-last two rows have them beside raw procgen's own ends. Where our limit cuts episodes, it is
-told so every 60 steps. Such a reset draws one frame; ours also keeps the true last frame
-of the old episode, then makes the next level in a spare game and hands it over, unless the level is
-remembered (ranges up to 1,024).
+1000 steps. Steps per episode are measured in the rounds that are timed.
+
+Levels and places differ by a third in what they take to draw, and raw procgen's own episodes are
+others than those of a displaced coin or start. So such variants are compared with raw procgen on
+the same episodes: its games are put into our first states where an episode begins, which is not
+timed, and after each round they show our frames to the byte. It makes a level where ours does: by
+itself where an agent dies or gets a coin, told so (action -1) where our limit cuts. The last rows
+have the same beside raw procgen on its own episodes, there with new levels every 60 steps where
+ours are cut. Where a limit cuts, ours also keeps the true last frame of the old episode, then makes
+the next level in a spare game and hands it over, unless the level is remembered (ranges up to
+1,024).
 """
 
 
@@ -129,6 +132,42 @@ def our_round(read: bool = False, **options: Any) -> Round:
     return play
 
 
+def same_round(**options: Any) -> Round:
+    """Raw procgen on the very episodes that ours has with these options."""
+    vector = envs.make_vec(NUM, **({"threads": 1} | options))
+    vector.reset()
+    env = _import_procgen().ProcgenGym3Env(
+        num=NUM, env_name="coinrun", distribution_mode="easy", rand_seed=0, num_threads=0
+    )
+
+    def begin(index: int, state: bytes) -> None:
+        env._c_lib.set_state(env._c_env, index, env._ffi.from_buffer(state), len(state))
+
+    for index in range(NUM):
+        begin(index, vector.game_state(index))
+
+    def play(actions: np.ndarray) -> tuple[int, float]:
+        told, begun, frames = [], [], vector.now()[0]
+        for action in actions:
+            frames, _, _, cut, infos = vector.step(action)
+            ended = infos.get("_final_info", np.zeros(NUM, np.bool_))
+            told.append(np.where(cut, np.int32(-1), action))
+            begun.append([(i, vector.game_state(i)) for i in np.flatnonzero(ended).tolist()])
+        spent = 0.0
+        for action, states in zip(told, begun, strict=True):
+            start = time.process_time()
+            env.act(action)
+            first = env.observe()[2]
+            spent += time.process_time() - start
+            assert np.flatnonzero(first).tolist() == [index for index, _ in states]
+            for index, state in states:
+                begin(index, state)
+        assert np.array_equal(env.observe()[1]["rgb"], frames)
+        return sum(map(len, begun)), spent
+
+    return play
+
+
 def sb3_round() -> Round:
     venv = envs.to_sb3(envs.make_vec(NUM, threads=1))
     venv.reset()
@@ -139,7 +178,33 @@ def sb3_round() -> Round:
     return play
 
 
+# Where a variant is compared with raw procgen on the same episodes, those are its options.
 Variants = dict[str, tuple[Callable[[], Round], str, float | None]]
+DISPLACED: dict[str, tuple[dict[str, Any], str]] = {
+    "`end@mid`, played towards the right": ({"coin": "end@mid"}, RIGHT),
+    "`both`, played towards the right": ({"coin": "both"}, RIGHT),
+    "`ground`, cut at 70 steps": ({"coin": "ground", "time_limit": 70}, RESET),
+    "`ground`, cut at 70 steps, 100 levels": (
+        {"coin": "ground", "time_limit": 70, "levels": (0, 100)},
+        RESET,
+    ),
+    "`behind`, cut at 70 steps, 100 levels": (
+        {"coin": "behind", "time_limit": 70, "levels": (0, 100)},
+        RESET,
+    ),
+}
+
+
+def displaced() -> Variants:
+    """Each displaced variant after raw procgen on the same episodes."""
+    found: Variants = {}
+    for name, (options, base) in DISPLACED.items():
+        raw = f"{SAME}: {name}"
+        found[raw] = (lambda options=options: same_round(**options), base, None)  # type: ignore[misc]
+        found[name] = (lambda options=options: our_round(**options), raw, 0.85)  # type: ignore[misc]
+    return found
+
+
 VARIANTS: Variants = {
     "raw procgen": (lambda: raw_round(0), "", None),
     "raw procgen, frames copied twice": (raw_copy_round, "raw procgen", None),
@@ -148,33 +213,16 @@ VARIANTS: Variants = {
     "`end`, coin read at every step": (lambda: our_round(read=True), "raw procgen", None),
     "`ground`, natural ends": (lambda: our_round(coin="ground"), "raw procgen", None),
     RIGHT: (lambda: raw_round(0), "", None),
-    SHORT: (lambda: raw_round(0, 80), RIGHT, None),
     "`ground`, played towards the right": (lambda: our_round(coin="ground"), RIGHT, None),
-    "`end@mid`, played towards the right": (lambda: our_round(coin="end@mid"), SHORT, 0.85),
-    "`both`, played towards the right": (lambda: our_round(coin="both"), SHORT, 0.85),
     "`ground@mid`, played towards the right": (lambda: our_round(coin="ground@mid"), RIGHT, None),
     "levels handed over every 60 steps, nothing else": (
         lambda: handover_round(60),
         RESET,
         None,
     ),
-    "`ground`, cut at 60 steps": (
-        lambda: our_round(coin="ground", time_limit=60),
-        RESET,
-        0.85,
-    ),
-    "`ground`, cut at 60 steps, 100 levels": (
-        lambda: our_round(coin="ground", time_limit=60, levels=(0, 100)),
-        RESET,
-        0.85,
-    ),
-    "`behind`, cut at 60 steps, 100 levels": (
-        lambda: our_round(coin="behind", time_limit=60, levels=(0, 100)),
-        RESET,
-        0.85,
-    ),
     "`end`, tracked": (lambda: our_round(track=True), "raw procgen", 0.25),
     "SB3 adapter over `end`": (sb3_round, "`end`", 0.95),
+    **displaced(),
 }
 
 THREADS, FOUR = 4, "raw procgen, 4 threads"
@@ -204,9 +252,10 @@ def measure(
         for name, play in players.items():
             chunk = (right if "towards the right" in name else actions)[number]
             start = clock()
-            ended = play(chunk)
+            done = play(chunk)
+            ended, spent = done if isinstance(done, tuple) else (done, clock() - start)
             if number >= 4:  # the first rounds fill caches and draw assets
-                times[name].append(clock() - start)
+                times[name].append(spent)
                 ends[name] += ended
     lengths = {name: rounds * steps * NUM / max(ended, 1) for name, ended in ends.items()}
     return {name: np.array(values) for name, values in times.items()}, lengths
@@ -221,7 +270,7 @@ def table(
         "| --- " * 7 + "|",
     ]
     rows = [(name, base, wanted) for name, (_, base, wanted) in variants.items()]
-    rows += [(name, RIGHT, None) for name, base, _ in rows if base == SHORT]
+    rows += [(name, DISPLACED[name][1], None) for name, base, _ in rows if SAME in base]
     for name, base, wanted in rows:
         speed = f"{steps * NUM / np.mean(times[name]):,.0f}"
         if not base:
@@ -231,8 +280,9 @@ def table(
         low, high = np.quantile(ratios, [0.25, 0.75])
         ratio = times[base].sum() / times[name].sum()
         goal = f"{wanted}" if wanted else ""
+        shown = SAME if SAME in base else base
         lines.append(
-            f"| {name} | {lengths[name]:.0f} | {speed} | {base} | {ratio:.3f} "
+            f"| {name} | {lengths[name]:.0f} | {speed} | {shown} | {ratio:.3f} "
             f"| {low:.3f} to {high:.3f} | {goal} |"
         )
     return "\n".join(lines)

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.layout import Cell
+
 NO_COIN = -1
 
 
@@ -34,6 +36,16 @@ class Episodes:
         self.length[index] = 0
         self.ret[index] = 0
         self.end_reached[index] = False
+
+    def place(
+        self, index: int, coins: tuple[Cell, ...], end: Cell, agent: tuple[float, float]
+    ) -> None:
+        """Set where things are in one environment as its episode begins."""
+        coin = coins[0] if coins else (NO_COIN, NO_COIN)
+        for array, (x, y) in ((self.coin_xy, coin), (self.end_xy, end), (self.agent_xy, agent)):
+            array[index, 0], array[index, 1] = x, y
+        self.two_coins[index] = len(coins) > 1
+        self.coin_at_end[index] = end in coins
 
     def save(self) -> dict[str, NDArray[Any]]:
         """All arrays by name."""

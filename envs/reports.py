@@ -46,8 +46,9 @@ class Reporter:
         """
         episodes = self._episodes
         outcome = np.full(len(mask), "", object)
-        outcome[mask], outcome[stopped] = "timeout", "end"
-        outcome[causes != ""], outcome[coin] = "death", "coin"
+        for index in np.flatnonzero(mask).tolist():
+            other = "end" if stopped[index] else "timeout"
+            outcome[index] = "coin" if coin[index] else "death" if causes[index] else other
         values: dict[str, Any] = {
             "outcome": outcome,
             "death_cause": causes,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from envs import native
 from envs.config import VecConfig
 from envs.deaths import UNKNOWN
-from envs.episodes import NO_COIN, Episodes
+from envs.episodes import Episodes
 from envs.errors import InputError
 from envs.following import FOLLOWERS, Follower
 from envs.frames import Frames
@@ -136,11 +136,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         given = None if isinstance(self._stream, Listed) else state  # lists share their layouts
         spot, end = self._scratch.spot(int(seed), placement, given)
         state = self._edited(index, state, placement, spot)
-        episodes.coin_xy[index] = spot.coins[0] if spot.coins else NO_COIN
-        episodes.end_xy[index] = end
-        episodes.two_coins[index] = len(spot.coins) > 1
-        episodes.coin_at_end[index] = end in spot.coins
-        episodes.agent_xy[index] = state.agent_xy
+        episodes.place(index, spot.coins, end, state.agent_xy)
         # At first everything is told; later generators stay as they are: a level made uses none.
         told = state.without_generators() if self._trivial else state.data
         self._native.set_state(index, told)
@@ -241,15 +237,16 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         stopped: NDArray[np.bool_],
     ) -> dict[str, Any]:
         """Report the episodes that ended and begin new ones in their place."""
-        final_obs = np.full(self.num_envs, None, object)
-        which = np.flatnonzero(ended)
+        final_obs, causes = np.empty(self.num_envs, object), np.full(self.num_envs, "", object)
+        coin = terminated & (rewards > 0)
+        which = np.flatnonzero(ended).tolist()
         for index in which:
             cut = not terminated[index]
             final_obs[index] = (self._native.obs if cut else self._obs)[index].copy()
-        coin = terminated & (rewards > 0)
-        causes = self._causes(terminated & ~coin, actions)
+            if not cut and not coin[index]:
+                causes[index] = self._cause(index, actions)
         final = self._reporter.final(ended, coin, stopped, causes)
-        for index in which.tolist():
+        for index in which:
             if not terminated[index]:
                 self._cut(index)
             elif self._lazy:
@@ -264,14 +261,11 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
             "_final_info": ended,
         }
 
-    def _causes(self, died: NDArray[np.bool_], actions: NDArray[Any]) -> NDArray[np.object_]:
-        """Causes of these deaths [n], empty elsewhere."""
-        causes = np.full(self.num_envs, "", object)
-        causes[died] = UNKNOWN
-        if self._follower is not None:
-            for index in np.flatnonzero(died):
-                causes[index] = self._follower.cause(int(index), int(actions[index]))
-        return causes
+    def _cause(self, index: int, actions: NDArray[Any]) -> str:
+        """What killed an agent, as far as it is followed."""
+        if self._follower is None:
+            return UNKNOWN
+        return self._follower.cause(index, int(actions[index]))
 
     # ---- Saving, closing ----------------------------------------------------------------------
 

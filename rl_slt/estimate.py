@@ -77,7 +77,7 @@ def estimate_llc(
             width; None is 64 (16 above 50,000 weights), or plain coordinates with a step size of
             your own (which then means what it says).
         precision: of convolutions: float32, bfloat16, or auto, which is bfloat16 where the
-            processor has units for it (AMX). What its rounding changes is a thousandth of the
+            processor has units for it (AMX). What its rounding changes is some hundredths of the
             error told (`benchmarks/results/llc_precision.md`).
         data_error: also estimate the error that comes from the states being a sample.
         progress: called with (steps done, steps in all).
