@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import envs
+from envs.games import GAMES
 from envs.native import acquire
 from envs.scratch import scratch
 from envs.state import END_MARKER, State, StateError, agent_xy, generator_text, level_generators
@@ -172,3 +173,23 @@ def test_saved_environments_of_another_kind_are_refused() -> None:
         envs.make_vec(3, "end").set_state(saved)
     with pytest.raises(envs.InputError, match="no saved"):
         envs.make_vec(2, "end").set_state(b"nothing")
+
+
+@pytest.mark.parametrize("game", ["coinrun", "maze"])
+def test_what_is_read_and_written_as_bytes_is_what_the_arrays_show(game: str) -> None:
+    spare = scratch(game, envs.LevelSettings())
+    coin, empty = GAMES[game].coin, GAMES[game].empty[0]
+    for seed in range(40):
+        state = spare.level(seed)
+        assert bytes(state.cells()) == state.grid.astype(np.uint8).tobytes()
+        assert state.grid.shape == state.size[::-1]
+        rows = zip(state.entities[:, :2].tolist(), state.kinds.tolist(), strict=True)
+        assert list(state.objects()) == [(x, y, kind) for (x, y), kind in rows]
+        assert state.agent_xy == tuple(state.entities[0, :2].tolist())
+        wanted = state.grid.copy()
+        wanted[wanted == coin] = empty
+        wanted[2, 1] = wanted[3, 4] = coin
+        state.put(coin, [(1, 2), (4, 3)], empty)
+        np.testing.assert_array_equal(state.grid, wanted)
+        state.put(coin, [], empty)
+        assert not (state.grid == coin).any()

@@ -84,7 +84,7 @@ def test_losses_and_gradients_are_those_of_float32_to_rounding(both: bool) -> No
     assert (near - grad).norm() < 0.03 * grad.norm()
     # The graph and the module by itself round alike: the loss at w* is taken with the module.
     module = rounded.flat.load(w)
-    torch.testing.assert_close(rounded.losses(module, batch).mean(), found, rtol=2e-3, atol=0)
+    torch.testing.assert_close(rounded.losses(module, batch).mean(), found, rtol=1e-2, atol=0)
 
 
 def test_the_loss_at_the_checkpoint_has_the_same_rounding() -> None:
