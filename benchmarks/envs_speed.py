@@ -149,10 +149,9 @@ def same_round(**options: Any) -> Round:
     def play(actions: np.ndarray) -> tuple[int, float]:
         told, begun, frames = [], [], vector.now()[0]
         for action in actions:
-            frames, _, _, cut, infos = vector.step(action)
-            ended = infos.get("_final_info", np.zeros(NUM, np.bool_))
+            frames, _, over, cut, _ = vector.step(action)
             told.append(np.where(cut, np.int32(-1), action))
-            begun.append([(i, vector.game_state(i)) for i in np.flatnonzero(ended).tolist()])
+            begun.append([(i, vector.game_state(i)) for i in np.flatnonzero(over | cut).tolist()])
         spent = 0.0
         for action, states in zip(told, begun, strict=True):
             start = time.process_time()
@@ -178,8 +177,9 @@ def sb3_round() -> Round:
     return play
 
 
-# Where a variant is compared with raw procgen on the same episodes, those are its options.
 Variants = dict[str, tuple[Callable[[], Round], str, float | None]]
+# Compared with raw procgen on the same episodes: their options, and what raw procgen they stand
+# beside in the last rows.
 DISPLACED: dict[str, tuple[dict[str, Any], str]] = {
     "`end@mid`, played towards the right": ({"coin": "end@mid"}, RIGHT),
     "`both`, played towards the right": ({"coin": "both"}, RIGHT),

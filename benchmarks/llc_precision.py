@@ -24,12 +24,12 @@ import numpy as np
 import torch
 from llc_nets import machine
 
-from rl_slt import estimate_with
+from rl_slt import PolicyData, estimate_with
 from rl_slt.build import build_target
 from rl_slt.estimate import prepare_chains
 from rl_slt.losses.kl import PolicyKL
 from rl_slt.pipeline.layout import Run
-from rl_slt.pipeline.llc import open_unit, plan_units
+from rl_slt.pipeline.llc import Unit, open_unit, plan_units
 from rl_slt.pipeline.losses import settings_of
 from rl_slt.pipeline.study import LLCPlan
 
@@ -38,7 +38,7 @@ KINDS = ("float32", "bfloat16")
 
 
 def loss_change(
-    policy: torch.nn.Module, states: torch.Tensor, plan: LLCPlan
+    policy: torch.nn.Module, states: PolicyData | torch.Tensor, plan: LLCPlan
 ) -> tuple[float, float, float]:
     """Rounding, and the change of the loss at weights of float32 chains with its error."""
     settings = settings_of(plan)
@@ -62,12 +62,12 @@ def loss_change(
     return exact.nbeta * float(rounded.start_losses.mean()), float(np.mean(changes)), error
 
 
-def row(unit: object, seeds: int) -> str:
-    policy, states, loss = open_unit(unit)  # type: ignore[arg-type]
-    rounding, change, error = loss_change(policy, states, unit.plan)  # type: ignore[attr-defined]
+def row(unit: Unit, seeds: int) -> str:
+    policy, states, loss = open_unit(unit)
+    rounding, change, error = loss_change(policy, states, unit.plan)
     llc, spent, stderr = {}, {}, []
     for kind in KINDS:
-        settings = settings_of(dataclasses.replace(unit.plan, precision=kind))  # type: ignore[attr-defined]
+        settings = settings_of(dataclasses.replace(unit.plan, precision=kind))
         began, found = time.process_time(), []
         for seed in range(seeds):
             found.append(estimate_with(policy, states, settings, loss, seed=seed))
@@ -77,7 +77,7 @@ def row(unit: object, seeds: int) -> str:
     gaps = llc["bfloat16"] - llc["float32"]
     spread = gaps.std(ddof=1) / seeds**0.5
     cells = (
-        unit.step, f"{rounding:.2g}", f"{change:+.2g} ± {error:.1g}",  # type: ignore[attr-defined]
+        unit.step, f"{rounding:.2g}", f"{change:+.2g} ± {error:.1g}",
         *(f"{llc[kind].mean():.2f}" for kind in KINDS), f"{gaps.mean():+.2g} ± {spread:.1g}",
         f"{np.mean(stderr):.2f}", *(f"{spent[kind]:.1f}" for kind in KINDS),
     )  # fmt: skip

@@ -122,11 +122,6 @@ def _away_from(objects: Cells, cells: Cells, margin: int) -> Cells:
     ]
 
 
-def write_coins(state: State, coins: tuple[Cell, ...]) -> None:
-    """Take every coin out and put coins into these cells."""
-    state.put(COIN, coins, EMPTY)
-
-
 def write_agent(state: State, cell: Cell) -> None:
     """Let the agent stand still on the floor of a cell, as at spawn."""
     agent = state.entities[0]

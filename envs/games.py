@@ -19,7 +19,6 @@ class Game:
     name: str
     modes: tuple[str, ...]  # distribution modes
     layout: Callable[[State], Layout]
-    write_coins: Callable[[State, tuple[Cell, ...]], None]
     write_agent: Callable[[State, Cell], None]
     touches: Callable[[NDArray[np.float32], NDArray[np.int32]], NDArray[np.bool_]]
     coin: int  # grid value of the goal
@@ -30,13 +29,16 @@ class Game:
     deadly_cells: dict[str, tuple[int, ...]] = field(default_factory=dict)  # name: grid values
     enemy: int | None = None  # entity type of walking enemies
 
+    def write_coins(self, state: State, coins: tuple[Cell, ...]) -> None:
+        """Take every coin out and put coins into these cells."""
+        state.put(self.coin, coins, self.empty[0])
+
 
 GAMES = {
     "coinrun": Game(
         name="coinrun",
         modes=("easy", "hard"),
         layout=coinrun.CoinRunLayout,
-        write_coins=coinrun.write_coins,
         write_agent=coinrun.write_agent,
         touches=coinrun.touches,
         coin=coinrun.COIN,
@@ -51,7 +53,6 @@ GAMES = {
         name="maze",
         modes=("easy", "hard", "memory"),
         layout=maze.MazeLayout,
-        write_coins=maze.write_coins,
         write_agent=maze.write_agent,
         touches=maze.touches,
         coin=maze.CHEESE,

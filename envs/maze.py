@@ -62,11 +62,6 @@ class MazeLayout:
         return inside and cell != self.spawn and bool(self._free[y, x])
 
 
-def write_coins(state: State, coins: tuple[Cell, ...]) -> None:
-    """Take every cheese out and put cheeses into these cells."""
-    state.put(CHEESE, coins, EMPTY)
-
-
 def write_agent(state: State, cell: Cell) -> None:
     """Put the agent into a cell."""
     state.entities[0, [X, Y]] = np.array(cell) + 0.5

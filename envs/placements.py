@@ -112,7 +112,7 @@ class Both(Placement):
     def coins(self, layout: Layout, agent: Cell | None) -> tuple[Cell, ...]:
         """The ground coin first."""
         end = layout.end
-        near = tuple([cell for cell in layout.coin_cells if -3 < cell[0] - end[0] < 3])
+        near = tuple(cell for cell in layout.coin_cells if abs(cell[0] - end[0]) < 3)
         return (ground_cell(layout, (agent, end), near), end)
 
 

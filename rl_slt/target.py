@@ -47,13 +47,13 @@ class Part(NamedTuple):
     """Some of the data.
 
     Attributes:
-        ids: its samples `[B]`.
+        samples: how many, B.
         data: theirs.
         share: what its mean, or weighted sum, counts for in the mean over all data.
         weights: of the samples `[B]`; None is `1 / B`.
     """
 
-    ids: Tensor
+    samples: int
     data: PolicyData
     share: float
     weights: Tensor | None = None
@@ -72,7 +72,6 @@ class Target:
         localization: gamma, per squared unit of weight.
         direction: unit vector `[d]` along which w - w* is held at 0, or None.
         grads: sample gradients spent so far.
-        rounded: whether convolutions are made in bfloat16, and the loss at w* with them.
         batched: whether the gradients of all chains are made at once (small networks without
             convolutions), where they can be traced.
         traced: the gradient as a graph, or None where it could not be had.
@@ -95,10 +94,14 @@ class Target:
         self.grads = 0
         self._whole: dict[bool, Part] = {}
         self.batched = self.dim <= BATCHED_LIMIT and not has_conv(flat.module)
-        self.rounded = False
         self.traced = self._try_tracing(bfloat16 and has_conv(flat.module))
         self.start_losses = self._losses_at_start()
         self._chunk = BATCHED_CHUNK if self.batched and self.traced else CHUNK
+
+    @property
+    def rounded(self) -> bool:
+        """Whether convolutions are made in bfloat16, for the loss at w* too."""
+        return self.traced is not None and self.traced.rounded
 
     @property
     def dim(self) -> int:
@@ -207,7 +210,7 @@ class Target:
                 value, slope = self._apart(w, [batch] * len(w))
             loss.add_(value, alpha=part.share)
             grad.add_(slope, alpha=part.share)
-            self.grads += len(part.ids) * len(w)
+            self.grads += part.samples * len(w)
         return loss, grad, self._mean_start.expand(len(w))
 
     def start_gradient(self, generator: Generator) -> Tensor:
@@ -230,9 +233,9 @@ class Target:
         for rows in torch.arange(len(ids)).split(self._chunk):
             mine = ids[rows]
             if weights is None:
-                part = Part(mine, self.units.take(mine), len(mine) / self.n)
+                part = Part(len(mine), self.units.take(mine), len(mine) / self.n)
             else:
-                part = Part(mine, self.units.take(mine), 1.0, weights[rows])
+                part = Part(len(mine), self.units.take(mine), 1.0, weights[rows])
             if len(mine) == len(ids):
                 self._whole[once] = part
             yield part
@@ -259,19 +262,20 @@ class Target:
         noise /= self.dim**0.5
         if not candidate.agrees(self.flat.start + 0.1 * noise, stacked, self.batched):
             return None
-        self.rounded = bfloat16 and candidate.round(self.flat.start + noise, stacked)
+        if bfloat16:
+            candidate.round(self.flat.start + noise, stacked)
         return candidate
 
     @contextmanager
     def in_float32(self) -> Iterator[None]:
         """Evaluate in float32: differences of two gradients nearby would be rounding else."""
-        before = self.traced, self.rounded
+        traced = self.traced
         if self.rounded:
-            self.traced, self.rounded = None, False
+            self.traced = None
         try:
             yield
         finally:
-            self.traced, self.rounded = before
+            self.traced = traced
 
     @cached_property
     def _mean_start(self) -> Tensor:

@@ -92,15 +92,12 @@ class TracedGradient:
                 return False
         return torch.allclose(plain, grads, rtol=1e-2, atol=1e-4 * float(1 + plain.abs().max()))
 
-    def round(self, w: Tensor, batch: Fields) -> bool:
+    def round(self, w: Tensor, batch: Fields) -> None:
         """Go over to bfloat16 where that can be traced and gives about the same gradients.
 
         Args:
             w: positions `[C, d]`.
             batch: fields `[C, B, ...]`.
-
-        Returns:
-            Whether it did.
         """
         _, exact = self._all(w, batch, False)
         self.rounded = True
@@ -109,7 +106,6 @@ class TracedGradient:
             self.rounded = bool((grads - exact).norm() < ROUGHLY * exact.norm())
         except TRACE_ERRORS:
             self.rounded = False
-        return self.rounded
 
     def _all(self, w: Tensor, batch: Fields, together: bool) -> tuple[Tensor, Tensor]:
         if together:
