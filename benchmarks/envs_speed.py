@@ -35,7 +35,8 @@ Round = Callable[[np.ndarray], int | tuple[int, float]]
 
 NOTE = """All variants play the same actions, those "towards the right" a second set (30 % right and
 jump, else random). Raw procgen is `ProcgenGym3Env.act` and `observe`, which copies frames, rewards
-and ends at each step just as ours does. Raw episodes end by death, coin or procgen's own limit of
+and ends at each step just as ours does; what a step returns is kept until the next has returned, as
+a policy's loop keeps it. Raw episodes end by death, coin or procgen's own limit of
 1000 steps. Steps per episode are measured in the rounds that are timed.
 
 Levels and places differ by a third in what they take to draw, and raw procgen's own episodes are
@@ -44,9 +45,9 @@ the same episodes: its games are put into our first states where an episode begi
 timed, and after each round they show our frames to the byte. It makes a level where ours does: by
 itself where an agent dies or gets a coin, told so (action -1) where our limit cuts. The last rows
 have the same beside raw procgen on its own episodes, there with new levels every 60 steps where
-ours are cut. Where a limit cuts, ours also keeps the true last frame of the old episode, then makes
-the next level in a spare game and hands it over, unless the level is remembered (ranges up to
-1,024).
+ours are cut. Where a limit cuts, ours also keeps the true last frame of the old episode: with
+the coin at the end procgen itself cuts, and a spare game plays the last step once more; else the
+next level is made in a spare game and handed over, unless it is remembered (ranges up to 1,024).
 """
 
 
@@ -63,11 +64,12 @@ def raw_round(threads: int, limit: int = 0) -> Round:
             if limit:
                 action = np.where(age >= limit - 1, np.int32(-1), action)
             env.act(action)
-            first = env.observe()[2]
+            _, frames, first = env.observe()
             ended += np.count_nonzero(first)
             if limit:
                 np.add(age, 1, out=age)
                 age[first] = 0
+        del frames
         return ended
 
     return play
@@ -156,11 +158,12 @@ def same_round(**options: Any) -> Round:
         for action, states in zip(told, begun, strict=True):
             start = time.process_time()
             env.act(action)
-            first = env.observe()[2]
+            _, held, first = env.observe()
             spent += time.process_time() - start
             assert np.flatnonzero(first).tolist() == [index for index, _ in states]
             for index, state in states:
                 begin(index, state)
+        del held
         assert np.array_equal(env.observe()[1]["rgb"], frames)
         return sum(map(len, begun)), spent
 

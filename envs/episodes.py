@@ -1,4 +1,9 @@
-"""What is known of the running episodes: plain arrays, one row per environment."""
+"""What is known of the running episodes: plain arrays, one row per environment.
+
+Lengths and limits are kept as times on one clock, as Python's numbers: a step then costs one
+addition, and each of numpy's functions takes longest just after a step of procgen (its caches are
+cold then).
+"""
 
 from typing import Any
 
@@ -14,13 +19,16 @@ class Episodes:
     """Counters and positions [n] of the running episodes; saved and restored as arrays."""
 
     FIELDS = (
-        *("number", "length", "ret", "coin_xy", "end_xy", "two_coins"),
+        *("number", "ret", "coin_xy", "end_xy", "two_coins"),
         *("agent_xy", "end_reached", "coin_at_end", "level_seed"),
     )
 
-    def __init__(self, num: int) -> None:
+    def __init__(self, num: int, limit: int) -> None:
+        self._clock = 0  # steps of all environments together
+        self._began = [0] * num
+        self._limits = [limit] * num
+        self._soonest = 0  # no episode reaches its limit before
         self.number = np.zeros(num, np.int64)  # episodes begun
-        self.length = np.zeros(num, np.int32)  # steps
         self.ret = np.zeros(num, np.float64)  # raw return
         self.coin_xy = np.full((num, 2), NO_COIN, np.int32)  # the displaced coin
         self.end_xy = np.zeros((num, 2), np.int32)
@@ -33,9 +41,29 @@ class Episodes:
     def begin(self, index: int) -> None:
         """Set the counters of one environment for a new episode."""
         self.number[index] += 1
-        self.length[index] = 0
+        self._began[index] = self._clock
         self.ret[index] = 0
         self.end_reached[index] = False
+        self.limit(index, self._limits[index])
+
+    def limit(self, index: int, steps: int) -> None:
+        """Let the running episode of one environment, and those after it, have so many steps."""
+        self._limits[index] = steps
+        self._soonest = min(self._soonest, self._began[index] + steps)
+
+    def step(self) -> list[int]:
+        """Count a step of all; the environments whose episodes reach their limit by it."""
+        self._clock += 1
+        if self._clock < self._soonest:
+            return []
+        ends = [began + limit for began, limit in zip(self._began, self._limits, strict=True)]
+        self._soonest = max(min(ends), self._clock + 1)
+        return [index for index, end in enumerate(ends) if end <= self._clock]
+
+    @property
+    def length(self) -> NDArray[np.int32]:
+        """Steps of the running episodes."""
+        return np.array([self._clock - began for began in self._began], np.int32)
 
     def place(
         self, index: int, coins: tuple[Cell, ...], end: Cell, agent: tuple[float, float]
@@ -49,9 +77,12 @@ class Episodes:
 
     def save(self) -> dict[str, NDArray[Any]]:
         """All arrays by name."""
-        return {name: getattr(self, name).copy() for name in self.FIELDS}
+        arrays = {name: getattr(self, name).copy() for name in self.FIELDS}
+        return arrays | {"length": self.length}
 
     def load(self, arrays: Any) -> None:
         """Take the arrays of `save`."""
         for name in self.FIELDS:
             getattr(self, name)[...] = arrays[name]
+        self._began = [self._clock - int(length) for length in arrays["length"]]
+        self._soonest = 0

@@ -3,30 +3,44 @@
 from collections.abc import Callable, ItemsView, Iterator, ValuesView
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.layout import Cell
+
 
 class LazyInfos(dict[str, Any]):
-    """A dict in which some values are functions until they are first read."""
+    """Levels [n] whose coin lies at the end; where that is, is worked out when it is first read.
 
-    def __init__(self, values: dict[str, Any], lazy: Callable[[], dict[str, Any]]) -> None:
-        super().__init__(values)
-        self._lazy: Callable[[], dict[str, Any]] | None = lazy
-        self._names = ("coin_xy", "end_x")
-        for name in self._names:
-            super().__setitem__(name, None)
+    `end_of` gives the end cell of a level seed.
+    """
+
+    NAMES = ("coin_xy", "end_x")
+
+    def __init__(
+        self, seeds: NDArray[np.int32], mask: NDArray[np.bool_], end_of: Callable[[int], Cell]
+    ) -> None:
+        # In one call: this is built at every step.
+        super().__init__(
+            level_seed=seeds, _level_seed=mask, coin_xy=None, _coin_xy=mask, end_x=None, _end_x=mask
+        )
+        self._seeds, self._end_of = seeds, end_of
+        self._blank = True
 
     def _fill(self) -> None:
-        if self._lazy is not None:
-            values, self._lazy = self._lazy(), None
-            self.update(values)
+        if self._blank:
+            self._blank = False
+            ends = np.array([self._end_of(int(seed)) for seed in self._seeds], np.int32)
+            self.update(coin_xy=ends, end_x=ends[:, 0].copy())
 
     def __getitem__(self, name: str) -> Any:
-        if name in self._names:
+        if name in self.NAMES:
             self._fill()
         return super().__getitem__(name)
 
     def get(self, name: str, default: Any = None) -> Any:
         """As for any dict."""
-        if name in self._names:
+        if name in self.NAMES:
             self._fill()
         return super().get(name, default)
 

@@ -1,7 +1,6 @@
 """Infos of the vector environment: what is told at each step and at the end of an episode."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,41 +27,39 @@ class Reporter:
 
     def infos(self, mask: Mask) -> dict[str, Any]:
         """Infos of one step, all arrays with a row for each environment."""
-        episodes = self._episodes
-        values: dict[str, Any] = {}
+        infos = self._places(mask)
         if self._track:
-            values["agent_xy"] = episodes.agent_xy.copy()
-            values["end_reached"] = episodes.end_reached.copy()
-            values["coin_collected"] = np.zeros(len(mask), np.bool_)
-        return self._with_places(values, mask)
+            _add(infos, mask, **self._tracked(np.zeros(len(mask), np.bool_)))
+        return infos
 
     def final(
-        self, mask: Mask, coin: Mask, stopped: Mask, causes: NDArray[np.object_]
+        self, mask: Mask, outcome: NDArray[np.object_], causes: NDArray[np.object_]
     ) -> dict[str, Any]:
-        """Infos of the episodes in `mask`, which ended: other rows are blank.
+        """Infos of the episodes in `mask`, which ended so and died of that: other rows are blank.
 
-        `outcome` is `coin` whenever a coin was collected, `end` when the environment stopped at
-        the end column, `death` where `causes` says of what, else `timeout`.
+        Outcomes are `coin`, `death`, `timeout`, and `end` where the environment stopped there.
         """
         episodes = self._episodes
-        outcome = np.full(len(mask), "", object)
-        for index in np.flatnonzero(mask).tolist():
-            other = "end" if stopped[index] else "timeout"
-            outcome[index] = "coin" if coin[index] else "death" if causes[index] else other
-        values: dict[str, Any] = {
-            "outcome": outcome,
-            "death_cause": causes,
-            "ret": episodes.ret.copy(),
-            "length": episodes.length.copy(),
-        }
+        infos = self._places(mask)
+        length = episodes.length
+        _add(
+            infos, mask, outcome=outcome, death_cause=causes, ret=episodes.ret.copy(), length=length
+        )
         if self._track:
+            coin = outcome == "coin"
             displaced = self._displaced_was_nearer()
             at_end = np.where(episodes.two_coins, ~displaced, episodes.coin_at_end)
             episodes.end_reached |= coin & at_end
-            values["agent_xy"] = episodes.agent_xy.copy()
-            values["end_reached"] = episodes.end_reached.copy()
-            values["coin_collected"] = coin & displaced
-        return self._with_places(values, mask)
+            _add(infos, mask, **self._tracked(coin & displaced))
+        return infos
+
+    def _tracked(self, collected: Mask) -> dict[str, Any]:
+        episodes = self._episodes
+        return {
+            "agent_xy": episodes.agent_xy.copy(),
+            "end_reached": episodes.end_reached.copy(),
+            "coin_collected": collected,
+        }
 
     def _displaced_was_nearer(self) -> Mask:
         """Where the last known position was nearer to the displaced coin than to the end's."""
@@ -72,20 +69,19 @@ class Reporter:
         nearer: Mask = ~episodes.two_coins | (to_coin < to_end)
         return nearer
 
-    def _with_places(self, values: dict[str, Any], mask: Mask) -> dict[str, Any]:
-        """The values with level seeds and places, and Gymnasium's `_name` masks."""
+    def _places(self, mask: Mask) -> dict[str, Any]:
+        """Level seeds and places, and Gymnasium's `_name` masks."""
         episodes = self._episodes
-        seeds = values["level_seed"] = episodes.level_seed.copy()
-        for name in (*values, "coin_xy", "end_x"):
-            values["_" + name] = mask
-        if self._end_of is None:
-            values["coin_xy"] = episodes.coin_xy.copy()
-            values["end_x"] = episodes.end_xy[:, 0].copy()
-            return values
-        return LazyInfos(values, partial(_ends, seeds, self._end_of))
+        seeds = episodes.level_seed.copy()
+        if self._end_of is not None:
+            return LazyInfos(seeds, mask, self._end_of)
+        coin, end = episodes.coin_xy.copy(), episodes.end_xy[:, 0].copy()
+        infos: dict[str, Any] = {}
+        _add(infos, mask, level_seed=seeds, coin_xy=coin, end_x=end)
+        return infos
 
 
-def _ends(seeds: NDArray[np.int32], end_of: Callable[[int], Cell]) -> dict[str, Any]:
-    """Coin and end of levels whose coin lies at the end."""
-    ends = np.array([end_of(int(seed)) for seed in seeds], np.int32)
-    return {"coin_xy": ends, "end_x": ends[:, 0].copy()}
+def _add(infos: dict[str, Any], mask: Mask, **values: Any) -> None:
+    """Put values into infos, each with its mask."""
+    for name, value in values.items():
+        infos[name], infos["_" + name] = value, mask

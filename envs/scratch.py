@@ -15,7 +15,7 @@ from envs.placements import End, Placement, Spot
 from envs.settings import LevelSettings
 from envs.state import UNSEEN, State, agent_xy, generator_text, level_generators
 
-NEVER = 2**31 - 1  # procgen's own timeout is put out of reach: it shows no terminal frame
+NEVER = 2**31 - 1  # steps: no timeout of procgen's own, which shows no terminal frame
 REMEMBERED_ENDS = 4096
 REMEMBERED_SPOTS = 4096
 REMEMBERED_LEVELS = 1024  # of about 27 KB
@@ -35,7 +35,7 @@ class Scratch:
 
     def _make_base(self) -> State:
         state = State(self._native.get_state(0))
-        state.set_step_field("timeout", NEVER)
+        state.timeout = NEVER
         return self.advance(state).with_trivial_generators()
 
     def advance(self, state: State) -> State:
@@ -46,6 +46,13 @@ class Scratch:
         after = State(self._native.peek_state(0))
         state.visibility = after.visibility = seen
         return after
+
+    def after(self, state: State, action: int) -> NDArray[np.uint8] | None:
+        """The frame [64, 64, 3] after one more step; None where the episode ends by itself."""
+        state.timeout = NEVER
+        self._native.set_state(0, state.without_generators())
+        self._native.step(action)
+        return None if self._native.first[0] else self._native.obs[0].copy()
 
     def __contains__(self, seed: int) -> bool:
         """Whether the fresh state of a level is remembered."""

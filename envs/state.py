@@ -31,6 +31,7 @@ STEP_FIELDS = (
     *("fixed_asset_seed", "time", "waiting"),
 )
 X, Y, VX, VY, RX, RY, TYPE = range(7)  # columns of an entity
+_TIMEOUT = 4 * STEP_FIELDS.index("timeout")
 _LOW = OPTION_FIELDS.index("level_seed_low")
 _VISIBILITY = 7  # of the world fields
 _DRAWING_FIELDS, _WORLD_FIELDS = 19, 9
@@ -191,9 +192,14 @@ class State:
         """One of the integer STEP_FIELDS, such as `level_seed`, `time` or `timeout`."""
         return self._int(self._step + 4 * STEP_FIELDS.index(name))
 
-    def set_step_field(self, name: str, value: int) -> None:
-        """Write one of the integer STEP_FIELDS."""
-        struct.pack_into("<i", self.data, self._step + 4 * STEP_FIELDS.index(name), value)
+    @property
+    def timeout(self) -> int:
+        """After how many steps procgen itself ends the episode."""
+        return self.step_field("timeout")
+
+    @timeout.setter
+    def timeout(self, steps: int) -> None:
+        _PUT_INT(self.data, self._step + _TIMEOUT, steps)
 
     def option(self, name: str) -> int:
         """One of the OPTION_FIELDS."""

@@ -28,12 +28,14 @@ from envs.parse import SEEDS, parse_placement
 from envs.placements import Placement, Spot
 from envs.reports import Reporter
 from envs.saving import pack, unpack
-from envs.scratch import REMEMBERED_LEVELS, scratch
+from envs.scratch import NEVER, REMEMBERED_LEVELS, scratch
 from envs.state import State
 from envs.streams import Drawn, Sequential
 from envs.tasks import Listed
 
+Frame = NDArray[np.uint8]
 ACTIONS = 15
+_TRUE = 1  # as bytes of booleans have it
 _MIXTURE = 7  # keeps the generator of mixtures apart from others with the same seed
 
 
@@ -58,13 +60,16 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
             self.num_envs, config.game, config.settings, config.step_threads
         )
         self._frames = Frames()
-        self._lazy = config.stock and not config.track  # nothing to do where an episode begins
+        # Nothing to do where an episode begins: procgen itself begins them, after our limit, too.
+        self._lazy = config.stock and not config.track
         size = config.levels[1] - config.levels[0] if config.levels else SEEDS
         self._remember = size <= REMEMBERED_LEVELS or config.tasks is not None
-        limit = config.time_limit or self._game.time_limit
-        self._limits = np.full(self.num_envs, limit, np.int64)
+        self._limit = config.time_limit or self._game.time_limit
         self._all = np.ones(self.num_envs, np.bool_)
         self._nowhere = np.zeros(self.num_envs, np.bool_)
+        self._none = np.full(self.num_envs, None, object)
+        self._blank = np.full(self.num_envs, "", object)
+        self._no_rewards = bytes(self._native.rew.nbytes)
         self._stream: Drawn | Sequential | Listed
         self._seed_all(config.seed)
 
@@ -84,7 +89,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         """Bring every environment to its first episode under this seed."""
         levels = self.config.levels or (0, SEEDS)
         self._mixture_seed = seed
-        self._episodes = Episodes(self.num_envs)
+        self._episodes = Episodes(self.num_envs, self._limit)
         end_of = self._scratch.end if self._lazy else None
         self._reporter = Reporter(self._episodes, bool(self.config.track), end_of)
         self._follower: Follower | None = None
@@ -130,7 +135,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         episodes.begin(index)
         seed = episodes.level_seed[index] = state.step_field("level_seed")
         if self._lazy:
-            self._native.set_state(index, state.data)
+            self._put(index, state)
             return
         placement = self._placement(index)
         given = None if isinstance(self._stream, Listed) else state  # lists share their layouts
@@ -142,11 +147,18 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         self._native.set_state(index, told)
         self._attend(index, state.data)
 
+    def _put(self, index: int, state: State) -> None:
+        """Let one game go on from this state."""
+        if self._lazy:
+            state.timeout = self._limit
+        self._native.set_state(index, state.data)
+
     def _attend(self, index: int, state: bytes | bytearray) -> None:
         """Limit and follower of an environment whose episode goes on from this state."""
         follow = True
         if isinstance(self._stream, Listed):
-            self._limits[index], follow = self._stream.limit(index), self._stream.plays(index)
+            self._episodes.limit(index, self._stream.limit(index))
+            follow = self._stream.plays(index)
         if self._follower is not None:
             self._follower.begin(index, state, follow)
 
@@ -181,7 +193,11 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
             self._seed_all(seed)
         elif not self._untouched:
             for index in range(self.num_envs):
-                self._cut(index)
+                if self._lazy:
+                    state = State(self._native.peek_state(index))
+                    self._install(index, self._scratch.advance(state))
+                else:
+                    self._begin(index)
             self._obs = self._frames.copy(self._native.obs)
         self._untouched = False
         return self.now()
@@ -190,70 +206,82 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         """Observations and infos as they stand."""
         return self._obs, self._reporter.infos(self._all)
 
-    def _cut(self, index: int) -> None:
-        """Start the next episode of one environment that procgen has not reset."""
-        if self._lazy:
-            self._install(index, self._scratch.advance(State(self._native.peek_state(index))))
-        else:
-            self._begin(index)
-
     def step(
         self, actions: Any
     ) -> tuple[NDArray[np.uint8], NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
         """Step all environments with actions int [n] from 0 to 14."""
         actions = np.asarray(actions)
-        if actions.shape != (self.num_envs,) or actions.min() < 0 or actions.max() >= ACTIONS:
+        told = actions.tolist()
+        if actions.shape != (self.num_envs,) or min(told) < 0 or max(told) >= ACTIONS:
             raise InputError(f"actions must be {self.num_envs} integers from 0 to {ACTIONS - 1}")
         self._untouched = False
         if self._follower is not None:
             self._follower.act(actions)
+        due = self._episodes.step()
+        last = self._last(due, told) if due and self._lazy else {}
         self._native.step(actions)
         rewards, terminated = self._native.rew.copy(), self._native.first.copy()
-        episodes = self._episodes
-        episodes.length += 1
-        episodes.ret += rewards
+        if rewards.tobytes() != self._no_rewards:
+            self._episodes.ret += rewards
+        for index, frame in last.items():
+            terminated[index] = frame is None
         if self._follower is not None:
             self._follower.look(terminated)
-        # Of booleans, `a > b` is `a and not b` in one pass; every pass is felt at this speed.
-        truncated = (episodes.length >= self._limits) > terminated
-        stopped, over = self._nowhere, terminated
+        over, truncated, stopped = terminated, np.zeros(self.num_envs, np.bool_), self._nowhere
         if self.config.stop_at_end:
-            stopped = episodes.end_reached > terminated
-            truncated, over = truncated > stopped, terminated | stopped
-        ended = over | truncated
-        extra = self._turn_over(actions, rewards, terminated, ended, stopped) if ended.any() else {}
+            stopped = self._episodes.end_reached & ~terminated
+            over = terminated | stopped
+        extra = None
+        if due or _TRUE in over.tobytes():
+            for index in due:
+                truncated[index] = not over[index]
+            extra = self._turn_over(told, rewards, terminated, over | truncated, stopped, last)
         self._obs = self._frames.copy(self._native.obs)
         infos = self._reporter.infos(self._all)
-        if extra:
+        if extra is not None:
             infos.update(extra)
         return self._obs, rewards, over, truncated, infos
 
+    def _last(self, due: list[int], actions: list[int]) -> dict[int, Frame | None]:
+        """The last frames of episodes that procgen cuts off by the step about to be taken.
+
+        None where the agent dies or gets the coin by this very step.
+        """
+        states = ((index, State(self._native.peek_state(index))) for index in due)
+        return {index: self._scratch.after(state, actions[index]) for index, state in states}
+
     def _turn_over(
         self,
-        actions: NDArray[Any],
+        actions: list[int],
         rewards: NDArray[np.float32],
         terminated: NDArray[np.bool_],
         ended: NDArray[np.bool_],
         stopped: NDArray[np.bool_],
+        last: dict[int, Frame | None],
     ) -> dict[str, Any]:
-        """Report the episodes that ended and begin new ones in their place."""
-        final_obs, causes = np.empty(self.num_envs, object), np.full(self.num_envs, "", object)
-        coin = terminated & (rewards > 0)
-        which = np.flatnonzero(ended).tolist()
+        """Report the episodes that ended and begin new ones in their place.
+
+        `last`: last frames of those that procgen itself has cut off.
+        """
+        final_obs, outcome, causes = self._none.copy(), self._blank.copy(), self._blank.copy()
+        natural, paid = terminated.tolist(), rewards.tolist()
+        which = [index for index, end in enumerate(ended.tolist()) if end]
         for index in which:
-            cut = not terminated[index]
-            final_obs[index] = (self._native.obs if cut else self._obs)[index].copy()
-            if not cut and not coin[index]:
-                causes[index] = self._cause(index, actions)
-        final = self._reporter.final(ended, coin, stopped, causes)
+            if not natural[index]:
+                final_obs[index] = last[index] if last else self._native.obs[index].copy()
+                outcome[index] = "end" if stopped[index] else "timeout"
+                continue
+            final_obs[index] = self._obs[index].copy()
+            outcome[index] = "coin" if paid[index] > 0 else "death"
+            if paid[index] <= 0:
+                causes[index] = self._cause(index, actions[index])
+        final = self._reporter.final(ended, outcome, causes)
         for index in which:
-            if not terminated[index]:
-                self._cut(index)
-            elif self._lazy:
+            if self._lazy:
                 self._episodes.begin(index)
                 self._episodes.level_seed[index] = self._native.level_seed[index]
             else:
-                self._begin(index, natural=True)
+                self._begin(index, natural[index])
         return {
             "final_obs": final_obs,
             "_final_obs": ended,
@@ -261,17 +289,15 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
             "_final_info": ended,
         }
 
-    def _cause(self, index: int, actions: NDArray[Any]) -> str:
-        """What killed an agent, as far as it is followed."""
-        if self._follower is None:
-            return UNKNOWN
-        return self._follower.cause(index, int(actions[index]))
+    def _cause(self, index: int, action: int) -> str:
+        """What killed an agent by this action, as far as it is followed."""
+        return UNKNOWN if self._follower is None else self._follower.cause(index, action)
 
     # ---- Saving, closing ----------------------------------------------------------------------
 
     def get_state(self) -> bytes:
         """The whole vector environment as bytes: games, generators, counters."""
-        states = [self._native.get_state(index) for index in range(self.num_envs)]
+        states = [self.game_state(index) for index in range(self.num_envs)]
         stream = {} if self._lazy else self._stream.save()
         own = {"mixture_seed": self._mixture_seed}
         return pack(self.config, states, own, self._episodes.save() | stream)
@@ -300,7 +326,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
 
     def _restore(self, states: list[bytes], mixture_seed: int, arrays: dict[str, Any]) -> None:
         for index, state in enumerate(states):
-            self._native.set_state(index, state)
+            self._put(index, State(state))
         self._mixture_seed = mixture_seed
         self._episodes.load(arrays)
         if not self._lazy:
@@ -322,7 +348,9 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
 
     def game_state(self, index: int) -> bytes:
         """Procgen's state of one environment, for `envs.edit` and for policies that cheat."""
-        return self._native.get_state(index)
+        state = State(self._native.peek_state(index))
+        state.timeout = NEVER
+        return bytes(state.data)
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """The current frames [64, 64, 3], one for each environment."""

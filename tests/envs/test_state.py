@@ -41,7 +41,7 @@ def test_a_game_keeps_the_generators_that_it_is_not_told(raw: Maker, game: str) 
         for data in theirs.get_state():
             state = State(data)
             spare.set_state(0, data)
-            state.set_step_field("time", 77)  # any edit
+            state.timeout = 77  # any edit
             spare.set_state(0, state.without_generators())
             assert spare.get_state(0) == bytes(state.data)
             assert len(state.without_generators()) < len(data) - 5000

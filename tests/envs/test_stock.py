@@ -66,3 +66,71 @@ def test_procgens_own_limit_is_a_truncation_with_its_true_last_frame(raw: Maker)
     assert theirs.observe()[2][0]  # procgen reset itself here, too
     np.testing.assert_array_equal(obs, theirs.observe()[1]["rgb"])
     np.testing.assert_array_equal(infos["final_obs"][0], before[0])  # standing still
+
+
+@pytest.mark.parametrize("limit", [1, 2, 33])
+def test_procgen_cuts_episodes_off_just_as_we_do(actions_for: Maker, limit: int) -> None:
+    procgen_cuts = envs.make_vec(6, "end", seed=7, time_limit=limit)
+    we_cut = envs.make_vec(6, "end", seed=7, time_limit=limit, track=True)
+    procgen_cuts.reset()
+    we_cut.reset()
+    cut = 0
+    for action in actions_for(6, 200):
+        ours, theirs = we_cut.step(action), procgen_cuts.step(action)
+        for one, two in zip(ours[:4], theirs[:4], strict=True):
+            np.testing.assert_array_equal(one, two)
+        np.testing.assert_array_equal(ours[4]["level_seed"], theirs[4]["level_seed"])
+        if ours[3].any():
+            cut += ours[3].sum()
+            for index in np.flatnonzero(ours[3]):
+                last = [step[4]["final_obs"][index] for step in (ours, theirs)]
+                np.testing.assert_array_equal(*last)
+            for name in ("outcome", "length", "ret"):
+                ends = [step[4]["final_info"][name] for step in (ours, theirs)]
+                np.testing.assert_array_equal(*ends)
+    assert cut >= 6
+
+
+def test_an_episode_that_ends_by_itself_at_its_limit_is_not_truncated(actions_for: Maker) -> None:
+    actions = actions_for(6, 400)
+    free = envs.make_vec(6, "end", seed=11)
+    before, _ = free.reset()
+    taken = []
+    for action in actions:
+        taken.append(action)
+        obs, rewards, ended, _, infos = free.step(action)
+        if ended.any():
+            break
+        before = obs
+    limited = envs.make_vec(6, "end", seed=11, time_limit=len(taken))
+    limited.reset()
+    for action in taken:
+        _, paid, terminated, truncated, told = limited.step(action)
+    np.testing.assert_array_equal(terminated, ended)
+    np.testing.assert_array_equal(truncated, ~ended)
+    np.testing.assert_array_equal(paid, rewards)
+    for index in np.flatnonzero(ended):
+        assert told["final_info"]["outcome"][index] == infos["final_info"]["outcome"][index]
+        np.testing.assert_array_equal(told["final_obs"][index], before[index])
+    for index in np.flatnonzero(~ended):
+        assert told["final_info"]["outcome"][index] == "timeout"
+        np.testing.assert_array_equal(told["final_obs"][index], obs[index])
+
+
+def test_a_saved_environment_goes_on_under_the_limit_of_the_one_that_takes_it() -> None:
+    saver, taker = (envs.make_vec(2, "end", seed=1, time_limit=limit) for limit in (50, 30))
+    still = np.full(2, 4)
+    for _ in range(20):
+        saver.step(still)
+    taker.set_state(saver.get_state())
+    assert [bool(taker.step(still)[3].all()) for _ in range(10)] == [False] * 9 + [True]
+    saver.set_state(taker.get_state())
+    assert [bool(saver.step(still)[3].all()) for _ in range(50)] == [False] * 49 + [True]
+
+
+def test_states_of_running_games_know_no_limit() -> None:
+    vector = envs.make_vec(1, "end", seed=1, time_limit=5)
+    vector.step([4])
+    twin = envs.make_vec(1, "end", seed=1, time_limit=60)
+    twin.step([4])
+    assert vector.game_state(0) == twin.game_state(0)
