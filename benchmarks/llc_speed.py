@@ -138,7 +138,7 @@ def main() -> None:
     parser.add_argument("--devinterp-python", help="Python of an environment with devinterp.")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--draws", type=int, default=200, help="Of the small network; CNN: 1/5.")
+    parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "llc_speed.md")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -151,11 +151,11 @@ Cost is that of a draw over bare passes; at most, and at least, is what we want.
 | devinterp, autocast | rounds |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
-    for name, draws in (("small", args.draws), ("cnn", max(2, args.draws // 5))):
-        for precision in PRECISIONS[name]:
+    for name, precisions in PRECISIONS.items():
+        for precision in precisions:
             if precision == "bfloat16" and not wants_bfloat16("auto"):
                 continue
-            line = row(name, precision, draws, args.rounds, args.batch, args.devinterp_python)
+            line = row(name, precision, args.draws, args.rounds, args.batch, args.devinterp_python)
             print(line, flush=True)
             text += line + "\n"
     args.out.write_text(text)
