@@ -19,6 +19,7 @@ import envs
 from agents.branch import find_origin, start_from
 from agents.checkpoints import NetworkSpec, is_finished, versions, write_index
 from agents.config import TrainConfig
+from agents.devices import check_device, chosen_precision
 from agents.environment import make_env
 from agents.evaluate import Evaluator
 from agents.files import clean_dead, write_json
@@ -71,35 +72,6 @@ def train(
         keep_freed_memory()
         _prepare(config, out, info or {})
         _train(config, out, device, progress)
-
-
-def check_device(name: str) -> torch.device:
-    """The torch device called `name`; InputError when there is none such here."""
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-        found = device.type in ("cpu", "cuda")  # torch's `meta` computes nothing
-    except (RuntimeError, AssertionError):
-        found = False
-    if not found:
-        have = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-        raise InputError(f"device {name!r} is not there; available: {', '.join(have)}")
-    return device
-
-
-def chosen_precision(name: str, device: torch.device) -> str:
-    """What a precision called `auto` means on `device`; other names are what they say.
-
-    bfloat16 where the processor has units for it (on CPUs: multiplies it in tiles). Elsewhere its
-    convolutions take twice as long as those in float32.
-    """
-    if name != "auto":
-        return name
-    if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        fast = torch.cpu._is_amx_tile_supported()
-    return "bfloat16" if fast else "float32"
 
 
 def check_folder(config: TrainConfig, out: Path, resume: bool) -> None:

@@ -57,7 +57,7 @@ def top_curvature(
     root = torch.ones_like(z) if metric is None else metric.sqrt()
     v = torch.empty_like(z).normal_(generator=generator)
     v /= v.norm(dim=1, keepdim=True)
-    norm = torch.zeros(len(z), 1, dtype=z.dtype)
+    norm = z.new_zeros(len(z), 1)
     for _ in range(POWER_STEPS):
         step = radius * root * v
         hv = root * (evaluate(z + step).grad - evaluate(z - step).grad) / (2 * radius)
@@ -73,10 +73,10 @@ def fisher_rows(target: Target, z: Tensor, rows: int, generators: Sequence[Gener
     """
     w = target.flat.start + target.weights(z)
     per = -(-rows // len(w))
-    out = torch.empty(per * len(w), target.dim, dtype=w.dtype)
+    out = w.new_empty(per * len(w), target.dim)
     for c, generator in enumerate(generators):
         module = target.flat.load(w[c])
-        index = torch.randint(target.n, (per,), generator=generator)
+        index = torch.randint(target.n, (per,), generator=generator, device=target.device)
         for k in range(0, per, 32):
             batch = target.units.take(index[k : k + 32])
             score = target.loss.score(module, batch, generator)
@@ -106,7 +106,7 @@ def leading_curvature(rows: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 def whiten(target: Target, z: Tensor, rank: int, generators: Sequence[Generator]) -> Tensor:
     """Rebuild the target's whitening from the curvature at `z`; returns z in new coordinates."""
     delta = target.weights(z).clone()
-    scale = torch.tensor(target.width, dtype=z.dtype)
+    scale = z.new_full((), target.width)
     basis, shrink = z.new_empty(target.dim, 0), z.new_empty(0)
     if rank and type(target.loss).score is not Loss.score:
         count = max(LEAST_ROWS, ROWS_PER_DIRECTION * rank)

@@ -13,16 +13,17 @@ from rl_slt.errors import InputError
 from rl_slt.flat import FlatPolicy, match_parameters, reached
 from rl_slt.losses.base import Loss
 from rl_slt.policy_data import PolicyData
-from rl_slt.precision import wants_bfloat16
+from rl_slt.precision import full_float32, wants_bfloat16
 from rl_slt.target import Target
 
+DEVICES = ("cpu", "cuda")
 PREPARE_STREAM, GRADIENT_STREAM = 1_000_003, 1_000_033
 
 
-def generator_for(seed: int, stream: int) -> Generator:
+def generator_for(seed: int, stream: int, device: torch.device | str = "cpu") -> Generator:
     """A generator of its own for each seed and stream (chains are streams 0, 1, ...)."""
     state = np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)[0]
-    return Generator().manual_seed(int(state) >> 1)
+    return Generator(device).manual_seed(int(state) >> 1)
 
 
 def build_target(
@@ -35,16 +36,21 @@ def build_target(
     seed: int,
     precision: str = "float32",
 ) -> Target:
-    """The localised posterior of a policy, on a private copy of it.
+    """The localised posterior of a policy, on a private copy of it, on the policy's own device.
 
     Raises:
-        InputError: weights, states or parameter patterns are wrong, or the loss is not per sample.
+        InputError: weights, states or parameter patterns are wrong, the loss is not per sample, or
+            the device cannot do what was asked.
     """
-    data = states if isinstance(states, PolicyData) else PolicyData(states)
-    _check_device(policy, data)
+    device = _device_of(policy)
+    if precision == "bfloat16" and device.type != "cpu":
+        raise InputError("precision='bfloat16' is for policies on the CPU; on a GPU leave it out")
+    bfloat16 = device.type == "cpu" and wants_bfloat16(precision)
+    data = (states if isinstance(states, PolicyData) else PolicyData(states)).to(device)
     whole = FlatPolicy(policy, match_parameters(policy, None))
     try:
-        data = loss.prepare(whole.module, data, generator_for(seed, PREPARE_STREAM))
+        with full_float32(device):
+            data = loss.prepare(whole.module, data, generator_for(seed, PREPARE_STREAM, device))
     except (RuntimeError, TypeError, IndexError) as error:
         shape = list(data.states.shape)
         text = str(error).splitlines()[0]
@@ -55,28 +61,33 @@ def build_target(
     if not names:
         raise InputError(f"the loss depends on none of the parameters {params or 'of the policy'}")
     flat = FlatPolicy(policy, names)
-    target = Target(flat, data, loss, 0.0, localization, wants_bfloat16(precision))
+    target = Target(flat, data, loss, 0.0, localization, bfloat16)
     if target.n < 2 and nbeta is None:
         raise InputError(f"{target.n} sample; nbeta=None (N / log N) needs at least 2")
     target.nbeta = target.n / math.log(target.n) if nbeta is None else float(nbeta)
     return target
 
 
-def _check_device(policy: nn.Module, data: PolicyData) -> None:
-    """Chains, their noise and their batches are on the CPU: say so before torch does at length."""
-    for who, tensors in (("policy", policy.parameters()), ("states", data.tensors().values())):
-        for tensor in tensors:
-            if tensor.device.type != "cpu":
-                raise InputError(
-                    f"{who} on {tensor.device}; estimates are made on the CPU: hand in .cpu()"
-                )
+def _device_of(policy: nn.Module) -> torch.device:
+    """Where the policy is: chains, their noise and all data are there, too.
+
+    Raises:
+        InputError: on several devices, or on one that has no doubles or holds no numbers.
+    """
+    places = {tensor.device for tensor in policy.parameters()} or {torch.device("cpu")}
+    names = ", ".join(sorted(map(str, places)))
+    if len(places) > 1:
+        raise InputError(f"policy on {names}; it must be on one device")
+    if next(iter(places)).type not in DEVICES:
+        raise InputError(f"policy on {names}; estimates are made on {' or '.join(DEVICES)}")
+    return next(iter(places))
 
 
 def start_gradient(target: Target, seed: int) -> Tensor:
     """Gradient `[d]` of the loss at w* over all data; exactly 0 for a self-KL."""
     if target.loss.zero_at_start:
         return torch.zeros_like(target.flat.start)
-    return target.start_gradient(generator_for(seed, GRADIENT_STREAM))
+    return target.start_gradient(generator_for(seed, GRADIENT_STREAM, target.device))
 
 
 def _first_samples(data: PolicyData, loss: Loss) -> PolicyData:

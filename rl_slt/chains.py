@@ -109,7 +109,7 @@ class Chains:
         self.state = self.state if freeze is None else freeze(self.state)
 
     def _start(self) -> Any:
-        z = torch.zeros(len(self.generators), self.target.dim, dtype=self.target.flat.start.dtype)
+        z = self.target.flat.start.new_zeros(len(self.generators), self.target.dim)
         scale = self.target.localization**-0.5 if self.target.localization > 0 else 0.0
         for c, generator in enumerate(self.generators):
             share = self.spread[c % len(self.spread)] * scale
@@ -159,7 +159,7 @@ def _light(info: Info) -> Info:
 
 def _stack(kept: Sequence[Info], dim: int) -> Draws:
     def column(pick: Callable[[Info], Tensor]) -> NDArray[np.float64]:
-        return torch.stack([pick(i) for i in kept], dim=1).double().numpy()
+        return torch.stack([pick(i) for i in kept], dim=1).double().cpu().numpy()
 
     return Draws(
         column(lambda i: i.evaluation.loss),

@@ -39,13 +39,14 @@ def data_stderr(target: Target, snapshots: Sequence[Tensor], seed: int) -> float
     if target.n > STATES:
         generator = torch.Generator().manual_seed(seed)
         index = torch.randperm(target.n, generator=generator)[:STATES]
+    index = index.to(target.device)
     batch = target.units.take(index)
     rows = torch.cat([_losses(target, w, batch) for w in torch.cat(list(snapshots))])
-    excess = (rows.double() - target.start_losses[index].double()).numpy()
+    excess = (rows.double() - target.start_losses[index].double()).cpu().numpy()
     half = len(excess) // 2
     influence = [_influence(part, target.nbeta) for part in (excess[:half], excess[half:])]
     if batch.episode is not None:
-        influence = [_by_episode(part, batch.episode.numpy()) for part in influence]
+        influence = [_by_episode(part, batch.episode.cpu().numpy()) for part in influence]
     variance = float(np.mean(influence[0] * influence[1])) * len(influence[0])
     share = len(influence[0]) * (target.n / len(index))
     return float(np.sqrt(max(variance, 0.0) / len(influence[0]) / share))

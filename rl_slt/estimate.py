@@ -152,7 +152,7 @@ def prepare_chains(target: Target, settings: Settings, seed: int) -> Chains:
     return Chains(
         target,
         sampler,
-        [generator_for(seed, c) for c in range(settings.chains)],
+        [generator_for(seed, c, target.device) for c in range(settings.chains)],
         _batch_size(settings.batch_size, target.n),
         rank,
         (0.0,) if rank is None or target.localization == 0 else SPREAD,

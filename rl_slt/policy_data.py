@@ -77,13 +77,17 @@ class PolicyData:
             return self.trusted({name: value.index_select(0, index) for name, value in rows})
         return self.trusted({name: value[index] for name, value in rows})
 
+    def to(self, device: torch.device) -> PolicyData:
+        """The same data on a device."""
+        return self.trusted({name: value.to(device) for name, value in self.tensors().items()})
+
     def subset(self, mask: Tensor) -> PolicyData:
         """The states where `mask` (`[N]` bool) holds: a data-refined LLC is the LLC of these.
 
         Raises:
             InputError: the mask has another length or holds nowhere.
         """
-        mask = torch.as_tensor(mask)
+        mask = torch.as_tensor(mask, device=self.states.device)
         if mask.dtype != torch.bool or mask.shape != (len(self),):
             raise InputError(f"mask must be {len(self)} booleans, one per state")
         if not bool(mask.any()):

@@ -9,6 +9,7 @@ precision, so that the excess carries the difference of two such errors alone.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -29,6 +30,18 @@ def wants_bfloat16(precision: str) -> bool:
     if precision == "auto":
         return bool(torch.cpu._is_amx_tile_supported())
     return precision == "bfloat16"
+
+
+def full_float32(device: torch.device) -> AbstractContextManager[Any]:
+    """Convolutions of all 24 bits, and the same each time.
+
+    On a GPU torch lets them be rounded to 11 bits (TF32) and summed in any order.
+    """
+    if device.type == "cpu":
+        return nullcontext()
+    return torch.backends.cudnn.flags(
+        enabled=torch.backends.cudnn.enabled, deterministic=True, allow_tf32=False
+    )
 
 
 class _Linear(TorchFunctionMode):

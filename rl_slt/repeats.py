@@ -24,7 +24,7 @@ def distinct(fields: Iterable[Tensor]) -> tuple[Tensor, Tensor] | None:
         Rows `[K]` in order, one of each kind, and the kinds' shares of all rows `[K]`, double
         precision; None where more than half of the rows differ, or they take over 256 MiB.
     """
-    flat = [field.contiguous().reshape(len(field), -1).numpy() for field in fields]
+    flat = [field.contiguous().reshape(len(field), -1).cpu().numpy() for field in fields]
     if sum(field.nbytes for field in flat) > MOST_BYTES:
         return None
     rows = np.concatenate([field.view(np.uint8) for field in flat], axis=1)

@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 from rl_slt.flat import FlatPolicy
 from rl_slt.losses.base import Loss
 from rl_slt.policy_data import PolicyData
-from rl_slt.precision import in_bfloat16
+from rl_slt.precision import full_float32, in_bfloat16
 from rl_slt.repeats import distinct
 from rl_slt.traced import TracedGradient, has_conv
 from rl_slt.units import Units
@@ -72,8 +72,8 @@ class Target:
         localization: gamma, per squared unit of weight.
         direction: unit vector `[d]` along which w - w* is held at 0, or None.
         grads: sample gradients spent so far.
-        batched: whether the gradients of all chains are made at once (small networks without
-            convolutions), where they can be traced.
+        batched: whether the gradients of all chains are made at once, where they can be traced:
+            those of small networks without convolutions, on a GPU those of all.
         traced: the gradient as a graph, or None where it could not be had.
     """
 
@@ -93,8 +93,10 @@ class Target:
         self.direction: Tensor | None = None
         self.grads = 0
         self._whole: dict[bool, Part] = {}
-        self.batched = self.dim <= BATCHED_LIMIT and not has_conv(flat.module)
-        self.traced = self._try_tracing(bfloat16 and has_conv(flat.module))
+        small = self.dim <= BATCHED_LIMIT and not has_conv(flat.module)
+        self.batched = small or self.device.type != "cpu"
+        with full_float32(self.device):
+            self.traced = self._try_tracing(bfloat16 and has_conv(flat.module))
         self.start_losses = self._losses_at_start()
         self._chunk = BATCHED_CHUNK if self.batched and self.traced else CHUNK
 
@@ -102,6 +104,11 @@ class Target:
     def rounded(self) -> bool:
         """Whether convolutions are made in bfloat16, for the loss at w* too."""
         return self.traced is not None and self.traced.rounded
+
+    @property
+    def device(self) -> torch.device:
+        """Where weights, data and chains are."""
+        return self.flat.start.device
 
     @property
     def dim(self) -> int:
@@ -160,9 +167,15 @@ class Target:
     def _loss_grad(
         self, w: Tensor, index: Sequence[Tensor | None], generators: Sequence[Generator]
     ) -> tuple[Tensor, Tensor, Tensor]:
+        with full_float32(self.device):
+            return self._made(w, index, generators)
+
+    def _made(
+        self, w: Tensor, index: Sequence[Tensor | None], generators: Sequence[Generator]
+    ) -> tuple[Tensor, Tensor, Tensor]:
         if all(i is None for i in index) and not self.loss.redrawn:
             return self._everything(w, generators[0])
-        rows = [torch.arange(self.n) if i is None else i for i in index]
+        rows = [self._ids if i is None else i for i in index]
         self.grads += sum(len(i) for i in rows)
         together = self.traced is not None and self.batched and len(w) > 1
         if together and not self.loss.redrawn:
@@ -200,7 +213,7 @@ class Target:
 
     def _everything(self, w: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Over all data, in chunks that all chains share."""
-        loss, grad = torch.zeros(len(w), dtype=w.dtype), torch.zeros_like(w)
+        loss, grad = w.new_zeros(len(w)), torch.zeros_like(w)
         together = self.traced is not None and self.batched and len(w) > 1
         for part in self._parts(together and self._repeats is not None):
             batch = self.loss.refresh(part.data, generator)
@@ -215,7 +228,8 @@ class Target:
 
     def start_gradient(self, generator: Generator) -> Tensor:
         """Gradient `[d]` of the loss at w* over all data."""
-        return self._everything(self.flat.start[None], generator)[1][0]
+        with full_float32(self.device):
+            return self._everything(self.flat.start[None], generator)[1][0]
 
     def _parts(self, once: bool) -> Iterator[Part]:
         """The data in parts, in order; cut out once when one part holds everything.
@@ -226,11 +240,11 @@ class Target:
         if once in self._whole:
             yield self._whole[once]
             return
-        ids, weights = torch.arange(self.n), None
+        ids, weights = self._ids, None
         if once:
             assert self._repeats is not None
             ids, weights = self._repeats
-        for rows in torch.arange(len(ids)).split(self._chunk):
+        for rows in self._ids[: len(ids)].split(self._chunk):
             mine = ids[rows]
             if weights is None:
                 part = Part(len(mine), self.units.take(mine), len(mine) / self.n)
@@ -247,17 +261,20 @@ class Target:
             return None
         fields = self.data.tensors()
         found = distinct([fields[name] for name in sorted(self.traced.reads)])
-        return None if found is None else (found[0], found[1].to(self.flat.start.dtype))
+        if found is None:
+            return None
+        return found[0].to(self.device), found[1].to(self.device, self.flat.start.dtype)
 
     def _try_tracing(self, bfloat16: bool) -> TracedGradient | None:
         """The traced gradient where it is right, in bfloat16 if asked for and about as right."""
         if self.loss.batched is False or self.loss.unit != "state":
             return None
-        generator = Generator().manual_seed(0)
-        rows = [torch.randint(self.n, (min(self.n, 8),), generator=generator) for _ in range(2)]
+        generator = Generator(self.device).manual_seed(0)
+        size = (2, min(self.n, 8))
+        rows = torch.randint(self.n, size, generator=generator, device=self.device)
         batches = [self.loss.refresh(self.units.take(r), generator).tensors() for r in rows]
         stacked = {k: torch.stack([b[k] for b in batches]) for k in batches[0]}
-        noise = torch.empty(2, self.dim, dtype=self.flat.start.dtype).normal_(generator=generator)
+        noise = self.flat.start.new_empty(2, self.dim).normal_(generator=generator)
         candidate = TracedGradient(self.flat, self.loss)
         noise /= self.dim**0.5
         if not candidate.agrees(self.flat.start + 0.1 * noise, stacked, self.batched):
@@ -281,6 +298,11 @@ class Target:
     def _mean_start(self) -> Tensor:
         return self.start_losses.mean()
 
+    @cached_property
+    def _ids(self) -> Tensor:
+        """All samples."""
+        return torch.arange(self.n, device=self.device)
+
     def _start(self, batch: PolicyData, index: Tensor) -> Tensor:
         """Mean loss at w* over a batch: a control variate, whose mean over batches is loss_init."""
         redrawn = self.loss.start_loss(batch)
@@ -290,15 +312,13 @@ class Target:
     def _losses_at_start(self) -> Tensor:
         """Per-sample losses `[n]` at w*, exact zeros where the loss is zero there by definition."""
         if self.loss.zero_at_start and not self.rounded:
-            return torch.zeros(self.n, dtype=self.flat.start.dtype)
+            return self.flat.start.new_zeros(self.n)
         module = self.flat.load(self.flat.start)
-        return torch.cat(
-            [self.losses(module, self.units.take(i)) for i in torch.arange(self.n).split(CHUNK)]
-        )
+        return torch.cat([self.losses(module, self.units.take(i)) for i in self._ids.split(CHUNK)])
 
     def losses(self, module: nn.Module, batch: PolicyData) -> Tensor:
         """Per-sample losses `[B]` of a module, in the precision of the gradients."""
-        with torch.no_grad():
+        with torch.no_grad(), full_float32(self.device):
             return self.loss(in_bfloat16(module) if self.rounded else module, batch)
 
 

@@ -35,6 +35,11 @@ class Units:
             raise InputError(f'a loss\'s unit is {unit!r}; it must be "state" or "episode"')
         self.n = len(data) if self._members is None else len(self._members)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the data are."""
+        return self.data.states.device
+
     def take(self, index: Tensor) -> PolicyData:
         """The data of the samples at `index` `[B]`; an episode's states stay in order."""
         if self._members is None:
@@ -51,13 +56,15 @@ class Batches:
 
     def __init__(self, units: Units, size: int, generator: torch.Generator) -> None:
         self._units, self._size, self._generator = units, size, generator
-        self._order = torch.empty(0, dtype=torch.int64)
+        self._order = torch.empty(0, dtype=torch.int64, device=units.device)
 
     def next(self) -> Tensor | None:
         """Samples of the next batch `[size]`; None means all."""
         if self._size >= self._units.n:
             return None
         if len(self._order) < self._size:
-            self._order = torch.randperm(self._units.n, generator=self._generator)
+            self._order = torch.randperm(
+                self._units.n, generator=self._generator, device=self._units.device
+            )
         batch, self._order = self._order[: self._size], self._order[self._size :]
         return batch

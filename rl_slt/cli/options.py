@@ -31,7 +31,7 @@ CHAINS = (
     click.option(
         "--chains",
         type=int,
-        help="Independent chains; those of a small network are computed together.",
+        help="Independent chains; on a GPU, or of a small network, they are computed together.",
     ),
     click.option("--draws", type=int, help="Draws of each chain after burn-in."),
     click.option("--burn-in", type=int, help="Steps of each chain that do not count."),
@@ -41,6 +41,7 @@ CHAINS = (
         "--precision",
         help="Of convolutions: float32, bfloat16, or auto, the faster here [auto].",
     ),
+    click.option("--device", help="Where chains run: cpu, cuda, cuda:0, ... [cpu]."),
     click.option("--seed", type=int, help="Seed of the chains and of the state sets."),
 )
 

@@ -93,6 +93,6 @@ def positions(batch: PolicyData) -> tuple[Tensor, Tensor]:
     """
     assert batch.episode is not None
     _, lengths = torch.unique_consecutive(batch.episode, return_counts=True)
-    rows = torch.arange(len(lengths)).repeat_interleave(lengths)
+    rows = torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths)
     starts = lengths.cumsum(0) - lengths
-    return rows, torch.arange(len(rows)) - starts[rows]
+    return rows, torch.arange(len(rows), device=rows.device) - starts[rows]

@@ -12,7 +12,7 @@ from agents.files import write_atomic, write_json
 from rl_slt.calibrate import Calibration
 from rl_slt.errors import InputError
 from rl_slt.pipeline.calibrate import calibrate_path
-from rl_slt.pipeline.jobs import open_engine
+from rl_slt.pipeline.jobs import open_engine, workers_on
 from rl_slt.pipeline.layout import Run, Study, open_path
 from rl_slt.pipeline.losses import FROM_STATES, build_loss, settings_of
 from rl_slt.pipeline.main import report_failure
@@ -56,7 +56,7 @@ def calibrate(
     sweep = Sweep(settings_of(plan), **tried)
     if sweep.exact and build_loss(plan.losses[0], None).redrawn:
         raise InputError(f"--exact needs a fixed loss, but {plan.losses[0]} redraws its actions")
-    with open_engine(workers, scheduler) as engine:
+    with open_engine(workers_on(plan.device, workers, scheduler), scheduler) as engine:
         open_plan = replace(plan, **OPEN)  # the sweep sets these; a unit's name must not
         found, failed = calibrate_path(target, open_plan, sweep, names, engine)
     for outcome in failed:

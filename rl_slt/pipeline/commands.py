@@ -10,7 +10,7 @@ from typing import Any
 from rl_slt.errors import InputError
 from rl_slt.pipeline.analyse import DamagedTable, analyse_path
 from rl_slt.pipeline.compare import CompareSettings, compare_agents
-from rl_slt.pipeline.jobs import Outcome, open_engine
+from rl_slt.pipeline.jobs import Outcome, open_engine, workers_on
 from rl_slt.pipeline.layout import Run, Study, open_path, runs_of
 from rl_slt.pipeline.llc import estimate_runs
 from rl_slt.pipeline.main import report_failure
@@ -36,7 +36,7 @@ def llc(
     """
     targets, runs = _open(paths)
     plan = build(LLCPlan, _defaults(targets, "llc") | settings, "llc")
-    with open_engine(workers, scheduler) as engine:
+    with open_engine(workers_on(plan.device, workers, scheduler), scheduler) as engine:
         failed = estimate_runs(runs, plan, engine)
     return _finish(targets, failed)
 

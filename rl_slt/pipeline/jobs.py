@@ -27,6 +27,7 @@ import torch
 
 import envs.errors
 import rl_slt.errors
+from agents.devices import check_device
 from agents.memory import keep_freed_memory
 from envs.config import cores
 from rl_slt.pipeline.failures import remember
@@ -214,6 +215,18 @@ def check_engine(workers: int | None, scheduler: str | None) -> None:
         raise rl_slt.errors.InputError("give --workers or --scheduler, not both")
     if workers is not None and workers < 0:
         raise rl_slt.errors.InputError(f"--workers {workers} is not allowed: 0 or more")
+
+
+def workers_on(device: str, workers: int | None, scheduler: str | None) -> int | None:
+    """The workers asked for; else one for a GPU, which several would have to share.
+
+    Raises:
+        InputError: the device is not on this machine (workers of a cluster look for themselves).
+    """
+    if scheduler is not None:
+        return workers
+    check_device(device)
+    return 1 if workers is None and device != "cpu" else workers
 
 
 @contextlib.contextmanager

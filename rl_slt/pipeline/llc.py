@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import envs.errors
 from agents import Checkpoint, load_policy
+from agents.devices import check_device
 from analysis import schema
 from analysis.probes import SUITES
 from rl_slt import PolicyData, estimate_with
@@ -64,7 +65,7 @@ class Unit:
         return self.weights if parse_states(self.recipe.spec).own else ""
 
     def _settings(self) -> list[Any]:
-        plan = dataclasses.asdict(self.plan)
+        plan = self.plan.values()
         for listed in ("losses", "states", "reference"):  # named one by one in the unit itself
             plan.pop(listed)
         own = "self" if self.reference == "self" else self.reference_weights
@@ -192,11 +193,13 @@ def make(unit: Unit, progress: Progress | None = None) -> None:
 
 
 def open_unit(unit: Unit) -> tuple[nn.Module, PolicyData | Tensor, Any]:
-    """The policy, what the loss is averaged over, and the loss itself."""
+    """The policy on the device of the plan, what the loss is averaged over, and the loss itself."""
+    device = check_device(unit.plan.device)
     policy = load_policy(Path(unit.checkpoint))
-    reference = load_policy(Path(unit.reference)) if unit.reference != "self" else None
+    reference = load_policy(Path(unit.reference)).to(device) if unit.reference != "self" else None
     discount = training_of(Run(Path(unit.run))).gamma
-    return policy, _data(unit, policy), build_loss(unit.loss, reference, discount)
+    states = _data(unit, policy)  # visited on the CPU, the same whatever the device
+    return policy.to(device), states, build_loss(unit.loss, reference, discount)
 
 
 def _data(unit: Unit, policy: nn.Module) -> PolicyData | Tensor:

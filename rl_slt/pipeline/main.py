@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from agents.devices import check_device
 from agents.files import TEMPORARY, write_json
-from agents.training import check_device
 from rl_slt.errors import InputError
 from rl_slt.pipeline import analyse, llc, probe, reporting, train
 from rl_slt.pipeline.jobs import Outcome, open_engine
@@ -41,6 +41,7 @@ def run_study(
     if scheduler is None:
         for arm in plan.arms:
             check_device(plan.train_config(arm, plan.seeds[0]).device)
+        check_device(plan.llc.device)
     failed: list[Outcome] = []
     with contextlib.ExitStack() as stack:
         engine = stack.enter_context(open_engine(workers, scheduler))
@@ -104,7 +105,7 @@ def frozen_plan(plan: StudyPlan) -> dict[str, Any]:
         "settings": {
             "recipe": plan.recipe,
             "train": plan.train,
-            "llc": dataclasses.asdict(plan.llc),
+            "llc": plan.llc.values(),
             "probe": dataclasses.asdict(plan.probe),
         },
     }

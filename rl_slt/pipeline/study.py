@@ -44,6 +44,7 @@ class LLCPlan:
     batch_size: int = 64
     whitening: int | None = None  # directions of curvature made round; None chooses
     precision: str = "auto"  # of convolutions: float32, bfloat16, or the faster of them
+    device: str = "cpu"  # where chains run: cpu, cuda, cuda:0, ...
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -61,6 +62,12 @@ class LLCPlan:
         _require(bool(self.losses), "losses", self.losses, "at least one loss")
         _require(bool(self.states), "states", self.states, "at least one state set")
         check_llc(self)
+
+    def values(self) -> dict[str, Any]:
+        """All settings by name; the device only where it is not the CPU, and not which GPU."""
+        values = dataclasses.asdict(self)
+        device = values.pop("device").partition(":")[0]
+        return values if device == "cpu" else values | {"device": device}
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,8 @@ class HMC:
         self, generators: Sequence[Generator], state: State, evaluate: Evaluate, step_size: float
     ) -> tuple[State, Info]:
         """One trajectory of all chains; the reported loss is at the position kept."""
-        steps = int(torch.randint(1, 2 * self.leapfrog, (), generator=generators[0]))
+        device = state.position.device
+        steps = int(torch.randint(1, 2 * self.leapfrog, (), generator=generators[0], device=device))
         time = step_size * self._shares(state.position, generators)
         velocity = normal(state.position, generators)
         position, here = state.position.clone(), state.evaluation
@@ -85,7 +86,8 @@ class HMC:
 
     def _shares(self, position: Tensor, generators: Sequence[Generator]) -> Tensor:
         """The part of the longest step that each chain takes this time, `[C, 1]`."""
-        uniform = torch.stack([torch.rand(1, generator=g) for g in generators])
+        device = position.device
+        uniform = torch.stack([torch.rand(1, generator=g, device=device) for g in generators])
         return (self.spread**-uniform).to(position.dtype)
 
     def _kick(self, position: Tensor, velocity: Tensor, here: Evaluation, time: Tensor) -> Tensor:
@@ -113,7 +115,7 @@ def metropolis(
     proposed: State, current: State, accept: Tensor, generators: Sequence[Generator]
 ) -> tuple[State, Info]:
     """Keep each chain's proposal with its probability `[C]`."""
-    uniform = torch.stack([torch.rand((), generator=g, dtype=torch.float64) for g in generators])
+    uniform = torch.stack([accept.new_empty(()).uniform_(generator=g) for g in generators])
     take = uniform < accept
 
     def pick(new: Tensor, old: Tensor) -> Tensor:

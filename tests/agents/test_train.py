@@ -10,8 +10,9 @@ import torch
 
 import agents
 from agents.config import TrainConfig
+from agents.devices import chosen_precision
 from agents.resume import resume_points
-from agents.training import build_model, chosen_precision
+from agents.training import build_model
 from envs.errors import InputError
 
 CONFIG = TrainConfig(

@@ -192,7 +192,7 @@ class Nan(TwoHeads):
     [
         ({"policy": Nan()}, "weights hold NaN"),
         ({"policy": lambda s: s}, "must be a torch.nn.Module"),
-        ({"policy": TwoHeads().to("meta")}, "policy on meta; estimates are made on the CPU"),
+        ({"policy": TwoHeads().to("meta")}, "policy on meta; estimates are made on cpu or cuda"),
         ({"states": torch.zeros(9, 7)}, r"cannot take states \[9, 7\]"),
         ({"states": torch.full((9, 4), math.inf)}, "NaN or infinite"),
         ({"states": torch.zeros(0, 4)}, "N >= 1"),

@@ -1,0 +1,34 @@
+"""Devices by name, and the precision that each is fast in."""
+
+import torch
+
+from envs.errors import InputError
+
+
+def check_device(name: str) -> torch.device:
+    """The torch device called `name`; InputError when there is none such here."""
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+        found = device.type in ("cpu", "cuda")  # torch's `meta` computes nothing
+    except (RuntimeError, AssertionError):
+        found = False
+    if not found:
+        have = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+        raise InputError(f"device {name!r} is not there; available: {', '.join(have)}")
+    return device
+
+
+def chosen_precision(name: str, device: torch.device) -> str:
+    """What a precision called `auto` means on `device`; other names are what they say.
+
+    bfloat16 where the processor has units for it (on CPUs: multiplies it in tiles). Elsewhere its
+    convolutions take twice as long as those in float32.
+    """
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = torch.cpu._is_amx_tile_supported()
+    return "bfloat16" if fast else "float32"

@@ -1,0 +1,151 @@
+"""Estimates on a device other than the CPU, simulated: the same numbers, nothing left behind."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rl_slt import (
+    InputError,
+    LLCEstimate,
+    PolicyData,
+    PolicyKL,
+    PolicyNLL,
+    Regret,
+    Surrogate,
+    Value,
+    estimate_llc,
+)
+from rl_slt.build import build_target, generator_for
+from rl_slt.losses.base import LossFunction, Policy, logits_of
+from rl_slt.samplers import SAMPLERS
+from tests.rl_slt.other_device import moved, other_device
+from tests.rl_slt.small_policy import TwoHeads, data
+
+
+class Conv(nn.Module):
+    """Logits `[B, 3]` of frames uint8 `[B, 12, 12, 3]`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.net = nn.Sequential(
+            nn.Conv2d(3, 4, 4, 2), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Flatten(),
+            nn.Linear(36, 3),
+        )  # fmt: skip
+        with torch.no_grad():
+            for p in self.parameters():
+                p.copy_(0.3 * torch.randn(p.shape, generator=generator))
+
+    def forward(self, states: Tensor) -> Tensor:
+        return self.net(states.permute(0, 3, 1, 2).float() / 255)
+
+
+def frames(n: int) -> Tensor:
+    shape = (n, 12, 12, 3)
+    return torch.randint(256, shape, generator=torch.Generator().manual_seed(2)).to(torch.uint8)
+
+
+def squared(policy: Policy, batch: PolicyData) -> Tensor:
+    return logits_of(policy(batch.states)).square().sum(-1)
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
+    with other_device(monkeypatch) as device:
+        yield device
+
+
+def short(policy: nn.Module, loss: LossFunction, sampler: str | None = None) -> LLCEstimate:
+    chosen = None if sampler is None else SAMPLERS[sampler]()
+    return estimate_llc(
+        policy, data(), loss=loss, sampler=chosen, chains=3, draws=12, burn_in=8, batch_size=16,
+        localization=10.0, whitening=4, seed=5,
+    )  # fmt: skip
+
+
+def same(one: LLCEstimate, two: LLCEstimate) -> None:
+    for column in ("loss_value", "loss_start"):
+        np.testing.assert_array_equal(one.draws[column], two.draws[column])
+    assert (one.status, one.message, one.llc) == (two.status, two.message, two.llc)
+    np.testing.assert_equal([one.stderr_data, one.info], [two.stderr_data, two.info])
+
+
+def test_the_simulated_device_does_not_mix_with_the_cpu(device: torch.device) -> None:
+    there = torch.ones(2, device=device)
+    assert there.device == device and there.cpu().device.type == "cpu"
+    with pytest.raises(RuntimeError, match="expected all tensors on one device"):
+        there + torch.ones(2)
+    with pytest.raises(RuntimeError, match="expected all tensors on one device"):
+        there[torch.tensor([0, 1])]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_gives_the_same_draws_there(
+    sampler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = short(TwoHeads(), PolicyKL(), sampler)
+    with other_device(monkeypatch):
+        same(short(moved(TwoHeads()), PolicyKL(), sampler), here)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [PolicyNLL(), PolicyNLL(redraw=False), Regret(clip=2.0), Surrogate(0.2), Value(), squared],
+    ids=["nll", "nll-fixed", "regret", "surrogate", "value", "function"],
+)
+def test_every_loss_gives_the_same_draws_there(
+    loss: LossFunction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = short(TwoHeads(), loss)
+    with other_device(monkeypatch):
+        same(short(moved(TwoHeads()), loss), here)
+
+
+def test_states_are_brought_to_the_policy_and_repeats_found_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    few = torch.eye(4).repeat(20, 1)
+    here = estimate_llc(TwoHeads(), few, chains=2, draws=20, burn_in=10)
+    with other_device(monkeypatch) as device:
+        policy = moved(TwoHeads())
+        there = estimate_llc(policy, few.to(device), chains=2, draws=20, burn_in=10)
+        same(there, estimate_llc(policy, few, chains=2, draws=20, burn_in=10))
+        assert all(p.device == device and p.grad is None for p in policy.parameters())
+    same(there, here)
+
+
+def test_chains_of_a_convolutional_policy_are_computed_together_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = (PolicyKL(), 50.0, 10.0, None, 0)
+    apart = build_target(Conv(), frames(40), *settings)
+    assert apart.traced is not None and not apart.batched
+    noise = torch.randn(3, apart.dim, generator=torch.Generator().manual_seed(1))
+    rows = [torch.arange(c, c + 10) for c in range(3)]
+    generators = [generator_for(0, c) for c in range(3)]
+    one = apart.evaluate(0.1 * noise, rows, generators)
+    everything = apart.evaluate(0.1 * noise, [None] * 3, generators)
+    with other_device(monkeypatch) as device:
+        together = build_target(moved(Conv()), frames(40), *settings)
+        assert together.traced is not None and together.batched
+        z = 0.1 * noise.to(device)
+        two = together.evaluate(z, [r.to(device) for r in rows], generators)
+        whole = together.evaluate(z, [None] * 3, generators)
+        for ours, theirs in ((two, one), (whole, everything)):
+            for name in ("loss", "energy", "grad", "prior", "virial"):
+                torch.testing.assert_close(
+                    getattr(ours, name).cpu(), getattr(theirs, name), rtol=1e-4, atol=1e-4
+                )
+        assert estimate_llc(moved(Conv()), frames(40), draws=10, burn_in=4).chains == 4
+
+
+def test_what_a_device_cannot_do_is_said_in_one_line(device: torch.device) -> None:
+    with pytest.raises(InputError, match="precision='bfloat16' is for policies on the CPU"):
+        estimate_llc(moved(Conv()), frames(40), precision="bfloat16")
+    policy = TwoHeads()
+    policy.body.to(device)
+    with pytest.raises(InputError, match="policy on cpu, meta; it must be on one device"):
+        estimate_llc(policy, data())
