@@ -61,13 +61,14 @@ def estimate_llc(
 
     Args:
         policy: from states `[B, ...]` to action logits `[B, A]`, or `(logits, value)`. Unchanged.
-        states: `[N, ...]`, or a `PolicyData`.
+            Everything is computed where its parameters are, on the CPU or a GPU.
+        states: `[N, ...]`, or a `PolicyData`; brought to the policy's device, all at once.
         loss: `loss(policy, batch) -> [B]`; None is `PolicyKL()`.
         sampler: None chooses: exact full-batch HMC where that is cheap, else BAOAB on batches.
         nbeta: inverse temperature times N; None is `N / log N`.
         localization: gamma, the pull to w*, per squared unit of weight.
-        chains: independent chains, at least 2; those of a small network without convolutions are
-            computed together: 16 on few states take a little longer than 4.
+        chains: independent chains, at least 2; those of a small network without convolutions, and
+            on a GPU all, are computed together: 16 on few states take a little longer than 4.
         draws: kept per chain; None is 400, and more where draws are cheap and 400 too few.
         burn_in: steps before, for adaptation and forgetting the start.
         batch_size: samples per gradient and chain; None is 64 (or all, if fewer).
@@ -76,9 +77,9 @@ def estimate_llc(
         whitening: directions of curvature that are made round first, in units of the localiser's
             width; None is 64 (16 above 50,000 weights), or plain coordinates with a step size of
             your own (which then means what it says).
-        precision: of convolutions: float32, bfloat16, or auto, which is bfloat16 where the
-            processor has units for it (AMX). What its rounding changes is some hundredths of the
-            error told (`benchmarks/results/llc_precision.md`).
+        precision: of convolutions: float32, bfloat16 (on CPUs), or auto, which is bfloat16 where
+            the processor has units for it (AMX). What its rounding changes is some hundredths of
+            the error told (`benchmarks/results/llc_precision.md`).
         data_error: also estimate the error that comes from the states being a sample.
         progress: called with (steps done, steps in all).
 

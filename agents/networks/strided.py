@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 
 class StridedConv2d(nn.Conv2d):
-    """An `nn.Conv2d` that also takes bytes, and is faster where frames lie in channels_last.
+    """An `nn.Conv2d` that also takes bytes, and is faster on CPUs where frames are channels_last.
 
     There, S neighbouring pixels of C channels are one pixel of S C channels without a byte moved,
     and a kernel that is M strides wide is one of M such pixels whose stride is 1 along the row.
@@ -26,7 +26,7 @@ class StridedConv2d(nn.Conv2d):
         kernel = self.weight
         if x.dtype == torch.uint8:
             x, kernel = x.to(compute_dtype(x)), kernel * (1.0 / 255.0)
-        if x.stride(1) != 1 or x.stride(3) != x.shape[1]:
+        if x.device.type != "cpu" or x.stride(1) != 1 or x.stride(3) != x.shape[1]:
             return F.conv2d(x, kernel, self.bias, self.stride)
         size, stride = self.kernel_size[1], self.stride[1]
         seen = (x.shape[3] - size) // stride * stride + size

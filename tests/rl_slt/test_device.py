@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from agents import NETWORKS, build_network
+from agents.networks import strided
 from rl_slt import (
     InputError,
     LLCEstimate,
@@ -23,6 +25,9 @@ from rl_slt.losses.base import LossFunction, Policy, logits_of
 from rl_slt.samplers import SAMPLERS
 from tests.rl_slt.other_device import moved, other_device
 from tests.rl_slt.small_policy import TwoHeads, data
+
+# A simulated tensor whose memory is exchanged keeps its strides.
+pytestmark = pytest.mark.filterwarnings("ignore:grad and param do not obey")
 
 
 class Conv(nn.Module):
@@ -149,3 +154,14 @@ def test_what_a_device_cannot_do_is_said_in_one_line(device: torch.device) -> No
     policy.body.to(device)
     with pytest.raises(InputError, match="policy on cpu, meta; it must be on one device"):
         estimate_llc(policy, data())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_chains_of_our_own_networks_are_computed_together_there(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strided, "compute_dtype", lambda x: torch.float32)  # no autocast there
+    with other_device(monkeypatch):
+        states = torch.zeros(8, 64, 64, 3, dtype=torch.uint8)
+        target = build_target(moved(build_network(name)), states, PolicyKL(), 1.0, 1.0, None, 0)
+        assert target.traced is not None and target.batched

@@ -17,12 +17,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from agents.networks import strided
 from analysis import schema
 from analysis.probes import SUITES
 from rl_slt.pipeline import llc
 from rl_slt.pipeline.layout import Run, training_of
 from rl_slt.pipeline.llc import open_unit, plan_units
 from rl_slt.pipeline.study import LLCPlan
+from tests.rl_slt.other_device import other_device
 
 TINY = Path(__file__).parents[3] / "benchmarks" / "tiny.toml"
 STUDY = TINY.read_text().replace("steps = 512", "steps = 1024")
@@ -219,3 +221,41 @@ def test_states_of_a_probe_are_the_checkpoints_own_on_the_probes_levels(
     assert isinstance(first, Tensor) and isinstance(second, Tensor) and isinstance(last, Tensor)
     assert len(first) == 64
     assert not torch.equal(first, second) and not torch.equal(first, last)
+
+
+def test_estimates_are_named_by_the_kind_of_device_alone(study: Path) -> None:
+    run = Run(min((study / "runs").iterdir()))
+
+    def key(device: str) -> str:
+        return plan_units(run, LLCPlan(device=device), ["end"])[0].key
+
+    assert key("cuda") == key("cuda:1") != key("cpu")
+    assert "device" not in LLCPlan().values()  # what was made before there was a choice stays valid
+    assert LLCPlan(device="cuda:1").values()["device"] == "cuda"
+
+
+@pytest.mark.filterwarnings("ignore:grad and param do not obey")  # simulated ones keep strides
+def test_a_checkpoint_and_its_reference_are_brought_to_the_device(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(min((study / "runs").iterdir()), tmp_path / "run")
+    run = Run(tmp_path / "run")
+    plan = LLCPlan(
+        states=("frozen",), reference="last", n_states=64, sampler="baoab", chains=2, draws=8,
+        burn_in=4, batch_size=16, whitening=0, precision="float32",
+    )  # fmt: skip
+    here = plan_units(run, plan, ["end"])[0]
+    there = plan_units(run, replace(plan, device="cuda"), ["end"])[0]
+    llc.make(here)
+    with other_device(monkeypatch) as device:
+        monkeypatch.setattr(llc, "check_device", lambda name: device)
+        monkeypatch.setattr(strided, "compute_dtype", lambda x: torch.float32)  # no autocast there
+        policy, _, loss = open_unit(there)
+        for module in (policy, loss.reference):
+            assert {p.device for p in module.parameters()} == {device}
+        llc.make(there)
+    llc.assemble(run)
+    table = pd.read_parquet(run.tables / "llc.parquet").set_index("estimate_id")
+    one, two = table.loc[here.key], table.loc[there.key]
+    assert one["llc"] == pytest.approx(two["llc"], rel=0.02) and one["llc"] != two["llc"]
+    assert one["loss_init"] == pytest.approx(two["loss_init"], rel=1e-4)
