@@ -24,9 +24,10 @@ def distinct(fields: Iterable[Tensor]) -> tuple[Tensor, Tensor] | None:
         Rows `[K]` in order, one of each kind, and the kinds' shares of all rows `[K]`, double
         precision; None where more than half of the rows differ, or they take over 256 MiB.
     """
-    flat = [field.contiguous().reshape(len(field), -1).cpu().numpy() for field in fields]
-    if sum(field.nbytes for field in flat) > MOST_BYTES:
+    fields = list(fields)
+    if sum(field.nbytes for field in fields) > MOST_BYTES:
         return None
+    flat = [field.contiguous().reshape(len(field), -1).cpu().numpy() for field in fields]
     rows = np.concatenate([field.view(np.uint8) for field in flat], axis=1)
     kinds = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.shape[1])))[:, 0]
     _, first, counts = np.unique(kinds, return_index=True, return_counts=True)

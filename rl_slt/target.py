@@ -19,7 +19,9 @@ from rl_slt.traced import TracedGradient, has_conv
 from rl_slt.units import Units
 from rl_slt.whitening import Whitening
 
-CHUNK, BATCHED_CHUNK = 512, 2048
+# Samples in one pass over all data: of one chain; of all chains of a small network; of all chains
+# of another one, which holds the activations of them all: as many as the usual batch has.
+CHUNK, BATCHED_CHUNK, WIDE_CHUNK = 512, 2048, 64
 BATCHED_LIMIT = 50_000
 
 
@@ -98,7 +100,9 @@ class Target:
         with full_float32(self.device):
             self.traced = self._try_tracing(bfloat16 and has_conv(flat.module))
         self.start_losses = self._losses_at_start()
-        self._chunk = BATCHED_CHUNK if self.batched and self.traced else CHUNK
+        self._chunk = CHUNK
+        if self.batched and self.traced:
+            self._chunk = BATCHED_CHUNK if small else WIDE_CHUNK
 
     @property
     def rounded(self) -> bool:

@@ -41,7 +41,10 @@ CHAINS = (
         "--precision",
         help="Of convolutions: float32, bfloat16, or auto, the faster here [auto].",
     ),
-    click.option("--device", help="Where chains run: cpu, cuda, cuda:0, ... [cpu]."),
+    click.option(
+        "--device",
+        help="Where chains run: cpu, cuda, cuda:0, ... [cpu]; a GPU has one worker by default.",
+    ),
     click.option("--seed", type=int, help="Seed of the chains and of the state sets."),
 )
 
