@@ -13,7 +13,7 @@ from rl_slt.errors import InputError
 from rl_slt.flat import FlatPolicy, match_parameters, reached
 from rl_slt.losses.base import Loss
 from rl_slt.policy_data import PolicyData
-from rl_slt.precision import full_float32, wants_bfloat16
+from rl_slt.precision import wants_bfloat16
 from rl_slt.target import Target
 
 DEVICES = ("cpu", "cuda")
@@ -42,15 +42,16 @@ def build_target(
         InputError: weights, states or parameter patterns are wrong, the loss is not per sample, or
             the device cannot do what was asked.
     """
-    device = _device_of(policy)
+    device = device_of(policy)
     if precision == "bfloat16" and device.type != "cpu":
         raise InputError("precision='bfloat16' is for policies on the CPU; on a GPU leave it out")
     bfloat16 = device.type == "cpu" and wants_bfloat16(precision)
     data = (states if isinstance(states, PolicyData) else PolicyData(states)).to(device)
     whole = FlatPolicy(policy, match_parameters(policy, None))
     try:
-        with full_float32(device):
-            data = loss.prepare(whole.module, data, generator_for(seed, PREPARE_STREAM, device))
+        data = loss.prepare(whole.module, data, generator_for(seed, PREPARE_STREAM, device))
+    except torch.OutOfMemoryError:
+        raise
     except (RuntimeError, TypeError, IndexError) as error:
         shape = list(data.states.shape)
         text = str(error).splitlines()[0]
@@ -68,13 +69,14 @@ def build_target(
     return target
 
 
-def _device_of(policy: nn.Module) -> torch.device:
+def device_of(policy: nn.Module) -> torch.device:
     """Where the policy is: chains, their noise and all data are there, too.
 
     Raises:
         InputError: on several devices, or on one that has no doubles or holds no numbers.
     """
-    places = {tensor.device for tensor in policy.parameters()} or {torch.device("cpu")}
+    tensors = (*policy.parameters(), *policy.buffers())
+    places = {tensor.device for tensor in tensors} or {torch.device("cpu")}
     names = ", ".join(sorted(map(str, places)))
     if len(places) > 1:
         raise InputError(f"policy on {names}; it must be on one device")

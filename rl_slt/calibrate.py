@@ -101,7 +101,8 @@ def estimate_cell(
     if cell.states is not None:
         data = states if isinstance(states, PolicyData) else PolicyData(states)
         units = Units(data, as_loss(PolicyKL() if loss is None else loss).unit)
-        states = units.take(torch.linspace(0, units.n - 1, cell.states).long())
+        index = torch.linspace(0, units.n - 1, cell.states).long()
+        states = units.take(index.to(units.device))
     return estimate_with(policy, states, cell.settings, loss, seed=seed, data_error=False)
 
 

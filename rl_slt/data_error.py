@@ -41,7 +41,7 @@ def data_stderr(target: Target, snapshots: Sequence[Tensor], seed: int) -> float
         index = torch.randperm(target.n, generator=generator)[:STATES]
     index = index.to(target.device)
     batch = target.units.take(index)
-    rows = torch.cat([_losses(target, w, batch) for w in torch.cat(list(snapshots))])
+    rows = torch.cat([_losses(target, w, batch) for kept in snapshots for w in kept])
     excess = (rows.double() - target.start_losses[index].double()).cpu().numpy()
     half = len(excess) // 2
     influence = [_influence(part, target.nbeta) for part in (excess[:half], excess[half:])]

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from rl_slt.build import build_target, generator_for, start_gradient
+from rl_slt.build import build_target, device_of, generator_for, start_gradient
 from rl_slt.chains import Chains, Draws, Progress, join
 from rl_slt.data_error import data_stderr
 from rl_slt.diagnostics import Diagnosis, diagnose, drift
@@ -20,6 +20,7 @@ from rl_slt.errors import InputError
 from rl_slt.losses.base import Loss, LossFunction, as_loss
 from rl_slt.losses.kl import PolicyKL
 from rl_slt.policy_data import PolicyData
+from rl_slt.precision import full_float32
 from rl_slt.result import LLCEstimate
 from rl_slt.samplers.baoab import BAOAB
 from rl_slt.samplers.base import Sampler
@@ -113,6 +114,26 @@ def estimate_with(
     began = time.perf_counter()
     if not isinstance(policy, nn.Module):
         raise InputError(f"policy is a {type(policy).__name__}; it must be a torch.nn.Module")
+    with full_float32(policy):
+        try:
+            result = _estimate(policy, states, settings, loss, seed, data_error, progress)
+        except torch.OutOfMemoryError as error:
+            raise InputError(
+                f"out of memory on {device_of(policy)} with chains={settings.chains}, "
+                f"batch_size={settings.batch_size}; try fewer, or the CPU"
+            ) from error
+    return result.with_more(seconds=time.perf_counter() - began)
+
+
+def _estimate(
+    policy: nn.Module,
+    states: Tensor | PolicyData,
+    settings: Settings,
+    loss: LossFunction | None,
+    seed: int,
+    data_error: bool,
+    progress: Progress | None,
+) -> LLCEstimate:
     loss_fn = as_loss(PolicyKL() if loss is None else loss)
     target = build_target(
         policy, states, loss_fn, settings.nbeta, settings.localization, settings.params, seed,
@@ -131,7 +152,6 @@ def estimate_with(
     return result.with_more(
         stderr_data=share,
         gradient_norm=float(gradient.norm()),
-        seconds=time.perf_counter() - began,
     )
 
 
@@ -227,6 +247,7 @@ def _result(
         "dim": float(target.dim),
         "rank": float(-1 if run.rank is None else run.rank),
         "bfloat16": float(target.rounded),
+        "traced": float(target.traced is not None),
     } | _report(run)
     return LLCEstimate(
         llc=verdict.mean if target.nbeta else 0.0,

@@ -8,12 +8,12 @@ precision, so that the excess carries the difference of two such errors alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
@@ -32,16 +32,33 @@ def wants_bfloat16(precision: str) -> bool:
     return precision == "bfloat16"
 
 
-def full_float32(device: torch.device) -> AbstractContextManager[Any]:
-    """Convolutions of all 24 bits, and the same each time.
+@contextmanager
+def full_float32(policy: nn.Module) -> Iterator[None]:
+    """Products of all 24 bits on a GPU, and the same each time; torch's settings come back after.
 
-    On a GPU torch lets them be rounded to 11 bits (TF32) and summed in any order.
+    Left to itself torch may round them to 11 bits (TF32) and sum them in any order there. cuDNN's
+    recurrent layers have no gradient in evaluation mode; without it torch's own are taken.
     """
-    if device.type == "cpu":
-        return nullcontext()
-    return torch.backends.cudnn.flags(
-        enabled=torch.backends.cudnn.enabled, deterministic=True, allow_tf32=False
-    )
+    if all(parameter.device.type == "cpu" for parameter in policy.parameters()):
+        yield
+        return
+    cudnn: Any = torch.backends.cudnn
+    recurrent = any(isinstance(module, nn.RNNBase) for module in policy.modules())
+    wanted: list[tuple[Any, str, Any]] = [
+        (cudnn.conv, "fp32_precision", "ieee"),
+        (torch.backends.cuda.matmul, "fp32_precision", "ieee"),
+        (cudnn, "deterministic", True),
+        (cudnn, "benchmark", False),
+        (cudnn, "enabled", cudnn.enabled and not recurrent),
+    ]
+    before = [getattr(owner, name) for owner, name, _ in wanted]
+    try:
+        for owner, name, value in wanted:
+            setattr(owner, name, value)
+        yield
+    finally:
+        for (owner, name, _), value in zip(wanted, before, strict=True):
+            setattr(owner, name, value)
 
 
 class _Linear(TorchFunctionMode):

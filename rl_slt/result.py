@@ -34,7 +34,8 @@ class LLCEstimate:
         sample_gradients: gradients of single samples spent, all chains, adaptation included.
         seconds: wall clock.
         info: further numbers: virial ratio, acceptance, drift z, dimension, whitening rank,
-            and whether convolutions were made in bfloat16 (1) or float32 (0).
+            and whether convolutions were made in bfloat16 (1) or float32 (0), and gradients by
+            a traced graph, all chains at once where that is faster (1), or by the policy (0).
     """
 
     llc: float

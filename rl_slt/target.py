@@ -13,15 +13,15 @@ from torch import Generator, Tensor, nn
 from rl_slt.flat import FlatPolicy
 from rl_slt.losses.base import Loss
 from rl_slt.policy_data import PolicyData
-from rl_slt.precision import full_float32, in_bfloat16
+from rl_slt.precision import in_bfloat16
 from rl_slt.repeats import distinct
 from rl_slt.traced import TracedGradient, has_conv
 from rl_slt.units import Units
 from rl_slt.whitening import Whitening
 
 # Samples in one pass over all data: of one chain; of all chains of a small network; of all chains
-# of another one, which holds the activations of them all: as many as the usual batch has.
-CHUNK, BATCHED_CHUNK, WIDE_CHUNK = 512, 2048, 64
+# of another one, whose activations are all held at once.
+CHUNK, BATCHED_CHUNK, WIDE_CHUNK = 512, 2048, 128
 BATCHED_LIMIT = 50_000
 
 
@@ -97,8 +97,7 @@ class Target:
         self._whole: dict[bool, Part] = {}
         small = self.dim <= BATCHED_LIMIT and not has_conv(flat.module)
         self.batched = small or self.device.type != "cpu"
-        with full_float32(self.device):
-            self.traced = self._try_tracing(bfloat16 and has_conv(flat.module))
+        self.traced = self._try_tracing(bfloat16 and has_conv(flat.module))
         self.start_losses = self._losses_at_start()
         self._chunk = CHUNK
         if self.batched and self.traced:
@@ -171,12 +170,6 @@ class Target:
     def _loss_grad(
         self, w: Tensor, index: Sequence[Tensor | None], generators: Sequence[Generator]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        with full_float32(self.device):
-            return self._made(w, index, generators)
-
-    def _made(
-        self, w: Tensor, index: Sequence[Tensor | None], generators: Sequence[Generator]
-    ) -> tuple[Tensor, Tensor, Tensor]:
         if all(i is None for i in index) and not self.loss.redrawn:
             return self._everything(w, generators[0])
         rows = [self._ids if i is None else i for i in index]
@@ -232,8 +225,7 @@ class Target:
 
     def start_gradient(self, generator: Generator) -> Tensor:
         """Gradient `[d]` of the loss at w* over all data."""
-        with full_float32(self.device):
-            return self._everything(self.flat.start[None], generator)[1][0]
+        return self._everything(self.flat.start[None], generator)[1][0]
 
     def _parts(self, once: bool) -> Iterator[Part]:
         """The data in parts, in order; cut out once when one part holds everything.
@@ -322,7 +314,7 @@ class Target:
 
     def losses(self, module: nn.Module, batch: PolicyData) -> Tensor:
         """Per-sample losses `[B]` of a module, in the precision of the gradients."""
-        with torch.no_grad(), full_float32(self.device):
+        with torch.no_grad():
             return self.loss(in_bfloat16(module) if self.rounded else module, batch)
 
 

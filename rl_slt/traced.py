@@ -78,6 +78,10 @@ class TracedGradient:
             self._all(w, batch, together)
             w, batch = w.flip(0), {k: v.flip(1) for k, v in batch.items()}
             losses, grads = self._all(w, batch, together)
+            if together and w.device.type != "cpu":  # whether a batch can be shared there, too
+                self(w, {k: v[0] for k, v in batch.items()}, shared=True)
+        except torch.OutOfMemoryError:
+            raise
         except TRACE_ERRORS:
             return False
         plain = torch.empty_like(grads)

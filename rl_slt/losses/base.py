@@ -125,6 +125,15 @@ def policy_logits(policy: nn.Module, data: PolicyData, chunk: int = 512) -> Tens
     return torch.cat(parts)
 
 
+def check_actions(data: PolicyData, logits: Tensor) -> None:
+    """Raise InputError unless all actions are among the policy's: a GPU would say so too late."""
+    assert data.actions is not None
+    low, high = int(data.actions.min()), int(data.actions.max())
+    if low < 0 or high >= logits.shape[-1]:
+        wrong = low if low < 0 else high
+        raise InputError(f"actions hold {wrong}; allowed: 0 to {logits.shape[-1] - 1}")
+
+
 def draw_actions(logits: Tensor, generator: Generator) -> Tensor:
     """One action `[B]` per row of `[B, A]` logits, by the Gumbel-max trick."""
     noise = torch.empty_like(logits).exponential_(generator=generator)

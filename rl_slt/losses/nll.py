@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 from torch import Generator, Tensor, nn
 
-from rl_slt.losses.base import Loss, Policy, action_log_probs, draw_actions, logits_of
+from rl_slt.losses.base import (
+    Loss,
+    Policy,
+    action_log_probs,
+    check_actions,
+    draw_actions,
+    logits_of,
+)
 from rl_slt.losses.reference import reference_logits
 from rl_slt.policy_data import PolicyData
 
@@ -43,6 +50,7 @@ class PolicyNLL(Loss):
         logits = reference_logits(policy, self.reference, data)
         if self.redraw or data.actions is None:
             data = data.with_fields(actions=draw_actions(logits, generator))
+        check_actions(data, logits)
         return data.with_fields(reference_logits=logits)
 
     def refresh(self, batch: PolicyData, generator: Generator) -> PolicyData:
@@ -50,7 +58,8 @@ class PolicyNLL(Loss):
         if not self.redraw:
             return batch
         assert batch.reference_logits is not None
-        return batch.with_fields(actions=draw_actions(batch.reference_logits, generator))
+        actions = draw_actions(batch.reference_logits, generator)
+        return PolicyData.trusted(batch.tensors() | {"actions": actions})
 
     def start_loss(self, batch: PolicyData) -> Tensor | None:
         """`-log pi*(a|s)` of the drawn actions, `[B]`."""

@@ -22,7 +22,9 @@ def reference_logits(policy: nn.Module, reference: nn.Module | None, data: Polic
     was_training = {m: m.training for m in reference.modules()}
     reference.eval()
     try:
-        other = _checked(policy_logits(reference, data), len(data), "the reference policy")
+        place = next((p.device for p in reference.parameters()), data.states.device)
+        logits = policy_logits(reference, data.to(place))
+        other = _checked(logits, len(data), "the reference policy")
     finally:
         for module, mode in was_training.items():
             module.training = mode
@@ -30,7 +32,7 @@ def reference_logits(policy: nn.Module, reference: nn.Module | None, data: Polic
         raise InputError(
             f"the reference policy has {other.shape[1]} actions; it must have {own.shape[1]}"
         )
-    return other.to(own.dtype)
+    return other.to(own)
 
 
 def _checked(logits: Tensor, n: int, who: str) -> Tensor:

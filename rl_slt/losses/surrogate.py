@@ -8,7 +8,14 @@ import torch
 from torch import Generator, Tensor, nn
 
 from rl_slt.errors import InputError
-from rl_slt.losses.base import Loss, Policy, action_log_probs, logits_of, policy_logits
+from rl_slt.losses.base import (
+    Loss,
+    Policy,
+    action_log_probs,
+    check_actions,
+    logits_of,
+    policy_logits,
+)
 from rl_slt.policy_data import PolicyData
 
 
@@ -65,7 +72,9 @@ def with_log_probs(
     for name in needs:
         if getattr(data, name) is None:
             raise InputError(f"the {who} loss needs {name}; the data have none")
+    logits = policy_logits(policy, data if data.log_probs is None else data.take(slice(0, 1)))
+    check_actions(data, logits)
     if data.log_probs is not None:
         return data
     assert data.actions is not None
-    return data.with_fields(log_probs=action_log_probs(policy_logits(policy, data), data.actions))
+    return data.with_fields(log_probs=action_log_probs(logits, data.actions))

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 def check_llc(plan: LLCPlan) -> None:
     """Raise InputError for a loss, state set, sampler or number that no estimate can use."""
     settings_of(plan)
+    if plan.precision == "bfloat16" and plan.device != "cpu":
+        raise InputError("precision 'bfloat16' is for device 'cpu'; on a GPU leave it out")
     for text in plan.states:
         parse_states(text)
         for loss in plan.losses:

@@ -15,7 +15,7 @@ from agents.devices import check_device
 from agents.files import TEMPORARY, write_json
 from rl_slt.errors import InputError
 from rl_slt.pipeline import analyse, llc, probe, reporting, train
-from rl_slt.pipeline.jobs import Outcome, open_engine
+from rl_slt.pipeline.jobs import Outcome, open_engine, workers_on
 from rl_slt.pipeline.layout import Study, read_json_object
 from rl_slt.pipeline.locks import stage_lock
 from rl_slt.pipeline.study import StudyPlan
@@ -44,7 +44,7 @@ def run_study(
         check_device(plan.llc.device)
     failed: list[Outcome] = []
     with contextlib.ExitStack() as stack:
-        engine = stack.enter_context(open_engine(workers, scheduler))
+        llc_engine = engine = stack.enter_context(open_engine(workers, scheduler))
         study = claim(plan, out)
         stack.enter_context(stage_lock(study.path, "run"))
         with _timed(study, "train"):
@@ -53,8 +53,11 @@ def run_study(
         runs = [run for run in runs if (run.path / "config.json").exists() and run.checkpoints]
         if runs:
             placements = [plan.train_config(arm, plan.seeds[0]).coin for arm in plan.arms]
+            lent = workers_on(plan.llc.device, workers, scheduler)
+            if lent != workers:
+                llc_engine = stack.enter_context(open_engine(lent))
             with _timed(study, "llc"):
-                failed += llc.estimate_runs(runs, plan.llc, engine, placements)
+                failed += llc.estimate_runs(runs, plan.llc, llc_engine, placements)
             with _timed(study, "probe"):
                 failed += probe.probe_runs(runs, plan.probe, engine)
     with _timed(study, "report"):

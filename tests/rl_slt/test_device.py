@@ -21,8 +21,12 @@ from rl_slt import (
     estimate_llc,
 )
 from rl_slt.build import build_target, generator_for
+from rl_slt.calibrate import estimate_cell
 from rl_slt.losses.base import LossFunction, Policy, logits_of
+from rl_slt.precision import full_float32
 from rl_slt.samplers import SAMPLERS
+from rl_slt.settings import Settings
+from rl_slt.sweep import Cell
 from tests.rl_slt.other_device import moved, other_device
 from tests.rl_slt.small_policy import TwoHeads, data
 
@@ -145,6 +149,62 @@ def test_chains_of_a_convolutional_policy_are_computed_together_there(
                     getattr(ours, name).cpu(), getattr(theirs, name), rtol=1e-4, atol=1e-4
                 )
         assert estimate_llc(moved(Conv()), frames(40), draws=10, burn_in=4).chains == 4
+
+
+class Recurrent(nn.Module):
+    """Logits `[B, 3]` of states `[B, 4]`, read as sequences."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru, self.head = nn.GRU(1, 4, batch_first=True), nn.Linear(4, 3)
+
+    def forward(self, states: Tensor) -> Tensor:
+        return self.head(self.gru(states.unsqueeze(-1))[0][:, -1])
+
+
+def test_torchs_settings_are_a_gpus_for_an_estimate_alone(device: torch.device) -> None:
+    cudnn = torch.backends.cudnn
+
+    def settings() -> list[object]:
+        own = torch.backends.cuda.matmul.fp32_precision
+        return [own, cudnn.conv.fp32_precision, cudnn.deterministic, cudnn.benchmark, cudnn.enabled]
+
+    before = settings()
+    with full_float32(moved(TwoHeads())):
+        assert settings() == ["ieee", "ieee", True, False, True]
+    assert settings() == before
+    with full_float32(moved(Recurrent())):
+        assert not cudnn.enabled
+    with full_float32(TwoHeads()):
+        assert settings() == before
+    seen = []
+    estimate_llc(
+        moved(TwoHeads()), data(), loss=lambda p, b: seen.append(settings()) or squared(p, b),
+        draws=8, burn_in=2,
+    )  # fmt: skip
+    assert all(one[:2] == ["ieee", "ieee"] for one in seen) and settings() == before
+
+
+def test_a_calibration_and_a_reference_from_elsewhere_work_there(device: torch.device) -> None:
+    policy, states = moved(TwoHeads()), data().to(device)
+    cell = Cell("p", "exact", Settings(draws=8, burn_in=2, batch_size=8), states=20)
+    assert estimate_cell(cell, policy, states, None, 0).n_states == 20
+    other = PolicyKL(TwoHeads(1))
+    assert estimate_llc(policy, states, loss=other, draws=8, burn_in=2).loss_init > 0
+    assert all(p.device.type == "cpu" for p in other.reference.parameters())
+
+
+def test_memory_that_does_not_suffice_is_told_in_one_line(
+    device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Large(TwoHeads):
+        def forward(self, states: Tensor) -> tuple[Tensor, Tensor]:
+            if len(states) > 4:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+            return super().forward(states)
+
+    with pytest.raises(InputError, match=r"out of memory on meta with chains=4, batch_size=None"):
+        estimate_llc(moved(Large()), data())
 
 
 def test_what_a_device_cannot_do_is_said_in_one_line(device: torch.device) -> None:

@@ -181,6 +181,15 @@ def test_data_error_shrinks_with_the_states() -> None:
     assert 0 <= errors[1] < errors[0] / 2  # a quarter, but for the noise of the draws
 
 
+def acting(action: int) -> PolicyData:
+    """Data whose last action is this one."""
+    records = data()
+    assert records.actions is not None
+    actions = records.actions.clone()
+    actions[-1] = action
+    return records.with_fields(actions=actions)
+
+
 class Nan(TwoHeads):
     def __init__(self) -> None:
         super().__init__()
@@ -208,6 +217,8 @@ class Nan(TwoHeads):
         ({"loss": "kl"}, "must be a callable"),
         ({"loss": PolicyNLL(), "sampler": HMC()}, "redraws its actions"),
         ({"loss": Value(), "states": torch.zeros(9, 4)}, "needs returns"),
+        ({"loss": PolicyNLL(redraw=False), "states": acting(7)}, "actions hold 7; allowed: 0 to 2"),
+        ({"loss": Surrogate(), "states": acting(-1)}, "actions hold -1; allowed: 0 to 2"),
     ],
     ids=lambda v: v if isinstance(v, str) else "",
 )
