@@ -267,14 +267,16 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         natural, paid = terminated.tolist(), rewards.tolist()
         which = [index for index, end in enumerate(ended.tolist()) if end]
         for index in which:
-            if not natural[index]:
+            if natural[index]:
+                final_obs[index] = self._obs[index].copy()
+            else:
                 final_obs[index] = last[index] if last else self._native.obs[index].copy()
+            if not natural[index]:
                 outcome[index] = "end" if stopped[index] else "timeout"
-                continue
-            final_obs[index] = self._obs[index].copy()
-            outcome[index] = "coin" if paid[index] > 0 else "death"
-            if paid[index] <= 0:
-                causes[index] = self._cause(index, actions[index])
+            elif paid[index] > 0:
+                outcome[index] = "coin"
+            else:
+                outcome[index], causes[index] = "death", self._cause(index, actions[index])
         final = self._reporter.final(ended, outcome, causes)
         for index in which:
             if self._lazy:

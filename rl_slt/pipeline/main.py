@@ -41,7 +41,7 @@ def run_study(
     if scheduler is None:
         for arm in plan.arms:
             check_device(plan.train_config(arm, plan.seeds[0]).device)
-        check_device(plan.llc.device)
+    llc_workers = workers_on(plan.llc.device, workers, scheduler)
     failed: list[Outcome] = []
     with contextlib.ExitStack() as stack:
         llc_engine = engine = stack.enter_context(open_engine(workers, scheduler))
@@ -53,9 +53,8 @@ def run_study(
         runs = [run for run in runs if (run.path / "config.json").exists() and run.checkpoints]
         if runs:
             placements = [plan.train_config(arm, plan.seeds[0]).coin for arm in plan.arms]
-            lent = workers_on(plan.llc.device, workers, scheduler)
-            if lent != workers:
-                llc_engine = stack.enter_context(open_engine(lent))
+            if llc_workers != workers:
+                llc_engine = stack.enter_context(open_engine(llc_workers))
             with _timed(study, "llc"):
                 failed += llc.estimate_runs(runs, plan.llc, llc_engine, placements)
             with _timed(study, "probe"):

@@ -75,7 +75,7 @@ def short(policy: nn.Module, loss: LossFunction, sampler: str | None = None) -> 
     )  # fmt: skip
 
 
-def same(one: LLCEstimate, two: LLCEstimate) -> None:
+def assert_same(one: LLCEstimate, two: LLCEstimate) -> None:
     for column in ("loss_value", "loss_start"):
         np.testing.assert_array_equal(one.draws[column], two.draws[column])
     assert (one.status, one.message, one.llc) == (two.status, two.message, two.llc)
@@ -97,7 +97,9 @@ def test_every_sampler_gives_the_same_draws_there(
 ) -> None:
     here = short(TwoHeads(), PolicyKL(), sampler)
     with other_device(monkeypatch):
-        same(short(moved(TwoHeads()), PolicyKL(), sampler), here)
+        there = short(moved(TwoHeads()), PolicyKL(), sampler)
+    assert there.sampler == sampler
+    assert_same(there, here)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +112,9 @@ def test_every_loss_gives_the_same_draws_there(
 ) -> None:
     here = short(TwoHeads(), loss)
     with other_device(monkeypatch):
-        same(short(moved(TwoHeads()), loss), here)
+        there = short(moved(TwoHeads()), loss)
+    assert there.loss == here.loss
+    assert_same(there, here)
 
 
 def test_states_are_brought_to_the_policy_and_repeats_found_there(
@@ -121,9 +125,9 @@ def test_states_are_brought_to_the_policy_and_repeats_found_there(
     with other_device(monkeypatch) as device:
         policy = moved(TwoHeads())
         there = estimate_llc(policy, few.to(device), chains=2, draws=20, burn_in=10)
-        same(there, estimate_llc(policy, few, chains=2, draws=20, burn_in=10))
+        assert_same(there, estimate_llc(policy, few, chains=2, draws=20, burn_in=10))
         assert all(p.device == device and p.grad is None for p in policy.parameters())
-    same(there, here)
+    assert_same(there, here)
 
 
 def test_chains_of_a_convolutional_policy_are_computed_together_there(
@@ -194,9 +198,7 @@ def test_a_calibration_and_a_reference_from_elsewhere_work_there(device: torch.d
     assert all(p.device.type == "cpu" for p in other.reference.parameters())
 
 
-def test_memory_that_does_not_suffice_is_told_in_one_line(
-    device: torch.device, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_memory_that_does_not_suffice_is_told_in_one_line(device: torch.device) -> None:
     class Large(TwoHeads):
         def forward(self, states: Tensor) -> tuple[Tensor, Tensor]:
             if len(states) > 4:
