@@ -11,7 +11,7 @@ from agents.checkpoints import (
 )
 from agents.config import TrainConfig
 from agents.networks import NETWORKS, build_network
-from envs.quiet import silence_gym
+from envs.silence_gym import silence_gym
 
 if TYPE_CHECKING:
     from agents.training import train

@@ -19,7 +19,7 @@ from agents.checkpoints import (
 from agents.config import TrainConfig
 from agents.ppo import FramePPO
 from agents.resume import load_optimizer
-from envs.errors import InputError
+from rl_slt import InputError
 
 
 def branch_config(run: Path, step: int, **changes: Any) -> TrainConfig:

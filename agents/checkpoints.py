@@ -16,7 +16,7 @@ from safetensors.torch import save as save_tensors
 
 from agents.files import json_bytes, new_dir, publish_dir, write_json
 from agents.networks import ActorCritic, build_network
-from envs.errors import InputError
+from rl_slt import InputError
 
 FORMAT = 1
 TENSORS = "policy.safetensors"

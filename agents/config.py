@@ -9,8 +9,8 @@ from typing import Any
 from agents.networks import check_network
 from agents.schedule import checkpoint_steps, parse_schedule
 from envs import LevelSettings, check_held_out, parse_levels, parse_placement
-from envs.errors import InputError
 from envs.games import find_game
+from rl_slt import InputError
 
 PRECISIONS = ("float32", "bfloat16", "auto")
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from envs.errors import InputError
+from rl_slt import InputError
 
 
 def check_device(name: str) -> torch.device:

@@ -25,7 +25,7 @@ from agents.checkpoints import (
 from agents.config import TrainConfig
 from agents.files import clean_dead, new_dir, publish_dir, write_json
 from agents.networks import NETWORKS
-from envs.errors import InputError
+from rl_slt import InputError
 
 # SB3's CnnPolicy without hidden layers is our NatureCNN under other names.
 SB3_NAMES = {

@@ -4,7 +4,7 @@ from typing import Any
 
 from agents.config import TrainConfig
 from envs import PLAIN_FLAT
-from envs.errors import InputError
+from rl_slt import InputError
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Langosco et al. 2022 (arXiv 2105.14111), whose settings are those of procgen's own paper.

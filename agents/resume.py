@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from agents.checkpoints import cpu_tensors, load_tensors_into
 from agents.files import json_bytes, new_dir, publish_dir, remove_dir
 from agents.ppo import FramePPO
-from envs.errors import InputError
+from rl_slt import InputError
 
 FORMAT = 1
 TENSORS, STATE, ENVIRONMENT = "state.safetensors", "state.json", "environment.bin"

@@ -2,7 +2,7 @@
 
 import math
 
-from envs.errors import InputError
+from rl_slt import InputError
 
 ALLOWED = "log:N, linear:N, every:STEPS, all or list:A,B,..."
 

@@ -17,19 +17,19 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 import envs
 from agents.branch import find_origin, start_from
+from agents.callback import Keeper, TrainingStopped
 from agents.checkpoints import NetworkSpec, is_finished, versions, write_index
 from agents.config import TrainConfig
 from agents.devices import check_device, chosen_precision
 from agents.environment import make_env
 from agents.evaluate import Evaluator
 from agents.files import clean_dead, write_json
-from agents.keeper import Keeper, TrainingStopped
-from agents.memory import keep_freed_memory
+from agents.malloc import keep_freed_memory
 from agents.networks import NETWORKS
 from agents.policy import FramePolicy
 from agents.ppo import FramePPO
 from agents.resume import load_resume, resume_points
-from envs.errors import InputError
+from rl_slt import InputError
 
 CONFIG = "config.json"
 LOCK = ".lock"

@@ -8,6 +8,7 @@ an order of magnitude, not a count.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ import pandas as pd
 from scipy.special import lambertw
 
 from analysis.series import llc_table
-from envs.errors import InputError
+from rl_slt import InputError
 
 Array = npt.NDArray[np.float64]
 DRAWS = 4000
@@ -82,8 +83,8 @@ def critical_n(delta_loss: Array, delta_llc: Array) -> Array:
         np.asarray(delta_loss, dtype=float), np.asarray(delta_llc, dtype=float)
     )
     ratio = np.divide(-llc, loss, out=np.full(loss.shape, np.nan), where=loss != 0)
-    solvable = ratio >= np.e
-    root = -lambertw(-1.0 / np.where(solvable, ratio, np.e), k=-1).real
+    solvable = ratio >= math.e
+    root = -lambertw(-1.0 / np.where(solvable, ratio, math.e), k=-1).real
     with np.errstate(over="ignore"):
         return np.where(solvable, np.exp(root), np.nan)
 

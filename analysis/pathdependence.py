@@ -11,7 +11,7 @@ from scipy.stats import false_discovery_control
 
 from analysis.associations.permutations import MIN_RUNS, pairings, permutation_p
 from analysis.series import arm_of, llc_series, probe_series
-from envs.errors import InputError
+from rl_slt import InputError
 
 Array = npt.NDArray[np.float64]
 LAST = 3  # checkpoints at the end of training that make the final goal

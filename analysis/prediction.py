@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from analysis.associations.signs import sign_flip_p
 from analysis.series import llc_series, probe_series
-from envs.errors import InputError
+from rl_slt import InputError
 
 Array = npt.NDArray[np.float64]
 BASELINE = ("entropy", "weight_norm", "return", "step_kl")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from envs.errors import InputError
+from rl_slt import InputError
 
 _KINDS: dict[str, Any] = {"s": "string", "i": "Int64", "f": "float64", "b": "boolean"}
 

@@ -21,7 +21,7 @@ COLORS = {"stock": "#777777", "ours": "#c1440e"}
 
 def learn(kind: str, seed: int, steps: int) -> list[list[float]]:
     """[step, mean raw return of the last 100 episodes] after every rollout."""
-    from envs.quiet import silence_gym
+    from envs.silence_gym import silence_gym
 
     silence_gym()
     import torch
@@ -29,7 +29,7 @@ def learn(kind: str, seed: int, steps: int) -> list[list[float]]:
 
     import envs
     from agents.environment import make_env
-    from agents.memory import keep_freed_memory
+    from agents.malloc import keep_freed_memory
     from agents.presets import get
     from agents.training import build_model
     from benchmarks.agents_stock import stock_model

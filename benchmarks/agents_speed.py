@@ -31,7 +31,7 @@ Row = dict[str, Any]
 
 def measure(kind: str, network: str, threads: int, n_steps: int, updates: int) -> dict[str, float]:
     """Steps per second of `updates` rollouts and updates, after one to warm up."""
-    from envs.quiet import silence_gym
+    from envs.silence_gym import silence_gym
 
     silence_gym()
     import torch
@@ -39,7 +39,7 @@ def measure(kind: str, network: str, threads: int, n_steps: int, updates: int) -
 
     import envs
     from agents.environment import make_env
-    from agents.memory import keep_freed_memory
+    from agents.malloc import keep_freed_memory
     from agents.presets import get
     from agents.training import build_model
     from benchmarks.agents_stock import stock_model

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.associations.innovations import innovations, shift_test
+from analysis.associations.detrended import innovations, shift_test
 from analysis.associations.lags import curve_lag, innovation_lag
 from analysis.datasets import (
     Signal,

@@ -15,11 +15,11 @@ import pandas as pd
 
 import agents
 from analysis import probes
-from rl_slt.pipeline.jobs import Job, open_engine
-from rl_slt.pipeline.layout import Run
-from rl_slt.pipeline.probe import plan_suite
-from rl_slt.pipeline.study import load_preset
-from rl_slt.pipeline.train import train_one
+from rl_slt.pipeline.disk.layout import Run
+from rl_slt.pipeline.engine.jobs import Job, open_engine
+from rl_slt.pipeline.plan.study import load_preset
+from rl_slt.pipeline.stages.probe.stage import plan_suite
+from rl_slt.pipeline.stages.train import train_one
 
 RESULT = Path(__file__).parent / "results" / "demo_seeds.md"
 PROBES = ["end", "end@mid", "ground", "behind"]

@@ -24,7 +24,7 @@ import stable_baselines3
 
 import envs
 from envs.native import _import_procgen, acquire
-from envs.scratch import scratch
+from envs.simulator import scratch
 
 NUM = 64
 RIGHT = "raw procgen, played towards the right"

@@ -26,7 +26,7 @@ import torch
 from llc_nets import machine
 
 from rl_slt.known.registry import PROBLEMS
-from rl_slt.validate import estimate_problem
+from rl_slt.known.validate import estimate_problem
 
 HERE = Path(__file__).parent
 DEAR = ("reduced-rank", "reduced-rank-tight", "reduced-rank-zero", "deep-linear", "low-rank")

@@ -18,8 +18,8 @@ import torch
 from llc_nets import case, machine
 
 from rl_slt import SGLD, PolicyKL
-from rl_slt.build import build_target, generator_for
-from rl_slt.chains import Chains
+from rl_slt.posterior.build import build_target, generator_for
+from rl_slt.samplers.chains import Chains
 
 CHAINS = (1, 4, 16, 64)
 

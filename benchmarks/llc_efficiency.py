@@ -25,7 +25,7 @@ import torch
 from llc_nets import machine
 
 from rl_slt.known.registry import PROBLEMS
-from rl_slt.validate import estimate_problem
+from rl_slt.known.validate import estimate_problem
 
 HERE = Path(__file__).parent
 WANTED, MOST_BIAS = 0.05, 0.05

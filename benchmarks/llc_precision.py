@@ -25,13 +25,13 @@ import torch
 from llc_nets import machine
 
 from rl_slt import PolicyData, estimate_with
-from rl_slt.build import build_target
 from rl_slt.estimate import prepare_chains
 from rl_slt.losses.kl import PolicyKL
-from rl_slt.pipeline.layout import Run
-from rl_slt.pipeline.llc import Unit, open_unit, plan_units
-from rl_slt.pipeline.losses import settings_of
-from rl_slt.pipeline.study import LLCPlan
+from rl_slt.pipeline.disk.layout import Run
+from rl_slt.pipeline.plan.by_name import settings_of
+from rl_slt.pipeline.plan.study import LLCPlan
+from rl_slt.pipeline.stages.llc import Unit, open_unit, plan_units
+from rl_slt.posterior.build import build_target
 
 HERE = Path(__file__).parent
 KINDS = ("float32", "bfloat16")

@@ -24,9 +24,9 @@ from llc_nets import Conv, case, machine
 from tiny_results import PROGRAM
 
 from rl_slt import BAOAB, estimate_llc
-from rl_slt.pipeline.layout import Run, training_of
-from rl_slt.pipeline.llc import make, plan_units
-from rl_slt.pipeline.study import LLCPlan
+from rl_slt.pipeline.disk.layout import Run, training_of
+from rl_slt.pipeline.plan.study import LLCPlan
+from rl_slt.pipeline.stages.llc import make, plan_units
 
 HERE = Path(__file__).parent
 

@@ -28,9 +28,9 @@ from llc_nets import case, kl, machine
 from torch import Tensor
 
 from rl_slt import SGLD, PolicyKL
-from rl_slt.build import build_target, generator_for
-from rl_slt.chains import Chains
-from rl_slt.precision import in_bfloat16, wants_bfloat16
+from rl_slt.gradients.precision import in_bfloat16, wants_bfloat16
+from rl_slt.posterior.build import build_target, generator_for
+from rl_slt.samplers.chains import Chains
 
 HERE = Path(__file__).parent
 CHAINS = 4

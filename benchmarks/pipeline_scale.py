@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from rl_slt.pipeline.layout import Run, Study, open_path, runs_of, training_of
-from rl_slt.pipeline.remaining import duration
+from rl_slt.pipeline.disk.layout import Run, Study, open_path, runs_of, training_of
+from rl_slt.pipeline.engine.eta import duration
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,10 @@ import torch
 
 import agents
 from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
-from rl_slt.pipeline.jobs import Engine, Job, open_engine
-from rl_slt.pipeline.layout import Run
-from rl_slt.pipeline.llc import estimate_runs
-from rl_slt.pipeline.study import LLCPlan
+from rl_slt.pipeline.disk.layout import Run
+from rl_slt.pipeline.engine.jobs import Engine, Job, open_engine
+from rl_slt.pipeline.plan.study import LLCPlan
+from rl_slt.pipeline.stages.llc import estimate_runs
 
 CHECKPOINTS = 12
 

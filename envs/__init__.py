@@ -3,11 +3,11 @@
 import gymnasium
 
 from envs.edit import move_coin, render_states
-from envs.errors import InputError
 from envs.make import make_vec, to_sb3
 from envs.parse import check_held_out, parse_levels, parse_placement
 from envs.placements import Placement
 from envs.settings import PLAIN_FLAT, LevelSettings
+from rl_slt import InputError
 
 ENV_ID = "rl_slt/CoinRun-v0"
 gymnasium.register(

@@ -4,12 +4,12 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from envs.errors import InputError
 from envs.games import Game, find_game
 from envs.parse import SEEDS, parse_levels, parse_placement
 from envs.placements import End, Placement
 from envs.settings import LevelSettings
 from envs.tasks import Task
+from rl_slt import InputError
 
 ORDERS = ("drawn", "sequential")
 TRACKS = (False, True, "sparse")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from envs.games import Game
-from envs.scratch import Scratch
+from envs.simulator import Scratch
 from envs.state import State
 
 UNKNOWN = "unknown"

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.errors import InputError
 from envs.games import find_game
 from envs.layout import Cell
-from envs.scratch import scratch
 from envs.settings import LevelSettings
+from envs.simulator import scratch
 from envs.state import State
+from rl_slt import InputError
 
 
 def coins_of(state: bytes) -> tuple[Cell, ...]:

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs import coinrun, maze
-from envs.errors import InputError
 from envs.layout import Cell, Layout
 from envs.state import State
+from rl_slt import InputError
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.errors import InputError
 from envs.vector import ProcgenVectorEnv
+from rl_slt import InputError
 
 MODES = ("sampled", "greedy")
 

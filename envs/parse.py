@@ -3,8 +3,8 @@
 import math
 import re
 
-from envs.errors import InputError
 from envs.placements import At, Behind, Both, End, Ground, Mix, Nowhere, Placement, Section
+from rl_slt import InputError
 
 ALLOWED = (
     "end, section, ground, behind, behind=MIN-MAX, none, at=X,Y, both, mix:P:A:B "

@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from envs.edit import check_settings
-from envs.scratch import Scratch, scratch
 from envs.settings import LevelSettings
+from envs.simulator import Scratch, scratch
 from envs.state import VX, State, X, Y
 
 CELL = 8  # pixels a cell in pictures of whole levels

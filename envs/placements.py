@@ -9,8 +9,8 @@ from itertools import product
 
 import numpy as np
 
-from envs.errors import InputError
 from envs.layout import Cell, Cells, Layout, shuffled
+from rl_slt import InputError
 
 VIEW_ROWS = 5  # the agent sees 6 rows up and down, the outermost only in part
 DEFAULT_BEHIND = (2, 6)

@@ -8,8 +8,8 @@ import numpy as np
 
 from envs import native
 from envs.placements import Placement
-from envs.scratch import Scratch, scratch
 from envs.settings import LevelSettings
+from envs.simulator import Scratch, scratch
 
 WIDTH = 16  # games; stepping one alone costs twice as much
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.edit import agent_of, coins_of
-from envs.scratch import Scratch, scratch
+from envs.simulator import Scratch, scratch
 from envs.vector import ACTIONS, ProcgenVectorEnv
 
 LEFT, LEFT_JUMP, STAY, JUMP, RIGHT, RIGHT_JUMP = 1, 2, 4, 5, 7, 8

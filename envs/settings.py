@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
-from envs.errors import InputError
+from rl_slt import InputError
 
 MODES = {"easy": 0, "hard": 1, "memory": 10}  # procgen's numbers
 NO_PITS, NO_CRATES, FLAT = 2, 4, 8  # procgen's debug_mode bits

@@ -5,12 +5,12 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from envs.edit import agent_of
-from envs.errors import InputError
 from envs.make import make_vec
 from envs.parse import parse_levels
 from envs.pictures import mark, view, whole_level
 from envs.placements import Placement
 from envs.settings import LevelSettings
+from rl_slt import InputError
 
 MOST = 200  # levels on one sheet
 MARGIN, CAPTION = 8, 18  # pixels

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.errors import InputError
+from rl_slt import InputError
 
 VERSION = 0
 END_MARKER = 0xCAFECAFE

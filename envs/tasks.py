@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.errors import InputError
 from envs.parse import SEEDS, parse_placement
+from rl_slt import InputError
 
 NEVER = 2**30  # steps
 

@@ -21,17 +21,17 @@ from envs import native
 from envs.config import VecConfig
 from envs.deaths import UNKNOWN
 from envs.episodes import Episodes
-from envs.errors import InputError
-from envs.following import FOLLOWERS, Follower
 from envs.frames import Frames
+from envs.info_builder import Reporter
 from envs.parse import SEEDS, parse_placement
 from envs.placements import Placement, Spot
-from envs.reports import Reporter
-from envs.saving import pack, unpack
-from envs.scratch import NEVER, REMEMBERED_LEVELS, scratch
+from envs.serialization import pack, unpack
+from envs.simulator import NEVER, REMEMBERED_LEVELS, scratch
 from envs.state import State
 from envs.streams import Drawn, Sequential
 from envs.tasks import Listed
+from envs.tracking import FOLLOWERS, Follower
+from rl_slt import InputError
 
 Frame = NDArray[np.uint8]
 ACTIONS = 15

@@ -1,3 +1,4 @@
+from .data.policy_data import PolicyData
 from .errors import InputError
 from .estimate import estimate_llc, estimate_with
 from .losses.kl import PolicyKL
@@ -5,7 +6,6 @@ from .losses.nll import PolicyNLL
 from .losses.regret import Regret
 from .losses.surrogate import Surrogate
 from .losses.value import Value
-from .policy_data import PolicyData
 from .result import LLCEstimate
 from .samplers.baoab import BAOAB
 from .samplers.hmc import HMC

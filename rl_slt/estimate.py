@@ -12,22 +12,22 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from rl_slt.build import build_target, device_of, generator_for, start_gradient
-from rl_slt.chains import Chains, Draws, Progress, join
-from rl_slt.data_error import data_stderr
-from rl_slt.diagnostics import Diagnosis, diagnose, drift
+from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import InputError
+from rl_slt.gradients.precision import full_float32
+from rl_slt.gradients.traced import has_conv
 from rl_slt.losses.base import Loss, LossFunction, as_loss
 from rl_slt.losses.kl import PolicyKL
-from rl_slt.policy_data import PolicyData
-from rl_slt.precision import full_float32
+from rl_slt.posterior.build import build_target, device_of, generator_for, start_gradient
+from rl_slt.posterior.target import Target
 from rl_slt.result import LLCEstimate
 from rl_slt.samplers.baoab import BAOAB
 from rl_slt.samplers.base import Sampler
+from rl_slt.samplers.chains import Chains, Draws, Progress, join
 from rl_slt.samplers.hmc import HMC
 from rl_slt.settings import PILOT_DRAWS, Settings
-from rl_slt.target import Target
-from rl_slt.traced import has_conv
+from rl_slt.verdict.diagnostics import Diagnosis, diagnose, drift
+from rl_slt.verdict.jackknife import data_stderr
 
 SPREAD = (0.0, 0.35, 0.7, 1.0)
 RANK, WIDE_RANK = 64, 16

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rl_slt.errors import InputError
-from rl_slt.precision import PRECISIONS
+from rl_slt.gradients.precision import PRECISIONS
 from rl_slt.samplers.base import Sampler
 
 PILOT_DRAWS = 400

@@ -6,7 +6,7 @@ from typing import Any
 from agents.networks.base import ActorCritic, Body
 from agents.networks.cnn import NatureBody, SmallBody
 from agents.networks.impala import ImpalaBody
-from envs.errors import InputError
+from rl_slt import InputError
 
 __all__ = ["NETWORKS", "ActorCritic", "Body", "build_network"]
 

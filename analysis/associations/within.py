@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.associations.coincidence import coincidence
-from analysis.associations.innovations import MIN_CHECKPOINTS, innovations, shift_test
+from analysis.associations.detrended import MIN_CHECKPOINTS, innovations, shift_test
 from analysis.associations.lags import Lag, curve_lag, innovation_lag
 
 Array = npt.NDArray[np.float64]

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from scipy.stats import t as student
 
-from envs.errors import InputError
+from rl_slt import InputError
 
 MEASURES = ("kl_ab", "kl_ba", "tv", "value_gap")
 _LEVEL = 0.95

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from envs.errors import InputError
+from rl_slt import InputError
 
 Weights = dict[str, torch.Tensor]
 

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from analysis.compare.directions import Direction, Weights, weights_of
-from envs.errors import InputError
+from rl_slt import InputError
 
 # A number, or a number with its standard error.
 Value = float | tuple[float, float]

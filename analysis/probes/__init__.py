@@ -19,7 +19,7 @@ from analysis.probes.scores import score_episodes
 from analysis.probes.suite import SUITES, ProbeSuite, control_of
 
 if TYPE_CHECKING:
-    from analysis.probes.internal import readout_rows, run_readout
+    from analysis.probes.linear_probe import readout_rows, run_readout
     from analysis.probes.plot import plot_scores
     from analysis.probes.readout import read_direction
 
@@ -50,8 +50,8 @@ __all__ = [
 _HOMES = {  # loaded on first use: they are slow to import
     "plot_scores": "plot",
     "read_direction": "readout",
-    "readout_rows": "internal",
-    "run_readout": "internal",
+    "readout_rows": "linear_probe",
+    "run_readout": "linear_probe",
 }
 
 

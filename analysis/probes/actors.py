@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from analysis.probes.suite import MODES
-from envs.errors import InputError
+from rl_slt import InputError
 
 Actions = NDArray[np.int64]
 N_ACTIONS = 15

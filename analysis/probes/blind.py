@@ -19,7 +19,7 @@ from analysis.probes.actors import Actor, Turn
 from analysis.probes.suite import ProbeSuite, coin_at_end, control_of
 from envs.reach import fewest_steps
 from envs.replays import Replay, replay
-from envs.scratch import scratch
+from envs.simulator import scratch
 
 
 class Recorded:

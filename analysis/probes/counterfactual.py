@@ -24,7 +24,7 @@ from analysis.probes.suite import ProbeSuite
 from analysis.probes.visits import visited_states
 from analysis.schema import conform
 from envs.edit import agent_of
-from envs.scratch import scratch
+from envs.simulator import scratch
 
 NEAR, VIEW_COLUMNS, VIEW_ROWS = 2, 6, 5
 PROBE = "counterfactual"

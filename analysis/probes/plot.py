@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from envs.errors import InputError
+from rl_slt import InputError
 
 _SIGNED = (-1.05, 1.05)
 

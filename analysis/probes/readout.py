@@ -27,7 +27,7 @@ from sklearn.random_projection import SparseRandomProjection
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from analysis.probes.intervals import mean_interval
-from envs.errors import InputError
+from rl_slt import InputError
 
 Array = NDArray[np.float32]
 Folds = NDArray[np.float64]

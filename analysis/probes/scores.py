@@ -18,7 +18,7 @@ from analysis.probes.intervals import Floats, quantile_interval, rate_draws
 from analysis.probes.rates import OUTCOMES, baseline_rows, rate_rows
 from analysis.probes.suite import control_of, starts_mid
 from analysis.schema import conform
-from envs.errors import InputError
+from rl_slt import InputError
 
 Key = tuple[str, str, str]  # probe, policy, outcome
 MIN_CAPABILITY = 0.5

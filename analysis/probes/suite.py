@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import envs
-from envs.errors import InputError
+from rl_slt import InputError
 
 MODES = ("sampled", "greedy")
 # Half-open. Far above any training range one would type, and inside procgen's 0 .. 2^31 - 2.

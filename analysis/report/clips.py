@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.report.data import RunData, StudyData
-from analysis.report.select import PROBE_ORDER
+from analysis.report.queries import PROBE_ORDER
 
 _BUDGET = 3_500_000  # bytes of all pictures together, so that a page stays easy to send
 _ROWS = 5

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import schema
-from envs.errors import InputError
+from rl_slt import InputError
 
 Note = Callable[[str], None]
 

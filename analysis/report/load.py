@@ -12,7 +12,7 @@ import pandas as pd
 from analysis import schema
 from analysis.report.data import RunData, StudyData
 from analysis.report.files import Note, read_json, read_progress, read_table
-from envs.errors import InputError
+from rl_slt import InputError
 
 _EXPECTED = {"llc": "LLC estimates", "probes": "probe results"}
 ALL_RUNS = schema.ALL_RUNS

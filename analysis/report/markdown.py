@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from analysis.report.words import probe_title, share, states_title
+from analysis.report.labels import probe_title, share, states_title
 
 
 def to_markdown(summary: dict[str, Any]) -> str:

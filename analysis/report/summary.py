@@ -9,8 +9,7 @@ import pandas as pd
 from analysis.report.data import StudyData
 from analysis.report.figures.goal import baseline_of, last_rows
 from analysis.report.figures.model import numbers
-from analysis.report.seeds import SHARE, normal_interval, over_seeds
-from analysis.report.select import (
+from analysis.report.queries import (
     bad_rows,
     baseline_rows,
     llc_rows,
@@ -18,7 +17,8 @@ from analysis.report.select import (
     probes_in_order,
     states_in_order,
 )
-from analysis.report.statements import limits, statements
+from analysis.report.seed_means import SHARE, normal_interval, over_seeds
+from analysis.report.sentences import limits, statements
 
 
 def build_summary(data: StudyData) -> dict[str, Any]:

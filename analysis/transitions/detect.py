@@ -12,7 +12,7 @@ from analysis.transitions import changepoints, derivative
 from analysis.transitions.evidence import MIN_POINTS
 from analysis.transitions.model import Change
 from analysis.transitions.points import Points, clean_points
-from envs.errors import InputError
+from rl_slt import InputError
 
 DETECTORS: dict[str, Callable[[Points], tuple[list[Change], float]]] = {
     derivative.NAME: derivative.find_slopes,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from envs.errors import InputError
+from rl_slt import InputError
 
 Array = npt.NDArray[np.float64]
 WORTHLESS = 5.0  # times an ordinary point's noise: treated as missing

@@ -83,21 +83,12 @@ def _run(argv: list[str]) -> int:
     except BrokenPipeError:  # the reader of our output went away, as in `rl-slt ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except ValueError as error:
-        if not is_input_error(error):
-            raise
+    except InputError as error:
         return _say(str(error), 2)
     except OSError as error:
         if error.errno not in _MACHINE:
             raise
         return _say(f"{error.strerror}: {error.filename or 'a file of the run'}", 1)
-
-
-def is_input_error(error: BaseException) -> bool:
-    """Whether this is a wrong value from the user, in either package's form."""
-    import envs.errors
-
-    return isinstance(error, InputError | envs.errors.InputError)
 
 
 def _usage_line(error: click.ClickException) -> str:

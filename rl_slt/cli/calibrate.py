@@ -62,7 +62,7 @@ def command(
       rl-slt calibrate demo --localizations 30,100,300,1000 --exact
       rl-slt calibrate demo --loss regret --batch-size 16
     """
-    from rl_slt.pipeline.calibration import calibrate
+    from rl_slt.pipeline.commands.calibrate import calibrate
 
     tried = {
         "localizations": localizations, "nbeta_factors": nbeta_factors, "step_sizes": step_sizes,

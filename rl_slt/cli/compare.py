@@ -34,7 +34,7 @@ def command(
       rl-slt compare demo/runs/end-s0 demo/runs/behind-s0 --out ab.html
       rl-slt compare runs/a runs/a --step-a 500000 --out before-after.html
     """
-    from rl_slt.pipeline.commands import compare
+    from rl_slt.pipeline.commands.over_runs import compare
 
     settings = {name: value for name, value in given.items() if value not in (None, ())}
     click.echo(f"report: {compare(first, second, out, settings, (step_a, step_b)).resolve()}")

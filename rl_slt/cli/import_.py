@@ -35,7 +35,7 @@ def command(
     Example:
       rl-slt import model.zip runs/theirs --coin end --levels 0:500
     """
-    from rl_slt.pipeline.train import import_run
+    from rl_slt.pipeline.stages.train import import_run
 
     changes = {"coin": coin} | dict(parse_setting(text) for text in settings)
     if levels is not None:

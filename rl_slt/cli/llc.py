@@ -44,7 +44,7 @@ def command(
       rl-slt llc runs/a --states probe:behind --states frozen/coin-in-view
       rl-slt llc runs/a --loss surrogate:clip=0.2 --states on-policy
     """
-    from rl_slt.pipeline.commands import llc
+    from rl_slt.pipeline.commands.over_runs import llc
 
     settings = {name: value for name, value in given.items() if value not in (None, ())}
     return llc(runs, settings, workers, scheduler)

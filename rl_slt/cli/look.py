@@ -21,7 +21,7 @@ def levels(coin: str, seeds: str, out: Path, game: str, plain: bool, mode: str) 
     Example:
       rl-slt levels --coin behind --seeds 0:10 --out sheet.png
     """
-    from rl_slt.pipeline.look import draw_levels
+    from rl_slt.pipeline.commands.look import draw_levels
 
     draw_levels(coin, seeds, out, game=game, plain=plain, mode=mode)
     click.echo(f"sheet: {out.resolve()}")
@@ -54,7 +54,7 @@ def rollout(
     Example:
       rl-slt rollout demo/runs/behind-s0 --coin behind --out clip.gif
     """
-    from rl_slt.pipeline.look import film
+    from rl_slt.pipeline.commands.look import film
 
     caption = film(run, out, step=step, coin=coin, level=level, who=policy, mode=mode, seed=seed)
     click.echo(f"{caption}\nclip: {out.resolve()}")

@@ -50,7 +50,7 @@ CHAINS = (
 
 
 def chain_options(command: F) -> F:
-    """What chains are run, in the names of `rl_slt.pipeline.study.LLCPlan`."""
+    """What chains are run, in the names of `rl_slt.pipeline.plan.study.LLCPlan`."""
     for option in reversed(CHAINS):
         command = option(command)
     return command

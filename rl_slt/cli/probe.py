@@ -33,7 +33,7 @@ def command(
       rl-slt probe runs/a
       rl-slt probe demo --suite demo --levels 200
     """
-    from rl_slt.pipeline.commands import probe
+    from rl_slt.pipeline.commands.over_runs import probe
 
     settings = {name: value for name, value in given.items() if value is not None}
     return probe(runs, settings, workers, scheduler)

@@ -16,7 +16,7 @@ def command(runs: tuple[Path, ...]) -> None:
     Example:
       rl-slt status demo
     """
-    from rl_slt.pipeline.status import describe
+    from rl_slt.pipeline.commands.status import describe
 
     for path in runs:
         for line in describe(path):

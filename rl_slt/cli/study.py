@@ -35,8 +35,8 @@ def command(
       rl-slt run --preset demo --out demo --seed 1
       rl-slt run study.toml --workers 8
     """
-    from rl_slt.pipeline.main import run_study
-    from rl_slt.pipeline.study import load_preset, load_study, preset_names
+    from rl_slt.pipeline.commands.run import run_study
+    from rl_slt.pipeline.plan.study import load_preset, load_study, preset_names
 
     if (study is None) == (preset is None):
         raise click.UsageError(

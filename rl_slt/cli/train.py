@@ -47,7 +47,7 @@ def command(
       rl-slt train runs/b --coin mix:0.5:behind:end --steps 1000000 --preset demo
       rl-slt train runs/c --from runs/a --step 65536 --coin behind --steps 500000
     """
-    from rl_slt.pipeline.train import train_run
+    from rl_slt.pipeline.stages.train import train_run
 
     if (from_run is None) != (step is None):
         raise click.UsageError("--from RUN and --step N go together")

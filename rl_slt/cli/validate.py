@@ -27,7 +27,7 @@ def command(only: tuple[str, ...], quick: bool, sampler: str, seed: int, out: Pa
       rl-slt validate --only quadratic --sampler sgld
     """
     from rl_slt.known.registry import QUICK
-    from rl_slt.pipeline.validation import run_validation, text_table
+    from rl_slt.pipeline.commands.validate import run_validation, text_table
 
     if quick and only:
         raise InputError("give --quick or --only, not both")

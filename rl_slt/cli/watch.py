@@ -25,10 +25,10 @@ def command(run: Path, share: float, error_rate: float, once: bool) -> None:
     Example:
       rl-slt watch runs/a --share 0.1
     """
-    from rl_slt.pipeline.pace import stand_back
+    from rl_slt.pipeline.engine.throttle import stand_back
 
     stand_back()  # before torch is loaded: that, too, takes seconds
-    from rl_slt.pipeline.watch import Watch, follow
+    from rl_slt.pipeline.commands.watch import Watch, follow
 
     for event in follow(run, Watch(share=share, error_rate=error_rate, once=once)):
         click.echo(_line(event))

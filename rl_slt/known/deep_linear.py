@@ -7,9 +7,9 @@ from itertools import combinations, pairwise
 
 import torch
 
+from rl_slt.data.policy_data import PolicyData
 from rl_slt.known.problem import Problem, squared_error
 from rl_slt.known.reduced_rank import LinearNet
-from rl_slt.policy_data import PolicyData
 
 
 def deep_linear_limit(widths: tuple[int, ...], rank: int) -> float:

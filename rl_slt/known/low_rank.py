@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from rl_slt.data.policy_data import PolicyData
 from rl_slt.known.problem import Problem
 from rl_slt.known.reduced_rank import padded_factors, reduced_rank_limit
 from rl_slt.losses.kl import PolicyKL
-from rl_slt.policy_data import PolicyData
 
 
 class LowRankPolicy(nn.Module):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from rl_slt.data.policy_data import PolicyData
 from rl_slt.losses.base import LossFunction, Policy, logits_of
-from rl_slt.policy_data import PolicyData
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rl_slt.data.policy_data import PolicyData
 from rl_slt.known.problem import Problem, Weights, blank_data
 from rl_slt.losses.base import Policy, logits_of
-from rl_slt.policy_data import PolicyData
 
 
 def quadratic(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from rl_slt.data.policy_data import PolicyData
 from rl_slt.known.problem import Problem, squared_error
-from rl_slt.policy_data import PolicyData
 
 
 def reduced_rank_limit(inputs: int, hidden: int, outputs: int, rank: int) -> float:

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rl_slt.data.policy_data import PolicyData
 from rl_slt.known.problem import Problem
 from rl_slt.losses.kl import PolicyKL
-from rl_slt.policy_data import PolicyData
 
 
 class Table(nn.Module):

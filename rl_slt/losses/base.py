@@ -8,8 +8,8 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Generator, Tensor, nn
 
+from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import InputError
-from rl_slt.policy_data import PolicyData
 
 Policy = Callable[[Tensor], "Tensor | tuple[Tensor, Tensor]"]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Generator, Tensor, nn
 
+from rl_slt.data.policy_data import PolicyData
 from rl_slt.losses.base import (
     Loss,
     Policy,
@@ -15,7 +16,6 @@ from rl_slt.losses.base import (
     logits_of,
 )
 from rl_slt.losses.reference import reference_logits
-from rl_slt.policy_data import PolicyData
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import InputError
 from rl_slt.losses.base import policy_logits
-from rl_slt.policy_data import PolicyData
 
 
 def reference_logits(policy: nn.Module, reference: nn.Module | None, data: PolicyData) -> Tensor:

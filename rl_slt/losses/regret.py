@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor, nn
 
+from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import InputError
 from rl_slt.losses.base import Loss, Policy, action_log_probs, logits_of
 from rl_slt.losses.surrogate import with_log_probs
-from rl_slt.policy_data import PolicyData
 
 
 @dataclass(frozen=True, eq=False)

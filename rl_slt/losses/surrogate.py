@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
+from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import InputError
 from rl_slt.losses.base import (
     Loss,
@@ -16,7 +17,6 @@ from rl_slt.losses.base import (
     logits_of,
     policy_logits,
 )
-from rl_slt.policy_data import PolicyData
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from torch import Generator, Tensor, nn
 
+from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import InputError
 from rl_slt.losses.base import Loss, Policy
-from rl_slt.policy_data import PolicyData
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from rl_slt.errors import InputError
-from rl_slt.target import Evaluation
+from rl_slt.posterior.target import Evaluation
 
 Evaluate = Callable[[Tensor], Evaluation]
 """Positions `[C, d]` to loss and gradient there, each call over a fresh batch for every chain."""

@@ -11,8 +11,8 @@ import torch
 from torch import Generator, Tensor
 
 from rl_slt.errors import InputError
+from rl_slt.posterior.target import Evaluation
 from rl_slt.samplers.base import Evaluate, Info, check_positive, normal
-from rl_slt.target import Evaluation
 
 
 class State(NamedTuple):

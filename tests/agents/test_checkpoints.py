@@ -12,7 +12,7 @@ import torch
 import agents
 from agents.checkpoints import Checkpoint, NetworkSpec, save_checkpoint, write_index
 from agents.files import write_json
-from envs.errors import InputError
+from rl_slt import InputError
 
 SPEC = NetworkSpec("small", {"width": 8})
 

@@ -11,7 +11,7 @@ import agents
 from agents import presets
 from agents.branch import branch_config
 from agents.config import TrainConfig
-from envs.errors import InputError
+from rl_slt import InputError
 
 CONFIG = TrainConfig(
     network="small",

@@ -11,7 +11,7 @@ from stable_baselines3 import PPO
 
 import agents
 from agents.importing import import_agent
-from envs.errors import InputError
+from rl_slt import InputError
 
 
 def test_sb3_nature_cnn_acts_the_same(tmp_path: Path, fake_vec: Any) -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from agents.networks import NETWORKS, build_network
-from envs.errors import InputError
+from rl_slt import InputError
 
 
 @pytest.mark.parametrize("shared", [True, False])

@@ -16,7 +16,7 @@ import agents
 from agents.branch import branch_config
 from agents.config import TrainConfig
 from envs import PLAIN_FLAT
-from envs.errors import InputError
+from rl_slt import InputError
 
 ROOT = Path(__file__).parents[2]
 CONFIG = TrainConfig(

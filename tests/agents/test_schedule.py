@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.schedule import checkpoint_steps
-from envs.errors import InputError
+from rl_slt import InputError
 
 
 def test_schedules_by_hand() -> None:

@@ -13,7 +13,7 @@ from agents.config import TrainConfig
 from agents.devices import chosen_precision
 from agents.resume import resume_points
 from agents.training import build_model
-from envs.errors import InputError
+from rl_slt import InputError
 
 CONFIG = TrainConfig(
     network="small",
@@ -62,7 +62,7 @@ def test_killed_and_resumed_equals_uninterrupted(
             agents.train(CONFIG, part, resume=True, progress=kill_at(call))
     # Killed after checkpoint and progress were written, before the resume point was.
     with monkeypatch.context() as patch:
-        patch.setattr("agents.keeper.save_resume", lambda *a: (_ for _ in ()).throw(Killed()))
+        patch.setattr("agents.callback.save_resume", lambda *a: (_ for _ in ()).throw(Killed()))
         with pytest.raises(Killed):
             agents.train(CONFIG, part, resume=True)
     assert not agents.is_finished(part)

@@ -12,7 +12,7 @@ from analysis.freeenergy import (
     preference,
     staircase,
 )
-from envs.errors import InputError
+from rl_slt import InputError
 
 
 def test_critical_n_makes_the_free_energies_equal() -> None:

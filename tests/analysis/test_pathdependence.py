@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from analysis.pathdependence import left_out_accuracy, path_dependence
-from envs.errors import InputError
+from rl_slt import InputError
 
 STEPS = [0, 10, 100, 1000]
 

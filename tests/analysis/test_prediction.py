@@ -6,7 +6,7 @@ import pytest
 
 from analysis.datasets import ar1, log_steps
 from analysis.prediction import predict_goal
-from envs.errors import InputError
+from rl_slt import InputError
 
 
 def tables(runs: int, told: float, n: int = 24) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

@@ -7,7 +7,7 @@ import envs
 from envs.coinrun import BARRIER, COIN, EMPTY, CoinRunLayout
 from envs.games import GAMES
 from envs.placements import Spot
-from envs.scratch import Scratch, scratch
+from envs.simulator import Scratch, scratch
 from envs.state import State
 
 SETTINGS = {

@@ -10,7 +10,7 @@ import pytest
 import envs
 from envs.games import GAMES
 from envs.native import acquire
-from envs.scratch import scratch
+from envs.simulator import scratch
 from envs.state import END_MARKER, State, StateError, agent_xy, generator_text, level_generators
 
 Maker = Callable[..., Any]

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 import envs
-from envs import following
-from envs.errors import InputError
+from envs import tracking as following
 from envs.reach import Reach, fewest_steps
 from envs.replays import WIDTH, Replay, replay
 from envs.state import agent_motion
 from envs.tasks import Task
+from rl_slt import InputError
 
 LEVELS = range(40, 52)
 TASKS = [Task(p, level, 60) for p in ("none", "both", "behind") for level in LEVELS]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
+from rl_slt.posterior.target import Evaluation
 from rl_slt.samplers.base import Evaluate
-from rl_slt.target import Evaluation
 
 
 def gaussian(precision: Tensor, noise: float = 0.0, seed: int = 99) -> Evaluate:

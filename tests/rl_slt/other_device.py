@@ -141,7 +141,7 @@ def other_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
     makers = _Makers()
     for module in ("build", "target"):
         monkeypatch.setattr(f"rl_slt.{module}.Generator", makers.generator)
-    monkeypatch.setattr("rl_slt.build.DEVICES", ("cpu", DEVICE.type))
+    monkeypatch.setattr("rl_slt.posterior.build.DEVICES", ("cpu", DEVICE.type))
     with makers:
         yield DEVICE
 

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from rl_slt import BAOAB, SGLD, InputError, Regret, Settings
-from rl_slt.calibrate import calibrate, estimate_cell
-from rl_slt.recommend import order_words, recommend
-from rl_slt.sweep import COLUMNS, Cell, Sweep, carry_out
+from rl_slt.calibration.calibrate import calibrate, estimate_cell
+from rl_slt.calibration.recommend import order_words, recommend
+from rl_slt.calibration.sweep import COLUMNS, Cell, Sweep, carry_out
 from tests.rl_slt.small_policy import TwoHeads, data
 
 

@@ -7,9 +7,15 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from rl_slt import PolicyData, PolicyKL
-from rl_slt.build import build_target
-from rl_slt.convolutions import fold_scale, fold_strides, folded, match_layout, seen_pixels
-from rl_slt.target import Target
+from rl_slt.gradients.convolutions import (
+    fold_scale,
+    fold_strides,
+    folded,
+    match_layout,
+    seen_pixels,
+)
+from rl_slt.posterior.build import build_target
+from rl_slt.posterior.target import Target
 
 
 def steps(graph: GraphModule) -> list[str]:

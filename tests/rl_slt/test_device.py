@@ -20,13 +20,13 @@ from rl_slt import (
     Value,
     estimate_llc,
 )
-from rl_slt.build import build_target, generator_for
-from rl_slt.calibrate import estimate_cell
+from rl_slt.calibration.calibrate import estimate_cell
+from rl_slt.calibration.sweep import Cell
+from rl_slt.gradients.precision import full_float32
 from rl_slt.losses.base import LossFunction, Policy, logits_of
-from rl_slt.precision import full_float32
+from rl_slt.posterior.build import build_target, generator_for
 from rl_slt.samplers import SAMPLERS
 from rl_slt.settings import Settings
-from rl_slt.sweep import Cell
 from tests.rl_slt.other_device import moved, other_device
 from tests.rl_slt.small_policy import TwoHeads, data
 

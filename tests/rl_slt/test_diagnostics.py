@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rl_slt.diagnostics import diagnose
+from rl_slt.verdict.diagnostics import diagnose
 
 
 def healthy(seed: int = 0, draws: int = 400, rho: float = 0.8) -> np.ndarray:

@@ -22,14 +22,14 @@ from rl_slt import (
     Value,
     estimate_llc,
 )
-from rl_slt.build import build_target
-from rl_slt.diagnostics import Diagnosis
 from rl_slt.estimate import MOST_DRAWS, _draws_lacking, choose_sampler
 from rl_slt.known.quadratic import quadratic
 from rl_slt.known.registry import PROBLEMS
+from rl_slt.known.validate import estimate_problem
 from rl_slt.losses import LOSSES
+from rl_slt.posterior.build import build_target
 from rl_slt.samplers import SAMPLERS
-from rl_slt.validate import estimate_problem
+from rl_slt.verdict.diagnostics import Diagnosis
 from tests.rl_slt.small_policy import TwoHeads, data
 
 QUICK = {"draws": 40, "burn_in": 20, "nbeta": 50.0, "data_error": False}

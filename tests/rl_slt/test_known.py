@@ -10,7 +10,7 @@ from rl_slt.known.low_rank import low_rank_policy
 from rl_slt.known.reduced_rank import reduced_rank_limit
 from rl_slt.known.symmetry import ReluPolicy, permuted, rescaled
 from rl_slt.known.tabular import tabular
-from rl_slt.validate import COLUMNS, known_names, validate
+from rl_slt.known.validate import COLUMNS, known_names, validate
 
 REDUCED = [((10, 6, 10, 4), 37.5), ((5, 3, 5, 0), 6.5), ((5, 4, 5, 0), 8), ((5, 3, 5, 2), 9.5)]
 

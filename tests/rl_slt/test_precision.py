@@ -5,10 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from rl_slt import SGLD, PolicyKL, estimate_llc
-from rl_slt.build import build_target, generator_for
-from rl_slt.chains import Chains
-from rl_slt.precision import in_bfloat16, wants_bfloat16
-from rl_slt.target import Target
+from rl_slt.gradients.precision import in_bfloat16, wants_bfloat16
+from rl_slt.posterior.build import build_target, generator_for
+from rl_slt.posterior.target import Target
+from rl_slt.samplers.chains import Chains
 
 
 class Frames(nn.Module):

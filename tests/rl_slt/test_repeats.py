@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from rl_slt import PolicyData, PolicyKL, PolicyNLL
-from rl_slt.build import build_target, generator_for
+from rl_slt.data.distinct import distinct
 from rl_slt.losses.base import Loss
-from rl_slt.repeats import distinct
-from rl_slt.target import Target
+from rl_slt.posterior.build import build_target, generator_for
+from rl_slt.posterior.target import Target
 
 
 def test_one_row_of_each_kind_and_its_share() -> None:
@@ -31,7 +31,7 @@ def test_nothing_is_gained_where_most_rows_differ_or_they_are_too_large(
     assert distinct([torch.tensor([1, 2, 3, 1])]) is None
     same = torch.ones(4, 8)
     assert distinct([same]) is not None
-    monkeypatch.setattr("rl_slt.repeats.MOST_BYTES", 100)
+    monkeypatch.setattr("rl_slt.data.distinct.MOST_BYTES", 100)
     assert distinct([same]) is None
 
 
@@ -60,11 +60,11 @@ def test_gradients_over_all_data_are_the_same_from_fewer_samples(
     target = build_target(policy, data, PolicyKL(), 10.0, 1.0, None, 0)
     once = loss_and_gradient(target)
     assert target.grads == 3 * differ < 3 * 150  # what the loss does not read is not compared
-    monkeypatch.setattr("rl_slt.target.BATCHED_CHUNK", 7)
+    monkeypatch.setattr("rl_slt.posterior.target.BATCHED_CHUNK", 7)
     parts = build_target(policy, data, PolicyKL(), 10.0, 1.0, None, 0)
     in_parts = loss_and_gradient(parts)
     assert parts.grads == 3 * differ
-    monkeypatch.setattr("rl_slt.target.distinct", lambda fields: None)
+    monkeypatch.setattr("rl_slt.posterior.target.distinct", lambda fields: None)
     plain = build_target(policy, data, PolicyKL(), 10.0, 1.0, None, 0)
     wanted = loss_and_gradient(plain)
     assert plain.grads == 900

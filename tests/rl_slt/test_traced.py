@@ -6,10 +6,10 @@ from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from rl_slt import PolicyData, PolicyKL, PolicyNLL
-from rl_slt.build import build_target
-from rl_slt.reuse import drop_idle, fuse_bias, reuse_memory
-from rl_slt.target import Target
-from rl_slt.units import Batches, Units
+from rl_slt.data.samples import Batches, Units
+from rl_slt.gradients.graph_passes import drop_idle, fuse_bias, reuse_memory
+from rl_slt.posterior.build import build_target
+from rl_slt.posterior.target import Target
 
 
 class Frames(nn.Module):

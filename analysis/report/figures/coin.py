@@ -11,8 +11,8 @@ from analysis.report.data import StudyData
 from analysis.report.figures.goal import last_rows
 from analysis.report.figures.lines import baseline_line, probe_lines
 from analysis.report.figures.model import Figure, Panel, Series
-from analysis.report.seeds import ANY, Bounds
-from analysis.report.select import coin_rows, distance_rows
+from analysis.report.queries import coin_rows, distance_rows
+from analysis.report.seed_means import ANY, Bounds
 
 _TOWARD: Bounds = (-2.0, 2.0)
 

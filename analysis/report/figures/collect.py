@@ -13,7 +13,7 @@ from analysis.report.figures.model import Figure
 from analysis.report.figures.staircase import staircase_figure
 from analysis.report.figures.steps import step_axis
 from analysis.report.figures.timeline import timeline_figures
-from analysis.report.select import coin_rows, llc_rows, main_probe_rows
+from analysis.report.queries import coin_rows, llc_rows, main_probe_rows
 
 
 def all_figures(data: StudyData) -> list[Figure]:

@@ -9,9 +9,9 @@ import pandas as pd
 from analysis.report.data import StudyData
 from analysis.report.figures.lines import llc_lines
 from analysis.report.figures.model import Figure, Panel, Series
-from analysis.report.select import states_in_order
-from analysis.report.words import LLC_UNIT as UNIT
-from analysis.report.words import states_title
+from analysis.report.labels import LLC_UNIT as UNIT
+from analysis.report.labels import states_title
+from analysis.report.queries import states_in_order
 
 
 def complexity_figure(data: StudyData, llc: pd.DataFrame, axis: dict[str, Any]) -> Figure:

@@ -8,8 +8,8 @@ import pandas as pd
 
 from analysis.report.data import StudyData
 from analysis.report.figures.model import Figure, Panel, Series, numbers
-from analysis.report.findings import feature_title, path_view
-from analysis.report.words import capital
+from analysis.report.labels import capital
+from analysis.report.results import feature_title, path_view
 
 _MOST = 5  # features with lines of their own: the LLCs, then the best of the probes
 _MOST_LLC = 2

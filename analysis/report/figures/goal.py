@@ -6,9 +6,9 @@ import pandas as pd
 
 from analysis.report.data import StudyData
 from analysis.report.figures.model import Figure, Panel, Series, integers, numbers
-from analysis.report.seeds import SHARE, over_seeds
-from analysis.report.select import baseline_rows, probes_in_order
-from analysis.report.words import metric_title, probe_title
+from analysis.report.labels import metric_title, probe_title
+from analysis.report.queries import baseline_rows, probes_in_order
+from analysis.report.seed_means import SHARE, over_seeds
 
 
 def last_rows(rows: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pandas as pd
 
 from analysis.report.figures.model import Series, integers, numbers
-from analysis.report.seeds import ANY, SHARE, Z95, Bounds, mean_curve
+from analysis.report.seed_means import ANY, SHARE, Z95, Bounds, mean_curve
 
 _MAX_RETURNS = 240
 

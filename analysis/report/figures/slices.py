@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.report.comparisons import Comparison
 from analysis.report.figures.model import Figure, Panel, Series, numbers
-from analysis.report.seeds import Z95
-from analysis.report.sides import Comparison
+from analysis.report.seed_means import Z95
 
 _COLOURS = {"random": 5, "gradient": 6, "between": 4}
 

@@ -8,9 +8,9 @@ import pandas as pd
 
 from analysis.report.data import StudyData
 from analysis.report.figures.model import Figure, Panel, Series, integers, numbers
-from analysis.report.seeds import Z95, mean_curve
-from analysis.report.select import states_in_order, yardstick_rows
-from analysis.report.words import LLC_UNIT, states_title
+from analysis.report.labels import LLC_UNIT, states_title
+from analysis.report.queries import states_in_order, yardstick_rows
+from analysis.report.seed_means import Z95, mean_curve
 
 
 @dataclass(frozen=True)

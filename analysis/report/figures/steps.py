@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from analysis.report.words import short
+from analysis.report.labels import short
 
 _MANY = 4
 _SLACK = 0.02  # so that a run of 999,424 steps still gets its tick at 1M

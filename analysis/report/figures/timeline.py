@@ -12,16 +12,7 @@ from analysis.report.figures.goal import baseline_of
 from analysis.report.figures.lines import baseline_line, llc_lines, probe_lines, return_lines
 from analysis.report.figures.marks import transition_marks
 from analysis.report.figures.model import Figure, Panel, Series
-from analysis.report.seeds import ANY
-from analysis.report.select import (
-    SCORES,
-    baseline_rows,
-    is_shared,
-    probes_in_order,
-    score_rows,
-    states_in_order,
-)
-from analysis.report.words import (
+from analysis.report.labels import (
     LLC_UNIT,
     SCORE_WORDS,
     capital,
@@ -29,6 +20,15 @@ from analysis.report.words import (
     probe_title,
     states_short,
 )
+from analysis.report.queries import (
+    SCORES,
+    baseline_rows,
+    is_shared,
+    probes_in_order,
+    score_rows,
+    states_in_order,
+)
+from analysis.report.seed_means import ANY
 
 
 def timeline_figures(

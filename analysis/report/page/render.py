@@ -10,17 +10,18 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis.report import reproduce, words
+from analysis.report import labels as words
+from analysis.report import reproduce
 from analysis.report.clips import scenes
+from analysis.report.comparisons import comparisons
 from analysis.report.data import StudyData
-from analysis.report.evidence import association_view, transition_view
 from analysis.report.figures import all_figures
 from analysis.report.figures.slices import slice_figures
-from analysis.report.findings import energy_view, path_view, prediction_view
-from analysis.report.select import probes_in_order
-from analysis.report.sides import comparisons
-from analysis.report.sketch import sketch
+from analysis.report.icons import sketch
+from analysis.report.queries import probes_in_order
+from analysis.report.results import energy_view, path_view, prediction_view
 from analysis.report.summary import build_summary
+from analysis.report.test_tables import association_view, transition_view
 
 _SCRIPTS = ("base.js", "axes.js", "steps.js", "points.js", "main.js")
 _STYLES = ("style.css", "parts.css")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.associations.coincidence import coincidence
-from analysis.associations.innovations import circular_correlations, innovations, shift_test
+from analysis.associations.detrended import circular_correlations, innovations, shift_test
 from analysis.associations.lags import curve_lag, effective_size, innovation_lag
 from analysis.associations.within import within_run
 from analysis.datasets import ar1, learning_curve, random_walk, sigmoid

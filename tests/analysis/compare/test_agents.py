@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from analysis.compare import compare_policies, largest_deviation, most_different, where_differ
-from envs.errors import InputError
+from rl_slt import InputError
 
 
 class Table(torch.nn.Module):

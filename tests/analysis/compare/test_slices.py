@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from analysis.compare import barrier, between, gradient, random_directions, take_slices
-from envs.errors import InputError
+from rl_slt import InputError
 
 
 def bowl(policy: torch.nn.Module) -> torch.Tensor:

@@ -12,9 +12,9 @@ from analysis.probes import SUITES, ProbeSuite, blind, check_held_out, run_actor
 from analysis.probes.actors import Actor, NetworkActor, RandomActor, Turn
 from analysis.probes.rollout import play, shared_noise
 from analysis.probes.scripted import BlindActor
-from envs.errors import InputError
 from envs.state import State
 from envs.tasks import Task
+from rl_slt import InputError
 
 STOCK = replace(SUITES["standard"], n_levels=12, time_limit=60)
 PLAIN = replace(SUITES["demo"], n_levels=12, time_limit=60)

@@ -8,7 +8,7 @@ from analysis.probes import plot_scores, score_episodes
 from analysis.probes.planted import planted
 from analysis.probes.plot import PANELS, figure_png
 from analysis.schema import conform
-from envs.errors import InputError
+from rl_slt import InputError
 
 
 def scores() -> pd.DataFrame:

@@ -8,7 +8,7 @@ import torch
 
 from analysis.probes import SUITES, counterfactual_states, readout_rows, run_readout
 from analysis.probes.readout import activations, read_direction, untrained_copy
-from envs.errors import InputError
+from rl_slt import InputError
 
 
 class Sees(torch.nn.Module):

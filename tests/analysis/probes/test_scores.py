@@ -7,7 +7,7 @@ import pytest
 from analysis.probes.planted import episode, planted
 from analysis.probes.scores import score_episodes
 from analysis.schema import TABLES
-from envs.errors import InputError
+from rl_slt import InputError
 
 
 def value(frame: pd.DataFrame, probe: str, metric: str) -> float:

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from analysis.report import StudyData, load_study
-from analysis.report.evidence import shown_series
 from analysis.report.figures import Figure, all_figures
-from analysis.report.findings import feature_title
-from analysis.report.words import SCORE_WORDS
+from analysis.report.labels import SCORE_WORDS
+from analysis.report.results import feature_title
+from analysis.report.test_tables import shown_series
 
 
 def with_table(data: StudyData, name: str, frame: pd.DataFrame) -> StudyData:

@@ -12,7 +12,7 @@ from analysis.report import StudyData, load_study
 from analysis.report.figures import Figure, Series, all_figures
 from analysis.report.figures.lines import thin
 from analysis.report.figures.steps import short, step_axis
-from analysis.report.seeds import mean_curve, over_seeds
+from analysis.report.seed_means import mean_curve, over_seeds
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import pytest
 
 from analysis import schema
 from analysis.report import StudyData, build_report, build_summary, load_study
+from analysis.report.comparisons import comparisons
 from analysis.report.figures import all_figures
-from analysis.report.findings import energy_view, path_view, prediction_view
-from analysis.report.sides import comparisons
+from analysis.report.results import energy_view, path_view, prediction_view
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from analysis.report import build_report, build_summary, load_study
-from envs.errors import InputError
+from rl_slt import InputError
 
 
 @pytest.fixture

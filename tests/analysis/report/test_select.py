@@ -8,7 +8,7 @@ import pytest
 
 from analysis.report import load_study
 from analysis.report.data import StudyData
-from analysis.report.select import (
+from analysis.report.queries import (
     baseline_rows,
     llc_rows,
     main_metric,

@@ -9,7 +9,7 @@ from analysis.datasets import Signal, ar1, log_steps, sigmoid, spoil, steps_in_n
 from analysis.schema import TABLES
 from analysis.transitions import DETECTORS, agreement
 from analysis.transitions.evidence import LEVEL, p_value, threshold
-from envs.errors import InputError
+from rl_slt import InputError
 
 COLUMNS = [*TABLES["transitions"], "change_low", "change_high", "begin", "end", "p_value"]
 

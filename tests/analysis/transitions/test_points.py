@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from analysis.transitions.points import clean_points
-from envs.errors import InputError
+from rl_slt import InputError
 
 STEPS = np.arange(12.0)
 

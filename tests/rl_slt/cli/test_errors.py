@@ -94,7 +94,7 @@ def test_a_bug_of_ours_keeps_its_traceback(place: Path, monkeypatch: pytest.Monk
     def broken(path: Path) -> list[str]:
         return [str(path)[1000]]
 
-    monkeypatch.setattr("rl_slt.pipeline.status.describe", broken)
+    monkeypatch.setattr("rl_slt.pipeline.commands.status.describe", broken)
     with pytest.raises(IndexError):
         main(["status", "empty"])
 

@@ -9,7 +9,7 @@ import pytest
 
 from analysis import schema
 from rl_slt.cli import main
-from rl_slt.pipeline.store import write_table
+from rl_slt.pipeline.disk.store import write_table
 from tests.rl_slt.disk import marks
 
 OPTIONS = [

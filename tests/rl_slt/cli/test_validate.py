@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from rl_slt.cli import main
-from rl_slt.validate import COLUMNS
+from rl_slt.known.validate import COLUMNS
 
 
 def run(*argv: str) -> int:
@@ -38,6 +38,6 @@ def test_a_wrong_answer_ends_non_zero(
         }  # fmt: skip
         return pd.DataFrame([row])
 
-    monkeypatch.setattr("rl_slt.pipeline.validation.validate", wrong)
+    monkeypatch.setattr("rl_slt.pipeline.commands.validate.validate", wrong)
     assert run("--only", "quadratic") == 1
     assert "0 of 1 pass" in capsys.readouterr().out

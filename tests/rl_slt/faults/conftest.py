@@ -8,8 +8,8 @@ import torch
 
 import agents
 from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
-from rl_slt.pipeline.layout import Run
-from rl_slt.pipeline.study import LLCPlan
+from rl_slt.pipeline.disk.layout import Run
+from rl_slt.pipeline.plan.study import LLCPlan
 
 STEPS = (0, 512, 1024)
 

@@ -21,14 +21,14 @@ from safetensors.torch import load_file, save
 
 from agents.checkpoints import HEADER, TENSORS
 from rl_slt.cli import main
-from rl_slt.pipeline.failures import failures
-from rl_slt.pipeline.jobs import Job, SerialEngine, open_engine
-from rl_slt.pipeline.layout import Run
-from rl_slt.pipeline.llc import estimate_runs
-from rl_slt.pipeline.locks import stage_lock
-from rl_slt.pipeline.status import describe
-from rl_slt.pipeline.store import UnitStore
-from rl_slt.pipeline.study import LLCPlan
+from rl_slt.pipeline.commands.status import describe
+from rl_slt.pipeline.disk.failures import failures
+from rl_slt.pipeline.disk.layout import Run
+from rl_slt.pipeline.disk.locks import stage_lock
+from rl_slt.pipeline.disk.store import UnitStore
+from rl_slt.pipeline.engine.jobs import Job, SerialEngine, open_engine
+from rl_slt.pipeline.plan.study import LLCPlan
+from rl_slt.pipeline.stages.llc import estimate_runs
 
 OPTIONS = [
     "--states", "frozen", "--n-states", "48", "--chains", "2", "--draws", "8",
@@ -247,7 +247,7 @@ def test_a_bug_of_ours_keeps_its_traceback(
     def broken(*_: Any, **__: Any) -> None:
         raise IndexError("planted")
 
-    monkeypatch.setattr("rl_slt.pipeline.llc.estimate_with", broken)
+    monkeypatch.setattr("rl_slt.pipeline.stages.llc.estimate_with", broken)
     with pytest.raises(SystemExit) as end:
         main(["llc", str(run.path), "--workers", "0", *OPTIONS])
     err = capsys.readouterr().err

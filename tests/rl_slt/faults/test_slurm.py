@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from rl_slt.pipeline.layout import Run
+from rl_slt.pipeline.disk.layout import Run
 
 pytest.importorskip("dask_jobqueue")
 SCRIPT = Path(__file__).parents[3] / "docs" / "slurm.py"

@@ -6,7 +6,7 @@ import pytest
 
 from analysis import schema
 from analysis.datasets import ar1
-from rl_slt.pipeline.across import final_goal, goal_pairs, over_runs
+from rl_slt.pipeline.stages.over_runs import final_goal, goal_pairs, over_runs
 
 STEPS = np.array([0, *np.geomspace(1e3, 1e6, 11).round()]).astype(int)
 

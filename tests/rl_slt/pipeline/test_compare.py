@@ -12,10 +12,10 @@ import torch
 import agents
 from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
 from rl_slt.errors import InputError
-from rl_slt.pipeline import compare
-from rl_slt.pipeline.compare import CompareSettings, compare_agents
-from rl_slt.pipeline.slices import kl_to
-from rl_slt.pipeline.visits import kinds
+from rl_slt.pipeline.stages.compare import stage as compare
+from rl_slt.pipeline.stages.compare.slices import kl_to
+from rl_slt.pipeline.stages.compare.stage import CompareSettings, compare_agents
+from rl_slt.pipeline.states.visits import kinds
 
 SMALL = CompareSettings(placements=("behind",), n_states=16, points=3, episodes=2, clips=1)
 

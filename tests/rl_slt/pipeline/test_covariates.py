@@ -11,10 +11,10 @@ import torch
 
 import agents
 from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
-from rl_slt.pipeline import covariates
-from rl_slt.pipeline.jobs import SerialEngine
-from rl_slt.pipeline.layout import Run
-from rl_slt.pipeline.study import LLCPlan
+from rl_slt.pipeline.disk.layout import Run
+from rl_slt.pipeline.engine.jobs import SerialEngine
+from rl_slt.pipeline.plan.study import LLCPlan
+from rl_slt.pipeline.stages import covariates
 
 PLAN = LLCPlan(n_states=32, batch_size=16)
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from rl_slt.errors import InputError
-from rl_slt.pipeline.jobs import Job, Outcome, open_engine, run_guarded
-from rl_slt.pipeline.layout import open_path
+from rl_slt.pipeline.disk.layout import open_path
+from rl_slt.pipeline.engine.jobs import Job, Outcome, open_engine, run_guarded
 
 
 def outcomes(jobs: list[Job], **engine: int) -> dict[str, Outcome]:

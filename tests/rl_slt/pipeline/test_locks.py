@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rl_slt.errors import InputError
-from rl_slt.pipeline.locks import holder, stage_lock, turn
+from rl_slt.pipeline.disk.locks import holder, stage_lock, turn
 
 HOLD = """
 import sys, time

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from rl_slt.pipeline import pace
+from rl_slt.pipeline.engine import throttle as pace
 
 
 @pytest.fixture

@@ -12,10 +12,11 @@ import agents
 from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
 from analysis.schema import TABLES
 from rl_slt.errors import InputError
-from rl_slt.pipeline import inner_probes, probe
-from rl_slt.pipeline.jobs import SerialEngine
-from rl_slt.pipeline.layout import Run
-from rl_slt.pipeline.study import ProbePlan
+from rl_slt.pipeline.disk.layout import Run
+from rl_slt.pipeline.engine.jobs import SerialEngine
+from rl_slt.pipeline.plan.study import ProbePlan
+from rl_slt.pipeline.stages.probe import fixed_states as inner_probes
+from rl_slt.pipeline.stages.probe import stage as probe
 
 PLAN = ProbePlan(suite="demo", levels=3, time_limit=12, states=20)
 SETTINGS = {"pits": False, "crates": False, "steps": False, "monochrome": True}

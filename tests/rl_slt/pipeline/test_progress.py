@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from rl_slt.pipeline import progress
+from rl_slt.pipeline.engine import progress
 
 
 @pytest.fixture

@@ -20,10 +20,10 @@ from torch import Tensor
 from agents.networks import strided
 from analysis import schema
 from analysis.probes import SUITES
-from rl_slt.pipeline import llc
-from rl_slt.pipeline.layout import Run, training_of
-from rl_slt.pipeline.llc import open_unit, plan_units
-from rl_slt.pipeline.study import LLCPlan
+from rl_slt.pipeline.disk.layout import Run, training_of
+from rl_slt.pipeline.plan.study import LLCPlan
+from rl_slt.pipeline.stages import llc
+from rl_slt.pipeline.stages.llc import open_unit, plan_units
 from tests.rl_slt.other_device import other_device
 
 TINY = Path(__file__).parents[3] / "benchmarks" / "tiny.toml"

@@ -9,7 +9,7 @@ import torch
 import envs
 from agents import build_network
 from rl_slt.errors import InputError
-from rl_slt.pipeline.states import Recipe, StateSpec, collect, parse_states
+from rl_slt.pipeline.states.state_sets import Recipe, StateSpec, collect, parse_states
 
 
 def recipe(spec: str = "frozen", **changes: object) -> Recipe:

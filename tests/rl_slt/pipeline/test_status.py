@@ -12,12 +12,12 @@ import torch
 import agents
 from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
 from analysis import schema
-from rl_slt.pipeline.failures import failures, remember
-from rl_slt.pipeline.layout import Run
-from rl_slt.pipeline.locks import stage_lock
-from rl_slt.pipeline.remaining import duration, steps_per_second, unit_seconds
-from rl_slt.pipeline.status import describe
-from rl_slt.pipeline.store import UnitStore
+from rl_slt.pipeline.commands.status import describe
+from rl_slt.pipeline.disk.failures import failures, remember
+from rl_slt.pipeline.disk.layout import Run
+from rl_slt.pipeline.disk.locks import stage_lock
+from rl_slt.pipeline.disk.store import UnitStore
+from rl_slt.pipeline.engine.eta import duration, steps_per_second, unit_seconds
 
 STEPS = (0, 256, 512, 768)
 

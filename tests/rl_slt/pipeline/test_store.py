@@ -10,7 +10,7 @@ import pytest
 from agents.files import new_dir
 from analysis import schema
 from rl_slt.errors import InputError
-from rl_slt.pipeline.store import UnitStore, clear_leftovers, digest, read_table, write_table
+from rl_slt.pipeline.disk.store import UnitStore, clear_leftovers, digest, read_table, write_table
 
 
 def probes_frame(value: float = 1.0) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import pytest
 
 from rl_slt import POLICY_CNN
 from rl_slt.errors import InputError
-from rl_slt.pipeline.study import LLCPlan, load_preset, load_study, parse_study, preset_names
+from rl_slt.pipeline.plan.study import LLCPlan, load_preset, load_study, parse_study, preset_names
 
 SMALL = """
 question = "?"

@@ -14,11 +14,11 @@ from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
 from analysis import detect_transitions
 from analysis.datasets import ar1
 from rl_slt.errors import InputError
-from rl_slt.pipeline import watch
-from rl_slt.pipeline.layout import Run
-from rl_slt.pipeline.llc import plan_units
-from rl_slt.pipeline.store import UnitStore
-from rl_slt.pipeline.study import LLCPlan
+from rl_slt.pipeline.commands import watch
+from rl_slt.pipeline.disk.layout import Run
+from rl_slt.pipeline.disk.store import UnitStore
+from rl_slt.pipeline.plan.study import LLCPlan
+from rl_slt.pipeline.stages.llc import plan_units
 
 PLAN = LLCPlan(states=("frozen",), n_states=32, chains=2, draws=8, burn_in=2, batch_size=16,
                sampler="baoab", whitening=0)  # fmt: skip

@@ -1,0 +1,145 @@
+"""Transitions and associations as rows for people, with the null they are held against."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from analysis.report.data import StudyData
+from analysis.report.labels import number, pair_title, short, states_short, text
+from analysis.report.load import ALL_RUNS
+from analysis.report.queries import (
+    coin_rows,
+    llc_rows,
+    main_probe_rows,
+    score_rows,
+    states_in_order,
+)
+from analysis.series import INNER_GOALS
+
+_MOST = 40
+_MOST_RUNS = 6  # with more runs the statistics over runs are what counts
+
+
+def transition_view(data: StudyData) -> dict[str, Any]:
+    """Transitions of the series that the figures show, in the order of runs and steps.
+
+    Returns:
+        rows (at most 40), left (how many more the table holds), missing (why there are none).
+    """
+    table = data.table("transitions").dropna(subset=["run", "series", "step"])
+    titles = shown_series(data)
+    shown = table[table["series"].isin(list(titles))]
+    shown = shown.sort_values(["run", "series", "step"])
+    rows = [
+        {
+            "run": str(row["run"]),
+            "series": titles[str(row["series"])],
+            "kind": text(row["kind"]),
+            "step": short(float(row["step"])),
+            "interval": _span(row["step_low"], row["step_high"], short),
+            "change": "–" if pd.isna(row["change"]) else f"{row['change']:+.3g}",
+            "detector": text(row["detector"]).replace("_", " "),
+        }
+        for row in shown.head(_MOST).to_dict("records")
+    ]
+    missing = "No transition was found in the series shown, or no detector was run."
+    return {"rows": rows, "left": len(table) - len(rows), "missing": "" if rows else missing}
+
+
+def shown_series(data: StudyData) -> dict[str, str]:
+    """The series that the figures show, by their names in `transitions`, with a title."""
+    llc, probes, scores = llc_rows(data), main_probe_rows(data), score_rows(data)
+    titles = {}
+    for states in states_in_order(llc) if len(llc) else []:
+        loss = llc.loc[llc["states"] == states, "loss"].iloc[0]
+        titles[f"llc:{loss}:{states}"] = f"LLC {states_short(states)}"
+    coin = coin_rows(data)
+    pairs = zip(coin["probe"], coin["metric"], strict=True)
+    inner = coin[[pair in INNER_GOALS for pair in pairs]]
+    for frame in (probes, scores, inner):
+        for row in frame.drop_duplicates(["probe", "metric"]).to_dict("records"):
+            probe, metric = str(row["probe"]), str(row["metric"])
+            titles[f"probe:{probe}:{metric}"] = pair_title(probe, metric)
+    return titles
+
+
+def association_view(data: StudyData) -> dict[str, Any]:
+    """Associations of the main LLC series with the outcomes that the figures show.
+
+    Returns:
+        across and within (rows over runs, and of single runs), left (how many more values the
+        table holds), notes (reasons for missing p-values), missing and null (what the values are
+        held against).
+    """
+    table = data.table("associations")
+    main = _main_pairs(data, table)
+    over = main["run"].fillna(ALL_RUNS) == ALL_RUNS
+    across = _pivot(main[over], data)
+    within = [] if main[~over]["run"].nunique() > _MOST_RUNS else _pivot(main[~over], data)
+    missing = "" if len(table) else "No association between LLC and probes was computed."
+    notes: list[object] = list(main["note"].dropna().unique()) if "note" in main else []
+    return {
+        "across": across,
+        "within": within,
+        "left": len(table) - len(main),
+        "notes": [str(note) for note in notes if str(note)],
+        "missing": missing,
+        "null": _NULL if len(table) else "",
+    }
+
+
+_NULL = (
+    "LLC and probe outcomes both change along training, so their levels correlate without any "
+    "link; that column only describes. Changes are held against the same series shifted in time "
+    "within a run, or against other pairings of seeds over runs; q is p corrected for the number "
+    "of pairs tested. A positive lag means that the LLC moves first, in checkpoints."
+)
+_COLUMNS = {
+    "levels": ("level_r", "seed_curve_r"),
+    "changes": ("change_r", "seed_r"),
+    "together": ("coincidence", "seed_coincidence"),
+    "lag": ("lead_lag", "seed_lead_lag"),
+}
+
+
+def _main_pairs(data: StudyData, table: pd.DataFrame) -> pd.DataFrame:
+    llc, shown = llc_rows(data), shown_series(data)
+    if table.empty or llc.empty:
+        return table.iloc[:0]
+    states = states_in_order(llc)[0]
+    series = table["llc_series"].fillna("").str.split(r"[/:]", regex=True)
+    pairs = "probe:" + table["probe"].fillna("") + ":" + table["metric"].fillna("")
+    return table[series.map(lambda words: states in words) & pairs.isin(list(shown))]
+
+
+def _pivot(table: pd.DataFrame, data: StudyData) -> list[dict[str, str]]:
+    rows = []
+    for (run, probe, metric), part in table.groupby(["run", "probe", "metric"], sort=False):
+        values = {str(row["statistic"]): row for row in part.to_dict("records")}
+        found = {
+            name: next((values[k] for k in keys if k in values), {})
+            for name, keys in _COLUMNS.items()
+        }
+        tested = found["changes"]
+        rows.append(
+            {
+                "run": "all runs" if run == ALL_RUNS else str(run),
+                "outcome": pair_title(str(probe), str(metric)),
+                **{name: number(found[name].get("value")) for name in list(_COLUMNS)[:3]},
+                "p": number(tested.get("p_value")),
+                "q": number(tested.get("q_value")),
+                "lag": number(found["lag"].get("lag")),
+                "lag interval": _span(found["lag"].get("lag_low"), found["lag"].get("lag_high")),
+                "n": number(tested.get("n")),
+            }
+        )
+    order = list(shown_series(data).values())
+    return sorted(rows, key=lambda r: (r["run"], order.index(r["outcome"])))
+
+
+def _span(low: Any, high: Any, form: Any = number) -> str:
+    if low is None or high is None or pd.isna(low) or pd.isna(high):
+        return "–"
+    return f"{form(float(low))} to {form(float(high))}"

@@ -1,0 +1,1 @@
+"""Which sampler settings an estimate can be trusted at."""

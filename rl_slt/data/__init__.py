@@ -1,0 +1,1 @@
+"""What an estimate is averaged over: states, actions, episodes."""

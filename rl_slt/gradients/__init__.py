@@ -1,0 +1,1 @@
+"""Losses and gradients as functions of one flat vector, fast."""

@@ -1,0 +1,164 @@
+"""Losses and gradients as traced graphs of tensor operations."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import grad_and_value, vmap
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from rl_slt.data.policy_data import PolicyData
+from rl_slt.gradients.convolutions import fold_scale, fold_strides, match_layout, seen_pixels
+from rl_slt.gradients.flat import FlatPolicy
+from rl_slt.gradients.graph_passes import drop_idle, fuse_bias, reuse_memory
+from rl_slt.gradients.precision import in_bfloat16
+from rl_slt.losses.base import Loss
+
+Fields = dict[str, Tensor]
+Graph = Callable[..., tuple[Tensor, Tensor]]
+WEIGHTS = "weights"
+ROUGHLY = 0.1  # relative difference of gradients in bfloat16 that is put down to rounding
+TRACE_ERRORS = (RuntimeError, TypeError, ValueError, NotImplementedError, AttributeError)
+
+
+class TracedGradient:
+    """Mean loss and its gradient, of all chains at once or of one.
+
+    The gradient is traced once per shape into a plain graph of tensor operations, all chains'
+    together into batched matrix products, and without needless steps and copies. A traced graph
+    fixes Python control flow, so it is used only after it agreed with the plain path on other
+    weights and another batch.
+
+    Attributes:
+        reads: fields of the batch that the graphs traced so far look at.
+        rounded: whether convolutions are made in bfloat16.
+    """
+
+    def __init__(self, flat: FlatPolicy, loss: Loss) -> None:
+        self.flat, self.loss = flat, loss
+        self._graphs: dict[Any, Graph] = {}
+        self.reads: frozenset[str] = frozenset()
+        self.rounded = False
+
+    def __call__(
+        self, w: Tensor, batch: Fields, shared: bool = False, weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Losses and gradients of C chains at `w` `[C, d]`, or of one at `[d]`.
+
+        Args:
+            w: positions.
+            batch: fields `[C, B, ...]`, or `[B, ...]` for one chain or when all share them.
+            shared: whether C chains share the batch.
+            weights: what each sample of a shared batch counts for `[B]`; None is `1 / B`.
+        """
+        if weights is not None:
+            batch = batch | {WEIGHTS: weights}
+        tensors = tuple(batch.values())
+        key = (self.rounded, shared, w.shape, tuple(batch), tuple(t.shape for t in tensors))
+        if key not in self._graphs:
+            self._graphs[key] = self._trace(w, batch, shared)
+        grads, values = self._graphs[key](w, *tensors)
+        return values, grads
+
+    def agrees(self, w: Tensor, batch: Fields, together: bool) -> bool:
+        """Whether the graph can be made and gives the plain path's answer at `w` and elsewhere.
+
+        Args:
+            w: `[C, d]`, different chains.
+            batch: fields `[C, B, ...]`.
+            together: whether all chains are traced at once.
+        """
+        try:
+            self._all(w, batch, together)
+            w, batch = w.flip(0), {k: v.flip(1) for k, v in batch.items()}
+            losses, grads = self._all(w, batch, together)
+            if together and w.device.type != "cpu":  # whether a batch can be shared there, too
+                self(w, {k: v[0] for k, v in batch.items()}, shared=True)
+        except torch.OutOfMemoryError:
+            raise
+        except TRACE_ERRORS:
+            return False
+        plain = torch.empty_like(grads)
+        for c in range(len(w)):
+            fields = PolicyData.trusted({k: v[c] for k, v in batch.items()})
+            value = self.flat.value_and_grad(
+                lambda p, f=fields: self.loss(p, f),  # type: ignore[misc]
+                w[c],
+                plain[c],
+            )
+            if not torch.allclose(value, losses[c], rtol=1e-3, atol=1e-5):
+                return False
+        return torch.allclose(plain, grads, rtol=1e-2, atol=1e-4 * float(1 + plain.abs().max()))
+
+    def round(self, w: Tensor, batch: Fields) -> None:
+        """Go over to bfloat16 where that can be traced and gives about the same gradients.
+
+        Args:
+            w: positions `[C, d]`.
+            batch: fields `[C, B, ...]`.
+        """
+        _, exact = self._all(w, batch, False)
+        self.rounded = True
+        try:
+            _, grads = self._all(w, batch, False)
+            self.rounded = bool((grads - exact).norm() < ROUGHLY * exact.norm())
+        except TRACE_ERRORS:
+            self.rounded = False
+
+    def _all(self, w: Tensor, batch: Fields, together: bool) -> tuple[Tensor, Tensor]:
+        if together:
+            return self(w, batch)
+        parts = [self(w[c], {k: v[c] for k, v in batch.items()}) for c in range(len(w))]
+        losses, grads = zip(*parts, strict=True)
+        return torch.stack(losses), torch.stack(grads)
+
+    def _trace(self, w: Tensor, batch: Fields, shared: bool) -> Graph:
+        names = tuple(batch)
+        graph = drop_idle(self._made(w, batch, shared))
+        inputs = [node for node in graph.graph.nodes if node.op == "placeholder"]
+        self.reads |= frozenset(
+            name for name, node in zip(names, inputs[1:], strict=True) if node.users
+        )
+        if w.ndim == 2:
+            graph = reuse_memory(fuse_bias(graph))
+        else:
+            if (seen := seen_pixels(graph, 1 + names.index("states"))) is not None:
+                with contextlib.suppress(*TRACE_ERRORS):  # frames of one size only
+                    graph = drop_idle(self._made(w, batch, shared, seen))
+            graph = fold_strides(reuse_memory(match_layout(fold_scale(graph))))
+        forward: Graph = torch.no_grad()(graph.forward)
+        return forward
+
+    def _made(
+        self, w: Tensor, batch: Fields, shared: bool, seen: tuple[slice, ...] | None = None
+    ) -> GraphModule:
+        """The gradient as a graph, of the part of the states that is `seen`."""
+        names = tuple(batch)
+
+        def one(w: Tensor, *tensors: Tensor) -> Tensor:
+            fields = dict(zip(names, tensors, strict=True))
+            weights = fields.pop(WEIGHTS, None)
+            if seen is not None:
+                fields["states"] = fields["states"][seen]
+            policy = self.flat.as_function(w)
+            policy = in_bfloat16(policy) if self.rounded else policy
+            losses = self.loss(policy, PolicyData.trusted(fields))
+            return losses.mean() if weights is None else (losses * weights).sum()
+
+        function = grad_and_value(one)
+        if w.ndim == 2:
+            function = vmap(function, in_dims=(0, *[None if shared else 0] * len(names)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch.fx warns of its own internals
+            return make_fx(function)(w, *batch.values())
+
+
+def has_conv(module: nn.Module) -> bool:
+    """Whether chains are better run apart: batched convolutions are slow on a CPU."""
+    return any(isinstance(m, nn.modules.conv._ConvNd) for m in module.modules())

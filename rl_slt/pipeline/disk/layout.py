@@ -1,0 +1,191 @@
+"""Where things lie on disk: a run, a study, and the paths that a user may name."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from agents import Checkpoint, TrainConfig, list_checkpoints
+from rl_slt.errors import InputError
+from rl_slt.pipeline.plan.settings import build
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]*")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training (or imported agent) on disk: `config.json`, `checkpoints/`, `tables/`."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name; the `run` column of every table."""
+        return self.path.name
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The run's frozen configuration.
+
+        Raises:
+            InputError: if the file is absent, is not JSON, or is not an object.
+        """
+        return read_json_object(self.path / "config.json")
+
+    @property
+    def seed(self) -> int:
+        """The seed of training; -1 where the agent was imported and it is unknown."""
+        seed = self.config.get("seed")
+        return seed if isinstance(seed, int) else -1
+
+    @property
+    def checkpoints(self) -> list[Checkpoint]:
+        """Complete checkpoints in the order of their steps."""
+        return list_checkpoints(self.path)
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the run's tables."""
+        return self.path / "tables"
+
+
+@dataclass(frozen=True)
+class Study:
+    """Several runs that answer one question: `study.json`, `runs/`, `tables/`, `report.html`."""
+
+    path: Path
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The frozen study configuration."""
+        return read_json_object(self.path / "study.json")
+
+    @property
+    def runs(self) -> list[Run]:
+        """Runs that exist so far, by name."""
+        found = sorted(p.parent for p in (self.path / "runs").glob("*/config.json"))
+        return [Run(p) for p in found]
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the tables over all runs."""
+        return self.path / "tables"
+
+    @property
+    def wanted(self) -> list[tuple[str, int]]:
+        """Every arm and seed that the study plans.
+
+        Raises:
+            InputError: if `study.json` lacks arms or seeds, or names something odd.
+        """
+        arms, seeds = self.config.get("arms"), self.config.get("seeds")
+        if not isinstance(arms, dict) or not isinstance(seeds, list):
+            raise InputError(
+                f"{self.path / 'study.json'} is damaged: `arms` must be a table, `seeds` a list"
+            )
+        for seed in seeds:
+            if type(seed) is not int or seed < 0:
+                raise InputError(
+                    f"{self.path / 'study.json'}: seed {seed!r} is not allowed: 0, 1, 2, ..."
+                )
+        return [(safe_name(arm, "arm"), seed) for arm in arms for seed in seeds]
+
+    def run(self, arm: str, seed: int) -> Run:
+        """The run of an arm and a seed, whether it exists or not."""
+        return Run(self.path / "runs" / f"{safe_name(arm, 'arm')}-s{seed}")
+
+
+def open_path(path: Path) -> Run | Study:
+    """The run or study in a folder.
+
+    Raises:
+        InputError: if the folder is absent or is neither.
+    """
+    if not path.exists():
+        raise InputError(f"no such run or study: {path}")
+    _check_links(path)
+    if (path / "study.json").is_file():
+        return Study(path)
+    if (path / "config.json").is_file():
+        return Run(path)
+    raise InputError(
+        f"{path} is neither a run (it has no config.json) nor a study (it has no study.json)"
+    )
+
+
+def _check_links(folder: Path) -> None:
+    """Raise InputError where anything that a command may write to is a link that leads elsewhere.
+
+    A folder from strangers must not have us write into another one.
+    """
+    home = folder.resolve()
+    for path in (*_places(folder), *itertools.chain(*map(_places, folder.glob("runs/*")))):
+        if path.is_symlink() and not path.resolve().is_relative_to(home):
+            raise InputError(
+                f"{path} is a link that leads out of {folder} to {path.resolve()}; "
+                "nothing was touched: put the folder or file itself there"
+            )
+
+
+def _places(folder: Path) -> Iterator[Path]:
+    """What lies in a run or study, its locks, kinds of units, and runs."""
+    for pattern in ("*", ".locks/*", "parts/*", "runs/*"):
+        yield from folder.glob(pattern)
+
+
+def runs_of(target: Run | Study) -> list[Run]:
+    """The runs to work on: the run itself, or all runs of the study.
+
+    Raises:
+        InputError: if the study has no run yet.
+    """
+    if isinstance(target, Run):
+        return [target]
+    if not target.runs:
+        raise InputError(f"study {target.path} has no run yet; `rl-slt run` makes them")
+    return target.runs
+
+
+def training_of(run: Run) -> TrainConfig:
+    """The training settings of a run, checked: environment, placement, levels.
+
+    Raises:
+        InputError: if the run's configuration lacks them or they are wrong.
+    """
+    train = run.config.get("train")
+    if not isinstance(train, dict):
+        raise InputError(f"{run.path / 'config.json'} lacks the training settings (`train`)")
+    return build(TrainConfig, train, str(run.path / "config.json"))
+
+
+def safe_name(name: str, what: str) -> str:
+    """The name, if it is a plain file name that stays inside its folder.
+
+    Raises:
+        InputError: if it holds a path separator or another odd character.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > 100:
+        raise InputError(
+            f"{what} name {name!r} is not allowed: letters, digits and . _ = - only, "
+            "beginning with a letter or digit, at most 100 of them"
+        )
+    return name
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; one clear line where there is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read as JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path} holds {type(value).__name__}, not a JSON object")
+    return value

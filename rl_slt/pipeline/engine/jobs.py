@@ -1,0 +1,302 @@
+"""Independent units of work on this process, on local processes, or on a Dask cluster.
+
+A job is a module-level function with plain arguments (paths, numbers, dictionaries) that stores its
+own result; what comes back is only whether it worked. So a lost worker or scheduler loses at most
+the units it was busy with. A job may be called again after its worker died: it must see for itself
+whether its result is there already. Every job computes on one torch thread, wherever it runs, so
+that its numbers depend neither on the place nor on the order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol
+
+import torch
+
+from agents.devices import check_device
+from agents.malloc import keep_freed_memory
+from envs.config import cores
+from rl_slt.errors import InputError
+from rl_slt.pipeline.disk.failures import remember
+
+_STARTS = 3  # of the workers, before it is given up
+_IN_FLIGHT, _PER_WORKER = 64, 4  # jobs with the scheduler: enough to keep all workers busy
+_POLL_SECONDS = 0.5
+_DIED = "its worker died: "
+_SCHEDULER_LOST = "the scheduler was lost; finished units are kept, the same command goes on"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One unit: `call(*args)` stores its own result; `label` names it to people.
+
+    `home` is the folder of its run, where a failure is remembered until the unit succeeds.
+    """
+
+    label: str
+    call: Callable[..., None]
+    args: tuple[Any, ...]
+    home: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended: `reason` is empty on success; `trace` is set where a bug of ours raised."""
+
+    label: str
+    reason: str = ""
+    trace: str = ""
+
+
+class Engine(Protocol):
+    """Runs jobs and yields an outcome as each ends; `tick` is called about twice a second."""
+
+    def run(self, jobs: Sequence[Job], tick: Callable[[], None]) -> Iterator[Outcome]:
+        """Yield one outcome for every job, in the order in which they end."""
+        ...
+
+
+def run_guarded(job: Job) -> Outcome:
+    """Run one job on one torch thread and say how it ended; never raises but on interruption."""
+    keep_freed_memory()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        job.call(*job.args)
+    except (InputError, OSError, MemoryError) as error:
+        return Outcome(job.label, _one_line(error))
+    except Exception as error:
+        return Outcome(job.label, _one_line(error), traceback.format_exc())
+    finally:
+        torch.set_num_threads(threads)
+    return Outcome(job.label)
+
+
+def _remembered(job: Job, outcome: Outcome) -> Outcome:
+    if job.home:
+        remember(Path(job.home), job.label, outcome.reason)
+    return outcome
+
+
+def attempt(label: str, call: Callable[..., None], *args: Any) -> list[Outcome]:
+    """Call now; the failure, if it was one, as those of the jobs before it."""
+    outcome = run_guarded(Job(label, call, args))
+    return [outcome] if outcome.reason else []
+
+
+class SerialEngine:
+    """Jobs one after another in this process."""
+
+    def run(self, jobs: Sequence[Job], tick: Callable[[], None]) -> Iterator[Outcome]:
+        """See `Engine.run`."""
+        for job in jobs:
+            outcome = run_guarded(job)
+            tick()
+            yield _remembered(job, outcome)
+
+
+class DaskEngine:
+    """Jobs on the workers of a Dask cluster, local or remote, over a shared file system.
+
+    Args:
+        connect: gives the client; called when the first job comes, so that a command without work,
+            or with a mistake in it, starts no workers.
+    """
+
+    def __init__(self, connect: Callable[[], Any]) -> None:
+        self._connect = connect
+        self._workers, self._counted = 0, -math.inf
+
+    @cached_property
+    def client(self) -> Any:
+        """The connected client."""
+        return self._connect()
+
+    def run(self, jobs: Sequence[Job], tick: Callable[[], None]) -> Iterator[Outcome]:
+        """See `Engine.run`; a job whose worker dies is tried again twice, then once more alone."""
+        suspects = []
+        for job, outcome in self._together(jobs, tick):
+            if outcome.reason.startswith(_DIED):
+                suspects.append(job)
+            else:
+                yield _remembered(job, outcome)
+        # Dask blames a worker's death on all that it held: each by itself shows who did it.
+        for suspect in suspects:
+            for job, outcome in self._together([suspect], tick):
+                yield _remembered(job, outcome)
+
+    def _together(
+        self, jobs: Sequence[Job], tick: Callable[[], None]
+    ) -> Iterator[tuple[Job, Outcome]]:
+        """Every job with its outcome, in the order in which they end."""
+        waiting = deque(jobs)
+        running: dict[Any, Job] = {}
+        over: SimpleQueue[Any] = SimpleQueue()
+        while waiting or running:
+            try:
+                self._submit(waiting, running, over)
+                ended = self._ended(running, over)
+                outcomes = self._outcomes(ended, running)
+            except _lost_errors():
+                break
+            tick()
+            for future, outcome in outcomes.items():
+                yield running.pop(future), outcome
+        for job in (*running.values(), *waiting):
+            yield job, Outcome(job.label, _SCHEDULER_LOST)
+
+    def _submit(self, waiting: deque[Job], running: dict[Any, Job], over: SimpleQueue[Any]) -> None:
+        """Hand over as many jobs as keep the workers busy."""
+        room = min(self._room() - len(running), len(waiting))
+        batch = [waiting.popleft() for _ in range(room)]
+        futures = self.client.map(run_guarded, batch, pure=False) if batch else []
+        for future, job in zip(futures, batch, strict=True):
+            running[future] = job
+            future.add_done_callback(over.put)
+
+    def _room(self) -> int:
+        """How many jobs may be with the scheduler; workers come and go."""
+        if time.monotonic() - self._counted >= _POLL_SECONDS:
+            self._workers = len(self.client.nthreads())
+            self._counted = time.monotonic()
+        return max(_IN_FLIGHT, _PER_WORKER * self._workers)
+
+    def _ended(self, running: dict[Any, Job], over: SimpleQueue[Any]) -> dict[Any, str]:
+        """The jobs that are over, with how, after waiting a moment for one."""
+        told = set()
+        with contextlib.suppress(Empty):
+            told.add(over.get(timeout=_POLL_SECONDS))
+            while True:
+                told.add(over.get_nowait())
+        # A worker's death sends results that it still held back to be computed: look once, and
+        # look at all of them when nothing is heard.
+        looked = [future for future in told if future in running] or list(running)
+        return {f: s for f in looked if (s := f.status) not in ("pending", "lost")}
+
+    def _outcomes(self, ended: dict[Any, str], running: dict[Any, Job]) -> dict[Any, Outcome]:
+        found = {}
+        good = [future for future, status in ended.items() if status == "finished"]
+        with contextlib.suppress(*_lost_errors()):  # lost since we looked: later again
+            found = dict(zip(good, self.client.gather(good), strict=True))
+        for future, status in ended.items():
+            label = running[future].label
+            if status == "error":
+                reason = f"{_DIED}{_one_line(future.exception())}"
+                found[future] = Outcome(label, reason)
+            elif status == "cancelled":
+                found[future] = Outcome(label, _SCHEDULER_LOST)
+        return found
+
+
+def _lost_errors() -> tuple[type[Exception], ...]:
+    """What a client raises that has lost its scheduler."""
+    from distributed.client import ClosedClientError
+
+    return OSError, TimeoutError, CancelledError, ClosedClientError
+
+
+def check_engine(workers: int | None, scheduler: str | None) -> None:
+    """Raise InputError if both are given or the number of workers is negative."""
+    if workers is not None and scheduler is not None:
+        raise InputError("give --workers or --scheduler, not both")
+    if workers is not None and workers < 0:
+        raise InputError(f"--workers {workers} is not allowed: 0 or more")
+
+
+def workers_on(device: str, workers: int | None, scheduler: str | None) -> int | None:
+    """The workers asked for; else one for a GPU, which several would have to share.
+
+    Raises:
+        InputError: the device is not on this machine (workers of a cluster look for themselves).
+    """
+    if scheduler is not None:
+        return workers
+    check_device(device)
+    return 1 if workers is None and device != "cpu" else workers
+
+
+@contextlib.contextmanager
+def open_engine(workers: int | None = None, scheduler: str | None = None) -> Iterator[Engine]:
+    """The engine that a command asked for.
+
+    Args:
+        workers: processes on this machine; 0 works in this process; None takes one per core.
+        scheduler: address of a running Dask scheduler (`tcp://host:8786`), instead of `workers`.
+
+    Raises:
+        InputError: if both are given, the number is negative, or no scheduler answers.
+    """
+    check_engine(workers, scheduler)
+    if scheduler is None and workers == 0:
+        yield SerialEngine()
+        return
+    with contextlib.ExitStack() as stack:
+        if scheduler is not None:  # a wrong address is told of at once
+            client = stack.enter_context(_connect(scheduler))
+            yield DaskEngine(lambda: client)
+        else:
+            yield DaskEngine(lambda: stack.enter_context(_local(workers or cores())))
+
+
+@contextlib.contextmanager
+def _local(workers: int) -> Iterator[Any]:
+    """A client of so many new processes on this machine."""
+    import dask
+
+    quiet = {"distributed.scheduler.allowed-failures": 2, "distributed.admin.log-format": ""}
+    with dask.config.set(quiet), contextlib.ExitStack() as stack:
+        cluster = stack.enter_context(_cluster(workers))
+        yield stack.enter_context(_connect(cluster))
+
+
+def _cluster(workers: int) -> Any:
+    """So many worker processes; started anew when one of them dies before it is ready."""
+    import distributed
+
+    reason = ""
+    for _ in range(_STARTS):
+        try:
+            return distributed.LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
+                memory_limit=0,
+            )
+        except RuntimeError as error:
+            reason = _one_line(error)
+    raise InputError(
+        f"--workers {workers} is not possible here, they did not start in {_STARTS} tries "
+        f"({reason}); fewer may, and --workers 0 works in the command's own process"
+    )
+
+
+def _connect(address: Any) -> Any:
+    from distributed import Client
+
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    try:
+        return Client(address, timeout=20)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise InputError(
+            f"no Dask scheduler answers at {address!r} ({_one_line(error)}); "
+            "expected an address such as tcp://127.0.0.1:8786"
+        ) from None
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"

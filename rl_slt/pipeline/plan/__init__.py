@@ -1,0 +1,1 @@
+"""What a study asks for, checked before anything runs."""

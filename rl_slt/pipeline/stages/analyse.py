@@ -1,0 +1,164 @@
+"""The analysis stage: derived tables of every run and over runs, from tables and checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from analysis import associate, detect_transitions, schema
+from analysis.freeenergy import staircase
+from analysis.series import goal_rows
+from rl_slt.errors import InputError
+from rl_slt.pipeline.disk.layout import Run, Study
+from rl_slt.pipeline.disk.locks import turn
+from rl_slt.pipeline.disk.store import clear_leftovers, read_table, write_table
+from rl_slt.pipeline.engine.jobs import SerialEngine
+from rl_slt.pipeline.plan.settings import build
+from rl_slt.pipeline.plan.study import LLCPlan
+from rl_slt.pipeline.stages import covariates
+from rl_slt.pipeline.stages.over_runs import over_runs
+
+SERIES = ["loss", "states", "reference", "params"]  # what tells one LLC series from another
+_MADE_HERE = ("transitions", "associations", "staircase", "covariates")  # anew by each analysis
+_FEWEST = 6  # points under which a series is not searched for transitions
+
+
+class DamagedTable(InputError):
+    """A table that the analysis needs cannot be read, or lacks columns; nothing was written."""
+
+
+def analyse_study(study: Study) -> None:
+    """Write the derived tables of every run, then the tables over all runs.
+
+    Commands that end at the same moment take turns: the last to write has seen all tables.
+
+    Raises:
+        DamagedTable: before anything is written.
+    """
+    with turn(study.path, "analyse"):
+        clear_leftovers(study.path)
+        _analyse_study(study)
+
+
+def _analyse_study(study: Study) -> None:
+    runs = study.runs
+    _check_tables(runs)
+    for run in runs:
+        clear_leftovers(run.path)
+    covariates.collect_runs(runs, SerialEngine(), _llc_plan(study))
+    for run in runs:
+        _derive(run)
+    for name in schema.TABLES:
+        if name != "llc_draws" and name not in schema.OVER_RUNS:  # draws stay with their runs
+            write_table(name, _over_runs(runs, name), study.tables)
+    tables = [_over_runs(runs, name) for name in ("llc", "probes", "covariates")]
+    for name, frame in over_runs(latest(tables[0]), *tables[1:]).items():
+        write_table(name, frame, study.tables)
+
+
+def analyse_run(run: Run) -> None:
+    """Write the derived tables of one run: transitions, associations, covariates, staircase.
+
+    Raises:
+        DamagedTable: before anything is written.
+    """
+    with turn(run.path, "analyse"):
+        _check_tables([run])
+        clear_leftovers(run.path)
+        covariates.collect_runs([run], SerialEngine())
+        _derive(run)
+
+
+def _check_tables(runs: Sequence[Run]) -> None:
+    names = set(schema.TABLES) - {"llc_draws", *schema.OVER_RUNS, *_MADE_HERE}
+    for run in runs:
+        for name in sorted(names):
+            try:
+                table_of(run, name)
+            except InputError as error:
+                raise DamagedTable(str(error)) from None
+
+
+def _derive(run: Run) -> None:
+    llc, probes = latest(table_of(run, "llc")), goal_rows(table_of(run, "probes"))
+    found = [
+        detect_transitions(steps, values, stderr, run=run.name, series=name)
+        for name, steps, values, stderr in series_of(run, llc, probes)
+        if len(steps) >= _FEWEST
+    ]
+    found = [frame for frame in found if len(frame)]
+    transitions = pd.concat(found, ignore_index=True) if found else schema.empty("transitions")
+    write_table("transitions", transitions, run.tables)
+    write_table("associations", associate(llc, probes), run.tables)
+    write_table("staircase", staircase(llc), run.tables)
+
+
+def _llc_plan(study: Study) -> LLCPlan:
+    """The study's own settings of the LLC, whose frozen states the covariates share."""
+    settings = study.config.get("settings")
+    known = settings.get("llc") if isinstance(settings, dict) else None
+    try:
+        return build(LLCPlan, known, "llc") if isinstance(known, dict) else LLCPlan()
+    except InputError:  # written by another version, or by hand
+        return LLCPlan()
+
+
+def series_of(
+    run: Run, llc: pd.DataFrame, probes: pd.DataFrame
+) -> Iterator[tuple[str, pd.Series, pd.Series, pd.Series | None]]:
+    """Every series of a run that is searched for transitions: name, steps, values, error.
+
+    A failed estimate is no point of its series.
+    """
+    for key, rows in llc.groupby(SERIES, sort=True):
+        rows = rows.sort_values("step")
+        values = rows["llc"].where(rows["status"] != "failed")
+        kept = [str(part) for part in key if part not in ("self", "all")]
+        yield ":".join(["llc", *kept]), rows["step"], values, rows["llc_stderr"]
+    for (probe, metric), rows in probes.groupby(["probe", "metric"], sort=True):
+        rows = rows.sort_values("step")
+        stderr = (rows["ci_high"] - rows["ci_low"]) / (2 * 1.96)
+        yield f"probe:{probe}:{metric}", rows["step"], rows["value"], stderr
+
+
+def latest(llc: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the latest complete setting of each run and series.
+
+    A setting is complete when it covers as many checkpoints as any setting of that group does;
+    of the complete ones the one computed last counts.
+    """
+    if "setting_id" not in llc or llc.empty:
+        return llc
+    kept = []
+    for _, rows in llc.groupby([*SERIES, "run"], sort=False):
+        groups = [part for _, part in rows.groupby("setting_id", sort=False)]
+        kept.append(max(groups, key=lambda part: (part["step"].nunique(), part["created"].max())))
+    return pd.concat(kept).sort_index(ignore_index=True)
+
+
+def table_of(run: Run, name: str) -> pd.DataFrame:
+    """A table of the run; one without rows where it is not there yet."""
+    path = run.tables / f"{name}.parquet"
+    return schema.conform(name, read_table(path)) if path.exists() else schema.empty(name)
+
+
+def _over_runs(runs: Sequence[Run], name: str) -> pd.DataFrame:
+    frames = [frame for frame in (table_of(run, name) for run in runs) if len(frame)]
+    return pd.concat(frames, ignore_index=True) if frames else schema.empty(name)
+
+
+def analyse_path(target: Run | Study, path: Path) -> None:
+    """Analyse a run or a study.
+
+    Raises:
+        DamagedTable: if a table of it is not readable.
+        InputError: if a run has no tables yet.
+    """
+    if isinstance(target, Study):
+        analyse_study(target)
+    elif (path / "tables").is_dir():
+        analyse_run(target)
+    else:
+        raise InputError(f"{path} has no tables yet; `rl-slt llc` and `rl-slt probe` make them")

@@ -1,0 +1,1 @@
+"""The goal probes of every checkpoint."""

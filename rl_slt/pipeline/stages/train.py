@@ -1,0 +1,122 @@
+"""The training stage: every arm and seed of a study, as many at a time as there are workers."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import agents
+import agents.presets
+from agents.branch import branch_config
+from agents.importing import import_agent
+from rl_slt.errors import InputError
+from rl_slt.pipeline.disk.layout import Run, Study, open_path, training_of
+from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome
+from rl_slt.pipeline.engine.progress import Meter, meter
+from rl_slt.pipeline.plan.study import StudyPlan, build
+
+
+def train_study(study: Study, plan: StudyPlan, engine: Engine) -> list[Outcome]:
+    """Train every run of the study that is not finished; returns what failed."""
+    jobs, paths = [], []
+    for seed in plan.seeds:
+        for arm in plan.arms:
+            run, config = study.run(arm, seed), plan.train_config(arm, seed)
+            paths.append((run, config.total_steps))
+            if not agents.is_finished(run.path):
+                args = (dataclasses.asdict(config), str(run.path), arm)
+                jobs.append(Job(f"training of {run.name}", train_one, args, str(run.path)))
+    if not jobs:
+        return []
+    failed = []
+    with meter("training", sum(steps for _, steps in paths), unit="steps") as bar:
+        for outcome in engine.run(jobs, _follow(bar, paths)):
+            if outcome.reason:
+                failed.append(outcome)
+    return failed
+
+
+def train_one(config: dict[str, Any], path: str, arm: str) -> None:
+    """Train one run, or go on with it (called on a worker)."""
+    agents.train(build(agents.TrainConfig, config, arm), Path(path), resume=True, info={"arm": arm})
+
+
+def steps_done(run: Run) -> int:
+    """Environment steps that the run's progress table tells of."""
+    try:
+        with (run.path / "progress.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        return int(float(rows[-1]["step"])) if rows else 0
+    except (OSError, KeyError, ValueError):
+        return 0
+
+
+def _follow(bar: Meter, paths: list[tuple[Run, int]]) -> Callable[[], None]:
+    def tick() -> None:
+        done = [min(steps, steps_done(run)) for run, steps in paths]
+        busy = sum(0 < d < steps for d, (_, steps) in zip(done, paths, strict=True))
+        bar.update(sum(done), f"{busy} under way" if busy else "")
+
+    return tick
+
+
+def train_run(
+    out: Path,
+    preset: str | None,
+    changes: dict[str, Any],
+    resume: bool = False,
+    branch: tuple[Path, int] | None = None,
+) -> None:
+    """Train one run from the command line.
+
+    Args:
+        out: folder of the run.
+        preset: named PPO settings; None takes the paper's.
+        changes: settings of `agents.TrainConfig` that replace the preset's.
+        resume: go on with the unfinished training in `out`.
+        branch: run and step of the checkpoint to begin with.
+
+    Raises:
+        InputError: for a wrong setting, or a folder that holds something else.
+    """
+    base = _base_config(out, preset, resume, branch)
+    config = build(agents.TrainConfig, dataclasses.asdict(base) | changes, "train")
+    with meter("training", config.total_steps, unit="steps") as bar:
+        agents.train(config, out, resume=resume, progress=lambda done, total: bar.update(done))
+
+
+def _base_config(
+    out: Path, preset: str | None, resume: bool, branch: tuple[Path, int] | None
+) -> agents.TrainConfig:
+    """What the settings of the command line are laid over."""
+    if resume and (out / "config.json").exists():
+        return training_of(Run(out))
+    if branch is not None:
+        if not isinstance(open_path(branch[0]), Run):
+            raise InputError(f"--from {branch[0]} is a study; name one of its runs")
+        return branch_config(*branch)
+    # Without a named recipe: the paper's PPO, in a size for the machine at hand.
+    small = {} if preset else {"network": "small", "steps": 1_000_000}
+    return agents.presets.get(preset or "paper", threads=torch.get_num_threads(), **small)
+
+
+def import_run(source: Path, out: Path, changes: dict[str, Any], steps: int | None) -> None:
+    """Make a run of an agent that was trained elsewhere.
+
+    Args:
+        source: a trusted stable-baselines3 zip, or plain weights.
+        out: folder of the run, new or empty.
+        changes: what is known of its training, in the names of `agents.TrainConfig`.
+        steps: environment steps it was trained for; None takes what the file says.
+
+    Raises:
+        InputError: for a wrong setting, file, or folder.
+    """
+    base = dataclasses.asdict(agents.TrainConfig(network="nature"))
+    config = build(agents.TrainConfig, base | changes, "import")
+    import_agent(source, out, config=config, step=steps)

@@ -1,0 +1,1 @@
+"""What a loss is averaged over: state sets and episodes."""

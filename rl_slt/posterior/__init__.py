@@ -1,0 +1,1 @@
+"""The localized tempered posterior around a checkpoint."""

@@ -1,0 +1,108 @@
+"""From a policy and states to the posterior that is sampled."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from rl_slt.data.policy_data import PolicyData
+from rl_slt.errors import InputError
+from rl_slt.gradients.flat import FlatPolicy, match_parameters, reached
+from rl_slt.gradients.precision import wants_bfloat16
+from rl_slt.losses.base import Loss
+from rl_slt.posterior.target import Target
+
+DEVICES = ("cpu", "cuda")
+PREPARE_STREAM, GRADIENT_STREAM = 1_000_003, 1_000_033
+
+
+def generator_for(seed: int, stream: int, device: torch.device | str = "cpu") -> Generator:
+    """A generator of its own for each seed and stream (chains are streams 0, 1, ...)."""
+    state = np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)[0]
+    return Generator(device).manual_seed(int(state) >> 1)
+
+
+def build_target(
+    policy: nn.Module,
+    states: Tensor | PolicyData,
+    loss: Loss,
+    nbeta: float | None,
+    localization: float,
+    params: str | Sequence[str] | None,
+    seed: int,
+    precision: str = "float32",
+) -> Target:
+    """The localised posterior of a policy, on a private copy of it, on the policy's own device.
+
+    Raises:
+        InputError: weights, states or parameter patterns are wrong, the loss is not per sample, or
+            the device cannot do what was asked.
+    """
+    device = device_of(policy)
+    if precision == "bfloat16" and device.type != "cpu":
+        raise InputError("precision='bfloat16' is for policies on the CPU; on a GPU leave it out")
+    bfloat16 = device.type == "cpu" and wants_bfloat16(precision)
+    data = (states if isinstance(states, PolicyData) else PolicyData(states)).to(device)
+    whole = FlatPolicy(policy, match_parameters(policy, None))
+    try:
+        data = loss.prepare(whole.module, data, generator_for(seed, PREPARE_STREAM, device))
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, TypeError, IndexError) as error:
+        shape = list(data.states.shape)
+        text = str(error).splitlines()[0]
+        raise InputError(f"the policy cannot take states {shape}: {text}") from error
+    few = _first_samples(data, loss)
+    _check_loss(loss, whole.module, few)
+    names = reached(policy, match_parameters(policy, params), lambda p: loss(p, few))
+    if not names:
+        raise InputError(f"the loss depends on none of the parameters {params or 'of the policy'}")
+    flat = FlatPolicy(policy, names)
+    target = Target(flat, data, loss, 0.0, localization, bfloat16)
+    if target.n < 2 and nbeta is None:
+        raise InputError(f"{target.n} sample; nbeta=None (N / log N) needs at least 2")
+    target.nbeta = target.n / math.log(target.n) if nbeta is None else float(nbeta)
+    return target
+
+
+def device_of(policy: nn.Module) -> torch.device:
+    """Where the policy is: chains, their noise and all data are there, too.
+
+    Raises:
+        InputError: on several devices, or on one that has no doubles or holds no numbers.
+    """
+    tensors = (*policy.parameters(), *policy.buffers())
+    places = {tensor.device for tensor in tensors} or {torch.device("cpu")}
+    names = ", ".join(sorted(map(str, places)))
+    if len(places) > 1:
+        raise InputError(f"policy on {names}; it must be on one device")
+    if next(iter(places)).type not in DEVICES:
+        raise InputError(f"policy on {names}; estimates are made on {' or '.join(DEVICES)}")
+    return next(iter(places))
+
+
+def start_gradient(target: Target, seed: int) -> Tensor:
+    """Gradient `[d]` of the loss at w* over all data; exactly 0 for a self-KL."""
+    if target.loss.zero_at_start:
+        return torch.zeros_like(target.flat.start)
+    return target.start_gradient(generator_for(seed, GRADIENT_STREAM, target.device))
+
+
+def _first_samples(data: PolicyData, loss: Loss) -> PolicyData:
+    if loss.unit == "episode" and data.episode is not None:
+        return data.subset(data.episode == data.episode[0])
+    return data.take(slice(0, 4))
+
+
+def _check_loss(loss: Loss, module: nn.Module, batch: PolicyData) -> None:
+    value = loss(module, batch)
+    wanted = [1] if loss.unit == "episode" else [len(batch)]
+    if not isinstance(value, Tensor) or list(value.shape) != wanted:
+        shape = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise InputError(f"loss {loss.name} returned {shape}; it must be one per sample, {wanted}")
+    if not bool(torch.isfinite(value).all()):
+        raise InputError(f"loss {loss.name} is not finite at the policy's own weights")

@@ -1,0 +1,325 @@
+"""The localised tempered posterior around a checkpoint, as energy and gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor, nn
+
+from rl_slt.data.distinct import distinct
+from rl_slt.data.policy_data import PolicyData
+from rl_slt.data.samples import Units
+from rl_slt.gradients.flat import FlatPolicy
+from rl_slt.gradients.precision import in_bfloat16
+from rl_slt.gradients.traced import TracedGradient, has_conv
+from rl_slt.losses.base import Loss
+from rl_slt.posterior.preconditioner import Whitening
+
+# Samples in one pass over all data: of one chain; of all chains of a small network; of all chains
+# of another one, whose activations are all held at once.
+CHUNK, BATCHED_CHUNK, WIDE_CHUNK = 512, 2048, 128
+BATCHED_LIMIT = 50_000
+
+
+class Evaluation(NamedTuple):
+    """One evaluation of all chains: `[C]` each, and the gradient `[C, d]`.
+
+    Attributes:
+        loss: mean loss over the batch.
+        start: mean loss at w* over the same batch (0 for a self-KL).
+        energy: U, double precision.
+        grad: gradient of U in the sampler's coordinates.
+        prior: `(gamma / 2) |w - w*|^2`.
+        virial: `(w - w*) . grad U`, whose mean is d under the exact posterior.
+    """
+
+    loss: Tensor
+    start: Tensor
+    energy: Tensor
+    grad: Tensor
+    prior: Tensor
+    virial: Tensor
+
+
+class Part(NamedTuple):
+    """Some of the data.
+
+    Attributes:
+        samples: how many, B.
+        data: theirs.
+        share: what its mean, or weighted sum, counts for in the mean over all data.
+        weights: of the samples `[B]`; None is `1 / B`.
+    """
+
+    samples: int
+    data: PolicyData
+    share: float
+    weights: Tensor | None = None
+
+
+class Target:
+    """`U(w) = nbeta L_n(w) + (gamma / 2) |w - w*|^2`, minus the log of what is sampled.
+
+    Samplers see coordinates z with `w = w* + T z`, T a fixed linear map (`whitening`; the identity
+    unless one was made). A fixed T needs no correction term: it is a change of coordinates, and
+    the same as preconditioning by `T T'`. All chains are evaluated together: positions `[C, d]`.
+
+    Attributes:
+        dim: d, the number of free parameters.
+        nbeta: n times beta, the inverse temperature times the number of samples.
+        localization: gamma, per squared unit of weight.
+        direction: unit vector `[d]` along which w - w* is held at 0, or None.
+        grads: sample gradients spent so far.
+        batched: whether the gradients of all chains are made at once, where they can be traced:
+            those of small networks without convolutions, on a GPU those of all.
+        traced: the gradient as a graph, or None where it could not be had.
+    """
+
+    def __init__(
+        self,
+        flat: FlatPolicy,
+        data: PolicyData,
+        loss: Loss,
+        nbeta: float,
+        localization: float,
+        bfloat16: bool = False,
+    ) -> None:
+        self.flat, self.data, self.loss = flat, data, loss
+        self.nbeta, self.localization = nbeta, localization
+        self.units = Units(data, loss.unit)
+        self.whitening: Whitening | None = None
+        self.direction: Tensor | None = None
+        self.grads = 0
+        self._whole: dict[bool, Part] = {}
+        small = self.dim <= BATCHED_LIMIT and not has_conv(flat.module)
+        self.batched = small or self.device.type != "cpu"
+        self.traced = self._try_tracing(bfloat16 and has_conv(flat.module))
+        self.start_losses = self._losses_at_start()
+        self._chunk = CHUNK
+        if self.batched and self.traced:
+            self._chunk = BATCHED_CHUNK if small else WIDE_CHUNK
+
+    @property
+    def rounded(self) -> bool:
+        """Whether convolutions are made in bfloat16, for the loss at w* too."""
+        return self.traced is not None and self.traced.rounded
+
+    @property
+    def device(self) -> torch.device:
+        """Where weights, data and chains are."""
+        return self.flat.start.device
+
+    @property
+    def dim(self) -> int:
+        """D."""
+        return len(self.flat.start)
+
+    @property
+    def free_dim(self) -> int:
+        """Dimensions sampled: one fewer with a direction held."""
+        return self.dim - (self.direction is not None)
+
+    @property
+    def width(self) -> float:
+        """Standard deviation of the localising Gaussian; 1 where there is none."""
+        return self.localization**-0.5 if self.localization > 0 else 1.0
+
+    @property
+    def n(self) -> int:
+        """How many samples (states or episodes) the data hold."""
+        return self.units.n
+
+    def weights(self, z: Tensor) -> Tensor:
+        """`w - w*` `[C, d]` of coordinates `z` `[C, d]`."""
+        return self._held(z if self.whitening is None else self.whitening.forward(z))
+
+    def _held(self, rows: Tensor) -> Tensor:
+        """Rows `[C, d]` without their component along the direction held."""
+        if self.direction is None:
+            return rows
+        return rows - (rows @ self.direction)[:, None] * self.direction
+
+    def coordinates(self, delta: Tensor) -> Tensor:
+        """Z `[C, d]` of `w - w*` `[C, d]`."""
+        return delta if self.whitening is None else self.whitening.inverse(delta)
+
+    def evaluate(
+        self, z: Tensor, index: Sequence[Tensor | None], generators: Sequence[Generator]
+    ) -> Evaluation:
+        """Loss over each chain's batch and gradient of U in z.
+
+        Args:
+            z: `[C, d]`.
+            index: per chain, the samples of its batch, or None for all data.
+            generators: per chain, for losses that redraw.
+        """
+        delta = self.weights(z)
+        w = self.flat.start + delta
+        loss, grad, start = self._loss_grad(w, index, generators)
+        grad_w = self._held(grad.mul_(self.nbeta).add_(delta, alpha=self.localization))
+        virial = _dots(delta, grad_w)
+        grad_z = grad_w if self.whitening is None else self.whitening.transpose(grad_w)
+        prior = 0.5 * self.localization * _dots(delta, delta)
+        energy = self.nbeta * loss.double() + prior.double()
+        return Evaluation(loss, start, energy, grad_z, prior, virial)
+
+    def _loss_grad(
+        self, w: Tensor, index: Sequence[Tensor | None], generators: Sequence[Generator]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        if all(i is None for i in index) and not self.loss.redrawn:
+            return self._everything(w, generators[0])
+        rows = [self._ids if i is None else i for i in index]
+        self.grads += sum(len(i) for i in rows)
+        together = self.traced is not None and self.batched and len(w) > 1
+        if together and not self.loss.redrawn:
+            return self._together(w, torch.stack(rows))
+        batches = [
+            self.loss.refresh(self.units.take(i), g) for i, g in zip(rows, generators, strict=True)
+        ]
+        starts = torch.stack([self._start(b, i) for b, i in zip(batches, rows, strict=True)])
+        if together:
+            fields = [b.tensors() for b in batches]
+            stacked = {k: torch.stack([f[k] for f in fields]) for k in fields[0]}
+            return *self.traced(w, stacked), starts  # type: ignore[misc]
+        return *self._apart(w, batches), starts
+
+    def _together(self, w: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """All chains in one graph, their batches `[C, B]` gathered at once."""
+        fields = self.units.take(rows.view(-1)).tensors()
+        batch = {name: value.unflatten(0, rows.shape) for name, value in fields.items()}
+        return *self.traced(w, batch), self.start_losses[rows].mean(-1)  # type: ignore[misc]
+
+    def _apart(self, w: Tensor, batches: Sequence[PolicyData]) -> tuple[Tensor, Tensor]:
+        """One chain after the other."""
+        grad, losses = torch.empty_like(w), []
+        for c, batch in enumerate(batches):
+            if self.traced is not None and not self.batched:
+                value, grad[c] = self.traced(w[c], batch.tensors())
+            else:
+                value = self.flat.value_and_grad(
+                    lambda p, b=batch: self.loss(p, b),  # type: ignore[misc]
+                    w[c],
+                    grad[c],
+                )
+            losses.append(value)
+        return torch.stack(losses), grad
+
+    def _everything(self, w: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Over all data, in chunks that all chains share."""
+        loss, grad = w.new_zeros(len(w)), torch.zeros_like(w)
+        together = self.traced is not None and self.batched and len(w) > 1
+        for part in self._parts(together and self._repeats is not None):
+            batch = self.loss.refresh(part.data, generator)
+            if together:
+                value, slope = self.traced(w, batch.tensors(), shared=True, weights=part.weights)  # type: ignore[misc]
+            else:
+                value, slope = self._apart(w, [batch] * len(w))
+            loss.add_(value, alpha=part.share)
+            grad.add_(slope, alpha=part.share)
+            self.grads += part.samples * len(w)
+        return loss, grad, self._mean_start.expand(len(w))
+
+    def start_gradient(self, generator: Generator) -> Tensor:
+        """Gradient `[d]` of the loss at w* over all data."""
+        return self._everything(self.flat.start[None], generator)[1][0]
+
+    def _parts(self, once: bool) -> Iterator[Part]:
+        """The data in parts, in order; cut out once when one part holds everything.
+
+        Args:
+            once: leave out samples that came before and weight those that are left.
+        """
+        if once in self._whole:
+            yield self._whole[once]
+            return
+        ids, weights = self._ids, None
+        if once:
+            assert self._repeats is not None
+            ids, weights = self._repeats
+        for rows in self._ids[: len(ids)].split(self._chunk):
+            mine = ids[rows]
+            if weights is None:
+                part = Part(len(mine), self.units.take(mine), len(mine) / self.n)
+            else:
+                part = Part(len(mine), self.units.take(mine), 1.0, weights[rows])
+            if len(mine) == len(ids):
+                self._whole[once] = part
+            yield part
+
+    @cached_property
+    def _repeats(self) -> tuple[Tensor, Tensor] | None:
+        """Samples that differ in what the loss reads of them, with their shares, if few do."""
+        if self.traced is None or self.loss.redrawn or not self.traced.reads:
+            return None
+        fields = self.data.tensors()
+        found = distinct([fields[name] for name in sorted(self.traced.reads)])
+        if found is None:
+            return None
+        return found[0].to(self.device), found[1].to(self.device, self.flat.start.dtype)
+
+    def _try_tracing(self, bfloat16: bool) -> TracedGradient | None:
+        """The traced gradient where it is right, in bfloat16 if asked for and about as right."""
+        if self.loss.batched is False or self.loss.unit != "state":
+            return None
+        generator = Generator(self.device).manual_seed(0)
+        size = (2, min(self.n, 8))
+        rows = torch.randint(self.n, size, generator=generator, device=self.device)
+        batches = [self.loss.refresh(self.units.take(r), generator).tensors() for r in rows]
+        stacked = {k: torch.stack([b[k] for b in batches]) for k in batches[0]}
+        noise = self.flat.start.new_empty(2, self.dim).normal_(generator=generator)
+        candidate = TracedGradient(self.flat, self.loss)
+        noise /= self.dim**0.5
+        if not candidate.agrees(self.flat.start + 0.1 * noise, stacked, self.batched):
+            return None
+        if bfloat16:
+            candidate.round(self.flat.start + noise, stacked)
+        return candidate
+
+    @contextmanager
+    def in_float32(self) -> Iterator[None]:
+        """Evaluate in float32: differences of two gradients nearby would be rounding else."""
+        traced = self.traced
+        if self.rounded:
+            self.traced = None
+        try:
+            yield
+        finally:
+            self.traced = traced
+
+    @cached_property
+    def _mean_start(self) -> Tensor:
+        return self.start_losses.mean()
+
+    @cached_property
+    def _ids(self) -> Tensor:
+        """All samples."""
+        return torch.arange(self.n, device=self.device)
+
+    def _start(self, batch: PolicyData, index: Tensor) -> Tensor:
+        """Mean loss at w* over a batch: a control variate, whose mean over batches is loss_init."""
+        redrawn = self.loss.start_loss(batch)
+        losses = self.start_losses[index] if redrawn is None else redrawn
+        return losses.mean()
+
+    def _losses_at_start(self) -> Tensor:
+        """Per-sample losses `[n]` at w*, exact zeros where the loss is zero there by definition."""
+        if self.loss.zero_at_start and not self.rounded:
+            return self.flat.start.new_zeros(self.n)
+        module = self.flat.load(self.flat.start)
+        return torch.cat([self.losses(module, self.units.take(i)) for i in self._ids.split(CHUNK)])
+
+    def losses(self, module: nn.Module, batch: PolicyData) -> Tensor:
+        """Per-sample losses `[B]` of a module, in the precision of the gradients."""
+        with torch.no_grad():
+            return self.loss(in_bfloat16(module) if self.rounded else module, batch)
+
+
+def _dots(a: Tensor, b: Tensor) -> Tensor:
+    """Products `[C]` of rows `[C, d]`; long ones one by one, without a temporary of their size."""
+    if a.shape[1] <= BATCHED_LIMIT:
+        return torch.linalg.vecdot(a, b)
+    return torch.stack([torch.dot(x, y) for x, y in zip(a, b, strict=True)])

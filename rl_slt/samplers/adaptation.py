@@ -1,0 +1,140 @@
+"""Step sizes and whitening, adapted in burn-in and then left alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Generator, Tensor
+
+from rl_slt.losses.base import Loss
+from rl_slt.posterior.preconditioner import Whitening
+from rl_slt.posterior.target import Target
+from rl_slt.samplers.base import Evaluate, Sampler
+
+LEAST_ROWS, ROWS_PER_DIRECTION = 64, 8
+POWER_STEPS = 4
+
+# The largest product of step and curvature that adaptation allows: eps a for first-order samplers,
+# h^2 a for second-order ones. SGLD at 0.1 is 2.5 % hot in its stiffest direction; BAOAB and the
+# thermostat have no such error on a quadratic and need only stay clear of 4, where they break.
+REACH = {"sgld": 0.1, "rmsprop_sgld": 0.1, "orthogonal_sgld": 0.1, "mala": 1.0}
+SECOND_ORDER_REACH = 1.0
+# In whitened coordinates the noise of the batch gradient sets a limit of its own.
+LARGEST = {"sgld": 0.1, "rmsprop_sgld": 0.1, "orthogonal_sgld": 0.1, "baoab": 0.3, "sgnht": 0.3}
+ACCEPTANCE = {"hmc": 0.8, "mala": 0.574}
+
+
+def step_for(sampler: Sampler, curvature: float, whitened: bool) -> float:
+    """A step size from the largest curvature of U, below the sampler's own limit of trust."""
+    curvature = max(curvature, 1e-12)
+    if sampler.name in REACH:
+        step = REACH[sampler.name] / curvature
+    else:
+        step = (SECOND_ORDER_REACH / curvature) ** 0.5
+    return min(step, LARGEST.get(sampler.name, math.inf)) if whitened else step
+
+
+def wanted_acceptance(sampler: Sampler) -> float | None:
+    """The acceptance to steer a Metropolis sampler to; None for the others."""
+    return ACCEPTANCE.get(sampler.name)
+
+
+def top_curvature(
+    evaluate: Evaluate, z: Tensor, generator: Generator, radius: float, metric: Tensor | None
+) -> float:
+    """Largest curvature of U over chains, by power iteration on gradient differences.
+
+    Args:
+        evaluate: the same batch at every call.
+        z: positions `[C, d]`; the chain with the largest value counts.
+        generator: of the first directions.
+        radius: of the difference, in the sampler's coordinates.
+        metric: diagonal preconditioner G `[C, d]`; the curvature is then that of
+            `sqrt(G) grad^2 U sqrt(G)`.
+    """
+    root = torch.ones_like(z) if metric is None else metric.sqrt()
+    v = torch.empty_like(z).normal_(generator=generator)
+    v /= v.norm(dim=1, keepdim=True)
+    norm = z.new_zeros(len(z), 1)
+    for _ in range(POWER_STEPS):
+        step = radius * root * v
+        hv = root * (evaluate(z + step).grad - evaluate(z - step).grad) / (2 * radius)
+        norm = hv.norm(dim=1, keepdim=True)
+        v = torch.where(norm > 0, hv / norm.clamp(min=1e-30), v)
+    return float(norm.max())
+
+
+def fisher_rows(target: Target, z: Tensor, rows: int, generators: Sequence[Generator]) -> Tensor:
+    """Per-sample score gradients `[rows, d]` at the chains' positions, equally many from each.
+
+    Their second moment is the loss's Gauss-Newton matrix, averaged over chains.
+    """
+    w = target.flat.start + target.weights(z)
+    per = -(-rows // len(w))
+    out = w.new_empty(per * len(w), target.dim)
+    for c, generator in enumerate(generators):
+        module = target.flat.load(w[c])
+        index = torch.randint(target.n, (per,), generator=generator, device=target.device)
+        for k in range(0, per, 32):
+            batch = target.units.take(index[k : k + 32])
+            score = target.loss.score(module, batch, generator)
+            assert score is not None
+            target.flat.row_grads(score, out[c * per + k : c * per + k + len(score)])
+    target.grads += len(out)
+    return out
+
+
+def leading_curvature(rows: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Leading eigenvalues `[k]` and eigenvectors `[d, k]` of `rows' rows / m`, `rows` `[m, d]`.
+
+    In double precision on the smaller side, so that the basis is orthonormal to rounding.
+    """
+    m, d = rows.shape
+    if m > d:
+        values, vectors = torch.linalg.eigh((rows.T @ rows / m).double())
+        return values[-rank:].clamp(min=0), vectors[:, -rank:].to(rows.dtype)
+    values, vectors = torch.linalg.eigh((rows @ rows.T / m).double())
+    values, vectors = values[-rank:], vectors[:, -rank:]
+    real = values > 1e-7 * values[-1].clamp(min=1e-30)
+    values, vectors = values[real], vectors[:, real]
+    basis = rows.T @ (vectors / (m * values).sqrt()).to(rows.dtype)
+    return values, basis
+
+
+def whiten(target: Target, z: Tensor, rank: int, generators: Sequence[Generator]) -> Tensor:
+    """Rebuild the target's whitening from the curvature at `z`; returns z in new coordinates."""
+    delta = target.weights(z).clone()
+    scale = z.new_full((), target.width)
+    basis, shrink = z.new_empty(target.dim, 0), z.new_empty(0)
+    if rank and type(target.loss).score is not Loss.score:
+        count = max(LEAST_ROWS, ROWS_PER_DIRECTION * rank)
+        rows = fisher_rows(target, z, count, generators)
+        values, basis = leading_curvature(rows, rank)
+        shrink = ((1 + target.nbeta * values * target.width**2) ** -0.5).to(z.dtype)
+    target.whitening = Whitening(scale, basis.contiguous(), shrink)
+    return target.coordinates(delta)
+
+
+class DualAveraging:
+    """Step size of a Metropolis sampler towards a wanted acceptance (Hoffman & Gelman 2014)."""
+
+    def __init__(self, step_size: float, wanted: float) -> None:
+        self.wanted, self.count, self.gap = wanted, 0, 0.0
+        self.center = math.log(2 * step_size)
+        self.log_mean = math.log(step_size)
+
+    def update(self, accept: Tensor) -> float:
+        """The next step to try, given the last step's acceptance probabilities `[C]`."""
+        self.count += 1
+        weight = 1 / (self.count + 10)
+        self.gap += weight * (self.wanted - float(accept.mean()) - self.gap)
+        log_step = self.center - math.sqrt(self.count) / 0.05 * self.gap
+        fade = self.count**-0.75
+        self.log_mean += fade * (log_step - self.log_mean)
+        return math.exp(log_step)
+
+    def final(self) -> float:
+        """The step to keep after burn-in."""
+        return math.exp(self.log_mean)

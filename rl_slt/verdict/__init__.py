@@ -1,0 +1,1 @@
+"""Whether draws can be believed, and how uncertain the estimate is."""
