@@ -8,8 +8,7 @@ from typing import Any
 
 from agents.networks import check_network
 from agents.schedule import checkpoint_steps, parse_schedule
-from envs import LevelSettings, check_held_out, parse_levels, parse_placement
-from envs.games import find_game
+from envs import LevelSettings, check_held_out, find_game, parse_levels, parse_placement
 from rl_slt import InputError
 
 PRECISIONS = ("float32", "bfloat16", "auto")

@@ -18,7 +18,7 @@ ALLOWED = {
     "rl_slt/cli": set(PACKAGES),
     "rl_slt/pipeline": set(PACKAGES),
 }
-# What every package may take from `rl_slt`: the error for a user's mistake and the base of settings.
+# What every package may take from `rl_slt`: the error for a user's mistake, the base of settings.
 ROOT_NAMES = {"InputError", "SettingsModel"}
 MODULES = sorted(p.relative_to(ROOT) for name in PACKAGES for p in (ROOT / name).rglob("*.py"))
 

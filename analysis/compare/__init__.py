@@ -6,7 +6,7 @@ from analysis.compare.agents import (
     most_different,
     where_differ,
 )
-from analysis.compare.directions import Direction, between, gradient, random_directions
+from analysis.compare.directions import Direction, between, gradient, random_directions, weights_of
 from analysis.compare.slices import barrier, take_slices
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "most_different",
     "random_directions",
     "take_slices",
+    "weights_of",
     "where_differ",
 ]

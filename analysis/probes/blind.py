@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 import envs
 from analysis.probes.actors import Actor, Turn
 from analysis.probes.suite import ProbeSuite, coin_at_end, control_of
-from envs.reach import fewest_steps
-from envs.replays import Replay, replay
-from envs.simulator import scratch
+from envs import Replay, fewest_steps, replay, scratch
 
 
 class Recorded:

@@ -15,8 +15,7 @@ from PIL import Image
 from analysis.probes.actors import NetworkActor, Turn
 from analysis.probes.rollout import play, shared_noise
 from analysis.probes.suite import ProbeSuite
-from envs.films import COLORS, evenly, film_strip, gif_bytes, shot
-from envs.tasks import Task
+from envs import COLORS, Task, evenly, film_strip, gif_bytes, shot
 
 OUTCOMES = {
     "coin": "got the coin", "end": "reached the end", "death": "died", "timeout": "ran out of time",

@@ -23,8 +23,7 @@ from analysis.probes.sensitivity import drift, kl, log_softmax, total_variation
 from analysis.probes.suite import ProbeSuite
 from analysis.probes.visits import visited_states
 from analysis.schema import conform
-from envs.edit import agent_of
-from envs.simulator import scratch
+from envs import agent_of, scratch
 
 NEAR, VIEW_COLUMNS, VIEW_ROWS = 2, 6, 5
 PROBE = "counterfactual"

@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 import envs
 from analysis.probes.actors import Actor, Turn
 from analysis.probes.suite import ProbeSuite
-from envs.native import NOOP
-from envs.tasks import Task
-from envs.vector import ProcgenVectorEnv
+from envs import NOOP, ProcgenVectorEnv, Task
 
 NUM_ENVS = 128
 

@@ -16,7 +16,7 @@ from analysis.probes.rollout import NUM_ENVS, play, shared_noise
 from analysis.probes.scripted import BlindActor, SeekerActor
 from analysis.probes.suite import ProbeSuite, coin_at_end, starts_mid
 from analysis.schema import conform, empty
-from envs.tasks import Task
+from envs import Task
 from rl_slt import InputError
 
 Progress = Callable[[int, int], None]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.probes.actors import Turn
-from envs.scripted import CoinBlindPolicy, CoinSeekerPolicy
+from envs import CoinBlindPolicy, CoinSeekerPolicy
 
 
 class BlindActor:

@@ -17,7 +17,7 @@ from analysis.probes.actors import Turn
 from analysis.probes.rollout import play, shared_noise
 from analysis.probes.run import BASELINES
 from analysis.probes.suite import ProbeSuite
-from envs.tasks import Task
+from envs import Task
 
 VISITORS = (
     ("none@mid", "random"), ("none@mid", "coin-blind"),

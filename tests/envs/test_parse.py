@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 import envs
 from envs.placements import At, Behind, Both, End, Ground, Mix, Nowhere, Placement, Section
+from rl_slt import InputError
 
 LITERAL = {
     "end": End(),
@@ -78,7 +79,7 @@ def test_every_placement_survives_its_text(placement: Placement) -> None:
     ],
 )
 def test_wrong_placements_name_the_wrong_part(text: str, part: str) -> None:
-    with pytest.raises(envs.InputError) as error:
+    with pytest.raises(InputError) as error:
         envs.parse_placement(text)
     assert part in str(error.value) and "\n" not in str(error.value)
 
@@ -87,14 +88,14 @@ def test_levels() -> None:
     assert envs.parse_levels("3:9") == envs.parse_levels((3, 9)) == (3, 9)
     assert envs.parse_levels(None) is None and envs.parse_levels("all") is None
     for wrong in ("9:3", "5:5", "-1:4", "five", (4,), (0, 2**31)):
-        with pytest.raises(envs.InputError, match="levels"):
+        with pytest.raises(InputError, match="levels"):
             envs.parse_levels(wrong)  # type: ignore[arg-type]
 
 
 def test_held_out_levels_must_not_overlap() -> None:
     envs.check_held_out((0, 500), (500, 600))
     for training in ("all", (0, 501), (550, 551)):
-        with pytest.raises(envs.InputError, match="held out"):
+        with pytest.raises(InputError, match="held out"):
             envs.check_held_out(training, (500, 600))
 
 
@@ -117,17 +118,17 @@ def test_held_out_levels_must_not_overlap() -> None:
     ],
 )
 def test_wrong_arguments(wrong: dict[str, object], part: str) -> None:
-    with pytest.raises(envs.InputError) as error:
+    with pytest.raises(InputError) as error:
         envs.make_vec(**{"num_envs": 2, **wrong})  # type: ignore[arg-type]
     assert part in str(error.value) and "\n" not in str(error.value)
 
 
 def test_wrong_settings() -> None:
-    with pytest.raises(envs.InputError, match="extreme"):
+    with pytest.raises(InputError, match="extreme"):
         envs.LevelSettings(distribution_mode="extreme")
-    with pytest.raises(envs.InputError, match="pits"):
+    with pytest.raises(InputError, match="pits"):
         envs.LevelSettings(pits="no")  # type: ignore[arg-type]
-    with pytest.raises(envs.InputError, match="memory"):
+    with pytest.raises(InputError, match="memory"):
         envs.make_vec(1, settings=envs.LevelSettings(distribution_mode="memory"))
 
 
@@ -135,5 +136,5 @@ def test_wrong_actions() -> None:
     vector = envs.make_vec(2)
     vector.reset()
     for actions in ([1], [1, 15], [-1, 3]):
-        with pytest.raises(envs.InputError, match="actions"):
+        with pytest.raises(InputError, match="actions"):
             vector.step(actions)

@@ -15,6 +15,7 @@ from envs.learned import NetworkPolicy
 from envs.pictures import CELL, COIN_MARK, END_MARK, whole_level
 from envs.scripted import CoinBlindPolicy, CoinSeekerPolicy, RandomPolicy, ScriptedPolicy
 from envs.sheet import level_sheet
+from rl_slt import InputError
 
 
 def outcomes(policy: ScriptedPolicy, coin: str, episodes: int) -> list[str]:
@@ -128,7 +129,7 @@ def test_a_sheet_has_a_row_for_each_level() -> None:
     one, three = (level_sheet("both", (0, n), envs.PLAIN_FLAT) for n in (1, 3))
     assert three.height > 2.5 * one.height - 60
     assert np.asarray(three).std() > 10
-    with pytest.raises(envs.InputError, match="at most"):
+    with pytest.raises(InputError, match="at most"):
         level_sheet("end", "0:1000")
 
 

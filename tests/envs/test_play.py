@@ -9,6 +9,7 @@ import envs
 from envs.edit import agent_of, coins_of, set_coins
 from envs.games import GAMES
 from envs.state import State
+from rl_slt import InputError
 
 STAY = np.array([4])
 
@@ -220,7 +221,7 @@ def test_editing_refuses_cells_and_settings_that_do_not_fit() -> None:
     vector.reset()
     state = vector.game_state(0)
     for cell in ((0, 0), (64, 1), (3, -1)):
-        with pytest.raises(envs.InputError, match="no coin can be put"):
+        with pytest.raises(InputError, match="no coin can be put"):
             envs.move_coin(state, cell)
-    with pytest.raises(envs.InputError, match="settings say"):
+    with pytest.raises(InputError, match="settings say"):
         envs.render_states([state], envs.PLAIN_FLAT)

@@ -12,6 +12,7 @@ from envs.games import GAMES
 from envs.native import acquire
 from envs.simulator import scratch
 from envs.state import END_MARKER, State, StateError, agent_xy, generator_text, level_generators
+from rl_slt import InputError
 
 Maker = Callable[..., Any]
 
@@ -131,7 +132,7 @@ def test_what_does_not_parse_is_refused_with_its_version() -> None:
             State(data)
         assert "version" in str(error.value), name
         assert "\n" not in str(error.value)
-        with pytest.raises(envs.InputError):
+        with pytest.raises(InputError):
             envs.move_coin(data, None)
     with pytest.raises(StateError, match="version 1"):
         State(damaged()["version 1"])
@@ -167,11 +168,11 @@ def test_a_whole_vector_environment_goes_on_exactly(coin: str, track: bool) -> N
 
 def test_saved_environments_of_another_kind_are_refused() -> None:
     saved = envs.make_vec(2, "end").get_state()
-    with pytest.raises(envs.InputError, match="placement"):
+    with pytest.raises(InputError, match="placement"):
         envs.make_vec(2, "ground").set_state(saved)
-    with pytest.raises(envs.InputError, match="num_envs"):
+    with pytest.raises(InputError, match="num_envs"):
         envs.make_vec(3, "end").set_state(saved)
-    with pytest.raises(envs.InputError, match="no saved"):
+    with pytest.raises(InputError, match="no saved"):
         envs.make_vec(2, "end").set_state(b"nothing")
 
 

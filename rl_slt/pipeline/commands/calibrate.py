@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agents.files import write_atomic, write_json
+from agents import write_atomic, write_json
 from rl_slt.calibration.calibrate import Calibration
 from rl_slt.calibration.sweep import Sweep
 from rl_slt.errors import InputError

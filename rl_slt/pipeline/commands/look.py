@@ -8,12 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import envs
-from agents import find_checkpoint, load_policy
-from agents.files import write_bytes
-from envs.clips import record
-from envs.learned import NetworkPolicy
-from envs.scripted import CoinBlindPolicy, CoinSeekerPolicy, RandomPolicy
-from envs.sheet import level_sheet
+from agents import find_checkpoint, load_policy, write_bytes
+from envs import CoinBlindPolicy, CoinSeekerPolicy, NetworkPolicy, RandomPolicy, level_sheet, record
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, open_path, training_of
 from rl_slt.pipeline.plan.checks import check_seed

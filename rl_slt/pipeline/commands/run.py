@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from agents.devices import check_device
-from agents.files import TEMPORARY, write_json
+from agents import TEMPORARY, check_device, write_json
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Study, read_json_object
 from rl_slt.pipeline.disk.locks import stage_lock

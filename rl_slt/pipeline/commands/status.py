@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 import agents
-from agents.training import LOCK
+from agents import LOCK
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.failures import failures
 from rl_slt.pipeline.disk.layout import Run, Study, open_path, read_json_object, training_of

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from agents.files import write_bytes
+from agents import write_bytes
 from rl_slt.known.validate import known_names, validate
 from rl_slt.pipeline.engine.progress import meter
 from rl_slt.pipeline.plan.by_name import build_sampler

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.files import write_json
+from agents import write_json
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import read_json_object
 from rl_slt.pipeline.disk.store import digest

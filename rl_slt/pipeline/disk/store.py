@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from agents.files import clean_dead, new_dir, publish_dir, write_atomic
+from agents import clean_dead, new_dir, publish_dir, write_atomic
 from analysis import schema
 from rl_slt.errors import InputError
 

@@ -25,9 +25,8 @@ from typing import Any, Protocol
 
 import torch
 
-from agents.devices import check_device
-from agents.malloc import keep_freed_memory
-from envs.config import cores
+from agents import check_device, keep_freed_memory
+from envs import cores
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.failures import remember
 

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import associate, detect_transitions, schema
-from analysis.freeenergy import staircase
-from analysis.series import goal_rows
+from analysis import associate, detect_transitions, goal_rows, schema, staircase
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, Study
 from rl_slt.pipeline.disk.locks import turn

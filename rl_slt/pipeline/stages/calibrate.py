@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.files import write_json
+from agents import write_json
 from rl_slt.calibration.calibrate import Calibration, conclude, estimate_cell
 from rl_slt.calibration.sweep import Cell, Sweep, carry_out, row_of
 from rl_slt.errors import InputError

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from agents import Checkpoint, load_policy
-from analysis.report.files import read_progress
+from analysis.report import read_progress
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, training_of
 from rl_slt.pipeline.disk.store import UnitStore, digest, file_digest, write_table

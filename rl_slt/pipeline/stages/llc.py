@@ -12,8 +12,7 @@ from typing import Any
 import pandas as pd
 from torch import Tensor, nn
 
-from agents import Checkpoint, load_policy
-from agents.devices import check_device
+from agents import Checkpoint, check_device, load_policy
 from analysis import schema
 from analysis.probes import SUITES
 from rl_slt import PolicyData, estimate_with

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis import associate, schema
-from analysis.freeenergy import compare_arms, staircase
-from analysis.pathdependence import path_dependence
-from analysis.prediction import predict_goal
-from analysis.report.queries import SCORES, main_metric
-from analysis.series import INNER_GOALS, goal_rows
+from analysis import (
+    INNER_GOALS,
+    associate,
+    compare_arms,
+    goal_rows,
+    path_dependence,
+    predict_goal,
+    schema,
+    staircase,
+)
+from analysis.report import SCORES, main_metric
 
 # What a run's final goal is read from: the first of these that was measured.
 FINAL = (("suite", "coin_seeking"), ("behind", "coin_rate"), ("suite", "preference"),

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.files import write_bytes
+from agents import write_bytes
 from analysis import report
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Study

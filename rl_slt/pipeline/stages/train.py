@@ -12,8 +12,7 @@ import torch
 
 import agents
 import agents.presets
-from agents.branch import branch_config
-from agents.importing import import_agent
+from agents import branch_config, import_agent
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, Study, open_path, training_of
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome

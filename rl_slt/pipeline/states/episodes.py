@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from agents.checkpoints import read_header
-from agents.files import write_bytes
+from agents import read_header, write_bytes
 from rl_slt import PolicyData
 from rl_slt.pipeline.disk.store import digest
 from rl_slt.pipeline.states.state_sets import Recipe, packed, shared_env, unpacked

@@ -33,8 +33,8 @@ import torch
 from torch import Tensor, nn
 
 import envs
-from agents.files import write_bytes
-from envs.scripted import LEFT, LEFT_JUMP, RIGHT, RIGHT_JUMP
+from agents import write_bytes
+from envs import LEFT, LEFT_JUMP, RIGHT, RIGHT_JUMP
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.store import digest
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import envs
-from envs.learned import NetworkPolicy
+from envs import NetworkPolicy
 from rl_slt.pipeline.states.state_sets import FROZEN_LEVELS, VIEW, shared_env
 
 _ENVS = 32

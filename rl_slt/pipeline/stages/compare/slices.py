@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis import compare
-from analysis.compare import Direction
-from analysis.compare.directions import weights_of
+from analysis.compare import Direction, weights_of
 from rl_slt.errors import InputError
 from rl_slt.pipeline.states.visits import Visits, mean_return
 

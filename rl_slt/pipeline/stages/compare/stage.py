@@ -21,11 +21,17 @@ from PIL import Image
 from torch import nn
 
 import envs
-from agents import Checkpoint, TrainConfig, find_checkpoint, load_policy
-from agents.files import new_dir, publish_dir, write_json
+from agents import (
+    Checkpoint,
+    TrainConfig,
+    find_checkpoint,
+    load_policy,
+    new_dir,
+    publish_dir,
+    write_json,
+)
 from analysis import compare
-from envs.clips import Clip, record
-from envs.learned import NetworkPolicy
+from envs import Clip, NetworkPolicy, record
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, open_path, training_of
 from rl_slt.pipeline.disk.locks import stage_lock

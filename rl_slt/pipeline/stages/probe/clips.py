@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from agents import load_policy
-from agents.files import new_dir, publish_dir, write_json
+from agents import load_policy, new_dir, publish_dir, write_json
 from analysis import probes
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, read_json_object

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from agents import load_policy
-from agents.files import write_bytes
+from agents import load_policy, write_bytes
 from analysis import probes
-from analysis.probes.linear_probe import MIN_LEVELS
+from analysis.probes import MIN_LEVELS
 from analysis.schema import conform, empty
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.store import UnitStore

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from agents.files import write_bytes
+from agents import write_bytes
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, Study
 from rl_slt.pipeline.disk.store import read_table
@@ -33,7 +33,7 @@ def draw_probes(runs: Sequence[Run], anew: bool = True) -> None:
 
 
 def _draw(path: Path, runs: Sequence[Run]) -> None:
-    from analysis.probes.plot import figure_png, plot_scores  # slow to import
+    from analysis.probes import figure_png, plot_scores  # slow to import
 
     tables = [run.tables / "probes.parquet" for run in runs]
     frames = [frame for p in tables if p.exists() and len(frame := read_table(p))]
