@@ -1,5 +1,5 @@
 from .data.policy_data import PolicyData
-from .errors import InputError
+from .errors import ConvergenceWarning, InputError
 from .estimate import estimate_llc, estimate_with
 from .losses.kl import PolicyKL
 from .losses.nll import PolicyNLL
@@ -15,6 +15,7 @@ from .samplers.rmsprop_sgld import RMSpropSGLD
 from .samplers.sgld import SGLD
 from .samplers.sgnht import SGNHT
 from .settings import POLICY_CNN, Settings
+from .settings_model import SettingsModel
 
 __version__: str
 
@@ -25,6 +26,7 @@ __all__ = [
     "POLICY_CNN",
     "SGLD",
     "SGNHT",
+    "ConvergenceWarning",
     "InputError",
     "LLCEstimate",
     "OrthogonalSGLD",
@@ -34,6 +36,7 @@ __all__ = [
     "RMSpropSGLD",
     "Regret",
     "Settings",
+    "SettingsModel",
     "Surrogate",
     "Value",
     "estimate_llc",

@@ -1,0 +1,111 @@
+"""The base of every class of settings: checked where it is made, refused in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import UnionType
+from typing import Annotated, Any, Self, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from rl_slt.errors import InputError
+
+
+class SettingsModel(BaseModel):
+    """Frozen settings whose fields say what is allowed (`Field(ge=2)`), in the type itself.
+
+    A wrong value, an unknown name or a missing one raises `InputError` in one form,
+    `NAME=VALUE: must be ALLOWED`. The command line, TOML files and `model_json_schema` come from
+    the same fields, so a constraint is declared once. Checks over several fields are
+    `@model_validator(mode="after")` methods that raise `InputError`.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True,
+        arbitrary_types_allowed=True,
+    )  # fmt: skip
+
+    def __init__(self, **values: Any) -> None:
+        """Check all values; raises InputError at the first that is wrong."""
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise InputError(_refusal(type(self), error.errors()[0])) from None
+
+    @classmethod
+    def build(cls, values: Any, where: str) -> Self:
+        """Settings from the plain values of a file; messages begin with `where`.
+
+        Raises:
+            InputError: the values are no table, or one of them is wrong.
+        """
+        if not isinstance(values, dict):
+            raise InputError.of(where, values, "a table of settings")
+        try:
+            return cls(**values)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some settings changed, checked again."""
+        return type(self)(**(dict(self) | changes))
+
+    def as_dict(self) -> dict[str, Any]:
+        """All settings in JSON's types."""
+        return self.model_dump(mode="json")
+
+
+def _refusal(model: type[BaseModel], error: ErrorDetails) -> str:
+    """One line for pydantic's error."""
+    name = ".".join(str(part) for part in error["loc"])
+    cause = error.get("ctx", {}).get("error")
+    if isinstance(cause, InputError):  # of a nested model, or a check over several fields
+        return f"{name}.{cause}" if name else str(cause)
+    if error["type"] == "extra_forbidden":
+        return f"{name}: unknown setting; allowed: {', '.join(model.model_fields)}"
+    if error["type"] == "missing":
+        return f"{name}: missing; it must be given"
+    field = model.model_fields.get(name)
+    return str(InputError.of(name, error["input"], _allowed(field, error)))
+
+
+_KINDS = {bool: "true or false", int: "an integer", float: "a finite number", str: "text"}
+
+
+def _allowed(field: FieldInfo | None, error: ErrorDetails) -> str:
+    """What a field takes, in words: its kind and its bounds; else what pydantic says of it."""
+    if error["type"] == "literal_error":
+        return str(error["ctx"]["expected"]).replace("'", "")
+    if field is None:
+        return error["msg"].removeprefix("Input should be ")
+    options = get_args(field.annotation) if _is_union(field.annotation) else (field.annotation,)
+    kinds = {get_args(o)[0] if get_origin(o) is Annotated else o for o in options}
+    kind = next((text for of, text in _KINDS.items() if of in kinds), None)
+    if kind is None:
+        return error["msg"].removeprefix("Input should be ")
+    bounds = {
+        name: getattr(part, name)
+        for part in _constraints(field, options)
+        for name in ("ge", "gt", "le", "lt")
+        if getattr(part, name, None) is not None
+    }
+    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    limits = " and ".join(f"{words[name]} {value}" for name, value in bounds.items())
+    if {"ge", "le"} == set(bounds):
+        limits = f"from {bounds['ge']} to {bounds['le']}"
+    none = ", or none" if type(None) in kinds else ""
+    return " ".join(part for part in (kind, limits) if part) + none
+
+
+def _is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, UnionType)
+
+
+def _constraints(field: FieldInfo, options: tuple[Any, ...]) -> Iterator[Any]:
+    """The constraints of a field, also of `Annotated` types inside a union."""
+    yield from field.metadata
+    for option in options:
+        for part in getattr(option, "__metadata__", ()):
+            yield from part.metadata if isinstance(part, FieldInfo) else (part,)
