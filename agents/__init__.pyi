@@ -14,6 +14,7 @@ from .files import (
     clean_dead,
     new_dir,
     publish_dir,
+    read_json_object,
     write_atomic,
     write_bytes,
     write_json,
@@ -21,12 +22,14 @@ from .files import (
 from .importing import import_agent
 from .malloc import keep_freed_memory
 from .networks import NETWORKS, build_network
+from .run_folder import UNNAMED, safe_name
 from .training import LOCK, train
 
 __all__ = [
     "LOCK",
     "NETWORKS",
     "TEMPORARY",
+    "UNNAMED",
     "Checkpoint",
     "TrainConfig",
     "branch_config",
@@ -42,6 +45,8 @@ __all__ = [
     "new_dir",
     "publish_dir",
     "read_header",
+    "read_json_object",
+    "safe_name",
     "train",
     "write_atomic",
     "write_bytes",

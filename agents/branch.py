@@ -17,8 +17,10 @@ from agents.checkpoints import (
     read_tensors,
 )
 from agents.config import TrainConfig
+from agents.files import read_json_object
 from agents.ppo import FramePPO
 from agents.resume import load_optimizer
+from agents.run_folder import UNNAMED
 from rl_slt import InputError
 
 
@@ -53,6 +55,13 @@ def find_origin(config: TrainConfig) -> Checkpoint | None:
             f"not {config.network!r} {dict(config.network_kwargs)}"
         )
     return origin
+
+
+def inherited_arm(config: TrainConfig) -> str:
+    """The arm of the run that `config` branches off; `unnamed` without one."""
+    if config.from_run is None:
+        return UNNAMED
+    return str(read_json_object(Path(config.from_run) / "config.json").get("arm", UNNAMED))
 
 
 def start_from(origin: Checkpoint, model: FramePPO, normalizer: VecNormalize) -> None:

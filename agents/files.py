@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rl_slt import InputError
+
 TEMPORARY = ".tmp-"
 _LEFTOVER = re.compile(
     r"\.tmp-(?P<meant>.+)-(?P<place>[0-9a-f]{8})\.(?P<pid>[0-9]{1,9})\.[0-9a-f]{12}", re.DOTALL
@@ -75,6 +77,19 @@ def json_bytes(obj: Any) -> bytes:
 def write_json(path: Path, obj: Any) -> None:
     """Write `obj` as strict JSON to `path` atomically."""
     write_bytes(path, json_bytes(obj))
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; one clear line where there is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read as JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path} holds {type(value).__name__}, not a JSON object")
+    return value
 
 
 def new_dir(final: Path) -> Path:

@@ -25,6 +25,7 @@ from agents.checkpoints import (
 from agents.config import TrainConfig
 from agents.files import clean_dead, new_dir, publish_dir, write_json
 from agents.networks import NETWORKS
+from agents.run_folder import UNNAMED, safe_name
 from rl_slt import InputError
 
 # SB3's CnnPolicy without hidden layers is our NatureCNN under other names.
@@ -46,7 +47,7 @@ def import_agent(
     *,
     config: TrainConfig | None = None,
     step: int | None = None,
-    info: Mapping[str, Any] | None = None,
+    arm: str = UNNAMED,
 ) -> None:
     """Write the agent in `source` as a run of kind `import` with one checkpoint, whole or not.
 
@@ -58,7 +59,7 @@ def import_agent(
         config: where the agent was trained (placement, levels, settings); the network is found
             from the weights, unless `config` names the one that fits.
         step: environment steps it was trained for; None takes what the zip says, else 0.
-        info: more entries for config.json.
+        arm: the condition of a study that the run belongs to, for config.json.
 
     Raises:
         InputError: no such file, not an agent, or an architecture that is not known here.
@@ -77,7 +78,7 @@ def import_agent(
     config = config.replace(network=spec.name, network_kwargs=dict(spec.kwargs), steps=max(1, step))
     entry = {
         "name": out.resolve().name,
-        "arm": config.coin,
+        "arm": safe_name(arm, "arm"),
         "seed": config.seed,
         "kind": "import",
         "source": str(source),
@@ -96,7 +97,7 @@ def import_agent(
     try:
         save_checkpoint(folder, step, network, spec, {})
         write_index(folder, finished=True)
-        write_json(folder / "config.json", entry | dict(info or {}))
+        write_json(folder / "config.json", entry)
         publish_dir(folder, final)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -16,7 +16,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecNormalize
 
 import envs
-from agents.branch import find_origin, start_from
+from agents.branch import find_origin, inherited_arm, start_from
 from agents.callback import Keeper, TrainingStopped
 from agents.checkpoints import NetworkSpec, is_finished, versions, write_index
 from agents.config import TrainConfig
@@ -29,6 +29,7 @@ from agents.networks import NETWORKS
 from agents.policy import FramePolicy
 from agents.ppo import FramePPO
 from agents.resume import load_resume, resume_points
+from agents.run_folder import safe_name
 from rl_slt import InputError
 
 CONFIG = "config.json"
@@ -41,7 +42,7 @@ def train(
     *,
     resume: bool = False,
     progress: Callable[[int, int], None] | None = None,
-    info: dict[str, Any] | None = None,
+    arm: str | None = None,
 ) -> None:
     """Train an agent into the run folder `out`.
 
@@ -55,7 +56,8 @@ def train(
         out: the run's folder; new or empty, unless `resume`.
         resume: go on if `out` holds this very training, else start.
         progress: called with (environment steps done, in all) after every update.
-        info: more entries for config.json, such as name, arm and command.
+        arm: the condition of a study that the run belongs to, for config.json; None is the arm of
+            the run that `config` branches off, else `unnamed`.
 
     Raises:
         InputError: wrong device, `out` holds another run or other files, or is being trained in.
@@ -63,18 +65,19 @@ def train(
     """
     out = Path(out)
     device = check_device(config.device)
-    check_folder(config, out, resume)
+    check_folder(config, out, resume, arm)
     find_origin(config)
+    arm = safe_name(arm, "arm") if arm is not None else inherited_arm(config)
     out.mkdir(parents=True, exist_ok=True)
     with _locked(out), _threads(config.threads):
         if is_finished(out):
             return
         keep_freed_memory()
-        _prepare(config, out, info or {})
+        _prepare(config, out, arm)
         _train(config, out, device, progress)
 
 
-def check_folder(config: TrainConfig, out: Path, resume: bool) -> None:
+def check_folder(config: TrainConfig, out: Path, resume: bool, arm: str | None = None) -> None:
     """Raise InputError unless `out` is free for this training or, with `resume`, holds it."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is not a folder")
@@ -88,7 +91,8 @@ def check_folder(config: TrainConfig, out: Path, resume: bool) -> None:
     if not resume:
         raise InputError(f"{out} already holds a run; resume it or choose another folder")
     try:
-        theirs = json.loads((out / CONFIG).read_bytes())["train"]
+        entry = json.loads((out / CONFIG).read_bytes())
+        theirs = entry["train"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{out / CONFIG} is corrupt or not of a training") from error
     ours = json.loads(json.dumps(config.as_dict()))  # tuples become lists, as in the file
@@ -97,6 +101,8 @@ def check_folder(config: TrainConfig, out: Path, resume: bool) -> None:
         raise InputError(
             f"{out} holds another run: its {key} is {theirs.get(key)!r}, not {ours[key]!r}"
         )
+    if arm is not None and entry.get("arm") != arm:
+        raise InputError(f"{out} holds another run: its arm is {entry.get('arm')!r}, not {arm!r}")
 
 
 @contextlib.contextmanager
@@ -124,14 +130,14 @@ def _threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _prepare(config: TrainConfig, out: Path, info: dict[str, Any]) -> None:
+def _prepare(config: TrainConfig, out: Path, arm: str) -> None:
     """Clean up after a killed process; write config.json where there is none yet."""
     for folder in (out, out / "checkpoints", out / "resume"):
         clean_dead(folder)
     if not (out / CONFIG).exists():
         entry = {
             "name": out.name,
-            "arm": config.coin,
+            "arm": arm,
             "seed": config.seed,
             "kind": "train",
             "train": config.as_dict(),
@@ -140,7 +146,7 @@ def _prepare(config: TrainConfig, out: Path, info: dict[str, Any]) -> None:
             "command": sys.argv,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
-        write_json(out / CONFIG, entry | info)
+        write_json(out / CONFIG, entry)
 
 
 def _train(

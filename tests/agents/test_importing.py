@@ -1,5 +1,6 @@
 """Agents of stable-baselines3 and plain weights become runs, without running their code."""
 
+import json
 import pickle
 import zipfile
 from pathlib import Path
@@ -40,7 +41,8 @@ def test_plain_weights_of_our_networks(tmp_path: Path, suffix: str) -> None:
     else:
         tensors = {k: v.contiguous() for k, v in network.state_dict().items()}
         save_file(tensors, path)
-    import_agent(path, tmp_path / "run", step=7)
+    import_agent(path, tmp_path / "run", step=7, arm="theirs")
+    assert json.loads((tmp_path / "run" / "config.json").read_bytes())["arm"] == "theirs"
     obs = torch.randint(0, 256, (3, 64, 64, 3), dtype=torch.uint8)
     loaded = agents.load_policy(agents.find_checkpoint(tmp_path / "run", 7).path)
     assert torch.equal(loaded(obs)[0], network(obs)[0])
@@ -89,6 +91,7 @@ def test_an_import_is_whole_or_not_there_and_the_same_again_is_fine(
             import_agent(path, out, step=7)
     assert [p.name for p in tmp_path.iterdir()] == ["w.pt"]
     import_agent(path, out, step=7)
+    assert json.loads((out / "config.json").read_bytes())["arm"] == "unnamed"
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*")}
     import_agent(path, out, step=7)  # as after a kill at the very end
     assert {p: p.stat().st_mtime_ns for p in out.rglob("*")} == before

@@ -130,11 +130,39 @@ def test_early_stop_leaves_a_last_checkpoint(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("fake_envs")
 def test_the_run_says_how_it_was_made(tmp_path: Path) -> None:
-    agents.train(CONFIG, tmp_path / "x", info={"arm": "first"})
+    agents.train(CONFIG, tmp_path / "x", arm="first")
     entry = json.loads((tmp_path / "x" / "config.json").read_bytes())
     assert (entry["name"], entry["arm"], entry["seed"]) == ("x", "first", 0)
     assert TrainConfig.from_dict(entry["train"]) == CONFIG
     assert {"torch", "numpy"} <= set(entry["versions"])
+
+
+def arm_of(run: Path) -> str:
+    return str(json.loads((run / "config.json").read_bytes())["arm"])
+
+
+@pytest.mark.usefixtures("fake_envs")
+def test_every_run_has_an_arm_and_keeps_it(tmp_path: Path) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    agents.train(CONFIG, a)
+    assert arm_of(a) == "unnamed"  # never the placement: another arm may share it
+    agents.train(CONFIG, b, arm="dose-5")
+    agents.train(CONFIG, b, resume=True)
+    assert arm_of(b) == "dose-5"
+    with pytest.raises(InputError, match="its arm is 'dose-5', not 'dose-9'"):
+        agents.train(CONFIG, b, resume=True, arm="dose-9")
+    with pytest.raises(InputError, match=r"arm='\.\./x': must be at most 100 letters"):
+        agents.train(CONFIG, tmp_path / "c", arm="../x")
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.usefixtures("fake_envs")
+def test_a_branch_inherits_its_arm(tmp_path: Path) -> None:
+    agents.train(CONFIG, tmp_path / "a", arm="end")
+    branch = agents.branch_config(tmp_path / "a", 128, steps=64)
+    agents.train(branch, tmp_path / "b")
+    agents.train(branch, tmp_path / "c", arm="other")
+    assert (arm_of(tmp_path / "b"), arm_of(tmp_path / "c")) == ("end", "other")
 
 
 @pytest.mark.parametrize(

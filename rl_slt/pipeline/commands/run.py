@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from agents import TEMPORARY, check_device, write_json
+from agents import TEMPORARY, check_device, read_json_object, write_json
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.layout import Study, read_json_object
+from rl_slt.pipeline.disk.layout import Study
 from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.engine.jobs import Outcome, open_engine, workers_on
 from rl_slt.pipeline.plan.study import StudyPlan

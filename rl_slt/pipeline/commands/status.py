@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 import agents
-from agents import LOCK
+from agents import LOCK, read_json_object
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.failures import failures
-from rl_slt.pipeline.disk.layout import Run, Study, open_path, read_json_object, training_of
+from rl_slt.pipeline.disk.layout import Run, Study, open_path, training_of
 from rl_slt.pipeline.disk.locks import holder, is_held
 from rl_slt.pipeline.disk.store import UnitStore
 from rl_slt.pipeline.engine.eta import duration, steps_per_second, unit_seconds

@@ -7,9 +7,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents import write_json
+from agents import read_json_object, write_json
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.layout import read_json_object
 from rl_slt.pipeline.disk.store import digest
 
 FOLDER = "failed"

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from agents import Checkpoint, TrainConfig, list_checkpoints
+from agents import Checkpoint, TrainConfig, list_checkpoints, read_json_object, safe_name
 from rl_slt.errors import InputError
 from rl_slt.pipeline.plan.settings import build
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]*")
 
 
 @dataclass(frozen=True)
@@ -162,30 +158,3 @@ def training_of(run: Run) -> TrainConfig:
     if not isinstance(train, dict):
         raise InputError(f"{run.path / 'config.json'} lacks the training settings (`train`)")
     return build(TrainConfig, train, str(run.path / "config.json"))
-
-
-def safe_name(name: str, what: str) -> str:
-    """The name, if it is a plain file name that stays inside its folder.
-
-    Raises:
-        InputError: if it holds a path separator or another odd character.
-    """
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > 100:
-        raise InputError(
-            f"{what} name {name!r} is not allowed: letters, digits and . _ = - only, "
-            "beginning with a letter or digit, at most 100 of them"
-        )
-    return name
-
-
-def read_json_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; one clear line where there is none."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read as JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path} holds {type(value).__name__}, not a JSON object")
-    return value

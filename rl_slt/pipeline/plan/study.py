@@ -12,9 +12,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from agents import TrainConfig, presets
+from agents import TrainConfig, presets, safe_name
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.layout import safe_name
 from rl_slt.pipeline.plan.checks import check_llc, check_probe
 from rl_slt.pipeline.plan.settings import build
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents import write_json
+from agents import read_json_object, write_json
 from rl_slt.calibration.calibrate import Calibration, conclude, estimate_cell
 from rl_slt.calibration.sweep import Cell, Sweep, carry_out, row_of
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.layout import Run, Study, read_json_object, runs_of, training_of
+from rl_slt.pipeline.disk.layout import Run, Study, runs_of, training_of
 from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.disk.store import clear_leftovers, digest
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome

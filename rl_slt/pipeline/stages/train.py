@@ -42,7 +42,7 @@ def train_study(study: Study, plan: StudyPlan, engine: Engine) -> list[Outcome]:
 
 def train_one(config: dict[str, Any], path: str, arm: str) -> None:
     """Train one run, or go on with it (called on a worker)."""
-    agents.train(build(agents.TrainConfig, config, arm), Path(path), resume=True, info={"arm": arm})
+    agents.train(build(agents.TrainConfig, config, arm), Path(path), resume=True, arm=arm)
 
 
 def steps_done(run: Run) -> int:

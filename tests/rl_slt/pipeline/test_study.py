@@ -54,7 +54,7 @@ def test_the_defaults_are_the_named_settings() -> None:
         (SMALL + "[llc]\nchains = 'x'", r"llc\.chains: .*valid integer.*'x'"),
         (SMALL + "[llc]\nchains = 1", "chains = 1 is not allowed"),
         (SMALL + "[llc]\nbatch_size = 4096", "at most n_states"),
-        (SMALL.replace("arms.a", 'arms."../b"'), r"arm name '\.\./b' is not allowed"),
+        (SMALL.replace("arms.a", 'arms."../b"'), r"arm='\.\./b': must be at most 100 letters"),
         (SMALL.replace('"end"', '"moon"'), "moon"),
         (SMALL.replace("coin =", "coins ="), "coin placement"),
         ('recipe = "moon"' + SMALL, "unknown preset 'moon'"),

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from agents import load_policy, new_dir, publish_dir, write_json
+from agents import load_policy, new_dir, publish_dir, read_json_object, write_json
 from analysis import probes
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.layout import Run, read_json_object
+from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.disk.store import UnitStore
 from rl_slt.pipeline.stages.probe.work_item import ProbeUnit
 
