@@ -8,7 +8,14 @@ from typing import Any
 
 from agents.networks import check_network
 from agents.schedule import checkpoint_steps, parse_schedule
-from envs import LevelSettings, check_held_out, find_game, parse_levels, parse_placement
+from envs import (
+    EVALUATION_LEVELS,
+    LevelSettings,
+    check_held_out,
+    find_game,
+    parse_levels,
+    parse_placement,
+)
 from rl_slt import InputError
 
 PRECISIONS = ("float32", "bfloat16", "auto")
@@ -51,7 +58,7 @@ class TrainConfig:
     device: str = "cpu"
     threads: int | None = 1  # on the CPU; None leaves torch's own choice
     eval_every: int | None = None  # steps between evaluations on held-out levels
-    eval_levels: tuple[int, int] = (1_000_000, 1_000_500)
+    eval_levels: tuple[int, int] = EVALUATION_LEVELS
     eval_episodes: int = 100
     stop_return: float | None = None  # stop once the mean raw return of 100 episodes reaches it
     resume_seconds: float = 10.0  # least time between two resume points

@@ -1,24 +1,39 @@
+from .actions import (
+    ACTION_NAMES,
+    DIRECTION,
+    IDLE,
+    JUMP,
+    LEFT,
+    LEFT_JUMP,
+    MOVES,
+    N_ACTIONS,
+    NOOP,
+    RIGHT,
+    RIGHT_JUMP,
+    horizontal,
+)
 from .clips import Clip, record
 from .config import cores
 from .edit import agent_of, move_coin, render_states
 from .films import COLORS, evenly, film_strip, gif_bytes, shot
 from .games import find_game
-from .learned import NetworkPolicy
+from .level_seeds import (
+    ALL_LEVELS,
+    CLIP_LEVEL,
+    EVALUATION_LEVELS,
+    FROZEN_LEVELS,
+    N_LEVELS,
+    PROBE_LEVELS,
+    check_held_out,
+    parse_levels,
+)
 from .make import make_vec, to_sb3
-from .native import NOOP
-from .parse import check_held_out, parse_levels, parse_placement
+from .parse import parse_placement
 from .placements import Placement
+from .policies import NetworkPolicy, kl, log_probs, logits_of, sample_actions
 from .reach import fewest_steps
 from .replays import Replay, replay
-from .scripted import (
-    LEFT,
-    LEFT_JUMP,
-    RIGHT,
-    RIGHT_JUMP,
-    CoinBlindPolicy,
-    CoinSeekerPolicy,
-    RandomPolicy,
-)
+from .scripted import CoinBlindPolicy, CoinSeekerPolicy, RandomPolicy
 from .settings import PLAIN_FLAT, LevelSettings
 from .sheet import level_sheet
 from .simulator import scratch
@@ -28,12 +43,24 @@ from .vector import ProcgenVectorEnv
 ENV_ID: str
 
 __all__ = [
+    "ACTION_NAMES",
+    "ALL_LEVELS",
+    "CLIP_LEVEL",
     "COLORS",
+    "DIRECTION",
     "ENV_ID",
+    "EVALUATION_LEVELS",
+    "FROZEN_LEVELS",
+    "IDLE",
+    "JUMP",
     "LEFT",
     "LEFT_JUMP",
+    "MOVES",
     "NOOP",
+    "N_ACTIONS",
+    "N_LEVELS",
     "PLAIN_FLAT",
+    "PROBE_LEVELS",
     "RIGHT",
     "RIGHT_JUMP",
     "Clip",
@@ -54,7 +81,11 @@ __all__ = [
     "film_strip",
     "find_game",
     "gif_bytes",
+    "horizontal",
+    "kl",
     "level_sheet",
+    "log_probs",
+    "logits_of",
     "make_vec",
     "move_coin",
     "parse_levels",
@@ -62,6 +93,7 @@ __all__ = [
     "record",
     "render_states",
     "replay",
+    "sample_actions",
     "scratch",
     "shot",
     "to_sb3",

@@ -63,7 +63,7 @@ def record(
 ) -> Clip:
     """Play one episode of one level and keep its pictures.
 
-    `policy` is called as the scripted ones are; `envs.learned.NetworkPolicy` wraps a network.
+    `policy` is called as the scripted ones are; `envs.NetworkPolicy` wraps a network.
     Pink marks the coin, blue the end column; arrows where they are out of sight.
     """
     vector = make_vec(

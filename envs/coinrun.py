@@ -14,7 +14,6 @@ SAW, ENEMY, CRATE = 2, 5, 20
 CEILING = 63  # the row that closes the world
 MAX_GAP, MAX_RISE = 8, 5  # columns and rows that a running jump crosses
 TOUCH = 0.001  # procgen shrinks the agent's box by this when it looks for cells (POS_EPS)
-ACTIONS = 15
 _LETTERS = bytes({COIN: b"o"[0], EMPTY: b"."[0], BARRIER: b"|"[0], **dict.fromkeys(WALLS, b"#"[0])}
                  .get(kind, b"~"[0]) for kind in range(256))  # fmt: skip
 

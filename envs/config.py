@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from envs.games import Game, find_game
-from envs.parse import SEEDS, parse_levels, parse_placement
+from envs.level_seeds import N_LEVELS, parse_levels
+from envs.parse import parse_placement
 from envs.placements import End, Placement
 from envs.settings import LevelSettings
 from envs.tasks import Task
@@ -36,8 +37,8 @@ class VecConfig:
     def __post_init__(self) -> None:
         if not isinstance(self.num_envs, int) or self.num_envs < 1:
             raise InputError(f"num_envs is {self.num_envs!r}, allowed: integers from 1")
-        if not isinstance(self.seed, int) or not 0 <= self.seed <= SEEDS:
-            raise InputError(f"seed is {self.seed!r}, allowed: integers from 0 to {SEEDS}")
+        if not isinstance(self.seed, int) or not 0 <= self.seed <= N_LEVELS:
+            raise InputError(f"seed is {self.seed!r}, allowed: integers from 0 to {N_LEVELS}")
         if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):
             raise InputError(f"threads is {self.threads!r}, allowed: integers from 1, or none")
         limit = self.time_limit

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from envs.settings import LevelSettings
 from envs.silence_gym import silence_gym
 
-NOOP = 4  # the action that does nothing
 STATE_BYTES = 1 << 18  # a state is about 37 KB; the library aborts when the buffer is too small
 
 

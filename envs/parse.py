@@ -1,4 +1,4 @@
-"""Placements and level ranges from text."""
+"""Placements from text."""
 
 import math
 import re
@@ -18,7 +18,6 @@ SIMPLE: dict[str, type[Placement]] = {
     "both": Both,
 }
 WORLD = 64  # columns and rows of the largest world
-SEEDS = 2**31 - 1  # level seeds are below this
 
 
 def parse_placement(text: "str | Placement") -> Placement:
@@ -85,31 +84,3 @@ def _behind(low: str, high: str, whole: str) -> Placement:
     if not 1 <= int(low) <= int(high) < WORLD:
         raise InputError(f"placement {whole!r}: distances are 1 <= MIN <= MAX < {WORLD} columns")
     return Behind(low=int(low), high=int(high))
-
-
-def parse_levels(levels: "str | tuple[int, int] | None") -> tuple[int, int] | None:
-    """A half-open range of level seeds from a pair or `A:B`; None and `all` are unlimited."""
-    if levels is None or levels == "all":
-        return None
-    if isinstance(levels, str):
-        match = re.fullmatch(r"(\d+):(\d+)", levels.strip())
-        pair: tuple[int, ...] = (int(match[1]), int(match[2])) if match else ()
-    else:
-        pair = tuple(levels)
-    if len(pair) != 2 or not 0 <= pair[0] < pair[1] <= SEEDS:
-        raise InputError(
-            f"levels {levels!r}: allowed are all, or a range A:B with 0 <= A < B <= {SEEDS}"
-        )
-    return int(pair[0]), int(pair[1])
-
-
-def check_held_out(
-    training: "str | tuple[int, int] | None", held_out: "str | tuple[int, int]"
-) -> None:
-    """Raise InputError unless no level of `held_out` is among the `training` levels."""
-    train, test = parse_levels(training), parse_levels(held_out)
-    if train is None or test is None or (train[0] < test[1] and test[0] < train[1]):
-        raise InputError(
-            f"levels {held_out!r} are promised as held out but overlap the training levels "
-            f"{'all' if train is None else f'{train[0]}:{train[1]}'}"
-        )

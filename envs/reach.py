@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.actions import DIRECTION
 from envs.state import Motion
 
 SPEED = 0.5  # columns per step, the agent's `maxspeed`
 _GROUND, _AIR = 0.2, 0.2 * 0.15  # `mixrate`, and with `air_control`
 _GRAVITY = 0.2  # rows per step, each step
 _SLACK = 0.05  # columns; an agent stands up to 0.01 deep in a wall, which then pushes it out
-_DIRECTION = np.array([-1, -1, -1, 0, 0, 0, 1, 1, 1, *[0] * 6], np.float64)  # of the 15 actions
 
 
 def fewest_steps(columns: float) -> int:
@@ -46,7 +46,7 @@ class Reach:
 
     def act(self, actions: NDArray[Any]) -> None:
         """These actions int [num], 0 to 14, are taken."""
-        push, v = SPEED * _DIRECTION[actions], self._right
+        push, v = SPEED * DIRECTION[actions], self._right
         ground, air = v + _GROUND * (push - v), v + _AIR * (push - v)
         self._right = np.maximum(np.maximum(ground, air), 0)
         self.x += self._right

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from envs import native
+from envs.actions import NOOP
 from envs.placements import Placement
 from envs.settings import LevelSettings
 from envs.simulator import Scratch, scratch
@@ -31,7 +32,7 @@ def replay(
     left = deque(sorted(range(len(replays)), key=lambda i: -len(replays[i].actions)))
     playing: dict[int, int] = {}  # which replay, by game
     steps = np.zeros(WIDTH, np.int64)
-    actions = np.full(WIDTH, native.NOOP)
+    actions = np.full(WIDTH, NOOP)
     found: dict[int, tuple[float, int]] = {}
     while len(found) < len(replays):
         for slot in range(WIDTH):
@@ -46,7 +47,7 @@ def replay(
             if games.first[slot] or steps[slot] == len(replays[number].actions):
                 found[number] = float(games.rew[slot]), int(steps[slot])
                 del playing[slot]
-                actions[slot] = native.NOOP
+                actions[slot] = NOOP
     native.release(games)
     return [found[number] for number in range(len(replays))]
 

@@ -11,11 +11,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.actions import JUMP, LEFT, LEFT_JUMP, N_ACTIONS, NOOP, RIGHT, RIGHT_JUMP
 from envs.edit import agent_of, coins_of
 from envs.simulator import Scratch, scratch
-from envs.vector import ACTIONS, ProcgenVectorEnv
+from envs.vector import ProcgenVectorEnv
 
-LEFT, LEFT_JUMP, STAY, JUMP, RIGHT, RIGHT_JUMP = 1, 2, 4, 5, 7, 8
 Actions = NDArray[np.int64]
 
 
@@ -39,7 +39,7 @@ class RandomPolicy:
 
     def __call__(self, obs: NDArray[np.uint8], vector: ProcgenVectorEnv) -> Actions:
         """Actions [n] for the current step."""
-        return self._generator.integers(0, ACTIONS, len(obs))
+        return self._generator.integers(0, N_ACTIONS, len(obs))
 
 
 class CoinBlindPolicy:
@@ -83,7 +83,7 @@ class CoinSeekerPolicy:
         coins, (x, _) = coins_of(state), agent_of(state)
         target = coins[0] if coins else None
         rightward = target is None or target[0] + 0.5 >= x
-        best, plan = -np.inf, [STAY]
+        best, plan = -np.inf, [NOOP]
         for candidate in self._candidates(rightward):
             score = self._score(state, candidate, spare, target, rightward)
             if score > best:
@@ -103,13 +103,13 @@ class CoinSeekerPolicy:
             [leap] * size,
             *delayed,
             [leap] + [go] * (size - 1),
-            [leap] * 2 + [STAY] * 4 + [go] * (size - 6),
+            [leap] * 2 + [NOOP] * 4 + [go] * (size - 6),
             [JUMP] * 5 + [go] * (size - 5),
             [back] * 3 + [leap] * (size - 3),
             [back] * 6 + [leap] * (size - 6),
             [hop] * 4 + [leap] * (size - 4),
-            [STAY] * 4 + [leap] * (size - 4),
-            [STAY] * size,
+            [NOOP] * 4 + [leap] * (size - 4),
+            [NOOP] * size,
         ]
 
     def _score(

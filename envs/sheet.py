@@ -5,8 +5,8 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from envs.edit import agent_of
+from envs.level_seeds import parse_levels
 from envs.make import make_vec
-from envs.parse import parse_levels
 from envs.pictures import mark, view, whole_level
 from envs.placements import Placement
 from envs.settings import LevelSettings

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.parse import SEEDS, parse_placement
+from envs.level_seeds import N_LEVELS
+from envs.parse import parse_placement
 from rl_slt import InputError
 
 NEVER = 2**30  # steps
@@ -31,8 +32,8 @@ class Task:
     def __post_init__(self) -> None:
         if parse_placement(self.placement).is_mixture:
             raise InputError(f"placement {self.placement!r} of a task is a mixture: take one")
-        if not 0 <= self.level < SEEDS:
-            raise InputError(f"level {self.level!r} of a task, allowed: 0 to {SEEDS - 1}")
+        if not 0 <= self.level < N_LEVELS:
+            raise InputError(f"level {self.level!r} of a task, allowed: 0 to {N_LEVELS - 1}")
         if self.limit < 1:
             raise InputError(f"limit {self.limit!r} of a task, allowed: steps from 1")
 

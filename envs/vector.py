@@ -18,12 +18,14 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from envs import native
+from envs.actions import N_ACTIONS
 from envs.config import VecConfig
 from envs.deaths import UNKNOWN
 from envs.episodes import Episodes
 from envs.frames import Frames
 from envs.info_builder import Reporter
-from envs.parse import SEEDS, parse_placement
+from envs.level_seeds import ALL_LEVELS
+from envs.parse import parse_placement
 from envs.placements import Placement, Spot
 from envs.serialization import pack, unpack
 from envs.simulator import NEVER, REMEMBERED_LEVELS, scratch
@@ -34,7 +36,6 @@ from envs.tracking import FOLLOWERS, Follower
 from rl_slt import InputError
 
 Frame = NDArray[np.uint8]
-ACTIONS = 15
 _TRUE = 1  # as bytes of booleans have it
 _MIXTURE = 7  # keeps the generator of mixtures apart from others with the same seed
 
@@ -53,7 +54,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         self.num_envs = config.num_envs
         self.render_mode = render_mode
         self.single_observation_space = gymnasium.spaces.Box(0, 255, (64, 64, 3), np.uint8)
-        self.single_action_space = gymnasium.spaces.Discrete(ACTIONS)
+        self.single_action_space = gymnasium.spaces.Discrete(N_ACTIONS)
         self._game = config.game_object
         self._scratch = scratch(config.game, config.settings)
         self._native = native.acquire(
@@ -62,8 +63,8 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         self._frames = Frames()
         # Nothing to do where an episode begins: procgen itself begins them, after our limit, too.
         self._lazy = config.stock and not config.track
-        size = config.levels[1] - config.levels[0] if config.levels else SEEDS
-        self._remember = size <= REMEMBERED_LEVELS or config.tasks is not None
+        low, high = config.levels or ALL_LEVELS
+        self._remember = high - low <= REMEMBERED_LEVELS or config.tasks is not None
         self._limit = config.time_limit or self._game.time_limit
         self._all = np.ones(self.num_envs, np.bool_)
         self._nowhere = np.zeros(self.num_envs, np.bool_)
@@ -87,7 +88,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
 
     def _seed_all(self, seed: int) -> None:
         """Bring every environment to its first episode under this seed."""
-        levels = self.config.levels or (0, SEEDS)
+        levels = self.config.levels or ALL_LEVELS
         self._mixture_seed = seed
         self._episodes = Episodes(self.num_envs, self._limit)
         end_of = self._scratch.end if self._lazy else None
@@ -212,8 +213,8 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         """Step all environments with actions int [n] from 0 to 14."""
         actions = np.asarray(actions)
         told = actions.tolist()
-        if actions.shape != (self.num_envs,) or min(told) < 0 or max(told) >= ACTIONS:
-            raise InputError(f"actions must be {self.num_envs} integers from 0 to {ACTIONS - 1}")
+        if actions.shape != (self.num_envs,) or min(told) < 0 or max(told) >= N_ACTIONS:
+            raise InputError(f"actions must be {self.num_envs} integers from 0 to {N_ACTIONS - 1}")
         self._untouched = False
         if self._follower is not None:
             self._follower.act(actions)

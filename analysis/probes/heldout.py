@@ -6,9 +6,6 @@ from dataclasses import dataclass
 
 import envs
 
-# procgen draws the level seeds of an unlimited training from 0 .. 2^31 - 2.
-ALL_LEVELS = 2**31 - 1
-
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -47,6 +44,6 @@ def check_held_out(
     """
     if envs.parse_levels(train_levels) is None:
         n = probe_levels[1] - probe_levels[0] if n_levels is None else n_levels
-        return HeldOut(disjoint=False, expected_seen=n * train_episodes / ALL_LEVELS)
+        return HeldOut(disjoint=False, expected_seen=n * train_episodes / envs.N_LEVELS)
     envs.check_held_out(train_levels, probe_levels)
     return HeldOut(disjoint=True, expected_seen=0.0)

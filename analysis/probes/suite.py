@@ -8,8 +8,6 @@ import envs
 from rl_slt import InputError
 
 MODES = ("sampled", "greedy")
-# Half-open. Far above any training range one would type, and inside procgen's 0 .. 2^31 - 2.
-HELD_OUT = (2_000_000_000, 2_100_000_000)
 # A displaced-coin probe is judged against the same levels and starts with that coin taken away.
 CONTROLS = {"spawn": "none", "mid": "none@mid"}
 
@@ -30,7 +28,7 @@ class ProbeSuite:
 
     name: str
     placements: tuple[str, ...]
-    levels: tuple[int, int] = HELD_OUT
+    levels: tuple[int, int] = envs.PROBE_LEVELS
     n_levels: int = 200
     time_limit: int = 500
     mode: str = "sampled"

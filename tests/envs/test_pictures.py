@@ -11,8 +11,8 @@ from PIL import Image
 import envs
 from envs.clips import record
 from envs.films import GAP, evenly, shot
-from envs.learned import NetworkPolicy
 from envs.pictures import CELL, COIN_MARK, END_MARK, whole_level
+from envs.policies import NetworkPolicy
 from envs.scripted import CoinBlindPolicy, CoinSeekerPolicy, RandomPolicy, ScriptedPolicy
 from envs.sheet import level_sheet
 from rl_slt import InputError

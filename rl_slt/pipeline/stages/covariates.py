@@ -13,17 +13,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor, nn
 
 from agents import Checkpoint, load_policy
 from analysis.report import read_progress
+from envs import FROZEN_LEVELS, kl, log_probs
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, training_of
 from rl_slt.pipeline.disk.store import UnitStore, digest, file_digest, write_table
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome
 from rl_slt.pipeline.plan.study import LLCPlan
-from rl_slt.pipeline.states.state_sets import FROZEN_LEVELS, Recipe, collect
+from rl_slt.pipeline.states.state_sets import Recipe, collect
 
 _STATES = 512  # of the frozen set, evenly spaced: enough for two digits
 _VERSION = 2  # raise when the same settings would give other numbers
@@ -97,20 +97,14 @@ def measure(policy: nn.Module, before: nn.Module | None, states: Tensor) -> dict
         before: the policy one checkpoint earlier.
         states: `[N, ...]`.
     """
-    log_p = _log_probs(policy, states)
+    log_p = log_probs(policy, states)
     square = sum(float(w.detach().double().square().sum()) for w in policy.parameters())
-    kl = np.nan
+    step_kl = np.nan
     if before is not None:
-        log_b = _log_probs(before, states)
-        kl = float((log_b.exp() * (log_b - log_p)).sum(dim=1).mean())
+        log_b = log_probs(before, states)
+        step_kl = float(kl(log_b, log_p).mean())
     entropy = float(-(log_p.exp() * log_p).sum(dim=1).mean())
-    return {"entropy": entropy, "weight_norm": square**0.5, "step_kl": kl}
-
-
-@torch.inference_mode()
-def _log_probs(policy: nn.Module, states: Tensor) -> Tensor:
-    out = policy(states)
-    return torch.log_softmax((out[0] if isinstance(out, tuple) else out).double(), dim=1)
+    return {"entropy": entropy, "weight_norm": square**0.5, "step_kl": step_kl}
 
 
 def _recipe(run: Run, plan: LLCPlan, placements: Sequence[str]) -> Recipe:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from agents import Checkpoint, check_device, load_policy
 from analysis import schema
 from analysis.probes import SUITES
+from envs import FROZEN_LEVELS
 from rl_slt import PolicyData, estimate_with
 from rl_slt.errors import InputError
 from rl_slt.gradients.flat import match_parameters
@@ -26,7 +27,7 @@ from rl_slt.pipeline.engine.progress import meter
 from rl_slt.pipeline.plan.by_name import FROM_STATES, build_loss, check_loss, fit_batch, settings_of
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.states.episodes import collect_episodes
-from rl_slt.pipeline.states.state_sets import FROZEN_LEVELS, Recipe, collect, parse_states
+from rl_slt.pipeline.states.state_sets import Recipe, collect, parse_states
 from rl_slt.samplers.chains import Progress
 
 _VERSION = 7  # raise when the same settings would give other numbers

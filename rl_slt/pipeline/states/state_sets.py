@@ -34,11 +34,10 @@ from torch import Tensor, nn
 
 import envs
 from agents import write_bytes
-from envs import LEFT, LEFT_JUMP, RIGHT, RIGHT_JUMP
+from envs import LEFT, LEFT_JUMP, N_ACTIONS, RIGHT, RIGHT_JUMP, logits_of, sample_actions
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.store import digest
 
-FROZEN_LEVELS = (2_110_000_000, 2_110_100_000)  # apart from training and from probe levels
 VIEW = 6  # columns that the agent sees to each side
 _THIN = 7  # keep every 7th step of an environment, so that neighbours are less alike
 _ENVS = 32
@@ -222,9 +221,7 @@ def _agent(policy: nn.Module, seed: int) -> Act:
 
     @torch.inference_mode()
     def act(frames: Any, info: dict[str, Any]) -> np.ndarray:
-        out = policy(torch.as_tensor(frames))
-        logits = out[0] if isinstance(out, tuple) else out
-        return torch.multinomial(logits.softmax(-1), 1, generator=generator)[:, 0].numpy()
+        return sample_actions(logits_of(policy(torch.as_tensor(frames))), generator)
 
     return act
 
@@ -241,7 +238,7 @@ def _behaviours(seed: int) -> list[Act]:
         return held.copy()
 
     return [
-        lambda frames, info: generator.integers(0, 15, len(frames)),
+        lambda frames, info: generator.integers(0, N_ACTIONS, len(frames)),
         lambda frames, info: np.full(len(frames), RIGHT_JUMP),
         wander,
     ]

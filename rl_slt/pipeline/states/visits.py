@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 import envs
-from envs import NetworkPolicy
-from rl_slt.pipeline.states.state_sets import FROZEN_LEVELS, VIEW, shared_env
+from envs import FROZEN_LEVELS, NetworkPolicy
+from rl_slt.pipeline.states.state_sets import VIEW, shared_env
 
 _ENVS = 32
 _THIN = 7  # keep every 7th step of an environment, so that neighbours are less alike

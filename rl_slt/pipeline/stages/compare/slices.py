@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import torch
 from torch import Tensor, nn
 
 from analysis import compare
 from analysis.compare import Direction, weights_of
+from envs import kl, log_probs
 from rl_slt.errors import InputError
 from rl_slt.pipeline.states.visits import Visits, mean_return
 
@@ -37,7 +37,7 @@ def measure_slices(
         What `analysis.compare.take_slices` gives, and notes on lines that do not exist.
     """
     states = seen.states[:: max(1, len(seen.states) // _STATES)][:_STATES]
-    log_a, log_b = _log_probs(a.policy, states), _log_probs(b.policy, states)
+    log_a, log_b = log_probs(a.policy, states), log_probs(b.policy, states)
     losses = {
         f"KL from {side.name}": lambda w, log_p=log_p: float(kl_to(w, states, log_p).detach())
         for side, log_p in ((a, log_a), (b, log_b))
@@ -68,12 +68,4 @@ def measure_slices(
 
 def kl_to(policy: nn.Module, states: Tensor, log_p: Tensor) -> Tensor:
     """Mean `KL(p || policy)` over states `[N, ...]`, with log p `[N, A]`; a scalar in nats."""
-    out = policy(states)
-    log_q = torch.log_softmax((out[0] if isinstance(out, tuple) else out).double(), dim=1)
-    return (log_p.exp() * (log_p - log_q)).sum(dim=1).mean()
-
-
-def _log_probs(policy: nn.Module, states: Tensor) -> Tensor:
-    with torch.no_grad():
-        out = policy(states)
-    return torch.log_softmax((out[0] if isinstance(out, tuple) else out).double(), dim=1)
+    return kl(log_p, log_probs(policy, states, grad=True)).mean()

@@ -31,7 +31,7 @@ from agents import (
     write_json,
 )
 from analysis import compare
-from envs import Clip, NetworkPolicy, record
+from envs import MOVES, Clip, NetworkPolicy, logits_of, record
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, open_path, training_of
 from rl_slt.pipeline.disk.locks import stage_lock
@@ -40,7 +40,6 @@ from rl_slt.pipeline.stages.compare.slices import measure_slices
 from rl_slt.pipeline.states.visits import Visits, visit
 
 _VERSION = 3  # raise when the same settings would give other numbers
-_MOVES = {"left": (0, 1, 2), "right": (6, 7, 8)}  # the other actions stay in the column
 Progress = Callable[[int, int], None]
 
 
@@ -237,9 +236,8 @@ def _save_clip(folder: Path, name: str, clip: Clip) -> dict[str, str]:
 
 @torch.inference_mode()
 def _moves(policy: nn.Module, state: torch.Tensor) -> dict[str, float]:
-    out = policy(state[None])
-    p = (out[0] if isinstance(out, tuple) else out).double().softmax(-1)[0]
-    return {name: float(p[list(actions)].sum()) for name, actions in _MOVES.items()}
+    p = logits_of(policy(state[None])).double().softmax(-1)[0]
+    return {name: float(p[list(actions)].sum()) for name, actions in MOVES.items()}
 
 
 def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:

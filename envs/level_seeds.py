@@ -1,0 +1,57 @@
+"""The map of level seeds: which levels exist, who uses which, and levels promised as unseen.
+
+Procgen makes a level from its seed, an integer from 0 to 2^31 - 2. Ranges are half-open pairs.
+
+| range | used by |
+| --- | --- |
+| a study's `levels` (None is all) | training, and the states of its own levels |
+| `EVALUATION_LEVELS` | evaluation during training |
+| `PROBE_LEVELS` | probes, clips (`CLIP_LEVEL`) and the states named after a probe |
+| `FROZEN_LEVELS` | states that no agent is trained or probed on: frozen sets, comparisons |
+"""
+
+import re
+
+from rl_slt import InputError
+
+Levels = tuple[int, int]
+
+N_LEVELS = 2**31 - 1  # level seeds are below this
+ALL_LEVELS: Levels = (0, N_LEVELS)
+EVALUATION_LEVELS: Levels = (1_000_000, 1_000_500)
+PROBE_LEVELS: Levels = (2_000_000_000, 2_100_000_000)  # far above any training range one would type
+FROZEN_LEVELS: Levels = (2_110_000_000, 2_110_100_000)
+CLIP_LEVEL = PROBE_LEVELS[0]
+
+
+def parse_levels(levels: str | Levels | None) -> Levels | None:
+    """A half-open range of level seeds from a pair or `A:B`; None and `all` are unlimited.
+
+    Raises:
+        InputError: the range is empty or outside of procgen's.
+    """
+    if levels is None or levels == "all":
+        return None
+    if isinstance(levels, str):
+        match = re.fullmatch(r"(\d+):(\d+)", levels.strip())
+        pair: tuple[int, ...] = (int(match[1]), int(match[2])) if match else ()
+    else:
+        pair = tuple(levels)
+    if len(pair) != 2 or not 0 <= pair[0] < pair[1] <= N_LEVELS:
+        allowed = f"all, or a range A:B with 0 <= A < B <= {N_LEVELS}"
+        raise InputError.of("levels", levels, allowed)
+    return int(pair[0]), int(pair[1])
+
+
+def check_held_out(training: str | Levels | None, held_out: str | Levels) -> None:
+    """Check that no level of `held_out` is among the `training` levels.
+
+    Raises:
+        InputError: the two ranges share a level.
+    """
+    train, test = parse_levels(training), parse_levels(held_out)
+    if train is None or test is None or (train[0] < test[1] and test[0] < train[1]):
+        seen = "all" if train is None else f"{train[0]}:{train[1]}"
+        raise InputError.of(
+            "levels", held_out, f"held out: they overlap the training levels, {seen}"
+        )
