@@ -2,16 +2,19 @@ from .associations import associate
 from .freeenergy import compare_arms, staircase
 from .pathdependence import path_dependence
 from .prediction import predict_goal
-from .series import INNER_GOALS, goal_rows
+from .series import INNER_GOALS, SERIES, current_setting, goal_rows, setting_of
 from .transitions import detect_transitions
 
 __all__ = [
     "INNER_GOALS",
+    "SERIES",
     "associate",
     "compare_arms",
+    "current_setting",
     "detect_transitions",
     "goal_rows",
     "path_dependence",
     "predict_goal",
+    "setting_of",
     "staircase",
 ]

@@ -1,18 +1,16 @@
-"""Series along training, out of the tables `llc` and `probes`."""
+"""Series along training, out of the tables `llc` and `probes`: which rows count, and their arms."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
-_SETTING = ["sampler", "nbeta", "localization", "n_states", "chains", "draws", "burn_in"]
-_SERIES = ["loss", "reference", "states", "params"]
+SERIES = ("run", "loss", "states", "reference", "params")  # what tells one LLC series from another
+UNNAMED = "unnamed"  # the arm of runs whose tables name none
+_SAMPLER = ["sampler", "nbeta", "localization", "n_states", "chains", "draws", "burn_in"]
 _USUAL = {"reference": ("", "self"), "params": ("", "all")}
-_ESTIMATE = [
-    "run", "arm", "seed", "series", "reference", "states", "fixed", "step", "llc", "llc_stderr",
-    "loss_init", "loss_init_stderr",
-]  # fmt: skip
 _Z95 = 1.959963984540054
 INNER_GOALS = (("counterfactual", "toward:left"), ("readout", "gain:policy_head"))
 
@@ -21,42 +19,88 @@ def goal_rows(probes: pd.DataFrame) -> pd.DataFrame:
     """The rows of table `probes` that are searched for changes of the goal.
 
     Left out are rates of others than the agent (`coin_rate:coin-blind`), which do not change with
-    training, and of the counterfactual and the internal probe all but one metric each, of which
-    the others are variants: every further pair that is tested costs power.
+    training, and of the fixed-state probes all but one metric each, of which the others are
+    variants: every further pair that is tested costs power.
     """
     pairs = zip(probes["probe"].fillna(""), probes["metric"].fillna(""), strict=True)
     keep = [":" not in metric or (probe, metric) in INNER_GOALS for probe, metric in pairs]
     return probes[pd.Series(keep, index=probes.index, dtype=bool)]
 
 
+def setting_of(frame: pd.DataFrame) -> pd.Series:
+    """What tells the settings of one series apart, a text per row.
+
+    The column `setting_id` (a hash of all settings); where it is missing, the sampler's columns.
+    """
+    known = [name for name in _SAMPLER if name in frame]
+    text = pd.Series("", index=frame.index).str.cat(frame[known].astype("string").fillna(""), "|")
+    return frame["setting_id"].astype("string").fillna(text) if "setting_id" in frame else text
+
+
+def current_setting(
+    frame: pd.DataFrame, by: Sequence[str] = SERIES, *, asked: Collection[str] = ()
+) -> pd.DataFrame:
+    """The rows of the setting that counts, of each run and series: the one rule for all readers.
+
+    It is the setting that covers the most checkpoints; among such the one asked for now; among
+    these the one made last (column `created`, then the order of the rows).
+
+    Args:
+        frame: a table with column step, and any of `setting_id` and `created`.
+        by: columns that name a run's series, those of table `llc` by default; absent ones and
+            missing values count as equal.
+        asked: `setting_id` of what a command was asked for, if anything was.
+
+    Returns:
+        Those rows, in their order, numbered from 0.
+    """
+    frame = frame.reset_index(drop=True)
+    if frame.empty:
+        return frame
+    setting = setting_of(frame)
+    of = [frame[name].astype("string").fillna("") for name in by if name in frame]
+    group = frame.groupby([*of, setting], sort=False).ngroup()
+    made = pd.factorize(frame["created"], sort=True)[0] if "created" in frame else -1
+    facts = pd.DataFrame(
+        {"series": frame.groupby(of, sort=False).ngroup() if of else 0, "step": frame["step"],
+         "asked": setting.isin(list(asked)), "made": made, "row": frame.index}
+    )  # fmt: skip
+    settings = facts.groupby(group).agg(
+        {"series": "first", "step": "nunique", "asked": "max", "made": "max", "row": "max"}
+    )
+    best = settings.sort_values(["step", "asked", "made", "row"]).groupby("series").tail(1)
+    return frame[group.isin(best.index)].reset_index(drop=True)
+
+
 def llc_table(llc: pd.DataFrame) -> pd.DataFrame:
     """The estimates that count, of table `llc`, with what names their series.
 
-    Of several settings of one series (`setting_id`, or else the sampler's columns) the one that
-    covers most checkpoints is taken, the later one in the table if they cover equally many; of
-    several estimates of a checkpoint the last. Failed estimates are NaN.
+    Those of `current_setting`; of several estimates of a checkpoint the last. Failed estimates are
+    NaN.
 
     Returns:
         Columns run, arm, seed, series (such as `kl/on-policy`, with the reference and parameters
         where they are not the usual ones), reference, states, fixed (whether the reference is the
-        same for all checkpoints), step, llc, llc_stderr, loss_init,
-        loss_init_stderr (NaN in tables that lack it); by step.
+        same for all checkpoints), step, llc, llc_stderr, loss_init, loss_init_stderr (nats; NaN in
+        tables that lack it); by step.
     """
-    frame = llc.reset_index(drop=True)
-    for name in [*_SETTING, *_SERIES, "status"]:
+    frame = llc.copy()
+    for name in (*SERIES[1:], "status"):
         frame[name] = frame[name].astype("string").fillna("") if name in frame else ""
-    frame["series"] = _names(frame).astype(str)
-    frame = frame[_latest_setting(frame)].drop_duplicates(["run", "series", "step"], keep="last")
-    frame["run"] = frame["run"].astype(str)
-    frame["arm"] = [arm_of(run) for run in frame["run"]]
+    frame = current_setting(frame)
+    frame["series"] = frame["loss"] + "/" + frame["states"]
+    for column, usual in _USUAL.items():
+        frame["series"] += ("/" + frame[column]).where(~frame[column].isin(usual), "")
+    frame = frame.astype({"run": str, "series": str})
+    frame = frame.drop_duplicates(["run", "series", "step"], keep="last")
+    frame["arm"] = frame["run"].map(arms_of_runs(frame))
     frame["fixed"] = ~frame["reference"].isin(_USUAL["reference"])
-    for name in ("step", "llc", "llc_stderr", "loss_init", "loss_init_stderr"):
-        values = frame[name] if name in frame else pd.Series(float("nan"), index=frame.index)
-        frame[name] = values.astype("float64")
+    numbers = ["step", "llc", "llc_stderr", "loss_init", "loss_init_stderr"]
+    frame[numbers] = frame.reindex(columns=numbers).astype("float64")
     frame.loc[frame["status"] == "failed", ["llc", "llc_stderr"]] = float("nan")
-    if "seed" not in frame:
-        frame["seed"] = pd.NA
-    return frame[_ESTIMATE].sort_values(["run", "series", "step"]).reset_index(drop=True)
+    columns = ["run", "arm", "seed", "series", "reference", "states", "fixed", *numbers]
+    ordered = frame.sort_values(["run", "series", "step"]).reset_index(drop=True)
+    return ordered.reindex(columns=columns)
 
 
 def llc_series(llc: pd.DataFrame) -> pd.DataFrame:
@@ -77,43 +121,28 @@ def probe_series(probes: pd.DataFrame) -> pd.DataFrame:
     """
     frame = probes[probes["step"].notna()]
     frame = frame.drop_duplicates(["run", "probe", "metric", "step"], keep="last")
-    width = frame["ci_high"].astype("float64") - frame["ci_low"].astype("float64")
-    out = pd.DataFrame(
-        {
-            "run": frame["run"].astype(str),
-            "arm": [arm_of(str(run)) for run in frame["run"]],
-            "probe": frame["probe"].astype(str),
-            "metric": frame["metric"].astype(str),
-            "step": frame["step"].astype("float64"),
-            "value": frame["value"].astype("float64"),
-            "stderr": width.clip(lower=0.0) / (2.0 * _Z95),
-        }
-    )
-    return out.sort_values(["run", "probe", "metric", "step"]).reset_index(drop=True)
+    frame = frame.astype(dict.fromkeys(("run", "probe", "metric"), str))
+    frame = frame.astype(dict.fromkeys(("step", "value", "ci_low", "ci_high"), "float64"))
+    frame["arm"] = frame["run"].map(arms_of_runs(frame))
+    frame["stderr"] = (frame["ci_high"] - frame["ci_low"]).clip(lower=0.0) / (2.0 * _Z95)
+    columns = ["run", "arm", "probe", "metric", "step", "value", "stderr"]
+    return frame[columns].sort_values(["run", "probe", "metric", "step"]).reset_index(drop=True)
+
+
+def arms_of_runs(*tables: pd.DataFrame) -> dict[str, str]:
+    """The arm of each run, from the column `arm` of the tables; `unnamed` where none tells it.
+
+    Runs of one arm are repetitions of one condition: tests over runs permute within arms only.
+    """
+    arms: dict[str, str] = {}
+    for table in tables:
+        named = table["arm"] if "arm" in table else pd.Series(pd.NA, index=table.index)
+        for run, arm in zip(table["run"].astype(str), named, strict=True):
+            if run not in arms or not pd.isna(arm):
+                arms[run] = arm_of(run) if pd.isna(arm) else str(arm)
+    return arms
 
 
 def arm_of(run: str) -> str:
     """The arm in a run's name `ARM-sSEED`; the whole name where it has no seed."""
     return re.sub(r"-s\d+$", "", run)
-
-
-def _names(frame: pd.DataFrame) -> pd.Series:
-    """Loss and states; reference and parameters only where they are not the usual ones."""
-    names = frame["loss"] + "/" + frame["states"]
-    for column, plain in _USUAL.items():
-        names = names + ("/" + frame[column]).where(~frame[column].isin(plain), "")
-    return names
-
-
-def _latest_setting(frame: pd.DataFrame) -> pd.Series:
-    """True for the rows of each series' chosen sampler setting."""
-    columns = ["setting_id"] if "setting_id" in frame else _SETTING
-    setting = frame[columns].astype("string").fillna("").agg("|".join, axis=1)
-    keep = pd.Series(False, index=frame.index)
-    for _, rows in frame.groupby(["run", "series"]):
-        of = setting[rows.index]
-        cover = rows["step"].groupby(of).nunique()
-        last = pd.Series(range(len(of)), index=of.to_numpy()).groupby(level=0).max()
-        best = max(cover.index, key=lambda s: (cover[s], last[s]))
-        keep[of.index[of == best]] = True
-    return keep

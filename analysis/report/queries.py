@@ -9,9 +9,9 @@ from scipy.stats import binomtest
 
 from analysis import schema
 from analysis.report.data import StudyData
+from analysis.series import current_setting, setting_of
 
 SELF = ("self", "checkpoint", "own", "")
-SETTING = ["params", "sampler", "nbeta", "localization", "n_states", "chains", "draws", "burn_in"]
 _once = lru_cache(maxsize=4)  # by identity of the study; nobody changes the frames
 WHOLE = ("", "*", "all")
 COIN_METRICS = ("coin_rate", "coin")
@@ -52,33 +52,21 @@ def _one_setting(frame: pd.DataFrame, data: StudyData) -> pd.DataFrame:
     frame = frame[whole] if bool(whole.any()) else frame[params == params.mode()[0]]
     losses = frame["loss"].fillna("")
     frame = frame[losses == ("kl" if bool((losses == "kl").any()) else losses.mode()[0])]
-    kept = [_latest_complete(part) for _, part in frame.groupby(["run", "states"], dropna=False)]
-    out = pd.concat(kept).sort_values(["run", "states", "step"], ignore_index=True)
+    by = ["run", "states"]
+    out = current_setting(frame, by).drop_duplicates([*by, "step"], keep="last")
+    out = out.sort_values([*by, "step"], ignore_index=True)
     return out.assign(states=out["states"].fillna("unnamed"))
-
-
-def _latest_complete(part: pd.DataFrame) -> pd.DataFrame:
-    known = "setting_id" in part and bool(part["setting_id"].notna().all())
-    groups = [rows for _, rows in part.groupby("setting_id" if known else SETTING, dropna=False)]
-    best = max(groups, key=lambda rows: (rows["step"].nunique(), _age(rows)))
-    return best.drop_duplicates("step", keep="last")
 
 
 def uneven_states(data: StudyData) -> list[str]:
     """Shared state sets whose estimates were not made with one setting in all runs."""
     rows = llc_rows(data)
-    known = "setting_id" in rows and bool(rows["setting_id"].notna().all())
-    by = ["setting_id"] if known else SETTING
+    settings = setting_of(rows).groupby(rows["states"]).nunique()
     return [
         states
         for states in (states_in_order(rows) if len(rows) else [])
-        if is_shared(states) and len(rows[rows["states"] == states][by].drop_duplicates()) > 1
+        if is_shared(states) and settings[states] > 1
     ]
-
-
-def _age(rows: pd.DataFrame) -> tuple[str, int]:
-    created = rows["created"].dropna() if "created" in rows else rows["run"].iloc[:0]
-    return (str(created.max()) if len(created) else "", int(rows.index.max()))
 
 
 @_once

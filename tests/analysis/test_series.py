@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from analysis import current_setting
 from analysis.series import arm_of, llc_series, llc_table, probe_series
 
 
@@ -20,6 +21,40 @@ def test_the_setting_that_covers_most_checkpoints_counts() -> None:
     later = llc_rows(step=[0, 10, 20], llc=[4.0, 5.0, 6.0], chains=8)
     assert llc_series(pd.concat([full, later]))["value"].tolist() == [4, 5, 6]
     assert llc_series(pd.concat([later, full]))["value"].tolist() == [1, 2, 3]
+
+
+def named(setting: str, created: object, steps: tuple[int, ...] = (0, 10)) -> pd.DataFrame:
+    return llc_rows(step=list(steps), llc=1.0, setting_id=setting, created=created)
+
+
+def chosen(*parts: pd.DataFrame, asked: tuple[str, ...] = ()) -> str:
+    (setting,) = set(current_setting(pd.concat(parts), asked=asked)["setting_id"])
+    return str(setting)
+
+
+def test_one_rule_tells_which_setting_counts() -> None:
+    old, new, short = named("old", 1.0), named("new", 2.0), named("short", 3.0, (0,))
+    for parts in ([old, new, short], [short, new, old], [new, old, short]):
+        assert chosen(*parts) == "new"  # of those with most checkpoints the one made last
+        assert chosen(*parts, asked=("old",)) == "old"
+        assert chosen(*parts, asked=("short",)) == "new"
+    assert chosen(named("a", "2026-01-02T00:00:00"), named("b", "2026-01-01T00:00:00")) == "a"
+    assert chosen(named("a", None), named("b", None)) == "b"
+    assert chosen(named("a", 1.0), named("b", None)) == "a"
+
+
+def test_each_run_and_series_has_a_setting_of_its_own() -> None:
+    other = named("other", 0.0).assign(run="b-s0")
+    nll = named("nll", 0.0, (0,)).assign(loss="nll")
+    rows = current_setting(pd.concat([other, named("new", 2.0), nll, named("old", 1.0)]))
+    assert rows["setting_id"].tolist() == ["other", "other", "new", "new", "nll"]
+    assert rows.index.tolist() == [0, 1, 2, 3, 4]
+    assert current_setting(rows.iloc[:0]).empty
+
+
+def test_a_setting_made_last_counts_wherever_it_stands_in_the_table() -> None:
+    new, old = named("a", 2.0).assign(llc=5.0), named("b", 1.0).assign(llc=7.0)
+    assert llc_series(pd.concat([new, old]))["value"].tolist() == [5, 5]
 
 
 def test_last_estimate_of_a_checkpoint_counts_and_failed_ones_are_missing() -> None:

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import associate, detect_transitions, goal_rows, schema, staircase
+from analysis import (
+    SERIES,
+    associate,
+    current_setting,
+    detect_transitions,
+    goal_rows,
+    schema,
+    staircase,
+)
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, Study
 from rl_slt.pipeline.disk.locks import turn
@@ -18,7 +26,6 @@ from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages import covariates
 from rl_slt.pipeline.stages.over_runs import over_runs
 
-SERIES = ["loss", "states", "reference", "params"]  # what tells one LLC series from another
 _MADE_HERE = ("transitions", "associations", "staircase", "covariates")  # anew by each analysis
 _FEWEST = 6  # points under which a series is not searched for transitions
 
@@ -52,7 +59,7 @@ def _analyse_study(study: Study) -> None:
         if name != "llc_draws" and name not in schema.OVER_RUNS:  # draws stay with their runs
             write_table(name, _over_runs(runs, name), study.tables)
     tables = [_over_runs(runs, name) for name in ("llc", "probes", "covariates")]
-    for name, frame in over_runs(latest(tables[0]), *tables[1:]).items():
+    for name, frame in over_runs(current_setting(tables[0]), *tables[1:]).items():
         write_table(name, frame, study.tables)
 
 
@@ -80,7 +87,7 @@ def _check_tables(runs: Sequence[Run]) -> None:
 
 
 def _derive(run: Run) -> None:
-    llc, probes = latest(table_of(run, "llc")), goal_rows(table_of(run, "probes"))
+    llc, probes = current_setting(table_of(run, "llc")), goal_rows(table_of(run, "probes"))
     found = [
         detect_transitions(steps, values, stderr, run=run.name, series=name)
         for name, steps, values, stderr in series_of(run, llc, probes)
@@ -110,7 +117,7 @@ def series_of(
 
     A failed estimate is no point of its series.
     """
-    for key, rows in llc.groupby(SERIES, sort=True):
+    for key, rows in llc.groupby(list(SERIES[1:]), sort=True):
         rows = rows.sort_values("step")
         values = rows["llc"].where(rows["status"] != "failed")
         kept = [str(part) for part in key if part not in ("self", "all")]
@@ -119,21 +126,6 @@ def series_of(
         rows = rows.sort_values("step")
         stderr = (rows["ci_high"] - rows["ci_low"]) / (2 * 1.96)
         yield f"probe:{probe}:{metric}", rows["step"], rows["value"], stderr
-
-
-def latest(llc: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the latest complete setting of each run and series.
-
-    A setting is complete when it covers as many checkpoints as any setting of that group does;
-    of the complete ones the one computed last counts.
-    """
-    if "setting_id" not in llc or llc.empty:
-        return llc
-    kept = []
-    for _, rows in llc.groupby([*SERIES, "run"], sort=False):
-        groups = [part for _, part in rows.groupby("setting_id", sort=False)]
-        kept.append(max(groups, key=lambda part: (part["step"].nunique(), part["created"].max())))
-    return pd.concat(kept).sort_index(ignore_index=True)
 
 
 def table_of(run: Run, name: str) -> pd.DataFrame:

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agents import write_bytes
-from analysis import report
+from analysis import current_setting, report
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Study
-from rl_slt.pipeline.stages.analyse import latest
 from rl_slt.pipeline.stages.over_runs import over_runs
 
 FORMATS = ("html", "md", "json")
@@ -44,7 +43,8 @@ def write_report(paths: Sequence[Path], out: Path, form: str = "html") -> Path:
 def _over_all(data: report.StudyData) -> report.StudyData:
     """The data with statistics over all its runs, whichever studies they come from."""
     llc, probes, known = (data.table(name) for name in ("llc", "probes", "covariates"))
-    return dataclasses.replace(data, tables=data.tables | over_runs(latest(llc), probes, known))
+    tables = over_runs(current_setting(llc), probes, known)
+    return dataclasses.replace(data, tables=data.tables | tables)
 
 
 def result_lines(study: Study) -> list[str]:

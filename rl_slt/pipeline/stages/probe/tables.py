@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis import schema
+from analysis import current_setting, schema
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.disk.store import UnitStore, write_table
 from rl_slt.pipeline.stages.probe.fixed_states import inner_tables
@@ -17,8 +17,7 @@ def assemble(run: Run, units: Sequence[ProbeUnit]) -> None:
     """Write `episodes`, `probes` and `counterfactual` of a run.
 
     Of suites, lengths and seeds that the run was probed with, one stands in the tables for each
-    mode: the one that covers most checkpoints; among such ones the one asked for now, else the
-    last one made.
+    mode, as `current_setting` says.
 
     Args:
         run: the run.
@@ -26,7 +25,7 @@ def assemble(run: Run, units: Sequence[ProbeUnit]) -> None:
     """
     asked = {unit.baselines for unit in units}
     store = UnitStore(run.path, "probe")
-    own = _current(store.read("episodes"), asked)
+    own = current_setting(store.read("episodes"), ["mode"], asked=asked)
     chosen = set(own["setting_id"]) if len(own) else set()
     scores = store.read("probes")
     if len(scores):
@@ -45,22 +44,6 @@ def assemble(run: Run, units: Sequence[ProbeUnit]) -> None:
         parts = _filled(*parts)
         table = pd.concat(parts, ignore_index=True) if parts else schema.empty(name)
         write_table(name, table, run.tables)
-
-
-def _current(episodes: pd.DataFrame, asked: set[str]) -> pd.DataFrame:
-    """The episodes of one setting per mode."""
-    if episodes.empty:
-        return episodes
-    if "setting_id" not in episodes:  # made by an earlier version, which did not tell them apart
-        return episodes.iloc[:0]
-    kept = []
-    for _, rows in episodes.dropna(subset=["setting_id"]).groupby("mode", sort=True):
-        groups = {str(key): part for key, part in rows.groupby("setting_id")}
-        best = max(groups, key=lambda key: (
-            groups[key]["step"].nunique(), key in asked, groups[key]["created"].max()
-        ))  # fmt: skip
-        kept.append(groups[best])
-    return pd.concat(kept, ignore_index=True)
 
 
 def _filled(*frames: pd.DataFrame) -> list[pd.DataFrame]:
