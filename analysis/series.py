@@ -137,7 +137,7 @@ def arms_of_runs(*tables: pd.DataFrame) -> dict[str, str]:
     arms: dict[str, str] = {}
     for table in tables:
         named = table["arm"] if "arm" in table else pd.Series(pd.NA, index=table.index)
-        for run, arm in zip(table["run"].astype(str), named, strict=True):
+        for run, arm in zip(map(str, table["run"]), named, strict=True):
             if run not in arms or not pd.isna(arm):
                 arms[run] = arm_of(run) if pd.isna(arm) else str(arm)
     return arms
