@@ -15,9 +15,11 @@ from rl_slt import InputError
 
 _KINDS: dict[str, Any] = {"s": "string", "i": "Int64", "f": "float64", "b": "boolean"}
 
-TABLES: dict[str, dict[str, str]] = {
+# Columns of every table, the first two: whose row it is, and the arm that this run belongs to.
+_ALL = {"run": "s", "arm": "s"}
+TABLES: dict[str, dict[str, str]] = {name: _ALL | own for name, own in {
     "llc": {
-        "run": "s", "seed": "i", "step": "i", "estimate_id": "s", "loss": "s", "reference": "s",
+        "seed": "i", "step": "i", "estimate_id": "s", "loss": "s", "reference": "s",
         "states": "s", "params": "s", "sampler": "s", "step_size": "f", "nbeta": "f",
         "localization": "f", "n_states": "i", "chains": "i", "draws": "i", "burn_in": "i",
         "chain_seed": "i", "llc": "f", "llc_stderr": "f", "llc_stderr_data": "f", "rhat": "f",
@@ -25,55 +27,56 @@ TABLES: dict[str, dict[str, str]] = {
         "seconds": "f",
     },
     "llc_draws": {
-        "run": "s", "step": "i", "estimate_id": "s", "loss": "s", "states": "s", "chain": "i",
+        "step": "i", "estimate_id": "s", "loss": "s", "states": "s", "chain": "i",
         "draw": "i", "loss_value": "f",
     },
     "episodes": {
-        "run": "s", "step": "i", "policy": "s", "mode": "s", "probe": "s", "placement": "s",
+        "step": "i", "policy": "s", "mode": "s", "probe": "s", "placement": "s",
         "level_seed": "i", "ret": "f", "length": "i", "outcome": "s", "death_cause": "s",
         "coin_collected": "b", "end_reached": "b", "first": "s",
     },
     "probes": {
-        "run": "s", "step": "i", "probe": "s", "metric": "s", "value": "f", "ci_low": "f",
+        "step": "i", "probe": "s", "metric": "s", "value": "f", "ci_low": "f",
         "ci_high": "f", "n": "i",
     },
     "counterfactual": {
-        "run": "s", "step": "i", "side": "s", "distance": "i", "metric": "s", "value": "f",
+        "step": "i", "side": "s", "distance": "i", "metric": "s", "value": "f",
         "ci_low": "f", "ci_high": "f", "n": "i",
     },
     "transitions": {
-        "run": "s", "series": "s", "detector": "s", "step": "f", "step_low": "f",
+        "series": "s", "detector": "s", "step": "f", "step_low": "f",
         "step_high": "f", "kind": "s", "change": "f",
     },
     "associations": {
-        "run": "s", "llc_series": "s", "probe": "s", "metric": "s", "statistic": "s",
+        "llc_series": "s", "probe": "s", "metric": "s", "statistic": "s",
         "value": "f", "lag": "f", "p_value": "f", "q_value": "f", "n": "i",
     },
     "covariates": {
-        "run": "s", "step": "i", "entropy": "f", "weight_norm": "f", "return": "f",
+        "step": "i", "entropy": "f", "weight_norm": "f", "return": "f",
         "step_kl": "f",
     },
     "staircase": {
-        "run": "s", "arm": "s", "series": "s", "reference": "s", "states": "s", "step": "i",
+        "series": "s", "reference": "s", "states": "s", "step": "i",
         "loss": "f", "loss_stderr": "f", "llc": "f", "llc_stderr": "f",
     },
     "predictions": {
-        "run": "s", "llc_series": "s", "probe": "s", "metric": "s", "horizon": "i", "model": "s",
+        "llc_series": "s", "probe": "s", "metric": "s", "horizon": "i", "model": "s",
         "features": "s", "rmse": "f", "r2": "f", "gain": "f", "gain_low": "f", "gain_high": "f",
         "p_value": "f", "q_value": "f", "seeds": "i", "n": "i", "note": "s",
     },
     "path_dependence": {
-        "run": "s", "feature": "s", "step": "i", "probe": "s", "metric": "s", "accuracy": "f",
+        "feature": "s", "step": "i", "probe": "s", "metric": "s", "accuracy": "f",
         "chance": "f", "p_value": "f", "q_value": "f", "n": "i", "cut": "f", "note": "s",
     },
     "free_energy": {
-        "run": "s", "series": "s", "a": "s", "b": "s", "delta_loss": "f", "delta_llc": "f",
+        "series": "s", "a": "s", "b": "s", "delta_loss": "f", "delta_llc": "f",
         "critical_n": "f", "low": "f", "high": "f", "share": "f", "few": "s", "many": "s",
         "seeds": "i",
     },
-}  # fmt: skip
+}.items()}  # fmt: skip
 
-ALL_RUNS = "*"  # stands in the column `run` of statistics over runs
+ALL_RUNS = "*"  # stands in `run` of statistics over runs, and in `arm` where they are over arms
+UNNAMED = "unnamed"  # stands in `arm` where neither a study nor `--arm` named it
 OVER_RUNS = ("associations", "predictions", "path_dependence", "free_energy")  # of a study
 
 
@@ -86,10 +89,20 @@ def empty(table: str) -> pd.DataFrame:
 def conform(table: str, frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with the table's columns first, in order and of their kinds.
 
+    Analyses need not know of arms: whoever writes the tables of a run puts in the run's arm.
+
+    Args:
+        table: name of the table.
+        frame: its rows; without a column `arm`, or where that is missing, they are of no named arm.
+
+    Returns:
+        A copy; further columns follow the table's own as they are.
+
     Raises:
         InputError: if a column is missing or holds values of another kind.
     """
     columns = _columns(table)
+    frame = frame.assign(arm=frame["arm"].fillna(UNNAMED) if "arm" in frame else UNNAMED)
     missing = [name for name in columns if name not in frame]
     if missing:
         raise InputError(f"table {table!r} lacks the columns {', '.join(missing)}")

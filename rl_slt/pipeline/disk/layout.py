@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from agents import Checkpoint, TrainConfig, list_checkpoints, read_json_object, safe_name
+from agents import UNNAMED, Checkpoint, TrainConfig, list_checkpoints, read_json_object, safe_name
 from rl_slt.errors import InputError
 from rl_slt.pipeline.plan.settings import build
 
@@ -39,6 +39,11 @@ class Run:
         """The seed of training; -1 where the agent was imported and it is unknown."""
         seed = self.config.get("seed")
         return seed if isinstance(seed, int) else -1
+
+    @property
+    def arm(self) -> str:
+        """The condition of a study that the run belongs to, or what `--arm` named; `unnamed`."""
+        return str(self.config.get("arm") or UNNAMED)
 
     @property
     def checkpoints(self) -> list[Checkpoint]:

@@ -21,6 +21,7 @@ import pandas as pd
 from agents import clean_dead, new_dir, publish_dir, write_atomic
 from analysis import schema
 from rl_slt.errors import InputError
+from rl_slt.pipeline.disk.layout import Run, Study
 
 
 def digest(value: Any) -> str:
@@ -75,7 +76,8 @@ class UnitStore:
         try:
             for name, frame in tables.items():
                 path = beside / f"{name}.parquet"
-                schema.conform(name, frame).to_parquet(path, index=False)
+                # An arm's name changes no number, and a unit may be shared by arms: it stays out.
+                schema.conform(name, frame).drop(columns="arm").to_parquet(path, index=False)
             publish_dir(beside, self.root / key)
         except OSError:
             if not self.has(key):  # another process may have finished the same unit meanwhile
@@ -124,8 +126,12 @@ def read_table(path: Path) -> pd.DataFrame:
         ) from None
 
 
-def write_table(table: str, frame: pd.DataFrame, folder: Path) -> None:
-    """Write one of the run's or study's tables, whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    data = schema.conform(table, frame)
-    write_atomic(folder / f"{table}.parquet", lambda path: data.to_parquet(path, index=False))
+def write_table(table: str, frame: pd.DataFrame, owner: Run | Study) -> None:
+    """Write one of the run's or study's tables, whole or not at all.
+
+    Every row of a run's table is of the run's arm; those of a study come with theirs.
+    """
+    data = schema.conform(table, frame.assign(arm=owner.arm) if isinstance(owner, Run) else frame)
+    owner.tables.mkdir(parents=True, exist_ok=True)
+    path = owner.tables / f"{table}.parquet"
+    write_atomic(path, lambda temporary: data.to_parquet(temporary, index=False))

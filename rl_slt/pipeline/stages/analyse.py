@@ -57,10 +57,10 @@ def _analyse_study(study: Study) -> None:
         _derive(run)
     for name in schema.TABLES:
         if name != "llc_draws" and name not in schema.OVER_RUNS:  # draws stay with their runs
-            write_table(name, _over_runs(runs, name), study.tables)
+            write_table(name, _over_runs(runs, name), study)
     tables = [_over_runs(runs, name) for name in ("llc", "probes", "covariates")]
     for name, frame in over_runs(current_setting(tables[0]), *tables[1:]).items():
-        write_table(name, frame, study.tables)
+        write_table(name, frame, study)
 
 
 def analyse_run(run: Run) -> None:
@@ -95,9 +95,9 @@ def _derive(run: Run) -> None:
     ]
     found = [frame for frame in found if len(frame)]
     transitions = pd.concat(found, ignore_index=True) if found else schema.empty("transitions")
-    write_table("transitions", transitions, run.tables)
-    write_table("associations", associate(llc, probes), run.tables)
-    write_table("staircase", staircase(llc), run.tables)
+    write_table("transitions", transitions, run)
+    write_table("associations", associate(llc, probes), run)
+    write_table("staircase", staircase(llc), run)
 
 
 def _llc_plan(study: Study) -> LLCPlan:
@@ -131,7 +131,8 @@ def series_of(
 def table_of(run: Run, name: str) -> pd.DataFrame:
     """A table of the run; one without rows where it is not there yet."""
     path = run.tables / f"{name}.parquet"
-    return schema.conform(name, read_table(path)) if path.exists() else schema.empty(name)
+    frame = read_table(path).assign(arm=run.arm) if path.exists() else schema.empty(name)
+    return schema.conform(name, frame)
 
 
 def _over_runs(runs: Sequence[Run], name: str) -> pd.DataFrame:

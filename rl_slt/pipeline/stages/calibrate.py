@@ -100,7 +100,7 @@ def _chosen_runs(target: Run | Study, names: Sequence[str]) -> list[Run]:
         raise InputError(f"unknown run {unknown[0]!r}; allowed: {', '.join(known)}")
     if names:
         return [known[name] for name in dict.fromkeys(names)]
-    arms = {str(run.config.get("arm", run.name)): run for run in reversed(runs)}
+    arms = {run.arm: run for run in reversed(runs)}
     return list(reversed(arms.values()))
 
 

@@ -145,7 +145,7 @@ def _assemble(run: Run, recipe: Recipe) -> None:
     frame = pd.concat([store.read_unit(key, "covariates") for key in keys], ignore_index=True)
     curve = read_progress(run.path / "progress.csv", lambda note: None)
     frame["return"] = return_at(curve, frame["step"].to_numpy(dtype=float))
-    write_table("covariates", frame, run.tables)
+    write_table("covariates", frame, run)
 
 
 def return_at(curve: pd.DataFrame, steps: np.ndarray) -> np.ndarray:

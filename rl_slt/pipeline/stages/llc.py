@@ -168,8 +168,8 @@ def assemble(run: Run) -> None:
     draws = store.read("llc_draws")
     if len(draws):
         draws = draws.sort_values(["step", "estimate_id", "chain", "draw"], kind="stable")
-    write_table("llc", llc, run.tables)
-    write_table("llc_draws", draws, run.tables)
+    write_table("llc", llc, run)
+    write_table("llc_draws", draws, run)
 
 
 def make(unit: Unit, progress: Progress | None = None) -> None:

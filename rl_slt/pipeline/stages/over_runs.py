@@ -38,8 +38,10 @@ def over_runs(
     pairs = goal_pairs(probes)
     shown = _of_pairs(probes, pairs)
     own = llc[llc["reference"].fillna("self").isin(("", "self"))]
+    arms = dict(zip(llc["run"], llc["arm"], strict=True)) | {schema.ALL_RUNS: schema.ALL_RUNS}
+    found = associate(llc, goal_rows(probes))
     return {
-        "associations": associate(llc, goal_rows(probes)),
+        "associations": schema.conform("associations", found.assign(arm=found["run"].map(arms))),
         "predictions": _marked("predictions", predict_goal(own, shown, covariates, pairs=pairs)),
         "path_dependence": _marked("path_dependence", _paths(own, shown)),
         "free_energy": _marked("free_energy", compare_arms(staircase(llc))),
@@ -81,4 +83,4 @@ def _of_pairs(probes: pd.DataFrame, pairs: list[tuple[str, str]]) -> pd.DataFram
 
 
 def _marked(table: str, frame: pd.DataFrame) -> pd.DataFrame:
-    return schema.conform(table, frame.assign(run=schema.ALL_RUNS))
+    return schema.conform(table, frame.assign(run=schema.ALL_RUNS, arm=schema.ALL_RUNS))

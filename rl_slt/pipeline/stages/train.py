@@ -12,7 +12,7 @@ import torch
 
 import agents
 import agents.presets
-from agents import branch_config, import_agent
+from agents import UNNAMED, branch_config, import_agent
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, Study, open_path, training_of
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome
@@ -70,6 +70,7 @@ def train_run(
     changes: dict[str, Any],
     resume: bool = False,
     branch: tuple[Path, int] | None = None,
+    arm: str | None = None,
 ) -> None:
     """Train one run from the command line.
 
@@ -79,6 +80,8 @@ def train_run(
         changes: settings of `agents.TrainConfig` that replace the preset's.
         resume: go on with the unfinished training in `out`.
         branch: run and step of the checkpoint to begin with.
+        arm: the condition of a study that the run stands for; None takes that of the run which it
+            branches off, else `unnamed`.
 
     Raises:
         InputError: for a wrong setting, or a folder that holds something else.
@@ -86,7 +89,8 @@ def train_run(
     base = _base_config(out, preset, resume, branch)
     config = build(agents.TrainConfig, dataclasses.asdict(base) | changes, "train")
     with meter("training", config.total_steps, unit="steps") as bar:
-        agents.train(config, out, resume=resume, progress=lambda done, total: bar.update(done))
+        tick = lambda done, total: bar.update(done)  # noqa: E731
+        agents.train(config, out, resume=resume, arm=arm, progress=tick)
 
 
 def _base_config(
@@ -104,7 +108,9 @@ def _base_config(
     return agents.presets.get(preset or "paper", threads=torch.get_num_threads(), **small)
 
 
-def import_run(source: Path, out: Path, changes: dict[str, Any], steps: int | None) -> None:
+def import_run(
+    source: Path, out: Path, changes: dict[str, Any], steps: int | None, arm: str = UNNAMED
+) -> None:
     """Make a run of an agent that was trained elsewhere.
 
     Args:
@@ -112,10 +118,11 @@ def import_run(source: Path, out: Path, changes: dict[str, Any], steps: int | No
         out: folder of the run, new or empty.
         changes: what is known of its training, in the names of `agents.TrainConfig`.
         steps: environment steps it was trained for; None takes what the file says.
+        arm: the condition of a study that it stands for.
 
     Raises:
         InputError: for a wrong setting, file, or folder.
     """
     base = dataclasses.asdict(agents.TrainConfig(network="nature"))
     config = build(agents.TrainConfig, base | changes, "import")
-    import_agent(source, out, config=config, step=steps)
+    import_agent(source, out, config=config, step=steps, arm=arm)

@@ -9,6 +9,7 @@ import pytest
 
 from analysis import schema
 from rl_slt.cli import main
+from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.disk.store import write_table
 from tests.rl_slt.disk import marks
 
@@ -128,7 +129,7 @@ def test_the_report_escapes_what_tables_and_settings_say(
     numbers = {name: 1 for name, kind in schema.TABLES["llc"].items() if kind != "s"}
     row = {**text, **numbers, "run": "theirs", "status": "failed", "setting_id": EVIL}
     frame = pd.DataFrame([row | {"step": step, "created": 0.0} for step in (0, 1024)])
-    write_table("llc", frame, place / "tables")
+    write_table("llc", frame, Run(place))
     out = tmp_path / "page.html"
     status, err = run(capsys, "report", place, "--out", out)
     assert status == 0, err

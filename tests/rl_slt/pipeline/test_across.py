@@ -18,7 +18,7 @@ def tables(seeds: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     for arm in ("end", "coin"):
         for seed in range(seeds):
             name, n, goal = f"{arm}-s{seed}", len(STEPS), 0.2 + 0.6 * (seed % 2)
-            shared = {"run": name, "step": STEPS}
+            shared = {"run": name, "arm": arm, "step": STEPS}
             kl = {"seed": seed, "loss": "kl", "states": "frozen", "params": "all",
                   "llc_stderr": 0.5, "status": "ok"}  # fmt: skip
             value = 20 + 20 * goal + rng.normal(0, 0.5, n)
@@ -42,6 +42,11 @@ def test_six_seeds_fill_every_table() -> None:
     assert set(found) == set(schema.OVER_RUNS)
     for name in ("predictions", "path_dependence", "free_energy"):
         assert (found[name]["run"] == schema.ALL_RUNS).all() and len(found[name]), name
+        assert (found[name]["arm"] == schema.ALL_RUNS).all()
+    links = found["associations"]
+    assert set(zip(links["run"], links["arm"], strict=True)) == {
+        ("*", "*"), *((f"{arm}-s{seed}", arm) for arm in ("end", "coin") for seed in range(6))
+    }  # fmt: skip
     energy = found["free_energy"].iloc[0]
     assert (energy["few"], energy["many"]) == ("end", "coin")
     assert energy["low"] < energy["critical_n"] < energy["high"]

@@ -10,6 +10,7 @@ import pytest
 from agents.files import new_dir
 from analysis import schema
 from rl_slt.errors import InputError
+from rl_slt.pipeline.disk.layout import Run, Study
 from rl_slt.pipeline.disk.store import UnitStore, clear_leftovers, digest, read_table, write_table
 
 
@@ -67,6 +68,21 @@ def test_unreadable_tables_are_one_line_that_names_them(tmp_path: Path) -> None:
 
 
 def test_tables_have_the_contract_columns_first(tmp_path: Path) -> None:
-    write_table("probes", probes_frame().assign(extra=1), tmp_path)
-    frame = pd.read_parquet(tmp_path / "probes.parquet")
+    (tmp_path / "config.json").write_text('{"arm": "coin moved"}')
+    write_table("probes", probes_frame().assign(extra=1), Run(tmp_path))
+    frame = pd.read_parquet(tmp_path / "tables" / "probes.parquet")
     assert [*frame.columns] == [*schema.TABLES["probes"], "extra"]
+    assert set(frame["arm"]) == {"coin moved"}
+
+
+def test_a_run_that_nobody_named_has_an_unnamed_arm(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    write_table("probes", probes_frame(), Run(tmp_path))
+    frame = pd.read_parquet(tmp_path / "tables" / "probes.parquet")
+    assert [*frame.columns[:2]] == ["run", "arm"] and set(frame["arm"]) == {"unnamed"}
+
+
+def test_rows_of_a_study_keep_their_arms(tmp_path: Path) -> None:
+    frame = probes_frame().assign(arm="end")
+    write_table("probes", pd.concat([frame, frame.assign(arm="*")]), Study(tmp_path))
+    assert [*pd.read_parquet(tmp_path / "tables" / "probes.parquet")["arm"]] == ["end", "*"]

@@ -183,8 +183,7 @@ def _kinds(seen: Visits) -> list[str]:
 
 
 def _named(side: Side) -> dict[str, Any]:
-    arm = str(side.run.config.get("arm") or side.run.name)
-    return {"run": side.run.name, "step": side.checkpoint.step, "arm": arm}
+    return {"run": side.run.name, "step": side.checkpoint.step, "arm": side.run.arm}
 
 
 def _worst(frame: pd.DataFrame, n: int) -> list[dict[Any, Any]]:

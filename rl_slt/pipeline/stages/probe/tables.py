@@ -43,7 +43,7 @@ def assemble(run: Run, units: Sequence[ProbeUnit]) -> None:
     for name, parts in frames.items():
         parts = _filled(*parts)
         table = pd.concat(parts, ignore_index=True) if parts else schema.empty(name)
-        write_table(name, table, run.tables)
+        write_table(name, table, run)
 
 
 def _filled(*frames: pd.DataFrame) -> list[pd.DataFrame]:
