@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -25,7 +24,8 @@ from rl_slt.samplers.baoab import BAOAB
 from rl_slt.samplers.base import Sampler
 from rl_slt.samplers.chains import Chains, Draws, Progress, join
 from rl_slt.samplers.hmc import HMC
-from rl_slt.settings import PILOT_DRAWS, Settings
+from rl_slt.settings import PILOT_DRAWS, Precision, Settings
+from rl_slt.settings_model import renamed_keywords
 from rl_slt.verdict.diagnostics import Diagnosis, diagnose, drift
 from rl_slt.verdict.jackknife import data_stderr
 
@@ -37,6 +37,7 @@ PRECISION, SLACK = 0.035, 1.25  # wanted relative error; that many times fewer d
 MOST_DRAWS = 6000
 
 
+@renamed_keywords(whitening="preconditioner_rank")
 def estimate_llc(
     policy: nn.Module,
     states: Tensor | PolicyData,
@@ -50,9 +51,9 @@ def estimate_llc(
     burn_in: int = 200,
     batch_size: int | None = None,
     seed: int = 0,
-    params: str | Sequence[str] | None = None,
-    whitening: int | None = None,
-    precision: str = "auto",
+    params: str | tuple[str, ...] | None = None,
+    preconditioner_rank: int | None = None,
+    precision: Precision = "auto",
     data_error: bool = True,
     progress: Progress | None = None,
 ) -> LLCEstimate:
@@ -75,9 +76,9 @@ def estimate_llc(
         batch_size: samples per gradient and chain; None is 64 (or all, if fewer).
         seed: of everything random here; the global random state is neither read nor changed.
         params: shell patterns of the parameters left free (`"policy_head.*"`); None is all.
-        whitening: directions of curvature that are made round first, in units of the localiser's
-            width; None is 64 (16 above 50,000 weights), or plain coordinates with a step size of
-            your own (which then means what it says).
+        preconditioner_rank: leading curvature directions to precondition, in units of the
+            localizer's width; None is 64 (16 above 50,000 weights), or plain coordinates with a
+            step size of your own (which then means what it says).
         precision: of convolutions: float32, bfloat16 (on CPUs), or auto, which is bfloat16 where
             the processor has units for it (AMX). What its rounding changes is some hundredths of
             the error told (`benchmarks/results/llc_precision.md`).
@@ -88,8 +89,9 @@ def estimate_llc(
         InputError: a wrong value, named in one line.
     """
     settings = Settings(
-        sampler, nbeta, localization, chains, draws, burn_in, batch_size, params, whitening,
-        precision,
+        sampler=sampler, nbeta=nbeta, localization=localization, chains=chains, draws=draws,
+        burn_in=burn_in, batch_size=batch_size, params=params,
+        preconditioner_rank=preconditioner_rank, precision=precision,
     )  # fmt: skip
     return estimate_with(
         policy, states, settings, loss, seed=seed, data_error=data_error, progress=progress
@@ -166,7 +168,7 @@ def prepare_chains(target: Target, settings: Settings, seed: int) -> Chains:
         raise InputError(
             f"sampler {sampler.name} needs a fixed loss, but {target.loss.name} redraws its actions"
         )
-    rank = settings.whitening
+    rank = settings.preconditioner_rank
     if rank is None and sampler.step_size is None:
         rank = RANK if target.dim <= WIDE else WIDE_RANK
     rank = min(rank, target.dim) if rank is not None else None

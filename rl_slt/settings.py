@@ -1,20 +1,63 @@
-"""Settings of an estimate, checked once, and named ones that were found to be sound."""
+"""Settings of an estimate, checked once, and named ones that were found to be sound.
+
+Each constraint is declared once, as a type (`Chains`, `Draws`, ...) that other settings classes
+share. Neither torch nor pandas is imported here: the command line's help is made from it.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from rl_slt.errors import InputError
-from rl_slt.gradients.precision import PRECISIONS
-from rl_slt.samplers.base import Sampler
+from pydantic import Field
+
+from rl_slt.settings_model import SettingsModel
+
+if TYPE_CHECKING:
+    from rl_slt.samplers.base import Sampler
+else:
+    Sampler = Any
 
 PILOT_DRAWS = 400
 
+NBeta = Annotated[
+    float, Field(strict=True, ge=0, description="inverse temperature times N; none is N / log N")
+]
+Localization = Annotated[
+    float,
+    Field(strict=True, ge=0, description="gamma, the pull to w*, per squared unit of weight"),
+]
+StepSize = Annotated[
+    float,
+    Field(strict=True, gt=0, description="of the sampler; none is adapted in burn-in"),
+]
+Chains = Annotated[
+    int,
+    Field(
+        strict=True, ge=2,
+        description="independent chains; on a GPU, or of a small network, computed together",
+    ),
+]  # fmt: skip
+Draws = Annotated[int, Field(strict=True, ge=8, description="kept per chain after burn-in")]
+BurnIn = Annotated[
+    int, Field(strict=True, ge=0, description="steps of each chain before its draws, not counted")
+]
+BatchSize = Annotated[int, Field(strict=True, ge=1, description="samples per gradient and chain")]
+PreconditionerRank = Annotated[
+    int,
+    Field(strict=True, ge=0, description="leading curvature directions to precondition; 0 is none"),
+]
+Precision = Annotated[
+    Literal["auto", "float32", "bfloat16"],
+    Field(description="of convolutions: float32, bfloat16, or auto, the faster here"),
+]
+Params = Annotated[
+    str | tuple[str, ...],
+    Field(description="shell patterns of the parameters left free, as trunk.*; none is all"),
+]
+Seed = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1, description="of the chains")]
 
-@dataclass(frozen=True)
-class Settings:
+
+class Settings(SettingsModel):
     """All of `estimate_llc` but the policy, the states and the loss.
 
     Attributes:
@@ -27,8 +70,9 @@ class Settings:
         burn_in: steps before, for adaptation and forgetting the start.
         batch_size: samples per gradient and chain; None is 64 (or all, if fewer).
         params: shell patterns of the parameters left free; None is all.
-        whitening: directions of curvature made round, in units of the localiser's width; None
-            is 64 (16 above 50,000 weights), or plain coordinates with a step size of your own.
+        preconditioner_rank: leading curvature directions to precondition, in units of the
+            localizer's width; None is 64 (16 above 50,000 weights), or plain coordinates with a
+            step size of your own. 0 only takes the localizer's width as the unit.
         precision: of convolutions: float32, bfloat16, or auto, which is bfloat16 where the
             processor has units for it.
 
@@ -36,36 +80,22 @@ class Settings:
         InputError: a setting is out of its range.
     """
 
+    renamed: ClassVar = {"whitening": "preconditioner_rank"}
+
     sampler: Sampler | None = None
-    nbeta: float | None = None
-    localization: float = 1.0
-    chains: int = 4
-    draws: int | None = None
-    burn_in: int = 200
-    batch_size: int | None = None
-    params: str | Sequence[str] | None = None
-    whitening: int | None = None
-    precision: str = "auto"
-
-    def __post_init__(self) -> None:
-        least = {"chains": 2, "draws": 8, "burn_in": 0, "batch_size": 1, "whitening": 0}
-        for name, low in least.items():
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < low:
-                raise InputError(f"{name}={value}; it must be a whole number, at least {low}")
-        for name in ("nbeta", "localization"):
-            number = getattr(self, name)
-            if number is not None and not 0 <= number < math.inf:
-                raise InputError(f"{name}={number}; it must be a finite number, 0 or more")
-        if self.precision not in PRECISIONS:
-            allowed = ", ".join(PRECISIONS)
-            raise InputError(f"precision={self.precision!r}; it must be one of {allowed}")
+    nbeta: NBeta | None = None
+    localization: Localization = 1.0
+    chains: Chains = 4
+    draws: Draws | None = None
+    burn_in: BurnIn = 200
+    batch_size: BatchSize | None = None
+    params: Params | None = None
+    preconditioner_rank: PreconditionerRank | None = None
+    precision: Precision = "auto"
 
 
-# A convolutional policy of 10^5 weights. The localiser's ball has radius sqrt(d / gamma): at gamma
+# A convolutional policy of 10^5 weights. The localizer's ball has radius sqrt(d / gamma): at gamma
 # 1 that is twenty times the norm of such weights, the "local" posterior is that of the whole
 # architecture, and no affordable chain fills it. At 300 it is about one norm, chains forget their
-# start within tens of whitened steps, and halving the step changes nothing beyond its error.
+# start within tens of preconditioned steps, and halving the step changes nothing beyond its error.
 POLICY_CNN = Settings(localization=300.0, draws=200, burn_in=80, batch_size=64)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from types import UnionType
-from typing import Annotated, Any, Self, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Self, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from rl_slt.errors import InputError
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class SettingsModel(BaseModel):
@@ -20,7 +24,12 @@ class SettingsModel(BaseModel):
     `NAME=VALUE: must be ALLOWED`. The command line, TOML files and `model_json_schema` come from
     the same fields, so a constraint is declared once. Checks over several fields are
     `@model_validator(mode="after")` methods that raise `InputError`.
+
+    Attributes:
+        renamed: settings' old names and their new ones; the old work with a DeprecationWarning.
     """
+
+    renamed: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True,
@@ -30,7 +39,7 @@ class SettingsModel(BaseModel):
     def __init__(self, **values: Any) -> None:
         """Check all values; raises InputError at the first that is wrong."""
         try:
-            super().__init__(**values)
+            super().__init__(**current_names(values, self.renamed))
         except ValidationError as error:
             raise InputError(_refusal(type(self), error.errors()[0])) from None
 
@@ -55,6 +64,47 @@ class SettingsModel(BaseModel):
     def as_dict(self) -> dict[str, Any]:
         """All settings in JSON's types."""
         return self.model_dump(mode="json")
+
+    @classmethod
+    def descriptions(cls) -> dict[str, str]:
+        """What each setting is, by name; also where `Annotated` types inside a union say it."""
+        found = {}
+        for name, field in cls.model_fields.items():
+            options = get_args(field.annotation) if _is_union(field.annotation) else ()
+            nested = [m for o in options for m in getattr(o, "__metadata__", ())]
+            parts = [field, *(m for m in nested if isinstance(m, FieldInfo))]
+            found[name] = next((p.description for p in parts if p.description), "")
+        return found
+
+
+def current_names(values: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:
+    """Values by their current names, with a DeprecationWarning for each old one.
+
+    Args:
+        values: by name.
+        renamed: old names and their new ones.
+    """
+    for old in renamed.keys() & values.keys():
+        text = f"{old} is deprecated; it is now called {renamed[old]}"
+        warnings.warn(text, DeprecationWarning, stacklevel=3)
+    return {renamed.get(name, name): value for name, value in values.items()}
+
+
+def renamed_keywords(**renamed: str) -> Callable[[F], F]:
+    """A decorator: the old keywords of a function work, with a DeprecationWarning.
+
+    Args:
+        renamed: new keywords by their old names.
+    """
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def call(*args: Any, **values: Any) -> Any:
+            return function(*args, **current_names(values, renamed))
+
+        return call  # type: ignore[return-value]
+
+    return decorate
 
 
 def _refusal(model: type[BaseModel], error: ErrorDetails) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -109,5 +109,5 @@ def estimate_cell(
 def conclude(sweep: Sweep, policies: Sequence[str], table: pd.DataFrame) -> Calibration:
     """The recommendation that follows from a table of estimates."""
     best = recommend(table, policies)
-    chosen = replace(sweep.settings, localization=best.localization)
+    chosen = sweep.settings.replace(localization=best.localization)
     return Calibration(table, chosen, best.sound, best.reason)

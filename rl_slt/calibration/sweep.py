@@ -95,7 +95,7 @@ class Sweep:
         """The grid of localizations."""
         for gamma in sorted(self.localizations):
             for name in policies:
-                yield Cell(name, "localization", replace(self.settings, localization=gamma))
+                yield Cell(name, "localization", self.settings.replace(localization=gamma))
 
     def halves(self, table: pd.DataFrame) -> Iterator[Cell]:
         """Each estimate of the grid again with half its step, and twice its burn-in.
@@ -108,8 +108,7 @@ class Sweep:
                 yield Cell(
                     row.policy,
                     "half-step",
-                    replace(
-                        self.settings,
+                    self.settings.replace(
                         localization=row.localization,
                         burn_in=2 * self.settings.burn_in,
                         **changes,
@@ -119,28 +118,28 @@ class Sweep:
     def checks(self, table: pd.DataFrame, localization: float) -> Iterator[Cell]:
         """What is tried at the localization recommended."""
         grid = table[(table["varied"] == "localization") & (table["localization"] == localization)]
-        base = replace(self.settings, localization=localization)
+        base = self.settings.replace(localization=localization)
         for row in _rows(grid):
             for factor in self.nbeta_factors:
-                yield Cell(row.policy, "nbeta", replace(base, nbeta=factor * row.nbeta))
+                yield Cell(row.policy, "nbeta", base.replace(nbeta=factor * row.nbeta))
             for step in self.step_sizes:
                 changes = _fixed(base, row, step)
-                yield Cell(row.policy, "step-size", replace(base, **changes))
-            yield Cell(row.policy, "control", replace(base, nbeta=0.0))
+                yield Cell(row.policy, "step-size", base.replace(**changes))
+            yield Cell(row.policy, "control", base.replace(nbeta=0.0))
             if self.exact:
-                yield from self._exact(row, replace(base, nbeta=row.nbeta))
+                yield from self._exact(row, base.replace(nbeta=row.nbeta))
 
     def _exact(self, row: Any, base: Settings) -> Iterator[Cell]:
         """HMC and the sampler in use on the same states; a trajectory of HMC is many steps."""
         states = None if self.exact_states is None else min(self.exact_states, row.n_states)
         batch = base.batch_size
         if batch is not None and states is not None:
-            base = replace(base, batch_size=min(batch, states))
+            base = base.replace(batch_size=min(batch, states))
         sampler = base.sampler or sampler_of(row.sampler)
-        yield Cell(row.policy, "exact-pair", replace(base, sampler=sampler), states)
+        yield Cell(row.policy, "exact-pair", base.replace(sampler=sampler), states)
         draws = None if base.draws is None else max(40, base.draws // 2)
-        hmc = replace(base, sampler=HMC(rotate=True), burn_in=max(40, base.burn_in // 2))
-        yield Cell(row.policy, "exact", replace(hmc, draws=draws), states)
+        hmc = base.replace(sampler=HMC(rotate=True), burn_in=max(40, base.burn_in // 2))
+        yield Cell(row.policy, "exact", hmc.replace(draws=draws), states)
 
 
 def carry_out(sweep: Sweep, policies: Sequence[str], make: Make) -> pd.DataFrame:
@@ -182,4 +181,4 @@ def _fixed(settings: Settings, row: Any, step_size: float) -> dict[str, Any]:
     """The settings of a row's estimate with another step in the same coordinates."""
     sampler = settings.sampler or sampler_of(row.sampler)
     rank = None if row.rank < 0 else int(row.rank)
-    return {"sampler": replace(sampler, step_size=step_size), "whitening": rank}  # type: ignore[type-var]
+    return {"sampler": replace(sampler, step_size=step_size), "preconditioner_rank": rank}  # type: ignore[type-var]

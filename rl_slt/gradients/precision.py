@@ -19,8 +19,6 @@ from torch.overrides import TorchFunctionMode
 
 from rl_slt.losses.base import Policy
 
-PRECISIONS = ("float32", "bfloat16", "auto")
-
 
 def wants_bfloat16(precision: str) -> bool:
     """Whether convolutions are made in bfloat16; `auto`: where the processor has units for it.

@@ -109,8 +109,11 @@ def test_the_sweep_is_planned_from_what_came_out() -> None:
     ]  # fmt: skip
     half, steps, exact = mine[2].settings, mine[5].settings, mine[8]
     assert half.sampler is not None and half.sampler.step_size == 0.05
-    assert (half.whitening, half.burn_in) == (5, 40)
-    assert steps.sampler is not None and (steps.sampler.step_size, steps.whitening) == (0.2, 5)
+    assert (half.preconditioner_rank, half.burn_in) == (5, 40)
+    assert steps.sampler is not None and (steps.sampler.step_size, steps.preconditioner_rank) == (
+        0.2,
+        5,
+    )
     assert mine[4].settings.nbeta == 50 and mine[6].settings.nbeta == 0
     assert exact.states == 50 and exact.settings.sampler is not None
     assert exact.settings.sampler.full_batch and exact.settings.batch_size == 50
@@ -120,7 +123,9 @@ def test_a_sampler_of_ones_own_is_kept_in_half_steps() -> None:
     sweep = Sweep(Settings(sampler=SGLD(step_size=0.5)), (10,))
     table = frame([row("localization", 10, 20, sampler="sgld", step_size=0.5, rank=-1.0)])
     (half,) = sweep.halves(table)
-    assert half.settings.sampler == SGLD(step_size=0.25) and half.settings.whitening is None
+    assert (
+        half.settings.sampler == SGLD(step_size=0.25) and half.settings.preconditioner_rank is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -139,7 +144,7 @@ def test_wrong_sweeps_are_refused(given: dict[str, Any], message: str) -> None:
 
 
 def test_calibrate_runs_and_its_control_finds_the_localizer() -> None:
-    settings = Settings(BAOAB(), 50.0, draws=80, burn_in=30)
+    settings = Settings(sampler=BAOAB(), nbeta=50.0, draws=80, burn_in=30)
     sweep = Sweep(settings, (3.0, 30.0), (), exact=True, exact_states=60)
     done: list[tuple[int, int]] = []
     c = calibrate(

@@ -71,7 +71,7 @@ def short(policy: nn.Module, loss: LossFunction, sampler: str | None = None) -> 
     chosen = None if sampler is None else SAMPLERS[sampler]()
     return estimate_llc(
         policy, data(), loss=loss, sampler=chosen, chains=3, draws=12, burn_in=8, batch_size=16,
-        localization=10.0, whitening=4, seed=5,
+        localization=10.0, preconditioner_rank=4, seed=5,
     )  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -93,7 +92,7 @@ def fit_batch(settings: Settings, text: str, data: Tensor | PolicyData) -> Setti
     unit = LOSSES[parse_loss(text)[0]].unit
     if unit == "state" or settings.batch_size is None or not isinstance(data, PolicyData):
         return settings
-    return replace(settings, batch_size=min(settings.batch_size, Units(data, unit).n))
+    return settings.replace(batch_size=min(settings.batch_size, Units(data, unit).n))
 
 
 def build_sampler(name: str, step_size: float | None) -> Any:
@@ -124,6 +123,6 @@ def settings_of(plan: LLCPlan) -> Settings:
         burn_in=plan.burn_in,
         batch_size=plan.batch_size,
         params=None if plan.params == "all" else tuple(plan.params.split(",")),
-        whitening=plan.whitening,
-        precision=plan.precision,
+        preconditioner_rank=plan.whitening,
+        precision=plan.precision,  # type: ignore[arg-type]
     )

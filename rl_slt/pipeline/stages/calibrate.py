@@ -35,9 +35,9 @@ class Trial:
     @property
     def path(self) -> Path:
         """The finished estimate; its name is a hash of all that the numbers depend on."""
-        cell = dataclasses.asdict(self.cell)
-        sampler = self.cell.settings.sampler
-        cell["settings"]["sampler"] = sampler and [sampler.name, dataclasses.asdict(sampler)]  # type: ignore[call-overload]
+        settings, sampler = dict(self.cell.settings), self.cell.settings.sampler
+        settings["sampler"] = sampler and [sampler.name, dataclasses.asdict(sampler)]  # type: ignore[call-overload]
+        cell = vars(self.cell) | {"settings": settings}
         return Path(self.folder) / f"{digest([self.unit.key, cell])}.json"
 
 

@@ -1,0 +1,49 @@
+"""Settings of an estimate: refused in one form, old names deprecated, cheap to import."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from rl_slt import InputError, Settings, estimate_llc
+from tests.rl_slt.small_policy import TwoHeads, data
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"chains": 1}, "chains=1: must be an integer at least 2"),
+        ({"draws": 7}, "draws=7: must be an integer at least 8, or none"),
+        ({"draws": True}, "draws=True: must be an integer at least 8, or none"),
+        ({"burn_in": 1.5}, "burn_in=1.5: must be an integer at least 0"),
+        ({"nbeta": float("nan")}, "nbeta=nan: must be a finite number at least 0, or none"),
+        ({"localization": -1}, "localization=-1: must be a finite number at least 0"),
+        ({"localization": "1"}, "localization='1': must be a finite number at least 0"),
+        ({"precision": "double"}, "precision='double': must be auto, float32 or bfloat16"),
+        ({"chain": 4}, "chain: unknown setting; allowed: sampler, nbeta"),
+    ],
+)
+def test_a_wrong_setting_is_refused_in_one_form(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Settings(**given)
+    assert str(caught.value).startswith(message)
+
+
+def test_the_old_names_of_settings_work_and_warn() -> None:
+    with pytest.warns(DeprecationWarning, match="whitening is deprecated; it is now called prec"):
+        assert Settings(whitening=3) == Settings(preconditioner_rank=3)  # type: ignore[call-arg]
+    small = {"chains": 2, "draws": 8, "burn_in": 2}
+    with pytest.warns(DeprecationWarning, match="whitening is deprecated"):
+        e = estimate_llc(TwoHeads(), data(), whitening=3, **small)  # type: ignore[call-arg]
+    assert e.info["rank"] == 3
+
+
+def test_every_setting_that_people_type_says_what_it_is() -> None:
+    missing = {name for name, text in Settings.descriptions().items() if not text}
+    assert missing == {"sampler"}  # its text is that of the registry
+
+
+def test_settings_load_neither_torch_nor_pandas() -> None:
+    code = "import rl_slt.settings, sys; sys.exit(bool({'torch', 'pandas'} & {*sys.modules}))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
