@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from analysis.associations.permutations import MIN_RUNS, pairings, permutation_p
-from analysis.series import arm_of, llc_series, probe_series
+from analysis.series import arms_of_runs, llc_series, probe_series
 from rl_slt import InputError
 
 Array = npt.NDArray[np.float64]
@@ -59,14 +59,14 @@ def path_dependence(
         raise InputError(f"no probe {probe!r} with metric {metric!r} in the table")
     at = _largest_gap(goal.to_numpy(dtype=float)) if cut is None else cut
     features = _features(llc_series(llc), y)
-    last = y["step"].max()
+    arms, last = arms_of_runs(llc, probes), y["step"].max()
     rows: list[dict[str, object]] = []
     for done, (name, table) in enumerate(features.items()):
         for step in [s for s in table.columns if s < last]:
             early = table[step].dropna()
             runs = sorted(set(early.index) & set(goal.index))
             row = _judge(early[runs].to_numpy(float), goal[runs].to_numpy(float) > at,
-                         [arm_of(r) if within_arms else "" for r in runs])  # fmt: skip
+                         [arms[r] if within_arms else "" for r in runs])  # fmt: skip
             rows.append({"feature": name, "step": step} | row)
         if progress is not None:
             progress(done + 1, len(features))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 
 import pandas as pd
 
+from analysis.schema import UNNAMED
+
 SERIES = ("run", "loss", "states", "reference", "params")  # what tells one LLC series from another
-UNNAMED = "unnamed"  # the arm of runs whose tables name none
 _SAMPLER = ["sampler", "nbeta", "localization", "n_states", "chains", "draws", "burn_in"]
 _USUAL = {"reference": ("", "self"), "params": ("", "all")}
 _Z95 = 1.959963984540054
@@ -130,19 +130,14 @@ def probe_series(probes: pd.DataFrame) -> pd.DataFrame:
 
 
 def arms_of_runs(*tables: pd.DataFrame) -> dict[str, str]:
-    """The arm of each run, from the column `arm` of the tables; `unnamed` where none tells it.
+    """The arm of each run, from the column `arm` of the tables; `unnamed` where none names it.
 
-    Runs of one arm are repetitions of one condition: tests over runs permute within arms only.
+    Runs of one arm repeat one condition: tests over runs permute within arms only.
     """
     arms: dict[str, str] = {}
     for table in tables:
-        named = table["arm"] if "arm" in table else pd.Series(pd.NA, index=table.index)
-        for run, arm in zip(map(str, table["run"]), named, strict=True):
-            if run not in arms or not pd.isna(arm):
-                arms[run] = arm_of(run) if pd.isna(arm) else str(arm)
+        known = table["arm"].fillna(UNNAMED) if "arm" in table else [UNNAMED] * len(table)
+        for run, arm in zip(map(str, table["run"]), map(str, known), strict=True):
+            if arms.get(run, UNNAMED) == UNNAMED:
+                arms[run] = arm
     return arms
-
-
-def arm_of(run: str) -> str:
-    """The arm in a run's name `ARM-sSEED`; the whole name where it has no seed."""
-    return re.sub(r"-s\d+$", "", run)

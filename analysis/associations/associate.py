@@ -12,13 +12,12 @@ from scipy.stats import false_discovery_control
 from analysis.associations.across import across_runs
 from analysis.associations.coincidence import places
 from analysis.associations.within import within_run
-from analysis.schema import conform, empty
-from analysis.series import arm_of, llc_series, probe_series
+from analysis.schema import ALL_RUNS, conform, empty
+from analysis.series import arms_of_runs, llc_series, probe_series
 from analysis.transitions import detect_transitions
 
 Array = npt.NDArray[np.float64]
 Key = tuple[str, ...]
-ALL_RUNS = "*"  # in the column `run` of statistics over runs
 DETECTOR = "change_point"
 EXTRA = {"lag_low": "float64", "lag_high": "float64", "note": "string"}
 
@@ -48,6 +47,7 @@ def associate(
         `note`.
     """
     x, y = llc_series(llc), probe_series(probes)
+    arms = arms_of_runs(x, y)
     xs: dict[Key, pd.DataFrame] = _split(x, ["run", "series"])
     ys: dict[Key, pd.DataFrame] = _split(y, ["run", "probe", "metric"])
     turns_x = {key: _turns(group) for key, group in xs.items()}
@@ -58,13 +58,14 @@ def associate(
         shared = _join(xs, ys, turns_x, turns_y, pair)
         for run, (_, a, b, ta, tb) in shared.items():
             rows += [_named(r, run, pair) for r in within_run(a, b, ta, tb)]
-        rows += [_named(r, ALL_RUNS, pair) for r in _over_runs(shared)]
+        rows += [_named(r, ALL_RUNS, pair) for r in _over_runs(shared, arms)]
         if progress is not None:
             progress(done + 1, len(pairs))
     if not rows:
         return empty("associations").assign(**{k: pd.Series(dtype=v) for k, v in EXTRA.items()})
     frame = pd.DataFrame(rows)
     frame["q_value"] = _q_values(frame["p_value"].to_numpy(dtype=float))
+    frame["arm"] = frame["run"].map(arms | {ALL_RUNS: ALL_RUNS})
     return conform("associations", frame).astype({"note": "string"})
 
 
@@ -94,7 +95,7 @@ def _join(
     return out
 
 
-def _over_runs(shared: dict[str, _Joined]) -> list[dict[str, object]]:
+def _over_runs(shared: dict[str, _Joined], arms: dict[str, str]) -> list[dict[str, object]]:
     """Runs on the checkpoints that all of them have."""
     common = None
     for steps, *_ in shared.values():
@@ -105,7 +106,7 @@ def _over_runs(shared: dict[str, _Joined]) -> list[dict[str, object]]:
     x = np.array([joined[1][rows[run]] for run, joined in shared.items()])
     y = np.array([joined[2][rows[run]] for run, joined in shared.items()])
     turns = [(joined[3], joined[4]) for joined in shared.values()]
-    return across_runs(x, y, [arm_of(r) for r in shared], *map(list, zip(*turns, strict=True)))
+    return across_runs(x, y, [arms[r] for r in shared], *map(list, zip(*turns, strict=True)))
 
 
 def _split(frame: pd.DataFrame, by: list[str]) -> dict[Key, pd.DataFrame]:

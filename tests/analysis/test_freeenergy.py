@@ -77,8 +77,8 @@ def llc_rows() -> pd.DataFrame:
             for step in (0, 100):
                 for reference in ("self", "best"):
                     rows.append(
-                        {"run": f"{arm}-s{seed}", "seed": seed, "step": step, "loss": "kl",
-                         "reference": reference, "states": "frozen", "params": "all",
+                        {"run": f"run {llc} {seed}", "arm": arm, "seed": seed, "step": step,
+                         "loss": "kl", "reference": reference, "states": "frozen", "params": "all",
                          "llc": llc + 0.1 * seed, "llc_stderr": 0.2, "loss_init": loss,
                          "status": "ok"}
                     )  # fmt: skip

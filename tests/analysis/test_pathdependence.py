@@ -14,7 +14,7 @@ def tables(early: np.ndarray, goal: np.ndarray, arms: list[str]) -> tuple[pd.Dat
     """LLC that is `early` from step 10 on; a probe that ends at `goal`."""
     llc, probes = [], []
     for seed, arm in enumerate(arms):
-        key = {"run": f"{arm}-s{seed}", "step": STEPS}
+        key = {"run": f"mine {seed}", "arm": arm, "step": STEPS}
         llc.append(pd.DataFrame(
             key | {"seed": seed, "loss": "kl", "reference": "self", "states": "frozen",
                    "params": "all", "llc": [0.0, *[early[seed]] * 3], "llc_stderr": 0.1,

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import current_setting
-from analysis.series import arm_of, llc_series, llc_table, probe_series
+from analysis.series import arms_of_runs, llc_series, llc_table, probe_series
 
 
 def llc_rows(**columns: object) -> pd.DataFrame:
@@ -87,9 +87,13 @@ def test_probe_errors_come_from_the_interval_and_baselines_are_left_out() -> Non
     series = probe_series(probes)
     assert len(series) == 1
     assert abs(series["stderr"][0] - 0.1) < 1e-3
-    assert series["arm"][0] == "a"
+    assert series["arm"][0] == "unnamed"
+    assert probe_series(probes.assign(arm="b"))["arm"][0] == "b"
 
 
-def test_arm_is_the_name_without_the_seed() -> None:
-    assert arm_of("mixed-end-s12") == "mixed-end"
-    assert arm_of("plain") == "plain"
+def test_the_arm_is_what_the_tables_say_never_the_name_of_the_run() -> None:
+    one = pd.DataFrame({"run": ["end-s0", "end-s1"], "arm": [pd.NA, "behind"]})
+    assert arms_of_runs(one) == {"end-s0": "unnamed", "end-s1": "behind"}
+    assert arms_of_runs(one.drop(columns="arm")) == {"end-s0": "unnamed", "end-s1": "unnamed"}
+    two = pd.DataFrame({"run": ["end-s0", "end-s1"], "arm": ["end", "unnamed"]})
+    assert arms_of_runs(one, two) == {"end-s0": "end", "end-s1": "behind"}

@@ -38,10 +38,8 @@ def over_runs(
     pairs = goal_pairs(probes)
     shown = _of_pairs(probes, pairs)
     own = llc[llc["reference"].fillna("self").isin(("", "self"))]
-    arms = dict(zip(llc["run"], llc["arm"], strict=True)) | {schema.ALL_RUNS: schema.ALL_RUNS}
-    found = associate(llc, goal_rows(probes))
     return {
-        "associations": schema.conform("associations", found.assign(arm=found["run"].map(arms))),
+        "associations": associate(llc, goal_rows(probes)),
         "predictions": _marked("predictions", predict_goal(own, shown, covariates, pairs=pairs)),
         "path_dependence": _marked("path_dependence", _paths(own, shown)),
         "free_energy": _marked("free_energy", compare_arms(staircase(llc))),

@@ -61,6 +61,29 @@ def test_a_link_within_runs_is_found_and_none_is_not() -> None:
     assert (p["plain"] <= 0.05).mean() <= 0.2
 
 
+@pytest.mark.parametrize("arm", ["end", None])
+def test_hand_named_runs_are_one_arm_and_are_permuted(arm: str | None) -> None:
+    llc, probes = tables(6)
+    people = ("ada", "bob", "cyd", "dan", "eve", "fay")
+    names = dict(zip(sorted(set(llc["run"])), people, strict=True))
+    llc, probes = (t.assign(run=t["run"].map(names)) for t in (llc, probes))
+    if arm is not None:
+        llc = llc.assign(arm=arm)
+    found = associate(llc, probes)
+    over = found[found["run"] == "*"]
+    assert over[over["statistic"] == "seed_curve_r"]["p_value"].notna().all()
+    assert set(found["arm"]) == {"*", arm or "unnamed"}
+
+
+def test_runs_of_two_arms_are_permuted_within_each() -> None:
+    llc, probes = tables(6)
+    arms = llc["run"].isin(["a-s0", "a-s1", "a-s2"]).map({True: "end", False: "behind"})
+    shifted = llc["llc"] + 1000 * (arms == "end")
+    p = [associate(table, probes).query("statistic == 'seed_r'")["p_value"].to_numpy()
+         for table in (llc.assign(arm=arms), llc.assign(arm=arms, llc=shifted))]  # fmt: skip
+    assert p[0] == pytest.approx(p[1])  # what an arm shares is taken away
+
+
 def test_one_short_run_says_what_it_cannot_show() -> None:
     found = associate(*tables(1, 12))
     assert found["p_value"].isna().all()
