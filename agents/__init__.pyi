@@ -7,7 +7,7 @@ from .checkpoints import (
     load_policy,
     read_header,
 )
-from .config import TrainConfig
+from .config import PPO_PRESETS, TrainConfig, ppo_preset
 from .devices import check_device
 from .files import (
     TEMPORARY,
@@ -28,6 +28,7 @@ from .training import LOCK, train
 __all__ = [
     "LOCK",
     "NETWORKS",
+    "PPO_PRESETS",
     "TEMPORARY",
     "UNNAMED",
     "Checkpoint",
@@ -43,6 +44,7 @@ __all__ = [
     "list_checkpoints",
     "load_policy",
     "new_dir",
+    "ppo_preset",
     "publish_dir",
     "read_header",
     "read_json_object",

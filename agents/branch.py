@@ -40,7 +40,7 @@ def branch_config(run: Path, step: int, **changes: Any) -> TrainConfig:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{run / 'config.json'} holds no training settings") from error
     origin = {"from_run": str(run.resolve()), "from_step": step}
-    return TrainConfig.from_dict({**values, **origin, **changes})
+    return TrainConfig.build({**values, **origin, **changes}, f"branch of {run}")
 
 
 def find_origin(config: TrainConfig) -> Checkpoint | None:

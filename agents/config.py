@@ -1,126 +1,117 @@
 """All settings of one training, checked and JSON-able."""
 
-import dataclasses
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from agents.networks import check_network
 from agents.schedule import checkpoint_steps, parse_schedule
 from envs import (
     EVALUATION_LEVELS,
+    PLAIN_FLAT,
     LevelSettings,
     check_held_out,
     find_game,
     parse_levels,
     parse_placement,
 )
-from rl_slt import InputError
-
-PRECISIONS = ("float32", "bfloat16", "auto")
+from rl_slt import InputError, SettingsModel
 
 
-@dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(SettingsModel):
     """Settings of a PPO training; the defaults are the paper's (Langosco et al. 2022, CoinRun).
 
-    `steps` is rounded up to whole rollouts of `num_envs * n_steps`: see `total_steps`.
+    Steps are environment steps. `steps` is rounded up to whole rollouts of `num_envs * n_steps`:
+    see `total_steps`.
+
+    Raises:
+        InputError: at the first setting that cannot work.
     """
 
-    coin: str = "end"  # coin placement, as text
-    levels: tuple[int, int] | None = None  # half-open range of level seeds; None is all
-    settings: LevelSettings = field(default_factory=LevelSettings)  # what the levels contain
-    time_limit: int | None = None  # steps until an episode is cut off; None leaves procgen's 1000
-    game: str = "coinrun"  # which procgen game
-    steps: int = 200_000_000  # environment steps
-    seed: int = 0
-    network: str = "impala"  # a key of agents.NETWORKS
-    network_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    num_envs: int = 64
-    n_steps: int = 256  # steps of each environment between updates
-    batch_size: int = 2048  # samples of one gradient step
-    micro_batch: int | None = None  # samples computed at once; None is what suits the network
-    epochs: int = 3
-    lr: float = 5e-4
-    anneal_lr: bool = False  # linearly to zero at the last step
-    gamma: float = 0.999
-    gae_lambda: float = 0.95
-    clip: float = 0.2
-    clip_value: float | None = 0.2  # None leaves the value loss unclipped
-    ent_coef: float = 0.01
-    vf_coef: float = 0.5
-    max_grad_norm: float = 0.5
-    normalize_reward: bool = True  # by the running deviation of the discounted return
-    checkpoints: str = "log:16"  # log:N, linear:N, every:STEPS, all or list:A,B,...
-    save_optimizer: bool = False  # keep Adam's state in every checkpoint, too
-    precision: str = "float32"  # of the convolutions: float32, bfloat16, or auto (the faster)
-    device: str = "cpu"
-    threads: int | None = 1  # on the CPU; None leaves torch's own choice
-    eval_every: int | None = None  # steps between evaluations on held-out levels
-    eval_levels: tuple[int, int] = EVALUATION_LEVELS
-    eval_episodes: int = 100
-    stop_return: float | None = None  # stop once the mean raw return of 100 episodes reaches it
-    resume_seconds: float = 10.0  # least time between two resume points
-    tensorboard: bool = True
-    from_run: str | None = None  # the run this one branched off (recorded), and its step
-    from_step: int | None = None
+    coin: str = Field("end", description="coin placement: end, behind, mix:0.5:behind:end, ...")
+    levels: tuple[int, int] | None = Field(
+        None, description="half-open range A:B of level seeds; none is all"
+    )
+    settings: LevelSettings = Field(LevelSettings(), description="what the levels contain")
+    time_limit: int | None = Field(
+        None, ge=1, description="steps until an episode is truncated; none leaves procgen's 1000"
+    )
+    game: str = Field("coinrun", description="which procgen game")
+    steps: int = Field(200_000_000, ge=1, description="environment steps, rounded up to rollouts")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of everything")
+    network: str = Field("impala", description="small, nature or impala")
+    network_kwargs: dict[str, Any] = Field({}, description="settings of the network, as width")
+    num_envs: int = Field(64, ge=1, description="environments at once")
+    n_steps: int = Field(256, ge=1, description="steps of each environment between updates")
+    batch_size: int = Field(2048, ge=2, description="samples of one gradient step")
+    micro_batch: int | None = Field(
+        None, ge=1, description="samples computed at once; none is what suits the network"
+    )
+    epochs: int = Field(3, ge=1, description="passes over a rollout")
+    lr: float = Field(5e-4, gt=0, description="learning rate of Adam")
+    anneal_lr: bool = Field(False, description="learning rate linearly to zero at the last step")
+    gamma: float = Field(0.999, ge=0, le=1, description="discount")
+    gae_lambda: float = Field(0.95, ge=0, le=1, description="lambda of generalized advantages")
+    clip: float = Field(0.2, gt=0, description="clipping of the probability ratio")
+    clip_value: float | None = Field(
+        0.2, gt=0, description="clipping of the value's step; none leaves its loss unclipped"
+    )
+    ent_coef: float = Field(0.01, ge=0, description="weight of the entropy bonus")
+    vf_coef: float = Field(0.5, ge=0, description="weight of the value loss")
+    max_grad_norm: float = Field(0.5, gt=0, description="gradients are clipped to this norm")
+    normalize_reward: bool = Field(
+        True, description="divide by the running deviation of the discounted return"
+    )
+    checkpoints: str = Field(
+        "log:16", description="log:N, linear:N, every:STEPS, all or list:A,B,..."
+    )
+    save_optimizer: bool = Field(False, description="keep Adam's state in every checkpoint, too")
+    precision: Literal["float32", "bfloat16", "auto"] = Field(
+        "float32", description="of the convolutions; auto is the faster one on the device"
+    )
+    device: str = Field("cpu", description="cpu, cuda, cuda:0, ...")
+    threads: int | None = Field(
+        1, ge=1, description="threads on the CPU; none leaves torch's own choice"
+    )
+    eval_every: int | None = Field(
+        None, ge=1, description="steps between evaluations on held-out levels; none is never"
+    )
+    eval_levels: tuple[int, int] = Field(EVALUATION_LEVELS, description="held-out level seeds")
+    eval_episodes: int = Field(100, ge=1, description="episodes of an evaluation")
+    stop_return: float | None = Field(
+        None, description="stop once the mean raw return of 100 episodes reaches it"
+    )
+    resume_seconds: float = Field(10.0, ge=0, description="least time between two resume points")
+    tensorboard: bool = Field(True, description="write the numbers of progress.csv there, too")
+    from_run: str | None = Field(None, description="the run that this one branches off")
+    from_step: int | None = Field(None, ge=0, description="at this checkpoint")
 
-    def __post_init__(self) -> None:
-        """Raise InputError at the first setting that cannot work."""
+    @field_validator("levels", "eval_levels", mode="before")
+    @classmethod
+    def _read_range(cls, value: Any, info: ValidationInfo) -> Any:
+        return parse_levels(value, str(info.field_name)) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         parse_placement(self.coin)
-        object.__setattr__(self, "network_kwargs", dict(self.network_kwargs))
-        for name in ("levels", "eval_levels"):
-            value = getattr(self, name)
-            value = tuple(value) if isinstance(value, list) else value
-            object.__setattr__(self, name, parse_levels(value))
-        check_network(self.network, dict(self.network_kwargs))
+        parse_levels(self.levels)
+        parse_levels(self.eval_levels, "eval_levels")
+        check_network(self.network, self.network_kwargs)
         parse_schedule(self.checkpoints)
         find_game(self.game)
         if (self.from_run is None) != (self.from_step is None):
-            raise InputError("from_run and from_step go together: give both or neither")
+            raise InputError.of("from_step", self.from_step, "given together with from_run")
         if self.eval_every is not None and self.levels is not None:
             check_held_out(self.levels, self.eval_levels)
-        self._check_counts()
-        self._check_ranges()
-        if self.precision not in PRECISIONS:
-            raise InputError(
-                f"precision {self.precision!r} is unknown; allowed: {', '.join(PRECISIONS)}"
-            )
-
-    def _check_counts(self) -> None:
-        for name in ("steps", "num_envs", "n_steps", "batch_size", "epochs"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("time_limit", "threads", "eval_every", "micro_batch"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{name} must be at least 1 or none, not {value}")
         if self.rollout_steps % self.batch_size:
-            raise InputError(
-                f"batch_size {self.batch_size} does not divide the rollout of num_envs * n_steps = "
-                f"{self.num_envs} * {self.n_steps} = {self.rollout_steps} steps"
+            raise InputError.of(
+                "batch_size",
+                self.batch_size,
+                f"a divisor of the {self.rollout_steps} steps of a rollout (num_envs * n_steps = "
+                f"{self.num_envs} * {self.n_steps})",
             )
-        if self.batch_size < 2:
-            raise InputError("batch_size must be at least 2: advantages are normalised in it")
-        if self.seed < 0 or self.seed >= 2**31:
-            raise InputError(f"seed must be from 0 to 2**31 - 1, not {self.seed}")
-
-    def _check_ranges(self) -> None:
-        for name, value in vars(self).items():
-            if isinstance(value, float) and not math.isfinite(value):
-                raise InputError(f"{name} must be a finite number, not {value}")
-        for name in ("gamma", "gae_lambda"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
-        for name in ("lr", "clip", "max_grad_norm"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} must be positive, not {getattr(self, name)}")
-        if self.clip_value is not None and not self.clip_value > 0:
-            raise InputError(f"clip_value must be positive or none, not {self.clip_value}")
-        for name in ("ent_coef", "vf_coef", "resume_seconds"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} must not be negative, as {getattr(self, name)} is")
+        return self
 
     @property
     def rollout_steps(self) -> int:
@@ -137,27 +128,39 @@ class TrainConfig:
         """The environment steps at which checkpoints are left, ascending."""
         return checkpoint_steps(self.checkpoints, self.total_steps, self.rollout_steps)
 
-    def as_dict(self) -> dict[str, Any]:
-        """All settings in JSON's types."""
-        values = dataclasses.asdict(self)
-        for name in ("levels", "eval_levels"):
-            values[name] = None if values[name] is None else list(values[name])
-        return values
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
-        """The inverse of `as_dict`; an unknown name raises InputError."""
-        known = {f.name for f in dataclasses.fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise InputError(f"unknown training setting {unknown[0]!r}")
-        given = dict(values)
-        if isinstance(given.get("settings"), Mapping):
-            try:
-                given["settings"] = LevelSettings(**given["settings"])
-            except TypeError as error:
-                raise InputError(f"unknown level setting in {given['settings']}") from error
-        return cls(**given)
+PPO_PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # Langosco et al. 2022 (arXiv 2105.14111), whose settings are those of procgen's own paper.
+    "paper": {},
+    # Flat plain levels, small CNN: learned within minutes on two cores.
+    "demo": {
+        "network": "small",
+        "settings": PLAIN_FLAT,
+        "time_limit": 100,  # agents that miss the coin wait at the wall: less waiting, more levels
+        "gamma": 0.99,
+        "ent_coef": 0.02,
+        "n_steps": 64,  # four times as many updates as with 256: learns about twice as fast here
+        "batch_size": 512,
+        "lr": 1e-3,
+        "anneal_lr": True,
+        "precision": "auto",
+        "steps": 800_000,
+        "levels": (0, 100_000),
+        "checkpoints": "log:12",
+    },
+}
 
-    def replace(self, **changes: Any) -> "TrainConfig":
-        """A copy with `changes`, checked again."""
-        return TrainConfig.from_dict({**self.as_dict(), "settings": self.settings, **changes})
+
+def ppo_preset(name: str, **changes: Any) -> TrainConfig:
+    """The settings of a preset of PPO, with `changes`.
+
+    Args:
+        name: a key of `PPO_PRESETS`.
+        changes: settings of `TrainConfig`.
+
+    Raises:
+        InputError: an unknown name, or a change that cannot work.
+    """
+    if name not in PPO_PRESETS:
+        raise InputError.of("preset", name, f"one of {', '.join(sorted(PPO_PRESETS))}")
+    return TrainConfig(**{**PPO_PRESETS[name], **changes})

@@ -9,7 +9,7 @@ def check_device(name: str) -> torch.device:
     """The torch device called `name`; InputError when there is none such here."""
     have = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]  # nothing is started
     if name not in have and not (name == "cuda" and len(have) > 1):
-        raise InputError(f"device {name!r} is not there; available: {', '.join(have)}")
+        raise InputError.of("device", name, f"available here ({', '.join(have)})")
     return torch.device(name)
 
 

@@ -22,7 +22,7 @@ def parse_schedule(text: str) -> tuple[str, list[int]]:
     good = len(numbers) >= 1 if kind == "list" else counts.get(kind) == len(numbers)
     low = 2 if kind in ("log", "linear") else (0 if kind == "list" else 1)
     if not good or any(number < low for number in numbers):
-        raise InputError(f"checkpoints {text!r} is not a schedule; allowed: {ALLOWED}")
+        raise InputError.of("checkpoints", text, ALLOWED)
     return kind, numbers
 
 

@@ -28,14 +28,16 @@ def learn(kind: str, seed: int, steps: int) -> list[list[float]]:
     from stable_baselines3.common.vec_env import VecNormalize
 
     import envs
+    from agents import ppo_preset
     from agents.environment import make_env
     from agents.malloc import keep_freed_memory
-    from agents.presets import get
     from agents.training import build_model
     from benchmarks.agents_stock import stock_model
 
     torch.set_num_threads(1)
-    config = get("demo", coin="mix:0.5:behind:end", seed=seed, steps=steps, precision="bfloat16")
+    config = ppo_preset(
+        "demo", coin="mix:0.5:behind:end", seed=seed, steps=steps, precision="bfloat16"
+    )
     env = VecNormalize(envs.to_sb3(make_env(config)), norm_obs=False, gamma=config.gamma)
     if kind == "stock":
         model: Any = stock_model(config, env)

@@ -38,16 +38,16 @@ def measure(kind: str, network: str, threads: int, n_steps: int, updates: int) -
     from stable_baselines3.common.vec_env import VecNormalize
 
     import envs
+    from agents import ppo_preset
     from agents.environment import make_env
     from agents.malloc import keep_freed_memory
-    from agents.presets import get
     from agents.training import build_model
     from benchmarks.agents_stock import stock_model
 
     torch.set_num_threads(threads)
     if kind != "stock":
         keep_freed_memory()
-    config = get(
+    config = ppo_preset(
         "demo",
         coin="mix:0.5:behind:end",
         network=network,

@@ -45,7 +45,7 @@ def main() -> None:
     runs = [(arm, seed, args.out / f"{arm}-s{seed}") for seed in args.seeds for arm in plan.arms]
     with open_engine() as engine:
         train = [
-            Job(p.name, train_one, (dataclasses.asdict(plan.train_config(arm, seed)), str(p), arm))
+            Job(p.name, train_one, (plan.train_config(arm, seed).as_dict(), str(p), arm))
             for arm, seed, p in runs
         ]
         test = [Job(p.name, rates, (str(p), args.levels)) for _, _, p in runs]

@@ -40,7 +40,7 @@ def make_run(path: Path) -> Run:
     """A run with 12 checkpoints of random weights; what they have learned does not change costs."""
     config = agents.TrainConfig(
         network="small", steps=2**20, levels=(0, 1000), time_limit=200,
-        settings=agents.presets.get("demo").settings,
+        settings=agents.ppo_preset("demo").settings,
     )  # fmt: skip
     spec = NetworkSpec("small", {})
     for number in range(CHECKPOINTS):

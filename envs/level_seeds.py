@@ -24,8 +24,12 @@ FROZEN_LEVELS: Levels = (2_110_000_000, 2_110_100_000)
 CLIP_LEVEL = PROBE_LEVELS[0]
 
 
-def parse_levels(levels: str | Levels | None) -> Levels | None:
+def parse_levels(levels: str | Levels | None, name: str = "levels") -> Levels | None:
     """A half-open range of level seeds from a pair or `A:B`; None and `all` are unlimited.
+
+    Args:
+        levels: the range.
+        name: of the setting, for the message.
 
     Raises:
         InputError: the range is empty or outside of procgen's.
@@ -39,7 +43,7 @@ def parse_levels(levels: str | Levels | None) -> Levels | None:
         pair = tuple(levels)
     if len(pair) != 2 or not 0 <= pair[0] < pair[1] <= N_LEVELS:
         allowed = f"all, or a range A:B with 0 <= A < B <= {N_LEVELS}"
-        raise InputError.of("levels", levels, allowed)
+        raise InputError.of(name, levels, allowed)
     return int(pair[0]), int(pair[1])
 
 

@@ -112,7 +112,8 @@ def _refusal(model: type[BaseModel], error: ErrorDetails) -> str:
     name = ".".join(str(part) for part in error["loc"])
     cause = error.get("ctx", {}).get("error")
     if isinstance(cause, InputError):  # of a nested model, or a check over several fields
-        return f"{name}.{cause}" if name else str(cause)
+        text = str(cause)  # a check of one field names it, a nested model does not
+        return text if not name or text.startswith(f"{name}=") else f"{name}.{text}"
     if error["type"] == "extra_forbidden":
         return f"{name}: unknown setting; allowed: {', '.join(model.model_fields)}"
     if error["type"] == "missing":

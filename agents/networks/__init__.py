@@ -45,18 +45,16 @@ def build_network(name: str, n_actions: int = 15, *, shared: bool = True, **kw: 
 def check_network(name: str, kw: dict[str, Any]) -> None:
     """Raise InputError unless `name` is known and takes the settings `kw`."""
     if name not in NETWORKS:
-        raise InputError(f"unknown network {name!r}; known: {', '.join(sorted(NETWORKS))}")
+        raise InputError.of("network", name, f"one of {', '.join(sorted(NETWORKS))}")
     allowed = set(inspect.signature(NETWORKS[name]).parameters) | {"shared"}
     if wrong := sorted(set(kw) - allowed):
         raise InputError(
-            f"network {name!r} has no setting {wrong[0]!r}; allowed: {', '.join(sorted(allowed))}"
+            f"{wrong[0]}: unknown setting of network {name!r}; "
+            f"allowed: {', '.join(sorted(allowed))}"
         )
     # Before any memory is asked for.
     width, multiplier = kw.get("width", 1), kw.get("multiplier", 1)
     if type(width) is not int or not 1 <= width <= _WIDEST:
-        raise InputError(f"network {name!r}: width must be 1 to {_WIDEST}, not {width!r}")
+        raise InputError.of("width", width, f"an integer from 1 to {_WIDEST}")
     if type(multiplier) not in (int, float) or not 0 < multiplier <= _WIDEST / 32:
-        raise InputError(
-            f"network {name!r}: multiplier must be positive and at most {_WIDEST // 32}, "
-            f"not {multiplier!r}"
-        )
+        raise InputError.of("multiplier", multiplier, f"positive and at most {_WIDEST // 32}")

@@ -1,6 +1,5 @@
 """TensorBoard, optimiser state in checkpoints, presets."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -8,9 +7,8 @@ import torch
 from safetensors.torch import load_file
 
 import agents
-from agents import presets
 from agents.branch import branch_config
-from agents.config import TrainConfig
+from agents.config import PPO_PRESETS, TrainConfig, ppo_preset
 from rl_slt import InputError
 
 CONFIG = TrainConfig(
@@ -66,20 +64,20 @@ def test_a_branch_takes_over_the_optimizer_and_the_reward_scale(
 
 
 def test_presets_are_whole_settings() -> None:
-    paper = presets.get("paper")
+    paper = ppo_preset("paper")
     assert (paper.network, paper.gamma, paper.num_envs, paper.n_steps) == ("impala", 0.999, 64, 256)
-    for name in presets.PRESETS:
-        config = presets.get(name, seed=3)
-        assert TrainConfig.from_dict(config.as_dict()) == config
+    for name in PPO_PRESETS:
+        config = ppo_preset(name, seed=3)
+        assert TrainConfig(**config.as_dict()) == config
         assert len(config.checkpoint_steps) >= 12
         assert config.seed == 3
-    with pytest.raises(InputError, match="known: demo, paper"):
-        presets.get("fast")
+    with pytest.raises(InputError, match="preset='fast': must be one of demo, paper"):
+        ppo_preset("fast")
 
 
 def test_a_configuration_survives_json() -> None:
     import json
 
-    config = presets.get("demo", levels="3:9", network_kwargs={"width": 32})
-    assert TrainConfig.from_dict(json.loads(json.dumps(config.as_dict()))) == config
-    assert {f.name for f in dataclasses.fields(config)} == set(config.as_dict())
+    config = ppo_preset("demo", levels="3:9", network_kwargs={"width": 32})
+    assert TrainConfig(**json.loads(json.dumps(config.as_dict()))) == config
+    assert set(TrainConfig.model_fields) == set(config.as_dict())

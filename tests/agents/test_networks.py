@@ -60,9 +60,9 @@ def test_known_sizes() -> None:
 @pytest.mark.parametrize(
     ("name", "kw", "match"),
     [
-        ("tiny", {}, "unknown network"),
-        ("small", {"depth": 1}, "no setting 'depth'"),
-        ("impala", {"multiplier": 0}, "multiplier must be positive"),
+        ("tiny", {}, "network='tiny': must be one of"),
+        ("small", {"depth": 1}, "depth: unknown setting of network 'small'; allowed: obs_shape"),
+        ("impala", {"multiplier": 0}, "multiplier=0: must be positive and at most 128"),
         ("small", {"obs_shape": (4, 4, 3)}, "cannot be built"),
     ],
 )

@@ -56,7 +56,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(run: Path) -> subprocess.Popen[bytes]:
     code = (
         "import sys, json, agents; from pathlib import Path\n"
-        "config = agents.TrainConfig.from_dict(json.loads(sys.argv[1]))\n"
+        "config = agents.TrainConfig(**json.loads(sys.argv[1]))\n"
         "agents.train(config, Path(sys.argv[2]), resume=True)\n"
     )
     return subprocess.Popen(

@@ -34,5 +34,5 @@ def test_log_steps_are_even_in_log() -> None:
 
 @pytest.mark.parametrize("text", ["log", "log:x", "log:1", "every:0", "list:", "all:3", "exp:4"])
 def test_wrong_schedules(text: str) -> None:
-    with pytest.raises(InputError, match="allowed: log:N"):
+    with pytest.raises(InputError, match="must be log:N"):
         checkpoint_steps(text, 100, 10)

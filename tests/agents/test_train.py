@@ -104,7 +104,7 @@ def test_other_runs_are_left_alone(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="thesis"):
         agents.train(CONFIG, tmp_path / "other", resume=True)
     for device in ("cuda:77", "tpu", "meta"):
-        with pytest.raises(InputError, match=f"device '{device}' is not there; available: cpu"):
+        with pytest.raises(InputError, match=rf"device='{device}': must be available here \(cpu"):
             agents.train(CONFIG.replace(device=device), tmp_path / "new")
     assert not (tmp_path / "new").exists()
     assert outputs(run) == before
@@ -133,7 +133,7 @@ def test_the_run_says_how_it_was_made(tmp_path: Path) -> None:
     agents.train(CONFIG, tmp_path / "x", arm="first")
     entry = json.loads((tmp_path / "x" / "config.json").read_bytes())
     assert (entry["name"], entry["arm"], entry["seed"]) == ("x", "first", 0)
-    assert TrainConfig.from_dict(entry["train"]) == CONFIG
+    assert TrainConfig(**entry["train"]) == CONFIG
     assert {"torch", "numpy"} <= set(entry["versions"])
 
 
@@ -168,18 +168,20 @@ def test_a_branch_inherits_its_arm(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"batch_size": 48}, "batch_size 48 does not divide"),
-        ({"network": "huge"}, "unknown network 'huge'; known: impala, nature, small"),
-        ({"network_kwargs": {"depth": 3}}, "no setting 'depth'"),
-        ({"checkpoints": "often"}, "allowed: log:N"),
-        ({"levels": (5, 5)}, r"levels \(5, 5\)"),
-        ({"precision": "half"}, "float32, bfloat16"),
-        ({"gamma": 1.5}, "gamma must be from 0 to 1"),
-        ({"lr": float("nan")}, "lr must be a finite number"),
-        ({"clip_value": 0.0}, "clip_value"),
-        ({"steps": 0}, "steps must be at least 1"),
+        ({"batch_size": 48}, "batch_size=48: must be a divisor of the 64 steps"),
+        ({"network": "huge"}, "network='huge': must be one of impala, nature, small"),
+        ({"network_kwargs": {"depth": 3}}, "depth: unknown setting of network 'small'"),
+        ({"checkpoints": "often"}, "checkpoints='often': must be log:N"),
+        ({"levels": (5, 5)}, r"levels=\(5, 5\): must be all, or a range"),
+        ({"precision": "half"}, "precision='half': must be float32, bfloat16 or auto"),
+        ({"gamma": 1.5}, "gamma=1.5: must be a finite number from 0 to 1"),
+        ({"lr": float("nan")}, "lr=nan: must be a finite number above 0"),
+        ({"clip_value": 0.0}, "clip_value=0.0: must be a finite number above 0, or none"),
+        ({"steps": 0}, "steps=0: must be an integer at least 1"),
         ({"coin": "moon"}, "moon"),
-        ({"learning_rate": 1}, "unknown training setting 'learning_rate'"),
+        ({"eval_levels": (3, 2)}, r"eval_levels=\(3, 2\): must be"),
+        ({"from_step": 5}, "from_step=5: must be given together with from_run"),
+        ({"learning_rate": 1}, "learning_rate: unknown setting; allowed: coin"),
     ],
 )
 def test_wrong_settings(change: dict[str, Any], match: str) -> None:

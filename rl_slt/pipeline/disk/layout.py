@@ -11,7 +11,6 @@ from typing import Any
 
 from agents import UNNAMED, Checkpoint, TrainConfig, list_checkpoints, read_json_object, safe_name
 from rl_slt.errors import InputError
-from rl_slt.pipeline.plan.settings import build
 
 
 @dataclass(frozen=True)
@@ -159,7 +158,5 @@ def training_of(run: Run) -> TrainConfig:
     Raises:
         InputError: if the run's configuration lacks them or they are wrong.
     """
-    train = run.config.get("train")
-    if not isinstance(train, dict):
-        raise InputError(f"{run.path / 'config.json'} lacks the training settings (`train`)")
-    return build(TrainConfig, train, str(run.path / "config.json"))
+    where = f"{run.path / 'config.json'}: train"
+    return TrainConfig.build(run.config.get("train"), where)

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from agents import TrainConfig, presets, safe_name
+from agents import TrainConfig, ppo_preset, safe_name
 from rl_slt.errors import InputError
 from rl_slt.pipeline.plan.checks import check_llc, check_probe
 from rl_slt.pipeline.plan.settings import build
@@ -120,9 +120,9 @@ class StudyPlan:
 
     def train_config(self, arm: str, seed: int) -> TrainConfig:
         """The training configuration of an arm and a seed."""
-        base = dataclasses.asdict(presets.get(self.recipe))
+        base = ppo_preset(self.recipe).as_dict()
         values = {**base, **self.train, **self.arms[arm], "seed": seed}
-        return build(TrainConfig, values, f"arms.{arm}")
+        return TrainConfig.build(values, f"arms.{arm}")
 
 
 def preset_names() -> list[str]:

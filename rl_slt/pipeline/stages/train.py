@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,12 @@ from typing import Any
 import torch
 
 import agents
-import agents.presets
-from agents import UNNAMED, branch_config, import_agent
+from agents import UNNAMED, TrainConfig, branch_config, import_agent, ppo_preset
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, Study, open_path, training_of
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome
 from rl_slt.pipeline.engine.progress import Meter, meter
-from rl_slt.pipeline.plan.study import StudyPlan, build
+from rl_slt.pipeline.plan.study import StudyPlan
 
 
 def train_study(study: Study, plan: StudyPlan, engine: Engine) -> list[Outcome]:
@@ -28,7 +26,7 @@ def train_study(study: Study, plan: StudyPlan, engine: Engine) -> list[Outcome]:
             run, config = study.run(arm, seed), plan.train_config(arm, seed)
             paths.append((run, config.total_steps))
             if not agents.is_finished(run.path):
-                args = (dataclasses.asdict(config), str(run.path), arm)
+                args = (config.as_dict(), str(run.path), arm)
                 jobs.append(Job(f"training of {run.name}", train_one, args, str(run.path)))
     if not jobs:
         return []
@@ -42,7 +40,7 @@ def train_study(study: Study, plan: StudyPlan, engine: Engine) -> list[Outcome]:
 
 def train_one(config: dict[str, Any], path: str, arm: str) -> None:
     """Train one run, or go on with it (called on a worker)."""
-    agents.train(build(agents.TrainConfig, config, arm), Path(path), resume=True, arm=arm)
+    agents.train(TrainConfig.build(config, arm), Path(path), resume=True, arm=arm)
 
 
 def steps_done(run: Run) -> int:
@@ -87,7 +85,7 @@ def train_run(
         InputError: for a wrong setting, or a folder that holds something else.
     """
     base = _base_config(out, preset, resume, branch)
-    config = build(agents.TrainConfig, dataclasses.asdict(base) | changes, "train")
+    config = TrainConfig.build(base.as_dict() | changes, "train")
     with meter("training", config.total_steps, unit="steps") as bar:
         tick = lambda done, total: bar.update(done)  # noqa: E731
         agents.train(config, out, resume=resume, arm=arm, progress=tick)
@@ -95,7 +93,7 @@ def train_run(
 
 def _base_config(
     out: Path, preset: str | None, resume: bool, branch: tuple[Path, int] | None
-) -> agents.TrainConfig:
+) -> TrainConfig:
     """What the settings of the command line are laid over."""
     if resume and (out / "config.json").exists():
         return training_of(Run(out))
@@ -105,7 +103,7 @@ def _base_config(
         return branch_config(*branch)
     # Without a named recipe: the paper's PPO, in a size for the machine at hand.
     small = {} if preset else {"network": "small", "steps": 1_000_000}
-    return agents.presets.get(preset or "paper", threads=torch.get_num_threads(), **small)
+    return ppo_preset(preset or "paper", threads=torch.get_num_threads(), **small)
 
 
 def import_run(
@@ -123,6 +121,5 @@ def import_run(
     Raises:
         InputError: for a wrong setting, file, or folder.
     """
-    base = dataclasses.asdict(agents.TrainConfig(network="nature"))
-    config = build(agents.TrainConfig, base | changes, "import")
+    config = TrainConfig.build({"network": "nature", **changes}, "import")
     import_agent(source, out, config=config, step=steps, arm=arm)

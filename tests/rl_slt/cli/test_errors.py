@@ -35,7 +35,7 @@ MISTAKES = [
     (["train", "new", "--network", "moon"], "moon"),
     (["train", "new", "--levels", "5:5"], "level range '5:5' is not allowed"),
     (["train", "new", "--step", "5"], "go together"),
-    (["train", "new", "--set", "moon=1"], "unknown setting 'moon'"),
+    (["train", "new", "--set", "moon=1"], "train: moon: unknown setting; allowed: coin"),
     (["train", "new", "--set", "gamma"], "NAME=VALUE"),
     (["train", "new", "--preset", "moon"], "moon"),
     (["train", "other"], "other"),

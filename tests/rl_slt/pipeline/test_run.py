@@ -201,7 +201,7 @@ def test_the_return_is_discounted_as_in_training(
 ) -> None:
     plan = LLCPlan(losses=("regret:clip=5",), states=("on-policy",), n_states=64)
     run = Run(min((study / "runs").iterdir()))
-    trained = replace(training_of(run), gamma=0.9)
+    trained = training_of(run).replace(gamma=0.9)
     monkeypatch.setattr(llc, "training_of", lambda _: trained)
     (unit, *_) = plan_units(run, plan, ["end"])
     loss = open_unit(unit)[2]

@@ -50,14 +50,14 @@ def test_the_defaults_are_the_named_settings() -> None:
     [
         ("question = ", "not valid TOML"),
         ('question = "?"', r"arms.*Field required"),
-        (SMALL + "nonsense = 1", "unknown training setting|unknown setting 'nonsense'"),
+        (SMALL + "nonsense = 1", "arms.a: nonsense: unknown setting; allowed: coin"),
         (SMALL + "[llc]\nchains = 'x'", r"llc\.chains: .*valid integer.*'x'"),
         (SMALL + "[llc]\nchains = 1", "chains = 1 is not allowed"),
         (SMALL + "[llc]\nbatch_size = 4096", "at most n_states"),
         (SMALL.replace("arms.a", 'arms."../b"'), r"arm='\.\./b': must be at most 100 letters"),
         (SMALL.replace('"end"', '"moon"'), "moon"),
         (SMALL.replace("coin =", "coins ="), "coin placement"),
-        ('recipe = "moon"' + SMALL, "unknown preset 'moon'"),
+        ('recipe = "moon"' + SMALL, "preset='moon': must be one of demo, paper"),
         ("seeds = []\n" + SMALL, "seeds"),
     ],
 )
