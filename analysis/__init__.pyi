@@ -3,9 +3,10 @@ from .freeenergy import compare_arms, staircase
 from .pathdependence import path_dependence
 from .prediction import predict_goal
 from .series import INNER_GOALS, SERIES, current_setting, goal_rows, setting_of
-from .transitions import detect_transitions
+from .transitions import DETECTORS, detect_transitions
 
 __all__ = [
+    "DETECTORS",
     "INNER_GOALS",
     "SERIES",
     "associate",

@@ -1,8 +1,9 @@
-"""Follow a run that is still training: estimate new checkpoints beside it, warn of transitions.
+"""Follow a run that is still training: estimate new checkpoints, and warn of transitions.
 
-Warnings hold an error rate over the whole run: with K checkpoints planned, the series is tested
-after each of them, and a transition is told only at `p <= error_rate / K` (Bonferroni), so that a
-run without any transition is warned of with probability at most `error_rate`.
+Warnings hold an error rate over the whole run. With K checkpoints planned and D detectors, each
+detector tests the series after each checkpoint, and a warning needs `p <= error_rate / (K D)`
+(Bonferroni over all tests made). So a run without any transition is warned of with probability at
+most `error_rate`, however the tests depend on each other.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+from pydantic import Field
+
 import agents
-from analysis import detect_transitions
+from analysis import DETECTORS, detect_transitions
+from rl_slt import SettingsModel
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, open_path, training_of
 from rl_slt.pipeline.disk.locks import stage_lock
@@ -33,8 +37,7 @@ CHEAP = LLCPlan(states=("frozen",), n_states=1024, draws=80, burn_in=60, batch_s
 _POLL = 2.0  # seconds between looks for a new checkpoint
 
 
-@dataclass(frozen=True)
-class Watch:
+class Watch(SettingsModel):
     """How a run is followed.
 
     Attributes:
@@ -45,23 +48,21 @@ class Watch:
         once: stop when all checkpoints so far are estimated, whether training goes on or not.
     """
 
-    share: float = 0.1
-    error_rate: float = 0.05
-    plan: LLCPlan = field(default_factory=lambda: CHEAP)
+    share: float = Field(default=0.1, gt=0, le=1)
+    error_rate: float = Field(default=0.05, gt=0, lt=1)
+    plan: LLCPlan = CHEAP
     once: bool = False
 
-    def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise InputError(f"share = {self.share} is not allowed: above 0, at most 1")
-        if not 0 < self.error_rate < 1:
-            raise InputError(f"error_rate = {self.error_rate} is not allowed: between 0 and 1")
+    def level(self, checkpoints: int) -> float:
+        """The p-value that warns: `error_rate / (checkpoints * number of detectors)`."""
+        return self.error_rate / (max(checkpoints, 1) * len(DETECTORS))
 
 
 def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
     """Yield an event for each estimate, failure and transition until training ends.
 
     Each event is also appended as one line of JSON to `RUN/watch.jsonl`. What stands there already
-    is not told again, so that a watch that was killed goes on where it was.
+    is not reported again, so that a watch that was killed goes on where it was.
 
     Raises:
         InputError: if the path is no run, or another process watches it.
@@ -70,12 +71,11 @@ def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
     if not isinstance(run, Run):
         raise InputError(f"{path} is a study; watch one of its runs")
     train = training_of(run)
-    looks = max(len(train.checkpoint_steps), 1)
-    level = watch.error_rate / looks
-    agents.is_finished(run.path)  # a damaged index is told of before anything is locked
+    level = watch.level(max(len(train.checkpoint_steps), len(run.checkpoints)))
+    agents.is_finished(run.path)  # a damaged index is refused before anything is locked
     with stage_lock(run.path, "watch"):
         clear_leftovers(run.path)
-        told = {_mark(event) for event in read_events(run)}
+        reported = {_mark(event) for event in read_events(run)}
         seen: list[agents.Checkpoint] = []
         pace = Pace(watch.share)
         while True:
@@ -83,12 +83,14 @@ def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
             if (checkpoints := run.checkpoints) != seen:
                 seen = checkpoints
                 units = plan_units(run, watch.plan, [train.coin])
-                for unit in (unit for unit in units if unit.key not in told):
-                    told.add(unit.key)
+                for unit in (unit for unit in units if unit.key not in reported):
+                    reported.add(unit.key)
                     yield _log(run, _estimate(run, unit, None if finished else pace))
-                    yield from _warnings(run, units, level, told)
-                yield from _warnings(run, units, level, told)  # one that a kill kept back
-                _assemble(run)
+                    yield from _warnings(run, units, level, reported)
+                yield from _warnings(run, units, level, reported)  # one that a kill kept back
+                # An `llc` command that holds the lock will bring the tables up to date itself.
+                with contextlib.suppress(InputError), stage_lock(run.path, "llc"):
+                    assemble(run)
             if finished or watch.once:
                 yield _log(run, {"event": "end", "finished": finished})
                 return
@@ -96,19 +98,50 @@ def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
             pace()
 
 
-def _mark(event: dict[str, Any]) -> str:
-    """What tells an event from others: an estimate's key, a transition's detector and step."""
-    return str(event.get("estimate_id") or f"{event.get('detector')} {event.get('step')}")
+def significant_transitions(
+    steps: Sequence[int], values: Sequence[float], stderr: Sequence[float], level: float
+) -> pd.DataFrame:
+    """The transitions of a series so far that are worth a warning: the tests after a checkpoint.
+
+    Args:
+        steps: environment steps of the checkpoints, `[n]`.
+        values: the LLC at each, `[n]`.
+        stderr: its Monte Carlo standard error, `[n]`.
+        level: largest p-value that counts, `Watch.level`.
+
+    Returns:
+        Those rows of `detect_transitions`.
+    """
+    found = detect_transitions(steps, values, stderr)
+    return found[found["p_value"] <= level]
 
 
 def _warnings(
-    run: Run, units: list[Unit], level: float, told: set[str]
+    run: Run, units: list[Unit], level: float, reported: set[str]
 ) -> Iterator[dict[str, Any]]:
-    """Tell of the transitions that are not told of yet."""
-    for event in _transitions(run, units, level):
-        if _mark(event) not in told:
-            told.add(_mark(event))
+    """Report the significant transitions of the estimates so far that are not reported yet."""
+    store = UnitStore(run.path, "llc")
+    made = [store.read_unit(unit.key, "llc").iloc[0] for unit in units if store.has(unit.key)]
+    good = [row for row in made if row["status"] != "failed"]
+    steps = [int(row["step"]) for row in good]
+    values, stderr = ([float(row[name]) for row in good] for name in ("llc", "llc_stderr"))
+    for row in significant_transitions(steps, values, stderr, level).to_dict("records"):
+        numbers = ("step", "step_low", "step_high", "change", "p_value")
+        event = {
+            "event": "transition",
+            "detector": row["detector"],
+            "kind": row["kind"],
+            **{name: float(row[name]) for name in numbers},
+            "level": level,
+        }
+        if _mark(event) not in reported:
+            reported.add(_mark(event))
             yield _log(run, event)
+
+
+def _mark(event: dict[str, Any]) -> str:
+    """What tells an event from others: an estimate's key, a transition's detector and step."""
+    return str(event.get("estimate_id") or f"{event.get('detector')} {event.get('step')}")
 
 
 def _estimate(run: Run, unit: Unit, pace: Pace | None) -> dict[str, Any]:
@@ -121,39 +154,18 @@ def _estimate(run: Run, unit: Unit, pace: Pace | None) -> dict[str, Any]:
     if outcome.reason:
         return {"event": "failed", "step": unit.step, "reason": outcome.reason}
     row = UnitStore(run.path, "llc").read_unit(unit.key, "llc").iloc[0]
+    llc, stderr = (  # JSON knows no NaN
+        float(row[name]) if math.isfinite(row[name]) else None for name in ("llc", "llc_stderr")
+    )
     return {
         "event": "estimate",
         "step": unit.step,
         "estimate_id": unit.key,
-        "llc": _number(row["llc"]),
-        "stderr": _number(row["llc_stderr"]),
+        "llc": llc,
+        "stderr": stderr,
         "status": str(row["status"]),
         "cpu_seconds": round(spent, 2),
     }
-
-
-def _transitions(run: Run, units: list[Unit], level: float) -> list[dict[str, Any]]:
-    """Transitions of the series so far whose evidence passes the level."""
-    store = UnitStore(run.path, "llc")
-    made = [store.read_unit(u.key, "llc").iloc[0] for u in units if store.has(u.key)]
-    good = [row for row in made if row["status"] != "failed"]
-    found = detect_transitions(
-        [int(row["step"]) for row in good],
-        [float(row["llc"]) for row in good],
-        [float(row["llc_stderr"]) for row in good],
-    )
-    rows = found[found["p_value"] <= level].to_dict("records") if len(found) else []
-    places = ("step", "step_low", "step_high", "change", "p_value")
-    return [
-        {
-            "event": "transition",
-            "detector": row["detector"],
-            "kind": row["kind"],
-            **{name: float(row[name]) for name in places},
-            "level": level,
-        }
-        for row in rows
-    ]
 
 
 def read_events(run: Run) -> list[dict[str, Any]]:
@@ -165,20 +177,6 @@ def read_events(run: Run) -> list[dict[str, Any]]:
                 event = json.loads(line)
                 found += [event] if isinstance(event, dict) else []
     return found
-
-
-def _number(value: Any) -> float | None:
-    """A number for JSON, which knows no NaN."""
-    return float(value) if math.isfinite(value) else None
-
-
-def _assemble(run: Run) -> None:
-    """Bring the tables up to date, unless an `llc` command is at them and will do it."""
-    try:
-        with stage_lock(run.path, "llc"):
-            assemble(run)
-    except InputError:
-        return
 
 
 def _log(run: Run, event: dict[str, Any]) -> dict[str, Any]:
