@@ -8,11 +8,11 @@ from .losses.surrogate import Surrogate
 from .losses.value import Value
 from .result import LLCEstimate
 from .samplers.baoab import BAOAB
+from .samplers.base import Sampler
 from .samplers.hmc import HMC
 from .samplers.mala import MALA
-from .samplers.orthogonal import OrthogonalSGLD
 from .samplers.rmsprop_sgld import RMSpropSGLD
-from .samplers.sgld import SGLD
+from .samplers.sgld import SGLD, OrthogonalSGLD
 from .samplers.sgnht import SGNHT
 from .settings import POLICY_CNN, Settings
 from .settings_model import SettingsModel
@@ -35,6 +35,7 @@ __all__ = [
     "PolicyNLL",
     "RMSpropSGLD",
     "Regret",
+    "Sampler",
     "Settings",
     "SettingsModel",
     "Surrogate",

@@ -21,7 +21,7 @@ from rl_slt.posterior.build import build_target, device_of, generator_for, start
 from rl_slt.posterior.target import Target
 from rl_slt.result import LLCEstimate
 from rl_slt.samplers.baoab import BAOAB
-from rl_slt.samplers.base import Sampler
+from rl_slt.samplers.base import Sampler, check_sampler
 from rl_slt.samplers.chains import Chains, Draws, Progress, join
 from rl_slt.samplers.hmc import HMC
 from rl_slt.settings import PILOT_DRAWS, Precision, Settings
@@ -143,7 +143,7 @@ def _estimate(
     )  # fmt: skip
     run = prepare_chains(target, settings, seed)
     gradient = start_gradient(target, seed)
-    if getattr(run.sampler, "orthogonal", False) and float(gradient.norm()) > 0:
+    if run.sampler.orthogonal and float(gradient.norm()) > 0:
         target.direction = gradient / gradient.norm()
     target.grads = 0
     kept = _run(run, settings, progress)
@@ -164,6 +164,7 @@ def prepare_chains(target: Target, settings: Settings, seed: int) -> Chains:
         InputError: the batch is larger than the data, or the loss has no energy for the sampler.
     """
     sampler = settings.sampler or choose_sampler(target)
+    check_sampler(sampler)
     if sampler.full_batch and target.loss.redrawn:
         raise InputError(
             f"sampler {sampler.name} needs a fixed loss, but {target.loss.name} redraws its actions"

@@ -181,4 +181,4 @@ def _fixed(settings: Settings, row: Any, step_size: float) -> dict[str, Any]:
     """The settings of a row's estimate with another step in the same coordinates."""
     sampler = settings.sampler or sampler_of(row.sampler)
     rank = None if row.rank < 0 else int(row.rank)
-    return {"sampler": replace(sampler, step_size=step_size), "preconditioner_rank": rank}  # type: ignore[type-var]
+    return {"sampler": replace(sampler, step_size=step_size), "preconditioner_rank": rank}

@@ -4,9 +4,8 @@ from rl_slt.samplers.baoab import BAOAB
 from rl_slt.samplers.base import Sampler
 from rl_slt.samplers.hmc import HMC
 from rl_slt.samplers.mala import MALA
-from rl_slt.samplers.orthogonal import OrthogonalSGLD
 from rl_slt.samplers.rmsprop_sgld import RMSpropSGLD
-from rl_slt.samplers.sgld import SGLD
+from rl_slt.samplers.sgld import SGLD, OrthogonalSGLD
 from rl_slt.samplers.sgnht import SGNHT
 
 SAMPLERS: dict[str, type[Sampler]] = {

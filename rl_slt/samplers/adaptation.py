@@ -16,29 +16,22 @@ from rl_slt.samplers.base import Evaluate, Sampler
 LEAST_ROWS, ROWS_PER_DIRECTION = 64, 8
 POWER_STEPS = 4
 
-# The largest product of step and curvature that adaptation allows: eps a for first-order samplers,
-# h^2 a for second-order ones. SGLD at 0.1 is 2.5 % hot in its stiffest direction; BAOAB and the
-# thermostat have no such error on a quadratic and need only stay clear of 4, where they break.
-REACH = {"sgld": 0.1, "rmsprop_sgld": 0.1, "orthogonal_sgld": 0.1, "mala": 1.0}
-SECOND_ORDER_REACH = 1.0
-# In whitened coordinates the noise of the batch gradient sets a limit of its own.
-LARGEST = {"sgld": 0.1, "rmsprop_sgld": 0.1, "orthogonal_sgld": 0.1, "baoab": 0.3, "sgnht": 0.3}
-ACCEPTANCE = {"hmc": 0.8, "mala": 0.574}
+# In preconditioned coordinates the curvature is about 1 and the noise of the batch gradient sets a
+# limit of its own: the largest step by the order of the sampler.
+NOISE_LIMIT = {1: 0.1, 2: 0.3}
 
 
-def step_for(sampler: Sampler, curvature: float, whitened: bool) -> float:
-    """A step size from the largest curvature of U, below the sampler's own limit of trust."""
-    curvature = max(curvature, 1e-12)
-    if sampler.name in REACH:
-        step = REACH[sampler.name] / curvature
-    else:
-        step = (SECOND_ORDER_REACH / curvature) ** 0.5
-    return min(step, LARGEST.get(sampler.name, math.inf)) if whitened else step
+def initial_step(sampler: Sampler, curvature: float, preconditioned: bool) -> float:
+    """The step size `(max_step / curvature)^(1 / order)`, below the limit that batches set.
 
-
-def wanted_acceptance(sampler: Sampler) -> float | None:
-    """The acceptance to steer a Metropolis sampler to; None for the others."""
-    return ACCEPTANCE.get(sampler.name)
+    Args:
+        sampler: says its order and how far its step may go.
+        curvature: the largest of U, in the sampler's coordinates.
+        preconditioned: whether these are preconditioned.
+    """
+    step = (sampler.max_step / max(curvature, 1e-12)) ** (1 / sampler.order)
+    noisy = preconditioned and not sampler.full_batch
+    return min(step, NOISE_LIMIT[sampler.order]) if noisy else step
 
 
 def top_curvature(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, sqrt
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
-from rl_slt.samplers.base import Evaluate, Info, check_positive, normal
+from rl_slt.samplers.base import Evaluate, Info, Sampler, check_positive, normal
 
 
 class State(NamedTuple):
@@ -21,33 +21,33 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class BAOAB:
+class BAOAB(Sampler):
     """`B: v -= h g/2, A: w += h v/2, O: v <- c v + sqrt(1 - c^2) N(0, 1), A, B`, `c = exp(-f h)`.
 
-    One gradient g of U per step. With the exact gradient the position's law is exact on a
+    One gradient g of U per step. With the exact gradient the position's distribution is exact on a
     quadratic at any stable step, `h sqrt(a) < 2`, where SGLD is biased. The two half kicks at a
     position share their batch and are done as one, which leaves the positions unchanged.
 
     Attributes:
         step_size: h, in units of the sampled coordinates; None adapts it in burn-in.
         friction: f, per unit of time; of the order of the frequency sqrt(a) of the slowest
-            direction that matters (1 in whitened coordinates).
+            direction that matters (1 in preconditioned coordinates).
 
     Raises:
         InputError: a setting is not a positive finite number.
     """
 
-    step_size: float | None = None
     friction: float = 2.0
-    name: ClassVar[str] = "baoab"
-    full_batch: ClassVar[bool] = False
+    name = "baoab"
+    order = 2
+    max_step = 1.0  # no bias on a quadratic; breaks at 4
 
     def __post_init__(self) -> None:
-        check_positive("step_size", self.step_size)
+        super().__post_init__()
         check_positive("friction", self.friction)
 
     def init(self, position: Tensor, evaluate: Evaluate, generators: Sequence[Generator]) -> State:
-        """State at `position` `[C, d]` with velocities from their stationary law."""
+        """State at `position` `[C, d]` with velocities from their stationary distribution."""
         return State(position.clone(), normal(position, generators))
 
     def step(

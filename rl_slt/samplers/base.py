@@ -1,9 +1,11 @@
-"""What a sampler is, and the parts they share."""
+"""What a sampler is and must say of itself, and the parts that samplers share."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor
@@ -28,27 +30,83 @@ class Info(NamedTuple):
     accept: Tensor
 
 
+@runtime_checkable
+@dataclass(frozen=True)
 class Sampler(Protocol):
-    """A Markov chain on positions `[C, d]`, all chains stepped together.
+    """A Markov chain on positions `[C, d]`, all chains stepped together: the base of them all.
 
-    Settings are a frozen dataclass; `step_size=None` asks for adaptation in burn-in. `State` is a
-    named tuple whose first field is `position`. Each chain draws from its own generator.
+    A sampler is a frozen dataclass of its settings that gives `name`, `order` and `max_step`, and
+    the methods `init` and `step`; the rest has defaults. Its state is a named tuple whose first
+    field is `position`. Each chain draws from its own generator.
+
+    Attributes:
+        step_size: in units of the sampled coordinates (order 2), or their square (order 1); None
+            adapts it in burn-in.
+        name: what tables call it.
+        order: of the dynamics. 1 (Langevin): the step multiplies the gradient, and stability
+            bounds `step * curvature`. 2 (with velocities): it bounds `step^2 * curvature`.
+        max_step: the largest such product that adaptation allows, at the largest curvature a of
+            the posterior's energy: the step is `(max_step / a)^(1 / order)`.
+        full_batch: whether each gradient is of all data, as a Metropolis test needs.
+        target_accept: acceptance probability that burn-in adapts the step to; None keeps the
+            step that the curvature gives.
+        orthogonal: whether `w - w*` is held orthogonal to the loss's gradient at w*.
+
+    Raises:
+        InputError: the step size is not a positive finite number.
+
+    Example:
+        >>> @dataclass(frozen=True)
+        ... class HalfSGLD(SGLD):
+        ...     name = "half_sgld"
+        ...     max_step = 0.05
     """
 
+    step_size: float | None = None
     name: ClassVar[str]
-    full_batch: ClassVar[bool]
+    order: ClassVar[Literal[1, 2]]
+    max_step: ClassVar[float]
+    full_batch: ClassVar[bool] = False
+    target_accept: ClassVar[float | None] = None
+    orthogonal: ClassVar[bool] = False
 
-    @property
-    def step_size(self) -> float | None:
-        """In the sampler's coordinates; None is adapted in burn-in."""
+    def __post_init__(self) -> None:
+        check_positive("step_size", self.step_size)
 
+    @abstractmethod
     def init(self, position: Tensor, evaluate: Evaluate, generators: Sequence[Generator]) -> Any:
-        """State at `position` `[C, d]`."""
+        """State at `position` `[C, d]`, which it copies."""
 
+    @abstractmethod
     def step(
         self, generators: Sequence[Generator], state: Any, evaluate: Evaluate, step_size: float
     ) -> tuple[Any, Info]:
         """One step of all chains."""
+
+    def metric(self, state: Any) -> Tensor | None:
+        """The sampler's own diagonal preconditioner G `[C, d]`, if it adapts one in burn-in."""
+        return None
+
+    def freeze(self, state: Any) -> Any:
+        """The state whose preconditioner adapts no more: called within burn-in, before draws."""
+        return state
+
+
+MEMBERS = (
+    "step_size", "name", "order", "max_step", "full_batch", "target_accept", "orthogonal", "init",
+    "step", "metric", "freeze",
+)  # fmt: skip
+
+
+def check_sampler(sampler: Sampler) -> None:
+    """Raise InputError unless a sampler says all that a chain must know of it."""
+    lacking = [name for name in MEMBERS if not hasattr(sampler, name)]
+    if lacking:
+        hint = f"it lacks {', '.join(lacking)}"
+        raise InputError.of("sampler", sampler, "an instance of a rl_slt.Sampler class", hint)
+    if sampler.order not in (1, 2):
+        raise InputError.of(f"{sampler.name}.order", sampler.order, "1 or 2")
+    check_positive(f"{sampler.name}.max_step", sampler.max_step)
 
 
 def normal(like: Tensor, generators: Sequence[Generator]) -> Tensor:
@@ -62,4 +120,4 @@ def normal(like: Tensor, generators: Sequence[Generator]) -> Tensor:
 def check_positive(name: str, value: float | None) -> None:
     """Raise InputError unless `value` is None or a positive finite number."""
     if value is not None and not 0 < value < float("inf"):
-        raise InputError(f"{name}={value}; it must be a positive finite number")
+        raise InputError.of(name, value, "a positive finite number")

@@ -15,9 +15,8 @@ from rl_slt.data.samples import Batches
 from rl_slt.posterior.target import Evaluation, Target
 from rl_slt.samplers.adaptation import (
     DualAveraging,
-    step_for,
+    initial_step,
     top_curvature,
-    wanted_acceptance,
     whiten,
 )
 from rl_slt.samplers.base import Info, Sampler
@@ -111,8 +110,7 @@ class Chains:
         return self.sampler.step(self.generators, self.state, self.evaluate, self.step_size)
 
     def _freeze(self) -> None:
-        freeze = getattr(self.sampler, "freeze", None)
-        self.state = self.state if freeze is None else freeze(self.state)
+        self.state = self.sampler.freeze(self.state)
 
     def _start(self) -> Any:
         z = self.target.flat.start.new_zeros(len(self.generators), self.target.dim)
@@ -129,7 +127,7 @@ class Chains:
         A preconditioner freezes at the last time, so that the rest of the burn-in forgets the law
         it had while it adapted; the whitening under it then stays, too.
         """
-        frozen = last and hasattr(self.sampler, "freeze")
+        frozen = last and self.sampler.metric(self.state) is not None
         if frozen:
             self._freeze()
         if self.rank is not None and not frozen:
@@ -146,11 +144,11 @@ class Chains:
                 position,
                 self.generators[0],
                 1e-2 if self.rank is not None else 1e-2 * self.target.width,
-                getattr(self.sampler, "metric", lambda _: None)(self.state),
+                self.sampler.metric(self.state),
             )
-        self.step_size = step_for(self.sampler, curvature, self.rank is not None)
-        wanted = wanted_acceptance(self.sampler)
-        self.averaging = DualAveraging(self.step_size, wanted) if wanted else None
+        self.step_size = initial_step(self.sampler, curvature, self.rank is not None)
+        target = self.sampler.target_accept
+        self.averaging = DualAveraging(self.step_size, target) if target else None
 
 
 def join(parts: Sequence[Draws]) -> Draws:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
 from rl_slt.errors import InputError
 from rl_slt.posterior.target import Evaluation
-from rl_slt.samplers.base import Evaluate, Info, check_positive, normal
+from rl_slt.samplers.base import Evaluate, Info, Sampler, normal
+from rl_slt.settings_model import renamed_keywords
 
 
 class State(NamedTuple):
@@ -23,44 +24,46 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class HMC:
+class HMC(Sampler):
     """`leapfrog` leapfrog steps of size h with fresh velocities, then accept or stay: exact.
 
     The number of leapfrog steps is drawn uniformly from 1 to `2 leapfrog - 1` each time (by the
     first chain's generator), so that no direction is sampled in resonance with its own period. The
-    step of each chain's trajectory is drawn, too, log-uniformly from h / `spread` to h (Neal 2011,
-    section 3.2): near a singularity the curvature differs by orders of magnitude between places,
-    and chains of one step size seldom get into or out of the narrow ones.
+    step of each chain's trajectory is drawn, too, log-uniformly from h / `step_jitter` to h
+    (Neal 2011, section 3.2): near a singularity the curvature differs by orders of magnitude
+    between places, and chains of one step size seldom get into or out of the narrow ones.
 
     With `rotate`, the motion under the reference Gaussian `exp(-|w|^2 / 2)` is solved exactly (a
     rotation of position and velocity by the angle h) and only the rest of the gradient kicks, as
-    in Shahbaba et al. 2014: in whitened coordinates the step then need not shrink with the number
-    of directions that the loss does not feel.
+    in Shahbaba et al. 2014: in preconditioned coordinates the step then need not shrink with the
+    number of directions that the loss does not feel.
 
     Attributes:
         step_size: h, the longest step, in units of the sampled coordinates; None adapts it in
             burn-in.
         leapfrog: mean number of leapfrog steps, each costing one gradient over all data.
-        spread: ratio of the longest to the shortest step; 1 makes all equal.
+        step_jitter: ratio of the longest to the shortest step; 1 makes all equal.
         rotate: split off the reference Gaussian.
 
     Raises:
         InputError: a setting is not positive.
     """
 
-    step_size: float | None = None
     leapfrog: int = 8
-    spread: float = 10.0
+    step_jitter: float = 10.0
     rotate: bool = False
-    name: ClassVar[str] = "hmc"
-    full_batch: ClassVar[bool] = True
+    name = "hmc"
+    order = 2
+    max_step = 1.0
+    full_batch = True
+    target_accept = 0.8  # Betancourt, Byrne & Girolami 2014: 0.6 to 0.9 cost about the same
 
     def __post_init__(self) -> None:
-        check_positive("step_size", self.step_size)
+        super().__post_init__()
         if self.leapfrog < 1:
-            raise InputError(f"leapfrog={self.leapfrog}; it must be at least 1")
-        if not 1 <= self.spread < math.inf:
-            raise InputError(f"spread={self.spread}; it must be a finite number, at least 1")
+            raise InputError.of("leapfrog", self.leapfrog, "an integer at least 1")
+        if not 1 <= self.step_jitter < math.inf:
+            raise InputError.of("step_jitter", self.step_jitter, "a finite number at least 1")
 
     def init(self, position: Tensor, evaluate: Evaluate, generators: Sequence[Generator]) -> State:
         """State at `position` `[C, d]`."""
@@ -88,7 +91,7 @@ class HMC:
         """The part of the longest step that each chain takes this time, `[C, 1]`."""
         device = position.device
         uniform = torch.stack([torch.rand(1, generator=g, device=device) for g in generators])
-        return (self.spread**-uniform).to(position.dtype)
+        return (self.step_jitter**-uniform).to(position.dtype)
 
     def _kick(self, position: Tensor, velocity: Tensor, here: Evaluation, time: Tensor) -> Tensor:
         force = here.grad - position if self.rotate else here.grad
@@ -99,6 +102,9 @@ class HMC:
             return torch.addcmul(position, velocity, time), velocity
         c, s = time.cos(), time.sin()
         return c * position + s * velocity, c * velocity - s * position
+
+
+HMC.__init__ = renamed_keywords(spread="step_jitter")(HMC.__init__)  # type: ignore[method-assign]
 
 
 def hamiltonian(evaluation: Evaluation, velocity: Tensor) -> Tensor:

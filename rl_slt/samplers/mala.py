@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Generator, Tensor
 
-from rl_slt.samplers.base import Evaluate, Info, check_positive, normal
+from rl_slt.samplers.base import Evaluate, Info, Sampler, normal
 from rl_slt.samplers.hmc import State, acceptance, metropolis
 
 
 @dataclass(frozen=True)
-class MALA:
+class MALA(Sampler):
     """SGLD's step over all data as a proposal, then accept or stay: exact at any step size.
 
     `w' = w - (eps/2) grad U(w) + N(0, eps)`, accepted with the ratio of
@@ -26,12 +25,11 @@ class MALA:
         InputError: the step size is not a positive finite number.
     """
 
-    step_size: float | None = None
-    name: ClassVar[str] = "mala"
-    full_batch: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_positive("step_size", self.step_size)
+    name = "mala"
+    order = 1
+    max_step = 1.0
+    full_batch = True
+    target_accept = 0.574  # optimal in high dimension (Roberts & Rosenthal 1998)
 
     def init(self, position: Tensor, evaluate: Evaluate, generators: Sequence[Generator]) -> State:
         """State at `position` `[C, d]`."""

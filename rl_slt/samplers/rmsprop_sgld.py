@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
 from rl_slt.errors import InputError
-from rl_slt.samplers.base import Evaluate, Info, check_positive, normal
+from rl_slt.samplers.base import Evaluate, Info, Sampler, check_positive, normal
 
 
 class State(NamedTuple):
@@ -22,12 +22,12 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class RMSpropSGLD:
+class RMSpropSGLD(Sampler):
     """`w <- w - (eps/2) G g + N(0, eps G)`, `G` proportional to `1 / (sqrt(v) + floor)`, mean 1.
 
-    v is the running mean of squared gradients. While v follows the chain the stationary law is
-    not the posterior (that needs the divergence of G, which others drop); so v adapts in burn-in
-    only, and with G fixed the law is SGLD's own again, up to its step-size bias.
+    v is the running mean of squared gradients. While v follows the chain the stationary
+    distribution is not the posterior (that needs the divergence of G, which others drop); so v
+    adapts in burn-in only, and with G fixed the distribution is SGLD's own again.
 
     Attributes:
         step_size: eps, in squared units of the sampled coordinates; None adapts it in burn-in.
@@ -38,17 +38,17 @@ class RMSpropSGLD:
         InputError: a setting is out of its range.
     """
 
-    step_size: float | None = None
     decay: float = 0.98
     floor: float = 0.1
-    name: ClassVar[str] = "rmsprop_sgld"
-    full_batch: ClassVar[bool] = False
+    name = "rmsprop_sgld"
+    order = 1
+    max_step = 0.1
 
     def __post_init__(self) -> None:
-        check_positive("step_size", self.step_size)
+        super().__post_init__()
         check_positive("floor", self.floor)
         if not 0 < self.decay < 1:
-            raise InputError(f"decay={self.decay}; it must be between 0 and 1")
+            raise InputError.of("decay", self.decay, "between 0 and 1")
 
     def init(self, position: Tensor, evaluate: Evaluate, generators: Sequence[Generator]) -> State:
         """State at `position` `[C, d]`, with every direction alike."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
-from rl_slt.samplers.base import Evaluate, Info, check_positive, normal
+from rl_slt.samplers.base import Evaluate, Info, Sampler, check_positive, normal
 
 
 class State(NamedTuple):
@@ -21,12 +21,12 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SGNHT:
+class SGNHT(Sampler):
     """`dw = v dt`, `dv = -grad U_B dt - x v dt + sqrt(2 A) dW`, `dx = (|v|^2/d - 1) dt / mass`.
 
-    Split as BADODAB (Leimkuhler & Shang 2016). The friction x rises while the velocities are
-    hotter than 1, and so drains what the noise of the batch gradient heats, whatever its size, as
-    far as it is alike in all directions.
+    Split as BADODAB (Leimkuhler & Shang 2016). The friction x rises while the velocities'
+    mean square is above 1, and so takes out the energy that the noise of the batch gradient puts
+    in, whatever its size, as far as it is alike in all directions.
 
     Attributes:
         step_size: h, in units of the sampled coordinates; None adapts it in burn-in.
@@ -37,18 +37,19 @@ class SGNHT:
         InputError: a setting is not a positive finite number.
     """
 
-    step_size: float | None = None
     diffusion: float = 1.0
     mass: float = 1.0
-    name: ClassVar[str] = "sgnht"
-    full_batch: ClassVar[bool] = False
+    name = "sgnht"
+    order = 2
+    max_step = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("step_size", "diffusion", "mass"):
+        super().__post_init__()
+        for name in ("diffusion", "mass"):
             check_positive(name, getattr(self, name))
 
     def init(self, position: Tensor, evaluate: Evaluate, generators: Sequence[Generator]) -> State:
-        """State at `position` `[C, d]`, velocities from their stationary law, friction A."""
+        """State at `position` `[C, d]`, stationary velocities, friction A."""
         friction = position.new_full((len(position),), self.diffusion)
         return State(position.clone(), normal(position, generators), friction)
 
@@ -61,14 +62,14 @@ class SGNHT:
         here = evaluate(position)
         velocity.add_(here.grad, alpha=-h)
         position.add_(velocity, alpha=h / 2)
-        friction = friction + h / 2 * self._heat(velocity)
+        friction = friction + h / 2 * self._excess_energy(velocity)
         keep, spread = self._damping(friction, h)
         velocity.mul_(keep[:, None]).addcmul_(normal(velocity, generators), spread[:, None])
-        friction = friction + h / 2 * self._heat(velocity)
+        friction = friction + h / 2 * self._excess_energy(velocity)
         position.add_(velocity, alpha=h / 2)
         return State(position, velocity, friction), Info(here, torch.ones_like(here.loss))
 
-    def _heat(self, velocity: Tensor) -> Tensor:
+    def _excess_energy(self, velocity: Tensor) -> Tensor:
         return (velocity.square().mean(1) - 1) / self.mass
 
     def _damping(self, friction: Tensor, h: float) -> tuple[Tensor, Tensor]:

@@ -112,8 +112,11 @@ def test_protocol(name: str) -> None:
 def test_hmc_leaves_places_that_are_too_narrow_for_its_longest_step() -> None:
     evaluate, start = gaussian(torch.full((2,), 900.0)), torch.full((4, 2), 0.033)
 
-    def accepted(spread: float) -> torch.Tensor:
-        sampler, generators = HMC(spread=spread), [Generator().manual_seed(c) for c in range(4)]
+    def accepted(step_jitter: float) -> torch.Tensor:
+        sampler, generators = (
+            HMC(step_jitter=step_jitter),
+            [Generator().manual_seed(c) for c in range(4)],
+        )
         state, rates = sampler.init(start, evaluate, generators), []
         for _ in range(60):
             state, info = sampler.step(generators, state, evaluate, 0.3)  # leapfrog breaks at 0.067
@@ -124,5 +127,5 @@ def test_hmc_leaves_places_that_are_too_narrow_for_its_longest_step() -> None:
     some = accepted(10.0)
     assert (some.mean(0) > 0.1).all()  # each chain
     assert some.std(1).mean() > 0.1  # by steps of its own
-    with pytest.raises(InputError, match=r"spread=0\.5"):
-        HMC(spread=0.5)
+    with pytest.raises(InputError, match=r"step_jitter=0\.5"):
+        HMC(step_jitter=0.5)

@@ -109,7 +109,7 @@ def build_sampler(name: str, step_size: float | None) -> Any:
         return None
     if name not in SAMPLERS:
         raise InputError(f"unknown sampler {name!r}; allowed: auto, {', '.join(SAMPLERS)}")
-    return SAMPLERS[name](step_size=step_size)  # type: ignore[call-arg]
+    return SAMPLERS[name](step_size=step_size)
 
 
 def settings_of(plan: LLCPlan) -> Settings:

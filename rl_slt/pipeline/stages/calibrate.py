@@ -36,7 +36,7 @@ class Trial:
     def path(self) -> Path:
         """The finished estimate; its name is a hash of all that the numbers depend on."""
         settings, sampler = dict(self.cell.settings), self.cell.settings.sampler
-        settings["sampler"] = sampler and [sampler.name, dataclasses.asdict(sampler)]  # type: ignore[call-overload]
+        settings["sampler"] = sampler and [sampler.name, dataclasses.asdict(sampler)]
         cell = vars(self.cell) | {"settings": settings}
         return Path(self.folder) / f"{digest([self.unit.key, cell])}.json"
 
