@@ -140,7 +140,7 @@ def other_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
     """Let estimates be made on it. Its generators are the CPU's, so that numbers are, too."""
     makers = _Makers()
     for module in ("build", "target"):
-        monkeypatch.setattr(f"rl_slt.{module}.Generator", makers.generator)
+        monkeypatch.setattr(f"rl_slt.posterior.{module}.Generator", makers.generator)
     monkeypatch.setattr("rl_slt.posterior.build.DEVICES", ("cpu", DEVICE.type))
     with makers:
         yield DEVICE
