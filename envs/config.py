@@ -1,69 +1,54 @@
 """What a vector environment is asked to be, checked."""
 
 import os
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StrictInt, model_validator
 
 from envs.games import Game, find_game
-from envs.level_seeds import N_LEVELS, parse_levels
-from envs.parse import parse_placement
+from envs.level_seeds import N_LEVELS
 from envs.placements import End, Placement
 from envs.settings import LevelSettings
 from envs.tasks import Task
-from rl_slt import InputError
+from rl_slt import InputError, SettingsModel
 
-ORDERS = ("drawn", "sequential")
-TRACKS = (False, True, "sparse")
+_BY_TASKS = (End(), None, None, "drawn")  # what tasks decide themselves
+Track = Literal[False, True, "sparse"]
+Order = Literal["drawn", "sequential"]
 MANY, MOST_THREADS = 32, 4  # games from which threads pay; procgen's own number of them
 
 
-@dataclass(frozen=True)
-class VecConfig:
+class VecConfig(SettingsModel):
     """The arguments of `envs.make_vec`; see there."""
 
-    num_envs: int
-    placement: Placement = field(default_factory=End)
+    num_envs: StrictInt = Field(ge=1)
+    placement: Placement = End()
     levels: tuple[int, int] | None = None
-    seed: int = 0
-    settings: LevelSettings = field(default_factory=LevelSettings)
-    time_limit: int | None = None
-    track: bool | str = False
-    order: str = "drawn"
+    seed: StrictInt = Field(0, ge=0, le=N_LEVELS)
+    settings: LevelSettings = LevelSettings()
+    time_limit: Annotated[StrictInt, Field(ge=1)] | None = None
+    track: Track = False
+    order: Order = "drawn"
     stop_at_end: bool = False
     game: str = "coinrun"
     tasks: tuple[Task, ...] | None = None
-    threads: int | None = None
+    threads: Annotated[StrictInt, Field(ge=1)] | None = None
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.num_envs, int) or self.num_envs < 1:
-            raise InputError(f"num_envs is {self.num_envs!r}, allowed: integers from 1")
-        if not isinstance(self.seed, int) or not 0 <= self.seed <= N_LEVELS:
-            raise InputError(f"seed is {self.seed!r}, allowed: integers from 0 to {N_LEVELS}")
-        if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):
-            raise InputError(f"threads is {self.threads!r}, allowed: integers from 1, or none")
-        limit = self.time_limit
-        if limit is not None and (not isinstance(limit, int) or limit < 1):
-            raise InputError(f"time_limit is {limit!r}, allowed: steps from 1, or none")
-        if self.order not in ORDERS:
-            raise InputError(f"order {self.order!r} is not one of {', '.join(ORDERS)}")
-        if self.track not in TRACKS:
-            raise InputError(f"track is {self.track!r}, allowed: True, False or 'sparse'")
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         if self.track == "sparse" and self.game != "coinrun":
-            raise InputError(f"track='sparse' knows how agents of coinrun move, not of {self.game}")
-        if self.tasks is not None:
-            self._check_tasks(self.tasks)
+            raise InputError.of("track", "sparse", f"true or false in {self.game}")
+        if self.tasks == ():
+            raise InputError.of("tasks", [], "one episode to play or more")
+        given = (self.placement, self.levels, self.time_limit, self.order)
+        if self.tasks and given != _BY_TASKS:
+            raise InputError("tasks: must be alone; they have their own coin, levels, limit, order")
         if self.stop_at_end and not self.track:
-            raise InputError("stop_at_end needs track=True: it follows the agent's position")
+            raise InputError.of("stop_at_end", True, "false without track=True")
         modes, mode = self.game_object.modes, self.settings.distribution_mode
         if mode not in modes:
-            raise InputError(f"{self.game} has no mode {mode!r}, allowed: {', '.join(modes)}")
-
-    def _check_tasks(self, tasks: tuple[Task, ...]) -> None:
-        if not tasks:
-            raise InputError("tasks is empty, allowed: one episode to play or more")
-        own = (self.placement, self.levels, self.time_limit, self.order)
-        if own != (End(), None, None, ORDERS[0]):
-            raise InputError("tasks have their own coin, level, limit and order: give no others")
+            raise InputError.of("distribution_mode", mode, " or ".join(modes), f"in {self.game}")
+        return self
 
     @property
     def game_object(self) -> Game:
@@ -89,8 +74,3 @@ class VecConfig:
 def cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def make_config(num_envs: int, coin: Any, levels: Any, seed: int, **others: Any) -> VecConfig:
-    """A VecConfig from what users write: placements and level ranges may be text."""
-    return VecConfig(num_envs, parse_placement(coin), parse_levels(levels), seed, **others)

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from envs.config import make_config
+from envs.config import Order, Track, VecConfig
+from envs.level_seeds import parse_levels
+from envs.parse import parse_placement
 from envs.placements import Placement
 from envs.settings import LevelSettings
 from envs.tasks import Task
@@ -21,8 +23,8 @@ def make_vec(
     *,
     settings: LevelSettings | None = None,
     time_limit: int | None = None,
-    track: bool | str = False,
-    order: str = "drawn",
+    track: Track = False,
+    order: Order = "drawn",
     stop_at_end: bool = False,
     game: str = "coinrun",
     tasks: Sequence[Task] | None = None,
@@ -56,11 +58,11 @@ def make_vec(
     Raises:
         InputError: naming the first wrong value.
     """
-    config = make_config(
-        num_envs,
-        coin,
-        levels,
-        seed,
+    config = VecConfig(
+        num_envs=num_envs,
+        placement=parse_placement(coin),
+        levels=parse_levels(levels),
+        seed=seed,
         settings=settings or LevelSettings(),
         time_limit=time_limit,
         track=track,

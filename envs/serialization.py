@@ -2,7 +2,7 @@
 
 import io
 import json
-from dataclasses import asdict, astuple
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ def _header(config: VecConfig) -> dict[str, Any]:
         "game": config.game,
         "placement": str(config.placement),
         "levels": list(config.levels or ()),
-        "settings": asdict(config.settings),
+        "settings": config.settings.as_dict(),
         "order": config.order,
         "track": config.track,
         "tasks": [list(astuple(task)) for task in config.tasks or ()],

@@ -1,36 +1,26 @@
 """Settings of the levels, apart from where coin and agent are put."""
 
-from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
-from rl_slt import InputError
+from pydantic import StrictBool
+
+from rl_slt import SettingsModel
 
 MODES = {"easy": 0, "hard": 1, "memory": 10}  # procgen's numbers
 NO_PITS, NO_CRATES, FLAT = 2, 4, 8  # procgen's debug_mode bits
 
 
-@dataclass(frozen=True)
-class LevelSettings:
-    """How procgen draws its levels and their look. `dataclasses.asdict` of it is plain JSON."""
+class LevelSettings(SettingsModel):
+    """How procgen draws its levels and their look."""
 
-    distribution_mode: str = "easy"  # easy or hard; memory for the maze alone
-    pits: bool = True  # pits with lava, saws or enemies
-    crates: bool = True  # piles of crates
-    steps: bool = True  # ground that rises and falls
-    monsters: bool = True  # walking enemies (easy levels have them in pits alone)
-    backgrounds: bool = True  # background pictures
-    restrict_themes: bool = False  # one theme for each kind of object
-    monochrome: bool = False  # rectangles of one colour in place of pictures
-
-    def __post_init__(self) -> None:
-        if self.distribution_mode not in MODES:
-            raise InputError(
-                f"distribution_mode {self.distribution_mode!r} is not one of {', '.join(MODES)}"
-            )
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name != "distribution_mode" and not isinstance(value, bool):
-                raise InputError(f"level setting {field.name} is {value!r}, allowed: true or false")
+    distribution_mode: Literal["easy", "hard", "memory"] = "easy"  # memory for the maze alone
+    pits: StrictBool = True  # pits with lava, saws or enemies
+    crates: StrictBool = True  # piles of crates
+    steps: StrictBool = True  # ground that rises and falls
+    monsters: StrictBool = True  # walking enemies (easy levels have them in pits alone)
+    backgrounds: StrictBool = True  # background pictures
+    restrict_themes: StrictBool = False  # one theme for each kind of object
+    monochrome: StrictBool = False  # rectangles of one color in place of pictures
 
     @property
     def debug_mode(self) -> int:

@@ -7,7 +7,6 @@ last frame of the old one. After a time limit (and `stop_at_end`) that is the tr
 procgen shows none after a death or a coin, so there the frame before the last step stands in.
 """
 
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -314,7 +313,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         if self.config.tasks is None:
             raise InputError("only an environment that was made with tasks can be narrowed")
         assert isinstance(self._stream, Listed)
-        config = replace(self.config, num_envs=len(which))
+        config = self.config.replace(num_envs=len(which))
         states = [self._native.get_state(index) for index in which.tolist()]
         rows = {name: value[which] for name, value in self._episodes.save().items()}
         other = ProcgenVectorEnv(config, self.render_mode)

@@ -194,11 +194,11 @@ def test_games_play_the_same_on_any_number_of_threads(options: dict[str, Any]) -
 
 def test_many_games_share_the_cores_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("envs.config.cores", lambda: 3)
-    assert VecConfig(64).step_threads == 3
-    assert VecConfig(8).step_threads == 1  # handing so few over takes longer
-    assert VecConfig(64, threads=1).step_threads == 1
+    assert VecConfig(num_envs=64).step_threads == 3
+    assert VecConfig(num_envs=8).step_threads == 1  # handing so few over takes longer
+    assert VecConfig(num_envs=64, threads=1).step_threads == 1
     monkeypatch.setattr("envs.config.cores", lambda: 96)
-    assert VecConfig(64).step_threads == 4
+    assert VecConfig(num_envs=64).step_threads == 4
 
 
 @pytest.mark.parametrize("coin", ["end", "ground", "none", "both", "end@mid"])

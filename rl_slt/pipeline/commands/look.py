@@ -29,7 +29,7 @@ def draw_levels(coin: str, seeds: str, out: Path, *, game: str, plain: bool, mod
         InputError: for a wrong placement, range, game, mode, or file name.
     """
     _check_suffix(out, (".png",))
-    settings = envs.PLAIN_FLAT if plain else envs.LevelSettings(distribution_mode=mode)
+    settings = envs.PLAIN_FLAT if plain else envs.LevelSettings().replace(distribution_mode=mode)
     write_bytes(out, _png(level_sheet(coin, seeds, settings, game)))
 
 

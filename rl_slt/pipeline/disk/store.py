@@ -22,12 +22,19 @@ from agents import clean_dead, new_dir, publish_dir, write_atomic
 from analysis import schema
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, Study
+from rl_slt.settings_model import SettingsModel
 
 
 def digest(value: Any) -> str:
     """A short hash of a JSON-able value, the same whatever the order of keys."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(
+        value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_settings
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def _settings(value: SettingsModel) -> dict[str, Any]:
+    return value.as_dict()
 
 
 def file_digest(path: Path) -> str:

@@ -52,4 +52,4 @@ class ProbeUnit:
 
 def states_key(suite: probes.ProbeSuite, n: int) -> str:
     """Hash of everything that the states of the inner probes depend on."""
-    return digest([_INNER_VERSION, dataclasses.asdict(suite.settings), suite.levels[0], n])
+    return digest([_INNER_VERSION, suite.settings.as_dict(), suite.levels[0], n])
