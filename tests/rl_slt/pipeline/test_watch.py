@@ -24,7 +24,7 @@ from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages.llc import Unit, plan_units
 
 PLAN = LLCPlan(states=("frozen",), n_states=32, chains=2, draws=8, burn_in=2, batch_size=16,
-               sampler="baoab", whitening=0)  # fmt: skip
+               sampler="baoab", preconditioner_rank=0)  # fmt: skip
 
 
 @pytest.fixture
