@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from analysis.report.data import RunData, StudyData
-from analysis.report.queries import PROBE_ORDER
+from analysis.report.labels import PROBES
+from analysis.report.pictures import embed
 
 _BUDGET = 3_500_000  # bytes of all pictures together, so that a page stays easy to send
 _ROWS = 5
-_KINDS = {b"\x89PNG\r\n\x1a\n": "image/png", b"GIF87a": "image/gif", b"GIF89a": "image/gif"}
-_PREFERRED = ("behind", "none@mid", "ground", "end@mid", "end")
 _OWN = ("typical", "surprising")  # chosen for each agent, on a level of its own
+_Key = tuple[str, int, str]  # probe, level, why it is shown
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Clip:
     """
 
     arm: str
-    colour: int
+    color: int
     run: str
     step: int
     which: str
@@ -56,28 +55,30 @@ def scenes(data: StudyData, note: list[str]) -> list[Scene]:
         for run in reversed(data.runs_of(arm))
         for clip in _last(run)
     }
-    keys = sorted({key[1:] for key in filmed}, key=lambda key: _rank(key, data, filmed))
-    left = _BUDGET
-    out = []
-    for probe, level, which in _varied(keys)[:_ROWS]:
+    keys = {key[1:] for key in filmed}
+    shared = {key: sum((arm, *key) in filmed for arm in data.arms) for key in keys}
+    room = _BUDGET
+    out: list[Scene] = []
+    for probe, level, which in _varied(sorted(keys, key=lambda key: _rank(key, shared[key]))):
         clips = []
-        for colour, arm in enumerate(data.arms):
-            found = filmed.get((arm, probe, level, which))
-            clip = None if found is None else _embed(*found, arm, colour, left, note)
-            if clip is not None:
-                left -= len(clip.strip) + len(clip.film)
-                clips.append(clip)
-        if clips:
-            out.append(Scene(probe, level, which, clips))
+        for color, arm in enumerate(data.arms):
+            if (arm, probe, level, which) not in filmed:
+                continue
+            run, clip = filmed[arm, probe, level, which]
+            strip = _picture(run, clip.get("strip"), "png", room, note)
+            film = _picture(run, clip.get("file"), "gif", room - len(strip), note)
+            room -= len(strip) + len(film)
+            texts = {name: str(clip.get(name) or "") for name in ("which", "outcome", "caption")}
+            pictures = {"strip": strip, "film": film}
+            if strip or film:
+                clips.append(Clip(arm, color, run.name, int(clip["step"]), **texts, **pictures))
+        out += [Scene(probe, level, which, clips)] if clips else []
     return out
 
 
 def _last(run: RunData) -> list[dict[str, Any]]:
     steps = [clip["step"] for clip in run.clips if isinstance(clip.get("step"), int)]
     return [clip for clip in run.clips if steps and clip.get("step") == max(steps)]
-
-
-_Key = tuple[str, int, str]  # probe, level, why it is shown
 
 
 def _key(clip: dict[str, Any]) -> _Key:
@@ -87,51 +88,29 @@ def _key(clip: dict[str, Any]) -> _Key:
     return probe, level if isinstance(level, int) else -1, ""
 
 
-def _rank(key: _Key, data: StudyData, filmed: dict[Any, Any]) -> tuple[int, int, int, int]:
+def _rank(key: _Key, shared: int) -> tuple[int, int, int, int]:
     probe, level, which = key
-    shared = sum((arm, *key) in filmed for arm in data.arms)
-    order = _PREFERRED + PROBE_ORDER
-    kind = _OWN.index(which) + 1 if which in _OWN else 0
-    return -shared if not kind else 0, kind, order.index(probe) if probe in order else 99, level
+    names = [*PROBES, probe]
+    place = PROBES[probe].film if probe in PROBES else None
+    place = len(names) + names.index(probe) if place is None else place
+    if which in _OWN:
+        return 0, _OWN.index(which) + 1, place, level
+    return -shared, 0, place, level
 
 
 def _varied(keys: list[_Key]) -> list[_Key]:
-    """At most two levels of a probe, in the given order; of common ones a row for each kind."""
+    """The first rows to show: at most two levels of a probe, for each reason to show it."""
     out: list[_Key] = []
     for key in keys:
         if sum((probe, which) == (key[0], key[2]) for probe, _, which in out) < 2:
             out.append(key)
-    return out
+    return out[:_ROWS]
 
 
-def _embed(
-    run: RunData, clip: dict[str, Any], arm: str, colour: int, left: int, note: list[str]
-) -> Clip | None:
-    strip = _picture(run, clip.get("strip"), "image/png", left, note)
-    film = _picture(run, clip.get("file"), "image/gif", left - len(strip), note)
-    if not strip and not film:
-        return None
-    return Clip(
-        arm, colour, run.name, int(clip["step"]), str(clip.get("which") or ""),
-        str(clip.get("outcome") or ""), str(clip.get("caption") or ""), strip, film,
-    )  # fmt: skip
-
-
-def _picture(run: RunData, name: Any, kind: str, left: int, note: list[str]) -> str:
+def _picture(run: RunData, name: Any, kind: str, room: int, note: list[str]) -> str:
     """A picture of the run's clips folder as base64; empty, with a note, if it cannot be used."""
-    if not name:
+    try:
+        return embed(run.path / "clips", str(name or ""), kind, room)
+    except ValueError as error:
+        note.append(f"The clip {Path(str(name)).name!r} of {run.name} {error}.")
         return ""
-    folder = (run.path / "clips").resolve()
-    path = (folder / str(name)).resolve()
-    if not path.is_relative_to(folder) or not path.is_file():
-        note.append(f"The clip {Path(str(name)).name!r} of {run.name} is not in its clips folder.")
-        return ""
-    content = path.read_bytes()
-    if not any(content.startswith(mark) and kind == k for mark, k in _KINDS.items()):
-        note.append(f"The clip {path.name!r} of {run.name} is no {kind.partition('/')[2].upper()}.")
-        return ""
-    text = base64.b64encode(content).decode("ascii")
-    if len(text) > left:
-        note.append(f"The clip {path.name!r} of {run.name} is left out: too large for this page.")
-        return ""
-    return text

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from analysis.report.data import StudyData
-from analysis.report.labels import number, probe_title
+from analysis.report.labels import capital, interval, number, probe_title
+from analysis.report.pictures import embed
+from analysis.report.queries import once
 
 _MOST = 2  # comparisons on a page
 _BUDGET = 2_500_000  # bytes of their pictures
 
 
 @dataclass(frozen=True)
-class Side:
+class AgentView:
     """Pictures of one agent on the level of a place, as base64, and what it would do there."""
 
     name: str
@@ -31,7 +32,12 @@ class Place:
 
     title: str
     picture: str
-    sides: list[Side]
+    agents: list[AgentView]
+
+    @property
+    def size(self) -> int:
+        """Bytes of its pictures."""
+        return len(self.picture) + sum(len(one.strip) + len(one.film) for one in self.agents)
 
 
 @dataclass(frozen=True)
@@ -47,90 +53,79 @@ class Comparison:
     notes: list[str]
 
 
-def comparisons(data: StudyData, missing: list[str]) -> list[Comparison]:
+class Comparisons(NamedTuple):
+    """Those on the page, and what could not be read."""
+
+    shown: list[Comparison]
+    notes: list[str]
+
+
+@once
+def comparisons(data: StudyData) -> Comparisons:
     """The latest comparisons of the runs; one that does not read is noted and left out."""
-    out: list[Comparison] = []
-    left = _BUDGET
-    for run in data.runs:
-        for told in run.comparisons:
-            if len(out) == _MOST:
-                return out
+    out = Comparisons([], [])
+    room = _BUDGET
+    for run, record in [(r.name, record) for r in data.runs for record in r.comparisons]:
+        if len(out.shown) < _MOST:
             try:
-                one = _comparison(told, left)
+                one = _comparison(record, room)
             except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-                missing.append(
-                    f"A comparison of {run.name} cannot be read ({type(error).__name__})."
-                )
-                continue
-            left -= sum(_size(place) for place in one.places)
-            out.append(one)
+                reason = type(error).__name__
+                out.notes.append(f"A comparison of {run} cannot be read ({reason}).")
+            else:
+                room -= sum(place.size for place in one.places)
+                out.shown.append(one)
     return out
 
 
-def _comparison(told: dict[str, Any], left: int) -> Comparison:
-    a, b = (f"{told[k]['run']} at step {int(told[k]['step']):,}" for k in "ab")
-    folder = Path(told["folder"])
-    places = []
-    for place in told["places"]:
-        places.append(_place(folder, place, (a, b), left))
-        left -= _size(places[-1])
-    kinds = [
-        {
-            "states": str(row["kind"]),
-            "mean distance": number(row["value"]),
-            "95 % interval": _span(row["low"], row["high"]),
-            "largest": number(row["largest"]),
-            "number": str(row["states"]),
-            "levels": str(row["groups"]),
-        }
-        for row in told["kinds"]
-    ]
-    notes = [str(note) for note in told.get("notes", [])]
-    return Comparison(a, b, _lines(told), kinds, places, list(told["slices"]), notes)
-
-
-def _lines(told: dict[str, Any]) -> list[str]:
-    most, mean = told["largest"], told["mean"]
-    return [
+def _comparison(record: dict[str, Any], room: int) -> Comparison:
+    a, b = (f"{record[k]['run']} at step {int(record[k]['step']):,}" for k in "ab")
+    most, mean = record["largest"], record["mean"]
+    lines = [
         f"In the states that both visit, their action probabilities are {mean['tv']:.2f} apart on "
         f"average (total variation: 0 for equal policies, 1 for disjoint ones), and their most "
-        f"probable action is the same in {told['same_action']:.0%} of states.",
+        f"probable action is the same in {record['same_action']:.0%} of states.",
         f"The largest distance seen is {most['largest']:.2f}. On levels like these, at most "
         f"{most['share_beyond']:.1%} hold a larger one ({most['confidence']:.0%} confidence, from "
         f"{int(most['groups'])} levels, for these two agents and states that they visit).",
     ]
+    places: list[Place] = []
+    for place in record["places"]:
+        places.append(_place(Path(record["folder"]), place, (a, b), room))
+        room -= places[-1].size
+    kinds = [
+        {
+            "states": str(row["kind"]),
+            "mean distance": number(row["value"]),
+            "95 % interval": interval(row["low"], row["high"], lambda end: number(max(end, 0.0))),
+            "largest": number(row["largest"]),
+            "number": str(row["states"]),
+            "levels": str(row["groups"]),
+        }
+        for row in record["kinds"]
+    ]
+    notes = [str(note) for note in record.get("notes", [])]
+    return Comparison(a, b, lines, kinds, places, list(record["slices"]), notes)
 
 
-def _place(folder: Path, told: dict[str, Any], names: tuple[str, str], left: int) -> Place:
-    sides = []
-    for name, moves, clip in zip(names, told["moves"], told["clips"], strict=True):
-        strip = _picture(folder, clip["strip"], left)
-        film = _picture(folder, clip["file"], left - len(strip))
-        left -= len(strip) + len(film)
+def _place(folder: Path, record: dict[str, Any], names: tuple[str, str], room: int) -> Place:
+    agents = []
+    for name, moves, clip in zip(names, record["moves"], record["clips"], strict=True):
+        strip = _picture(folder, clip["strip"], "png", room)
+        film = _picture(folder, clip["file"], "gif", room - len(strip))
+        room -= len(strip) + len(film)
         does = f"left {moves['left']:.0%}, right {moves['right']:.0%}"
-        sides.append(Side(name, does, str(clip["caption"]), strip, film))
+        agents.append(AgentView(name, does, str(clip["caption"]), strip, film))
     title = (
-        f"{probe_title(str(told['placement'])).capitalize()}, level {int(told['level_seed'])}: "
-        f"{told['kind']}; distance {float(told['tv']):.2f}"
+        f"{capital(probe_title(str(record['placement'])))}, level {int(record['level_seed'])}: "
+        f"{record['kind']}; distance {float(record['tv']):.2f}"
     )
-    return Place(title, _picture(folder, told["picture"], left), sides)
+    return Place(title, _picture(folder, record["picture"], "png", room), agents)
 
 
-def _picture(folder: Path, name: str, left: int) -> str:
+def _picture(folder: Path, name: str, kind: str, room: int) -> str:
     """A picture of the comparison's own folder as base64; empty where there is none to show."""
-    path = (folder / str(name)).resolve()
-    if path.parent != folder.resolve() or not path.is_file():
+    try:
+        return embed(folder, str(name), kind, room)
+    except ValueError:
         return ""
-    content = path.read_bytes()
-    if not content.startswith((b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")):
-        return ""
-    text = base64.b64encode(content).decode("ascii")
-    return text if len(text) <= left else ""
-
-
-def _size(place: Place) -> int:
-    return len(place.picture) + sum(len(s.strip) + len(s.film) for s in place.sides)
-
-
-def _span(low: Any, high: Any) -> str:
-    return "–" if low is None or high is None else f"{number(max(low, 0.0))} to {number(high)}"

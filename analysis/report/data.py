@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pandas as pd
 class RunData:
     """One training run: its settings, its training curve and the clips made of it.
 
+    `arm` is what the column `arm` of its tables says, or its settings before it has any.
     `progress` has at most the columns `step` and `ret` (mean raw return of training episodes);
     `comparisons` are those with other agents, each with the `folder` of its pictures.
     """
@@ -33,8 +33,8 @@ class StudyData:
     """Everything a report may show; nothing here is computed, only read.
 
     `arms` maps the name of an arm to its settings in the order of the study; `tables` holds a frame
-    (perhaps empty) for every table of `analysis.schema`; `missing` says in plain sentences what
-    was not found, not readable or inconsistent.
+    (perhaps empty) for every table of `analysis.schema`, only rows of `runs` and of statistics over
+    them; `missing` says in plain sentences what was not found, not readable or inconsistent.
     """
 
     name: str
@@ -55,10 +55,11 @@ class StudyData:
         """The runs of an arm, in the order of the study."""
         return [run for run in self.runs if run.arm == arm]
 
-    def arm_of(self, run: str) -> str | None:
-        """The arm a run belongs to, or None for a run that is not part of the report."""
-        return self._arms.get(run)
-
-    @cached_property
-    def _arms(self) -> dict[str, str]:
-        return {run.name: run.arm for run in self.runs}
+    def with_arms(self) -> StudyData:
+        """The same with each run's arm in its rows of all tables."""
+        arms = {run.name: run.arm for run in self.runs}
+        tables = {
+            name: frame.assign(arm=frame["run"].map(arms).fillna(frame["arm"]).astype("string"))
+            for name, frame in self.tables.items()
+        }
+        return replace(self, tables=tables)

@@ -1,8 +1,9 @@
-"""From folders on disk to `StudyData`."""
+"""From folders on disk to `StudyData`; a broken file becomes a sentence for the reader."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ import pandas as pd
 
 from analysis import schema
 from analysis.report.data import RunData, StudyData
-from analysis.report.files import Note, read_json, read_progress, read_table
+from analysis.report.merge import merge_studies, unite
 from rl_slt import InputError
 
+Note = Callable[[str], None]
+
 _EXPECTED = {"llc": "LLC estimates", "probes": "probe results"}
-ALL_RUNS = schema.ALL_RUNS
 
 
 def load_study(path: str | Path | Iterable[str | Path]) -> StudyData:
@@ -31,25 +33,28 @@ def load_study(path: str | Path | Iterable[str | Path]) -> StudyData:
     if not paths:
         raise InputError("no run or study named; at least one folder is needed")
     parts = [_load_one(p) for p in paths]
-    return parts[0] if len(parts) == 1 else _merge(parts)
+    return parts[0] if len(parts) == 1 else merge_studies(parts)
 
 
 def _load_one(path: Path) -> StudyData:
     if not path.is_dir():
         raise InputError(f"{path} is not a folder of a run or a study")
     missing: list[str] = []
+    note = missing.append
     folders = sorted(p for p in path.glob("runs/*") if p.is_dir())
     is_study = bool(folders) or (path / "study.json").exists()
     if not is_study and not ((path / "config.json").exists() or (path / "tables").is_dir()):
         raise InputError(f"{path} holds neither a run (config.json) nor a study (study.json)")
-    study = read_json(path / "study.json", dict, missing.append) if is_study else {}
-    settings = study.get("settings")
-    runs = [_read_run(p, missing.append) for p in (folders if is_study else [path])]
+    study = _read_json(path / "study.json", dict, note) if is_study else {}
+    runs = [_read_run(p, note) for p in (folders if is_study else [path])]
     if not runs:
-        missing.append(f"{path.resolve().name} has no runs yet.")
-    tables = _tables(path, runs, is_study, missing.append)
-    missing += _absent(tables, runs, arms := _arms(study, runs))
-    return StudyData(
+        note(f"{path.resolve().name} has no runs yet.")
+    tables = _tables(path, runs, is_study, note)
+    runs = [replace(run, arm=_arm_of(run, tables)) for run in runs]
+    settings, arms = study.get("settings"), _arms(study, runs)
+    timings = _read_json(path / "timings.json", dict, note, wanted=is_study)
+    missing += _absent(tables, runs, arms)
+    data = StudyData(
         name=str(study.get("name") or path.resolve().name),
         question=str(study.get("question") or ""),
         preset=str(study.get("preset") or ""),
@@ -57,42 +62,45 @@ def _load_one(path: Path) -> StudyData:
         runs=runs,
         tables=tables,
         settings=settings if isinstance(settings, dict) else {},
-        timings=_timings(path, missing.append, wanted=is_study),
+        timings={str(k): float(v) for k, v in timings.items() if isinstance(v, int | float)},
         missing=list(dict.fromkeys(missing)),
     )
+    return data.with_arms()
 
 
 def _read_run(path: Path, note: Note) -> RunData:
-    config = read_json(path / "config.json", dict, note)
-    seed = config.get("seed")
-    name = str(config.get("name") or path.resolve().name)
-    if name != path.resolve().name:
-        note(f"The run in folder {path.resolve().name} calls itself {name}; the folder counts.")
-        name = path.resolve().name
-    clips = read_json(path / "clips" / "clips.json", list, note, wanted=False)
+    """A run without its tables; its arm is still what its settings say."""
+    config = _read_json(path / "config.json", dict, note)
+    seed, name = config.get("seed"), path.resolve().name
+    if (config.get("name") or name) != name:
+        note(f"The run in folder {name} calls itself {config['name']}; the folder counts.")
+    clips = _read_json(path / "clips" / "clips.json", list, note, wanted=False)
+    files = sorted(path.glob("comparisons/*/comparison.json"), key=lambda p: -p.stat().st_mtime)
+    records = [(file, _read_json(file, dict, note)) for file in files]
     return RunData(
         name=name,
-        arm=str(config.get("arm") or name),
+        arm=str(config.get("arm") or schema.UNNAMED),
         seed=seed if isinstance(seed, int) else None,
         path=path,
         config=config,
         progress=read_progress(path / "progress.csv", note),
         clips=[clip for clip in clips if isinstance(clip, dict)],
-        comparisons=_comparisons(path, note),
+        comparisons=[one | {"folder": str(file.parent)} for file, one in records if one],
     )
 
 
-def _comparisons(run: Path, note: Note) -> list[dict[str, Any]]:
-    """Comparisons of this run's agents with others, each with its folder, the latest first."""
-    files = sorted(run.glob("comparisons/*/comparison.json"), key=lambda p: -p.stat().st_mtime)
-    told = [(file, read_json(file, dict, note)) for file in files]
-    return [one | {"folder": str(file.parent)} for file, one in told if one]
+def _arm_of(run: RunData, tables: dict[str, pd.DataFrame]) -> str:
+    """What its rows in the tables say; its settings where they name none."""
+    named = (frame.loc[frame["run"] == run.name, "arm"] for frame in tables.values())
+    told = [str(arm) for arms in named for arm in arms.unique() if arm != schema.UNNAMED]
+    return told[0] if told else run.arm
 
 
 def _arms(study: dict[str, Any], runs: list[RunData]) -> dict[str, dict[str, Any]]:
     """The arms in the study's order, then those that only a run names."""
-    told = study.get("arms")
-    arms = {str(k): v if isinstance(v, dict) else {"coin": v} for k, v in _items(told)}
+    planned = study.get("arms")
+    items = planned.items() if isinstance(planned, dict) else ()
+    arms = {str(k): v if isinstance(v, dict) else {"coin": v} for k, v in items}
     for run in runs:
         arms.setdefault(run.arm, {})
         train = run.config.get("train")
@@ -101,27 +109,37 @@ def _arms(study: dict[str, Any], runs: list[RunData]) -> dict[str, dict[str, Any
     return arms
 
 
-def _items(told: Any) -> list[tuple[Any, Any]]:
-    if isinstance(told, dict):
-        return list(told.items())
-    return [(name, {}) for name in told] if isinstance(told, list) else []
-
-
-def _timings(path: Path, note: Note, *, wanted: bool) -> dict[str, float]:
-    told = read_json(path / "timings.json", dict, note, wanted=wanted)
-    return {str(k): float(v) for k, v in told.items() if isinstance(v, int | float)}
-
-
 def _tables(path: Path, runs: list[RunData], is_study: bool, note: Note) -> dict[str, pd.DataFrame]:
     """Each table: a run's own rows first, the study's rows for runs that have none of their own."""
     tables = {}
+    known = [run.name for run in runs] + [schema.ALL_RUNS]
     for name in schema.TABLES:
-        shared = read_table(path / "tables" / f"{name}.parquet", name, note) if is_study else None
-        if name in schema.OVER_RUNS and shared is not None and len(shared):
+        shared = schema.empty(name)
+        if is_study:
+            shared = _read_table(path / "tables" / f"{name}.parquet", name, note)
+            shared = shared[shared["run"].isin(known)]
+        if name in schema.OVER_RUNS and len(shared):
             tables[name] = shared  # corrected for all pairs of the study, not of one run alone
             continue
-        tables[name] = _union(name, [_own_rows(r, name, note) for r in runs], shared, note)
+        own = [_own_rows(run, name, note) for run in runs]
+        counts = shared["run"].value_counts()
+        for run, frame in zip(runs, own, strict=True):
+            n = int(counts.get(run.name, len(frame)))
+            if len(frame) and n != len(frame):
+                note(f"Table {name}: the study holds {n} rows of {run.name}, the run itself "
+                     f"{len(frame)}; the run's are shown.")  # fmt: skip
+        having = [run.name for run, frame in zip(runs, own, strict=True) if len(frame)]
+        tables[name] = unite(name, [*own, shared[~shared["run"].isin(having)]])
     return tables
+
+
+def _own_rows(run: RunData, table: str, note: Note) -> pd.DataFrame:
+    frame = _read_table(run.path / "tables" / f"{table}.parquet", table, note)
+    frame = frame[frame["run"] != schema.ALL_RUNS]  # statistics over the runs of a "study" of one
+    alien = frame["run"].notna() & (frame["run"] != run.name)
+    if n := int(alien.sum()):
+        note(f"{run.name}/tables/{table}.parquet has {n} rows of other runs; unused.")
+    return frame[~alien].assign(run=run.name)
 
 
 def _absent(
@@ -137,116 +155,73 @@ def _absent(
     return out
 
 
-def _own_rows(run: RunData, table: str, note: Note) -> pd.DataFrame:
-    frame = read_table(run.path / "tables" / f"{table}.parquet", table, note)
-    frame = frame[frame["run"] != ALL_RUNS]  # statistics over the runs of a "study" of one
-    alien = frame["run"].notna() & (frame["run"] != run.name)
-    if bool(alien.any()):
-        note(
-            f"{run.name}/tables/{table}.parquet has {int(alien.sum())} rows of other runs; unused."
-        )
-    return frame[~alien].assign(run=run.name)
+def _read_json(path: Path, kind: type, note: Note, *, wanted: bool = True) -> Any:
+    """The JSON value in a file if it is of the kind (dict or list), else an empty one."""
+    if not path.is_file():
+        if wanted:
+            note(f"{_label(path)} is missing.")
+        return kind()
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        note(f"{_label(path)} cannot be read ({type(error).__name__}).")
+        return kind()
+    if not isinstance(value, kind):
+        note(f"{_label(path)} does not hold a JSON {kind.__name__}.")
+        return kind()
+    return value
 
 
-def _union(
-    table: str, own: list[pd.DataFrame], shared: pd.DataFrame | None, note: Note
-) -> pd.DataFrame:
-    frames = [frame for frame in own if len(frame)]
-    if shared is not None and len(shared):
-        named = {str(frame["run"].iloc[0]): len(frame) for frame in frames}
-        counts = shared["run"].value_counts()
-        for run, n in named.items():
-            if int(counts.get(run, n)) != n:
-                note(
-                    f"Table {table}: the study holds {int(counts[run])} rows of {run}, the run "
-                    f"itself {n}; the run's are shown."
-                )
-        frames.append(shared[~shared["run"].isin(list(named))])
-    frames = [frame for frame in frames if len(frame)]
-    if not frames:
+def _read_table(path: Path, table: str, note: Note) -> pd.DataFrame:
+    """A parquet table in the columns of the schema; columns it lacks are filled with nothing."""
+    if not path.is_file():
         return schema.empty(table)
-    return schema.conform(table, pd.concat(frames, ignore_index=True))
+    try:
+        frame = pd.read_parquet(path)
+    except Exception as error:  # a damaged file raises whatever the parquet reader likes
+        note(f"{_label(path)} cannot be read ({type(error).__name__}).")
+        return schema.empty(table)
+    lacking = [name for name in schema.TABLES[table] if name not in frame and name != "arm"]
+    if lacking and len(frame):
+        note(f"{_label(path)} lacks the columns {', '.join(lacking)}.")
+    try:
+        return schema.conform(table, frame.assign(**dict.fromkeys(lacking)))
+    except InputError as error:
+        note(f"{_label(path)} is not used: {error}.")
+        return schema.empty(table)
 
 
-def _merge(parts: list[StudyData]) -> StudyData:
-    """Several studies or runs as one comparison; runs of equal name get their study's name."""
-    seen: set[str] = set()
-    arms: dict[str, dict[str, Any]] = {}
-    renamed = []
-    for part in parts:
-        renamed.append(_rename_arms(_rename(part, seen), arms))
-        arms.update({k: v for k, v in renamed[-1].arms.items() if k not in arms})
-    return StudyData(
-        name=" · ".join(dict.fromkeys(part.name for part in parts)),
-        question=next((part.question for part in parts if part.question), ""),
-        preset=", ".join(dict.fromkeys(part.preset for part in parts if part.preset)),
-        arms=arms,
-        runs=[run for part in renamed for run in part.runs],
-        tables={
-            name: _union(name, [], pd.concat([p.tables[name] for p in renamed]), _ignore)
-            for name in schema.TABLES
-        },
-        settings=_common_settings(parts),
-        timings=_sum_timings(parts),
-        missing=list(dict.fromkeys([*(m for p in renamed for m in p.missing), *_doubles(renamed)])),
-    )
+def read_progress(path: Path, note: Note) -> pd.DataFrame:
+    """The training curve of a run, by step.
+
+    Args:
+        path: a progress.csv.
+        note: called with a sentence where the file is missing, damaged or of another kind.
+
+    Returns:
+        Columns `step` (environment steps) and `ret` (mean raw return of training episodes);
+        without rows where there is nothing to read.
+    """
+    nothing = pd.DataFrame({"step": [], "ret": []}, dtype=float)
+    if not path.is_file():
+        note(f"{_label(path)} is missing: no training return.")
+        return nothing
+    try:
+        frame = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        note(f"{_label(path)} cannot be read ({type(error).__name__}).")
+        return nothing
+    if not {"step", "mean_return"} <= set(frame):
+        note(f"{_label(path)} has no column of steps and returns.")
+        return nothing
+    curve = frame[["step", "mean_return"]].rename(columns={"mean_return": "ret"})
+    curve = curve.apply(pd.to_numeric, errors="coerce").dropna()
+    return curve.drop_duplicates("step", keep="last").sort_values("step", ignore_index=True)
 
 
-def _rename_arms(part: StudyData, taken: dict[str, dict[str, Any]]) -> StudyData:
-    """Arms of equal name but another coin are told apart by the name of their study."""
-    new = {
-        arm: f"{part.name}/{arm}"
-        if arm in taken and taken[arm].get("coin") != told.get("coin")
-        else arm
-        for arm, told in part.arms.items()
-    }
-    return replace(
-        part,
-        arms={new[arm]: told for arm, told in part.arms.items()},
-        runs=[replace(run, arm=new[run.arm]) for run in part.runs],
-    )
-
-
-def _doubles(parts: list[StudyData]) -> list[str]:
-    runs = [run for part in parts for run in part.runs]
-    seen = [(run.arm, run.seed) for run in runs if run.seed is not None]
-    twice = sorted({key for key in seen if seen.count(key) > 1})
-    return [
-        f"Arm {arm} has several runs of seed {seed}: they count as seeds of their own, though they "
-        "may be copies."
-        for arm, seed in twice
-    ]
-
-
-def _rename(part: StudyData, seen: set[str]) -> StudyData:
-    names = {run.name: run.name for run in part.runs}
-    for old in names:
-        while names[old] in seen:
-            names[old] = f"{part.name}/{names[old]}"
-        seen.add(names[old])
-    names[ALL_RUNS] = f"all runs of {part.name}"
-    runs = [replace(run, name=names[run.name]) for run in part.runs]
-    tables = {
-        name: frame.assign(run=frame["run"].map(lambda r: names.get(r, r), na_action="ignore"))
-        for name, frame in part.tables.items()
-    }
-    return replace(part, runs=runs, tables=tables)
-
-
-def _common_settings(parts: list[StudyData]) -> dict[str, Any]:
-    first = parts[0].settings
-    same = {k: v for k, v in first.items() if all(p.settings.get(k) == v for p in parts)}
-    differ = sorted({k for p in parts for k in p.settings} - set(same))
-    return {**same, **({"differ between studies": ", ".join(differ)} if differ else {})}
-
-
-def _sum_timings(parts: list[StudyData]) -> dict[str, float]:
-    total: dict[str, float] = {}
-    for part in parts:
-        for stage, seconds in part.timings.items():
-            total[stage] = total.get(stage, 0.0) + seconds
-    return total
-
-
-def _ignore(_: str) -> None:
-    """Notes were taken when each part was read."""
+def _label(path: Path) -> str:
+    """A short name of a file for the reader: its folder and name."""
+    parts = path.parts
+    if "runs" in parts:
+        return "/".join(parts[parts.index("runs") + 1 :])
+    return "/".join(parts[-2:])

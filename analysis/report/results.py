@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ from analysis.report.data import StudyData
 from analysis.report.labels import (
     capital,
     count,
+    interval,
     number,
     pair_title,
     short,
@@ -21,95 +23,100 @@ _MOST = 24
 _MODELS = ("mean", "llc", "baseline", "baseline + llc")
 
 
-def prediction_view(data: StudyData) -> dict[str, Any]:
-    """Does the LLC foretell the goal? One row per LLC series and outcome.
+@dataclass(frozen=True)
+class Result:
+    """What a table over seeds came to: the answer in words, rows, or why there are none.
 
-    Returns:
-        rows, left (how many more there are), notes (what is missing), line (the answer in words)
-        and missing (why there is none).
+    `left` is how many rows more the table holds; `notes` are reasons for missing numbers.
     """
+
+    line: str = ""
+    rows: list[dict[str, str]] = field(default_factory=list)
+    left: int = 0
+    notes: list[str] = field(default_factory=list)
+    missing: str = ""
+
+
+def prediction_result(data: StudyData) -> Result:
+    """Does the LLC predict the goal? One row per LLC series and outcome."""
     table = data.table("predictions")
     if table.empty:
-        return _nothing("No prediction of the goal was computed: it needs LLC estimates, probes "
-                        "and several runs.")  # fmt: skip
-    best = table[table["model"] == "baseline + llc"]
-    rows = []
-    for row in best.to_dict("records"):
-        same = table[(table["llc_series"] == row["llc_series"]) & (table["probe"] == row["probe"])
-                     & (table["metric"] == row["metric"])]  # fmt: skip
-        error = {str(r["model"]): r["rmse"] for r in same.to_dict("records")}
-        rows.append(
-            {
-                "outcome": pair_title(str(row["probe"]), str(row["metric"])),
-                "LLC": series_title(str(row["llc_series"])),
-                **{f"error of {name}": number(error.get(name)) for name in _MODELS},
-                "gain": _percent(row["gain"]),
-                "95 % interval": _span(row["gain_low"], row["gain_high"], _percent),
-                "p": number(row["p_value"]),
-                "q": number(row["q_value"]),
-                "seeds": number(row["seeds"]),
-            }
-        )
+        return Result(missing="No prediction of the goal was computed: it needs LLC estimates, "
+                      "probes and several runs.")  # fmt: skip
+    notes = _notes(table)
     if table["rmse"].notna().sum() == 0:
-        return _nothing(capital(_notes(table)[0]) + "." if _notes(table) else "Too few runs.")
-    line = _prediction_line(best)
-    return {"rows": rows[:_MOST], "left": max(0, len(rows) - _MOST), "line": line,
-            "notes": _notes(table), "missing": ""}  # fmt: skip
-
-
-def _prediction_line(best: pd.DataFrame) -> str:
+        return Result(missing=f"{capital(notes[0])}." if notes else "Too few runs.")
+    best = table[table["model"] == "baseline + llc"]
+    pair = ["llc_series", "probe", "metric"]
+    errors = table.drop_duplicates([*pair, "model"], keep="last").set_index([*pair, "model"])[
+        "rmse"
+    ]
+    rows = [
+        {
+            "outcome": pair_title(str(row["probe"]), str(row["metric"])),
+            "LLC": series_title(str(row["llc_series"])),
+            **{
+                f"error of {name}": number(errors.get((*(row[c] for c in pair), name)))
+                for name in _MODELS
+            },
+            "gain": _percent(row["gain"]),
+            "95 % interval": interval(row["gain_low"], row["gain_high"], _percent),
+            "p": number(row["p_value"]),
+            "q": number(row["q_value"]),
+            "seeds": number(row["seeds"]),
+        }
+        for row in best.to_dict("records")
+    ]
     tested = best.dropna(subset=["p_value"])
-    if tested.empty:
-        return (
-            "Whether the LLC foretells the goal better than cheaper signs do is not tested with "
-            "fewer than 5 seeds; the numbers below only describe these runs."
-        )
     found = int((tested["q_value"].fillna(tested["p_value"]) <= 0.05).sum())
-    return (
+    line = (
         f"Of {len(tested)} outcomes and LLC series, the LLC improves the prediction of the next "
         f"checkpoint beyond the cheaper signs in {found} (5 %, corrected for their number)."
+        if len(tested)
+        else "Whether the LLC predicts the goal better than cheaper signs do is not tested with "
+        "fewer than 5 seeds; the numbers below only describe these runs."
     )
+    return Result(line, rows[:_MOST], max(0, len(rows) - _MOST), notes)
 
 
-def path_view(data: StudyData) -> dict[str, Any]:
-    """Does an early value tell the final goal? The answer in words, and why it is missing."""
+def path_result(data: StudyData) -> Result:
+    """Does an early value predict the final goal?"""
     table = data.table("path_dependence")
     if table.empty:
-        return _nothing("Whether the goal is told early was not computed: it needs probes at "
-                        "several checkpoints.")  # fmt: skip
-    known = table.dropna(subset=["p_value"])
+        return Result(missing="Whether the goal can be predicted early was not computed: it needs "
+                      "probes at several checkpoints.")  # fmt: skip
+    notes, known = _notes(table), table.dropna(subset=["p_value"])
     goal = pair_title(str(table["probe"].iloc[0]), str(table["metric"].iloc[0]))
-    split = f"Runs are parted by their final {goal}, at {number(table['cut'].iloc[0])}."
+    line = f"Runs are divided by their final {goal}, at {number(table['cut'].iloc[0])}."
     if known.empty:
-        why = _notes(table)
-        return _nothing(f"{split} {capital(why[0]) if why else 'No test'}: so an early sign of the "
-                        "goal cannot be told from chance here.")  # fmt: skip
-    found = known[known["q_value"] <= 0.05]
-    runs = int(known["n"].max())
-    line = f"{split} {count(runs, 'run')}, each told from the others by one early value. "
+        return Result(missing=f"{line} {capital(notes[0]) if notes else 'No test'}: so an early "
+                      "sign of the goal cannot be told from chance here.")  # fmt: skip
+    found = known[known["q_value"] <= 0.05].sort_values("step")
+    runs = count(int(known["n"].max()), "run")
+    line += f" {runs}, each classified from the others by one early value. "
     if found.empty:
-        line += "No early value tells the final goal better than chance (5 %, corrected)."
+        line += "No early value predicts the final goal better than chance (5 %, corrected)."
     else:
-        first = found.sort_values("step").iloc[0]
+        first = found.iloc[0]
         line += (
             f"The earliest that does is {feature_title(str(first['feature']))} at step "
             f"{short(float(first['step']))}: right in {first['accuracy']:.0%} of runs, chance "
             f"{first['chance']:.0%}."
         )
-    return {"rows": [], "left": 0, "line": line, "notes": _notes(table), "missing": ""}
+    return Result(line, notes=notes)
 
 
-def energy_view(data: StudyData) -> dict[str, Any]:
+def energy_result(data: StudyData) -> Result:
     """Which arm's solution the free energy prefers, and the number of samples where that turns."""
     table = data.table("free_energy")
     if table.empty:
-        has = not data.table("staircase").empty
-        return _nothing(
-            "The estimates to a fixed reference are of one arm, or each to a reference of its own: "
-            "two arms need one and the same." if has else
+        return Result(missing=(
             "There are no estimates to one fixed reference policy, so solutions of different arms "
             "have no common loss; `rl-slt llc --reference RUN@STEP` makes them."
-        )  # fmt: skip
+            if data.table("staircase").empty else
+            "The estimates to a fixed reference are of one arm, or each to a reference of its own: "
+            "two arms need one and the same."
+        ))  # fmt: skip
     rows = [
         {
             "arms": f"{row['a']} and {row['b']}",
@@ -119,34 +126,34 @@ def energy_view(data: StudyData) -> dict[str, Any]:
             "preferred with few samples": text(row["few"]),
             "with many": text(row["many"]),
             "critical n": _n(row["critical_n"]),
-            "95 % interval": _span(row["low"], row["high"], _n),
+            "95 % interval": interval(row["low"], row["high"], _n),
             "share of draws with one": number(row["share"]),
             "seeds": number(row["seeds"]),
         }
         for row in table.to_dict("records")
     ]
-    return {"rows": rows[:_MOST], "left": max(0, len(rows) - _MOST),
-            "line": _energy_line(table.iloc[0].to_dict()), "notes": [], "missing": ""}  # fmt: skip
-
-
-def _energy_line(row: dict[Any, Any]) -> str:
-    if row["few"] == row["many"]:
-        start = f"At every number of samples the free energy prefers the solution of {row['few']}"
-        return f"{start} over that of the other arm: it has no larger loss and no larger LLC."
-    return (
-        f"With few samples the free energy prefers the simpler solution of {row['few']}, with many "
-        f"that of {row['many']}; the change comes near n = {_n(row['critical_n'])} "
-        f"[{_n(row['low'])}, {_n(row['high'])}]. Leading terms only: an order of magnitude."
-    )
+    one = table.iloc[0]
+    if one["few"] == one["many"]:
+        line = (
+            f"At every number of samples the free energy prefers the solution of {one['few']} over "
+            "that of the other arm: it has no larger loss and no larger LLC."
+        )
+    else:
+        line = (
+            f"With few samples the free energy prefers the simpler solution of {one['few']}, with "
+            f"many that of {one['many']}; the change comes near n = {_n(one['critical_n'])} "
+            f"[{_n(one['low'])}, {_n(one['high'])}]. Leading terms only: an order of magnitude."
+        )
+    return Result(line, rows[:_MOST], max(0, len(rows) - _MOST))
 
 
 def series_title(series: str) -> str:
     """`kl/frozen` in words: the state set, and the loss where it is not the usual one."""
     loss, _, rest = series.partition("/")
     states, *others = rest.split("/")
-    more = ", ".join(part for part in others if part != "*")
+    more = "".join(f", {part}" for part in others)
     words = states_short(states) if rest else loss
-    return words + (f" ({loss})" if rest and loss != "kl" else "") + (f", {more}" if more else "")
+    return words + (f" ({loss})" if rest and loss != "kl" else "") + more
 
 
 def feature_title(feature: str) -> str:
@@ -158,19 +165,9 @@ def feature_title(feature: str) -> str:
     return f"the probe {pair_title(probe, metric)}"
 
 
-def sentences(data: StudyData) -> list[str]:
-    """What the statistics over seeds allow to say in the summary; nothing where they are absent."""
-    views = (prediction_view(data), path_view(data), energy_view(data))
-    return [view["line"] for view in views if view["line"]]
-
-
 def _notes(table: pd.DataFrame) -> list[str]:
     parts = [p for note in table["note"].dropna().unique() for p in str(note).split("; ") if p]
     return list(dict.fromkeys(parts))
-
-
-def _nothing(why: str) -> dict[str, Any]:
-    return {"rows": [], "left": 0, "line": "", "notes": [], "missing": why}
 
 
 def _percent(value: Any) -> str:
@@ -179,7 +176,3 @@ def _percent(value: Any) -> str:
 
 def _n(value: Any) -> str:
     return "–" if pd.isna(value) else short(float(value)) if value < 1e12 else f"{value:.0e}"
-
-
-def _span(low: Any, high: Any, form: Any) -> str:
-    return "–" if pd.isna(low) or pd.isna(high) else f"{form(low)} to {form(high)}"

@@ -17,11 +17,10 @@ ANY: Bounds = (-math.inf, math.inf)
 def over_seeds(values: pd.Series, bounds: Bounds = ANY) -> tuple[float, float, float, int]:
     """Mean of one value per seed, its 95 % Student interval, and the number of seeds.
 
-    With one seed the interval is not a number: one value says nothing about other seeds. The
-    interval is cut off at the bounds that the quantity itself has.
+    With one seed the interval is not a number: one value says nothing about other seeds. It is
+    truncated at the bounds that the quantity itself has.
     """
-    rows = pd.DataFrame({"step": 0, "value": values})
-    curve = mean_curve(rows, "value", bounds, fewest=1)
+    curve = mean_curve(pd.DataFrame({"step": 0, "value": values}), "value", bounds, fewest=1)
     if curve.empty:
         return math.nan, math.nan, math.nan, 0
     mean, low, high, n = curve[["mean", "low", "high", "n"]].iloc[0]
@@ -36,7 +35,7 @@ def mean_curve(
     Args:
         rows: columns `step` and the value, one row per run and step.
         value: name of the value's column.
-        bounds: least and largest possible value, where intervals are cut off.
+        bounds: least and largest possible value, where intervals are truncated.
         fewest: runs that a step needs.
 
     Returns:
@@ -45,17 +44,10 @@ def mean_curve(
     known = rows[["step", value]].astype(float).dropna().groupby("step")[value]
     curve = known.agg(["mean", "std", "count"]).reset_index()
     curve = curve[curve["count"] >= fewest]
-    n = curve["count"]
-    half = student.ppf(0.975, (n - 1).clip(lower=1)) * curve["std"] / np.sqrt(n)
-    low, high = (curve["mean"] - half).clip(lower=bounds[0]), curve["mean"] + half
+    mean, n = curve["mean"], curve["count"]
+    # Not `student.interval`, which has no interval of width zero for seeds that all agree.
+    half = student.ppf(0.975, n - 1) * curve["std"] / np.sqrt(n)
+    low, high = (mean - half).clip(lower=bounds[0]), (mean + half).clip(upper=bounds[1])
     return pd.DataFrame(
-        {
-            "step": curve["step"].astype(int), "mean": curve["mean"], "low": low,
-            "high": high.clip(upper=bounds[1]), "n": n,
-        }
-    )  # fmt: skip
-
-
-def normal_interval(value: float, stderr: float) -> tuple[float, float]:
-    """The 95 % normal interval around a value."""
-    return value - Z95 * stderr, value + Z95 * stderr
+        {"step": curve["step"].astype(int), "mean": mean, "low": low, "high": high, "n": n}
+    )

@@ -5,22 +5,36 @@ from __future__ import annotations
 from typing import Any
 
 from analysis.report.data import StudyData
-from analysis.report.labels import count, listing, share, states_title
-from analysis.report.queries import is_own, is_shared, uneven_states
-from analysis.report.results import sentences
+from analysis.report.labels import (
+    PROBES,
+    brackets,
+    count,
+    is_own,
+    is_shared,
+    listing,
+    share,
+    states_title,
+)
+from analysis.report.queries import uneven_states
+from analysis.report.results import energy_result, path_result, prediction_result
 from analysis.report.test_tables import shown_series
 
+# Intervals are no test: two that overlap may hold a difference, and two arms of one seed each
+# differ by the luck of training alone. So no sentence says of them that arms differ or do not.
+NO_TEST = "No test of a difference between arms was made."
 
-def statements(
-    arms: list[dict[str, Any]],
-    comparisons: list[dict[str, Any]],
-    data: StudyData,
-    warnings: int,
-) -> list[str]:
-    """What came out, most important first; each sentence states its numbers."""
-    out = [_goal(arms, comparisons), _ability(arms), _complexity(arms, comparisons)]
-    out += [_transitions(data), _associations(data), *sentences(data), _warnings(arms, warnings)]
-    return [line for line in out if line]
+
+def summary_sentences(arms: list[dict[str, Any]], data: StudyData, warnings: int) -> list[str]:
+    """What came out, most important first; each sentence states its numbers.
+
+    Args:
+        arms: the numbers of `build_summary`.
+        data: tables of transitions and of statistics over runs.
+        warnings: LLC estimates that are not sound.
+    """
+    results = [result(data).line for result in (prediction_result, path_result, energy_result)]
+    out = [*_behavior(arms), _complexity(arms), _transitions(data), _associations(data), *results]
+    return [line for line in [*out, _warnings(arms, warnings)] if line]
 
 
 def limits(arms: list[dict[str, Any]], data: StudyData) -> list[str]:
@@ -59,69 +73,54 @@ def limits(arms: list[dict[str, Any]], data: StudyData) -> list[str]:
     return out
 
 
-def _goal(arms: list[dict[str, Any]], comparisons: list[dict[str, Any]]) -> str:
-    shown = _rates(arms, "behind")
-    if not shown:
-        return ""
-    blind = [arm["baseline"].get("behind") for arm in arms]
-    script = next((b for b in blind if b is not None), None)
-    also = "" if script is None else f"; a script that only runs right {share(script)}"
-    line = f"Coin behind the agent, in view. Share of levels where it is collected: {shown}{also}."
-    pairs = [c for c in comparisons if c["kind"] == "probes" and c["name"] == "behind"]
-    return f"{line} {_apart_line(pairs)}".strip()
+def _behavior(arms: list[dict[str, Any]]) -> list[str]:
+    """A sentence for each lead in the records of probes, those with a displaced coin first."""
+    parts: dict[str, list[str]] = {}
+    tested: dict[str, str] = {}
+    for probe, record in sorted(PROBES.items(), key=lambda item: item[1].control is None):
+        values, n = _values(arms, "probes", probe, 2)
+        if record.summary is None or n == 0:
+            continue
+        lead, mark = record.summary
+        blind = [arm["baseline"][probe] for arm in arms if probe in arm["baseline"]]
+        if record.control is not None:
+            values += f"; a script that only runs right {share(blind[0])}" if blind else ""
+            tested[lead] = f" {NO_TEST}" if n > 1 else ""
+        parts.setdefault(lead, []).append(f"{mark} {values}".strip())
+    return [
+        f"{lead}. Share of levels where it is collected: {'; '.join(own)}.{tested.get(lead, '')}"
+        for lead, own in parts.items()
+    ]
 
 
-def _ability(arms: list[dict[str, Any]]) -> str:
-    usual, mid = _rates(arms, "end"), _rates(arms, "end@mid")
-    parts = [usual] if usual else []
-    parts += [f"with a start in mid-level {mid}"] if mid else []
-    line = "Coin at the end of the level. Share of levels where it is collected: "
-    return f"{line}{'; '.join(parts)}." if parts else ""
-
-
-def _rates(arms: list[dict[str, Any]], probe: str) -> str:
-    return ", ".join(
-        f"arm “{arm['name']}” {share(score['value'])} {_interval(score)}"
+def _values(arms: list[dict[str, Any]], kind: str, name: str, digits: int) -> tuple[str, int]:
+    """A quantity of each arm that has it, with its interval, and how many arms these are."""
+    known = [
+        f"arm “{arm['name']}” {score['value']:.{digits}f} "
+        + (brackets(score, digits) or "[no interval]")
         for arm in arms
-        if (score := arm["probes"].get(probe)) and score["value"] is not None
-    )
+        if (score := arm[kind].get(name)) and score["value"] is not None
+    ]
+    return ", ".join(known), len(known)
 
 
-def _interval(score: dict[str, Any], digits: int = 2) -> str:
-    if score["low"] is None or score["high"] is None:
-        return "[no interval]"
-    return f"[{score['low']:.{digits}f}, {score['high']:.{digits}f}]"
-
-
-def _complexity(arms: list[dict[str, Any]], comparisons: list[dict[str, Any]]) -> str:
+def _complexity(arms: list[dict[str, Any]]) -> str:
     names = sorted({name for arm in arms for name in arm["llc"]})
     names.sort(key=lambda name: (not is_shared(name), not is_own(name)))
-    scores = [(a["name"], a["llc"][names[0]]) for a in arms if names and names[0] in a["llc"]]
-    scores = [(name, score) for name, score in scores if score["value"] is not None]
-    if not scores:
+    values, n = _values(arms, "llc", names[0], 1) if names else ("", 0)
+    if not n:
         return ""
-    told = [f"arm “{name}” {score['value']:.1f} {_interval(score, 1)}" for name, score in scores]
-    line = f"LLC of the last checkpoint, {states_title(names[0])}: {', '.join(told)}."
-    unsound = [name for name, score in scores if score["status"] != ["ok"]]
+    line = f"LLC of the last checkpoint, {states_title(names[0])}: {values}."
+    unsound = [
+        arm["name"]
+        for arm in arms
+        if (score := arm["llc"].get(names[0]))
+        and score["value"] is not None
+        and score["status"] != ["ok"]
+    ]
     if unsound:
         return f"{line} That of {listing(unsound)} did not pass its checks: no comparison."
-    pairs = [c for c in comparisons if c["kind"] == "llc" and c["name"] == names[0]]
-    return f"{line} {_apart_line(pairs)}".strip()
-
-
-def _apart_line(pairs: list[dict[str, Any]]) -> str:
-    """What the 95 % intervals of the first arm and of each other one allow to say."""
-    if not pairs:
-        return ""
-    apart = [c for c in pairs if c["apart"]]
-    if any(c["apart"] is None for c in pairs):
-        return "Intervals are missing, so it is open whether they differ."
-    if len(apart) == len(pairs):
-        return "The intervals do not overlap: in this the agents differ."
-    if not apart:
-        return "The intervals overlap: these data do not tell the agents apart."
-    names = listing([str(c["b"]) for c in apart])
-    return f"The interval of {pairs[0]['a']} is apart from that of {names} and overlaps the others."
+    return f"{line} {NO_TEST}" if n > 1 else line
 
 
 def _transitions(data: StudyData) -> str:

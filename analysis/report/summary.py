@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pandas as pd
 
 from analysis.report.data import StudyData
-from analysis.report.figures.goal import baseline_of, last_rows
 from analysis.report.figures.model import numbers
+from analysis.report.labels import brackets, probe_title, states_title, text
 from analysis.report.queries import (
     bad_rows,
+    baseline_of,
     baseline_rows,
+    last_rows,
     llc_rows,
     main_probe_rows,
+    metric_of,
     probes_in_order,
     states_in_order,
 )
-from analysis.report.seed_means import SHARE, normal_interval, over_seeds
-from analysis.report.sentences import limits, statements
+from analysis.report.seed_means import SHARE, Z95, over_seeds
+from analysis.report.sentences import limits, summary_sentences
+
+_Arm = dict[str, Any]
 
 
 def build_summary(data: StudyData) -> dict[str, Any]:
@@ -26,21 +32,18 @@ def build_summary(data: StudyData) -> dict[str, Any]:
 
     Returns:
         name, preset, question, arms (a list, each with probes, llc and baseline at the last
-        checkpoint), comparisons, headline (the first three
-        statements), statements, limits (what the data cannot show), warnings,
-        missing and timings.
+        checkpoint), comparisons (differences of means, untested), headline (the first three
+        statements), statements, limits (what the data cannot show), warnings, missing and timings.
     """
-    probes, llc, base = last_rows(main_probe_rows(data)), llc_rows(data), baseline_rows(data)
-    arms = [_arm(data, arm, probes, llc, base) for arm in data.arms]
-    warnings = warning_list(data)
-    comparisons = _comparisons(arms)
-    lines = statements(arms, comparisons, data, len(warnings))
+    arms = [_arm(data, arm) for arm in data.arms]
+    warnings = _warning_list(data)
+    lines = summary_sentences(arms, data, len(warnings))
     return {
         "name": data.name,
         "preset": data.preset,
         "question": data.question,
         "arms": arms,
-        "comparisons": comparisons,
+        "comparisons": [one for other in arms[1:] for one in _comparisons(arms[0], other)],
         "headline": lines[:3],
         "statements": lines,
         "limits": limits(arms, data),
@@ -50,7 +53,7 @@ def build_summary(data: StudyData) -> dict[str, Any]:
     }
 
 
-def warning_list(data: StudyData) -> list[dict[str, Any]]:
+def _warning_list(data: StudyData) -> list[dict[str, Any]]:
     """The LLC estimates that are not `ok`, each with its status and message."""
     return [
         {
@@ -58,35 +61,29 @@ def warning_list(data: StudyData) -> list[dict[str, Any]]:
             "step": int(row["step"]),
             "states": str(row["states"]),
             "loss": str(row["loss"]),
-            "status": "unknown" if row["status"] is pd.NA else str(row["status"]),
-            "message": "" if row["message"] is pd.NA else str(row["message"]),
+            "status": text(row["status"]) or "unknown",
+            "message": text(row["message"]),
         }
         for row in bad_rows(data).to_dict("records")
     ]
 
 
-def _arm(
-    data: StudyData, arm: str, probes: pd.DataFrame, llc: pd.DataFrame, base: pd.DataFrame
-) -> dict[str, Any]:
+def _arm(data: StudyData, arm: str) -> _Arm:
+    probes, llc, base = last_rows(main_probe_rows(data)), llc_rows(data), baseline_rows(data)
+    mine, own, blind = (frame[frame["arm"] == arm] for frame in (probes, llc, base))
+    steps = [int(s) for s in [*mine["step"], *own["step"]]]
+    names = probes_in_order(mine)
+    script = {p: baseline_of(blind, p, metric_of(mine, p)) for p in names}
     runs = data.runs_of(arm)
-    mine = probes[probes["arm"] == arm] if len(probes) else probes
-    own = llc[llc["arm"] == arm] if len(llc) else llc
-    steps = [int(s) for s in [*mine.get("step", []), *own.get("step", [])]]
-    names = probes_in_order(mine) if len(mine) else []
-    blind = base[base["arm"] == arm]
     return {
         "name": arm,
         "coin": str(data.arms[arm].get("coin", "")),
         "runs": [run.name for run in runs],
         "seeds": [run.seed for run in runs],
-        "last_step": max(steps) if steps else None,
+        "last_step": max(steps, default=None),
         "probes": {p: _probe(mine[mine["probe"] == p]) for p in names},
-        "baseline": {
-            p: float(rows["value"].iloc[0])
-            for p in names
-            if len(rows := baseline_of(blind, p, str(mine[mine["probe"] == p]["metric"].iloc[0])))
-        },
-        "llc": {s: _llc(own[own["states"] == s]) for s in states_in_order(own)} if len(own) else {},
+        "baseline": {p: float(rows["value"].iloc[0]) for p, rows in script.items() if len(rows)},
+        "llc": {s: _llc(own[own["states"] == s]) for s in states_in_order(own)},
     }
 
 
@@ -107,7 +104,8 @@ def _llc(rows: pd.DataFrame) -> dict[str, Any]:
     last = last_rows(rows)
     mean, low, high, seeds = over_seeds(last["llc"])
     if seeds == 1:
-        low, high = normal_interval(mean, float(last["llc_stderr"].iloc[0]))
+        half = Z95 * float(last["llc_stderr"].iloc[0])
+        low, high = mean - half, mean + half
     value, low_, high_ = numbers([mean, low, high])
     return {
         "value": value, "low": low_, "high": high_, "seeds": seeds,
@@ -116,24 +114,61 @@ def _llc(rows: pd.DataFrame) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _comparisons(arms: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The first arm against each other one, in every quantity that both have."""
-    out = []
-    for other in arms[1:]:
-        for kind in ("probes", "llc"):
-            for name, a in arms[0][kind].items():
-                b = other[kind].get(name)
-                if b is not None and a["value"] is not None and b["value"] is not None:
-                    out.append(_compare(kind, name, arms[0]["name"], a, other["name"], b))
-    return out
+def _comparisons(a: _Arm, b: _Arm) -> list[dict[str, Any]]:
+    """Two arms in every quantity that both have; the difference is of b less a."""
+    return [
+        {
+            "kind": kind, "name": name, "a": a["name"], "b": b["name"], "a_value": first,
+            "b_value": second, "difference": second - first,
+        }
+        for kind in ("probes", "llc")
+        for name in a[kind]
+        if name in b[kind]
+        and (first := a[kind][name]["value"]) is not None
+        and (second := b[kind][name]["value"]) is not None
+    ]  # fmt: skip
 
 
-def _compare(
-    kind: str, name: str, a_name: str, a: dict[str, Any], b_name: str, b: dict[str, Any]
-) -> dict[str, Any]:
-    known = None not in (a["low"], a["high"], b["low"], b["high"])
-    apart = bool(a["high"] < b["low"] or b["high"] < a["low"]) if known else None
-    return {
-        "kind": kind, "name": name, "a": a_name, "b": b_name, "a_value": a["value"],
-        "b_value": b["value"], "difference": b["value"] - a["value"], "apart": apart,
-    }  # fmt: skip
+def to_markdown(summary: dict[str, Any]) -> str:
+    """The summary of `build_summary` as a Markdown page, for terminals and pull requests."""
+    lines = [f"# {_cell(summary['name'] or 'study')}", ""]
+    if summary["question"]:
+        lines += [_cell(summary["question"]), ""]
+    lines += [f"- {_cell(line)}" for line in summary["statements"]] or ["- No results yet."]
+    lines += ["", "What this cannot show:", ""]
+    lines += [f"- {_cell(line)}" for line in summary["limits"]]
+    if summary["arms"]:
+        lines += ["", "## Last checkpoint", "", *_table(summary["arms"])]
+    if summary["warnings"]:
+        lines += ["", "## Estimates that are not sound", ""]
+        lines += [
+            _cell(f"- {w['run']}, step {w['step']}, {w['states']}: {w['status']}. {w['message']}")
+            for w in summary["warnings"]
+        ]
+    if summary["missing"]:
+        lines += ["", "## Missing", "", *(f"- {_cell(line)}" for line in summary["missing"])]
+    return "\n".join(lines) + "\n"
+
+
+def _table(arms: list[_Arm]) -> list[str]:
+    head = ["quantity", *(arm["name"] for arm in arms)]
+    rows = [["training coin", *(arm["coin"] or "–" for arm in arms)]]
+    rows += [["runs", *(str(len(arm["runs"])) for arm in arms)]]
+    for kind, digits in (("probes", 2), ("llc", 1)):
+        for name in dict.fromkeys(name for arm in arms for name in arm[kind]):
+            title = f"LLC {states_title(name)}" if kind == "llc" else f"probe: {probe_title(name)}"
+            rows.append([title, *(_score(arm[kind].get(name), digits) for arm in arms)])
+    bars = ["---"] * len(head)
+    return ["| " + " | ".join(map(_cell, row)) + " |" for row in (head, bars, *rows)]
+
+
+def _score(score: dict[str, Any] | None, digits: int) -> str:
+    if score is None or score["value"] is None:
+        return "–"
+    return f"{score['value']:.{digits}f} {brackets(score, digits)}".strip()
+
+
+def _cell(content: object) -> str:
+    """One line without anything that Markdown or HTML would act on."""
+    plain = re.sub(r"\s+", " ", str(content)).strip()
+    return re.sub(r"([|<>`\\])", r"\\\1", plain).replace("](", "]\\(")

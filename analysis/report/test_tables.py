@@ -7,8 +7,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.report.data import StudyData
-from analysis.report.labels import number, pair_title, short, states_short, text
-from analysis.report.load import ALL_RUNS
+from analysis.report.labels import interval, number, pair_title, short, states_short, text
 from analysis.report.queries import (
     coin_rows,
     llc_rows,
@@ -16,13 +15,14 @@ from analysis.report.queries import (
     score_rows,
     states_in_order,
 )
+from analysis.schema import ALL_RUNS
 from analysis.series import INNER_GOALS
 
 _MOST = 40
 _MOST_RUNS = 6  # with more runs the statistics over runs are what counts
 
 
-def transition_view(data: StudyData) -> dict[str, Any]:
+def transition_table(data: StudyData) -> dict[str, Any]:
     """Transitions of the series that the figures show, in the order of runs and steps.
 
     Returns:
@@ -38,7 +38,7 @@ def transition_view(data: StudyData) -> dict[str, Any]:
             "series": titles[str(row["series"])],
             "kind": text(row["kind"]),
             "step": short(float(row["step"])),
-            "interval": _span(row["step_low"], row["step_high"], short),
+            "interval": interval(row["step_low"], row["step_high"], short),
             "change": "–" if pd.isna(row["change"]) else f"{row['change']:+.3g}",
             "detector": text(row["detector"]).replace("_", " "),
         }
@@ -52,7 +52,7 @@ def shown_series(data: StudyData) -> dict[str, str]:
     """The series that the figures show, by their names in `transitions`, with a title."""
     llc, probes, scores = llc_rows(data), main_probe_rows(data), score_rows(data)
     titles = {}
-    for states in states_in_order(llc) if len(llc) else []:
+    for states in states_in_order(llc):
         loss = llc.loc[llc["states"] == states, "loss"].iloc[0]
         titles[f"llc:{loss}:{states}"] = f"LLC {states_short(states)}"
     coin = coin_rows(data)
@@ -65,7 +65,7 @@ def shown_series(data: StudyData) -> dict[str, str]:
     return titles
 
 
-def association_view(data: StudyData) -> dict[str, Any]:
+def association_tables(data: StudyData) -> dict[str, Any]:
     """Associations of the main LLC series with the outcomes that the figures show.
 
     Returns:
@@ -111,7 +111,7 @@ def _main_pairs(data: StudyData, table: pd.DataFrame) -> pd.DataFrame:
     states = states_in_order(llc)[0]
     series = table["llc_series"].fillna("").str.split(r"[/:]", regex=True)
     pairs = "probe:" + table["probe"].fillna("") + ":" + table["metric"].fillna("")
-    return table[series.map(lambda words: states in words) & pairs.isin(list(shown))]
+    return table[series.map(lambda parts: states in parts) & pairs.isin(list(shown))]
 
 
 def _pivot(table: pd.DataFrame, data: StudyData) -> list[dict[str, str]]:
@@ -131,15 +131,9 @@ def _pivot(table: pd.DataFrame, data: StudyData) -> list[dict[str, str]]:
                 "p": number(tested.get("p_value")),
                 "q": number(tested.get("q_value")),
                 "lag": number(found["lag"].get("lag")),
-                "lag interval": _span(found["lag"].get("lag_low"), found["lag"].get("lag_high")),
+                "lag interval": interval(found["lag"].get("lag_low"), found["lag"].get("lag_high")),
                 "n": number(tested.get("n")),
             }
         )
     order = list(shown_series(data).values())
     return sorted(rows, key=lambda r: (r["run"], order.index(r["outcome"])))
-
-
-def _span(low: Any, high: Any, form: Any = number) -> str:
-    if low is None or high is None or pd.isna(low) or pd.isna(high):
-        return "–"
-    return f"{form(float(low))} to {form(float(high))}"

@@ -1,6 +1,33 @@
-"""The figures of a report as plain data: what is drawn, downloaded and checked is the same."""
+"""The registry of the report's figures. A new one is a record in its module and a line here."""
 
-from analysis.report.figures.collect import all_figures
-from analysis.report.figures.model import Figure, Panel, Series
+from analysis.report.data import StudyData
+from analysis.report.figures import (
+    coin,
+    complexity,
+    early,
+    goal,
+    slices,
+    staircase,
+    timeline,
+)
+from analysis.report.figures.model import Drawing, Figure, FigureRecord, Series
 
-__all__ = ["Figure", "Panel", "Series", "all_figures"]
+FIGURES: tuple[FigureRecord, ...] = (
+    goal.GOAL,
+    coin.OVER_TRAINING,
+    coin.BY_DISTANCE,
+    complexity.COMPLEXITY,
+    timeline.TIMELINES,
+    staircase.STAIRCASE,
+    early.EARLY,
+    slices.NEAR,
+    slices.BETWEEN,
+)
+
+
+def all_figures(data: StudyData) -> list[Figure]:
+    """All figures of a study, in the order of the records."""
+    return [figure for record in FIGURES for figure in record.build(data)]
+
+
+__all__ = ["FIGURES", "Drawing", "Figure", "FigureRecord", "Series", "all_figures"]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any, NamedTuple
-
-import pandas as pd
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from analysis.report.data import StudyData
-from analysis.report.figures.goal import last_rows
+from analysis.report.figures.axes import STEPS, linear_axis, shared_axis
 from analysis.report.figures.lines import baseline_line, probe_lines
-from analysis.report.figures.model import Figure, Panel, Series
-from analysis.report.queries import coin_rows, distance_rows
+from analysis.report.figures.model import Drawing, FigureRecord, Panel, Series
+from analysis.report.queries import coin_rows, distance_rows, last_rows
 from analysis.report.seed_means import ANY, Bounds
 
 _TOWARD: Bounds = (-2.0, 2.0)
+_LEAST = 0.1  # half of the smallest range drawn, so that noise does not look like an effect
 
 
 class _Curve(NamedTuple):
@@ -23,22 +22,21 @@ class _Curve(NamedTuple):
     probe: str
     metric: str
     title: str
-    unit: str
+    y_label: str
     bounds: Bounds
-    least: float  # half of the smallest range drawn, so that noise does not look like an effect
-    says: str
+    text: str
 
 
 _CURVES = (
     _Curve("counterfactual", "toward:left", "Moving towards a coin on the left",
-           "change of probability, −2 to 2", _TOWARD, 0.1,
+           "change of probability, −2 to 2", _TOWARD,
            "Moving: change of P(move left) less P(move right) when a coin is put to the left of "
            "the agent and nothing else changes."),
     _Curve("counterfactual", "value_change:left", "Worth of a coin on the left",
-           "change of value, in rewards of training", ANY, 0.1,
+           "change of value, in rewards of training", ANY,
            "Worth: change of the value that the network expects."),
     _Curve("readout", "gain:policy_head", "Coin's side in the policy head",
-           "accuracy above untrained", (-1.0, 1.0), 0.1,
+           "accuracy above untrained", (-1.0, 1.0),
            "Policy head: how much better than in an untrained network the coin's side can be read "
            "from it; intervals over folds."),
 )  # fmt: skip
@@ -47,14 +45,11 @@ _SIDES = {
 }  # fmt: skip
 
 
-def coin_figures(data: StudyData, axis: dict[str, Any]) -> list[Figure]:
-    """Effect of the coin over training, and by its distance at the last checkpoint."""
-    return [_over_training(data, axis), _by_distance(data)]
-
-
-def _over_training(data: StudyData, axis: dict[str, Any]) -> Figure:
+def _over_training(data: StudyData) -> Iterator[Drawing]:
     rows = coin_rows(data)
-    panels, series, says = [], [], []
+    panels: list[Panel] = []
+    series: list[Series] = []
+    texts = []
     for curve in _CURVES:
         mine = rows[(rows["probe"] == curve.probe) & (rows["metric"] == curve.metric)]
         key = f"{curve.probe}:{curve.metric}"
@@ -64,92 +59,86 @@ def _over_training(data: StudyData, axis: dict[str, Any]) -> Figure:
             for s in probe_lines(mine, arm, i, key, curve.bounds)
         ]
         if lines:
-            says.append(curve.says)
-            panels.append(Panel(key, curve.title, curve.unit, _span(lines, curve.least), 130))
+            texts.append(curve.text)
+            panels.append(Panel(key, curve.title, curve.y_label, _range(lines), 130))
             series += _with_zero(lines, key)
         elif curve.probe == "readout":
-            says.append("The readout of the policy head is missing: it needs states of 20 levels.")
-    return Figure(
-        id="coin",
-        kind="steps",
-        title="What the sight of a coin changes, along training",
-        caption=" ".join(says)
-        + (
-            " Dashed: zero, as if the coin were not there. Bands: 95 % intervals over states of "
-            "held-out levels, or over seeds where an arm has several."
-        ),
-        alt="Lines over environment steps. " + _told(series),
-        x_title="environment steps (log scale)",
-        panels=panels,
-        series=series,
-        axis=axis,
-        missing="" if series else "There are no counterfactual probes (table probes).",
-    )
+            texts.append("The readout of the policy head is missing: it needs states of 20 levels.")
+    alt = f"Lines over environment steps. {_last_values(series)}"
+    yield Drawing(panels, series, alt, axis=shared_axis(data), lead=" ".join(texts))
 
 
-def _by_distance(data: StudyData) -> Figure:
+def _by_distance(data: StudyData) -> Iterator[Drawing]:
     rows = distance_rows(data)
     rows = last_rows(rows[rows["metric"] == "toward"])
-    lines = {side: _of_side(rows[rows["side"] == side], side, data) for side in _SIDES}
-    drawn = {side: own for side, own in lines.items() if own}
-    span = _span([s for own in drawn.values() for s in own], 0.1)
-    unit = "change of P(towards) − P(away)"
-    panels = [Panel(side, _SIDES[side], unit, span, 110) for side in drawn]
-    series = [s for side, own in drawn.items() for s in _with_zero(own, side)]
-    return Figure(
-        id="coin-distance",
-        kind="steps",
-        title="The same at the last checkpoint, by side and distance of the coin",
-        caption=(
-            "Above zero the coin draws the agent, below zero it repels it. All panels have one "
-            "scale. Bands: 95 % intervals over levels, or over seeds where an arm has several."
-        ),
-        alt="Lines over the distance of the coin in columns. " + _told(series),
-        x_title="columns between agent and coin",
-        panels=panels,
-        series=series,
-        axis=_distance_axis(rows["distance"]),
-        missing="" if series else "There is no effect by distance (table counterfactual).",
-    )
-
-
-def _of_side(rows: pd.DataFrame, side: str, data: StudyData) -> list[Series]:
-    across = rows.assign(step=rows["distance"])  # lines are drawn over what is called step
-    return [
-        s for i, arm in enumerate(data.arms) for s in probe_lines(across, arm, i, side, _TOWARD)
-    ]
+    rows = rows.assign(step=rows["distance"])  # lines are drawn over what is called step
+    lines = {
+        side: [
+            s
+            for i, arm in enumerate(data.arms)
+            for s in probe_lines(rows[rows["side"] == side], arm, i, side, _TOWARD)
+        ]
+        for side in _SIDES
+    }
+    range_ = _range([s for own in lines.values() for s in own])
+    label = "change of P(towards) − P(away)"
+    panels = [Panel(side, _SIDES[side], label, range_, 110) for side, own in lines.items() if own]
+    series = [s for side, own in lines.items() if own for s in _with_zero(own, side)]
+    known = sorted({int(d) for d in rows["distance"]}) or [0, 1]
+    ends = (known[0] - 0.25, known[-1] + 0.25)
+    axis = linear_axis("distance", ends, range(known[0], known[-1] + 1))
+    alt = f"Lines over the distance of the coin in columns. {_last_values(series)}"
+    yield Drawing(panels, series, alt, axis=axis)
 
 
 def _with_zero(lines: list[Series], panel: str) -> list[Series]:
     """The lines and one at zero, as long as they are."""
-    places = sorted({x for line in lines for x in line.x})
-    ends = [places[0], places[-1]] if places else []
-    return [*lines, baseline_line(0.0, panel, "no effect", ends)]
+    places = [x for line in lines for x in line.x]
+    return [*lines, baseline_line(0.0, panel, "no effect", [min(places), max(places)])]
 
 
-def _span(lines: list[Series], least: float) -> tuple[float, float]:
-    """The range of all that is drawn, zero and `least` around it."""
+def _range(lines: list[Series]) -> tuple[float, float]:
+    """The range of all that is drawn, with zero and `_LEAST` on both sides of it."""
     ends = [v for s in lines for part in (s.y, s.low, s.high) for v in part if v is not None]
-    low, high = min([-least, *ends]), max([least, *ends])
+    low, high = min([-_LEAST, *ends]), max([_LEAST, *ends])
     pad = 0.06 * (high - low)
     return low - pad, high + pad
 
 
-def _distance_axis(distances: pd.Series) -> dict[str, Any]:
-    known = sorted({int(d) for d in distances}) or [0, 1]
-    return {
-        "linear": True, "word": "distance", "zero": 0.0, "cut": None,
-        "range": [known[0] - 0.25, known[-1] + 0.25],
-        "ticks": [{"at": d, "label": str(d)} for d in range(known[0], known[-1] + 1)],
-    }  # fmt: skip
-
-
-def _told(series: list[Series]) -> str:
+def _last_values(series: list[Series]) -> str:
     """The last value of each line, for those who cannot see it."""
     pooled = {(s.panel, s.name) for s in series if s.role == "mean"}
     shown = [
         s for s in series
         if s.role == "mean" or (s.role == "seed" and (s.panel, s.name) not in pooled)
     ]  # fmt: skip
-    last = [(s, next((v for v in reversed(s.y) if v is not None), math.nan)) for s in shown]
+    last = [(s, next((v for v in reversed(s.y) if v is not None), float("nan"))) for s in shown]
     return "Last values: " + "; ".join(f"{s.name} {s.panel} {v:.2f}" for s, v in last[:9]) + "."
+
+
+OVER_TRAINING = FigureRecord(
+    id="coin",
+    section="coin",
+    kind="steps",
+    title="What the sight of a coin changes, along training",
+    caption=(
+        "Dashed: zero, as if the coin were not there. Bands: 95 % intervals over states of "
+        "held-out levels, or over seeds where an arm has several."
+    ),
+    x_title=STEPS,
+    needs="There are no counterfactual probes (table probes).",
+    draw=_over_training,
+)
+BY_DISTANCE = FigureRecord(
+    id="coin-distance",
+    section="coin",
+    kind="steps",
+    title="The same at the last checkpoint, by side and distance of the coin",
+    caption=(
+        "Above zero the coin draws the agent, below zero it repels it. All panels have one "
+        "scale. Bands: 95 % intervals over levels, or over seeds where an arm has several."
+    ),
+    x_title="columns between agent and coin",
+    needs="There is no effect by distance (table counterfactual).",
+    draw=_by_distance,
+)

@@ -1,50 +1,42 @@
-"""Figure: how well a value at an early checkpoint tells the goal that a run ends with."""
+"""Figure: how well a value at an early checkpoint predicts the goal that a run ends with."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
 import pandas as pd
 
 from analysis.report.data import StudyData
-from analysis.report.figures.model import Figure, Panel, Series, numbers
+from analysis.report.figures.axes import STEPS, shared_axis
+from analysis.report.figures.model import Drawing, FigureRecord, Panel, Series, numbers
 from analysis.report.labels import capital
-from analysis.report.results import feature_title, path_view
+from analysis.report.results import feature_title, path_result
 
 _MOST = 5  # features with lines of their own: the LLCs, then the best of the probes
 _MOST_LLC = 2
-_COLOUR = 5  # no arm's
+_COLOR = 5  # no arm's
 
 
-def early_figure(data: StudyData, axis: dict[str, Any]) -> Figure:
+def _draw(data: StudyData) -> Iterator[Drawing]:
     """Accuracy over early checkpoints, one panel per feature, its chance level dashed."""
     table = data.table("path_dependence").dropna(subset=["accuracy"])
-    view = path_view(data)
-    names = [] if view["missing"] else _chosen(table)
-    panels, series = [], []
-    for name in names:
+    missing = path_result(data).missing
+    panels, series, best = [], [], []
+    for name in [] if missing else _chosen(table):
         rows = table[table["feature"] == name].sort_values("step")
         title = capital(feature_title(name).removeprefix("the ").removeprefix("probe "))
-        panels.append(Panel(name, title, "share of runs told rightly", (0.0, 1.0), 84))
+        panels.append(Panel(name, title, "share of runs classified correctly", (0.0, 1.0), 84))
         steps = [int(s) for s in rows["step"]]
-        series.append(Series(name, title, "mean", _COLOUR, steps, numbers(rows["accuracy"])))
+        series.append(Series(name, title, "mean", _COLOR, steps, numbers(rows["accuracy"])))
         series.append(Series(name, "chance", "baseline", -1, steps, numbers(rows["chance"])))
-    return Figure(
-        id="early",
-        kind="steps",
-        title="How early the final goal is told",
-        caption=(
-            "Each run is told from the others by one value at one checkpoint; the height is the "
-            "share told rightly. Dashed: chance, from pairing early values and final goals anew "
-            "within arms. Values close to the end are the goal itself."
-        ),
-        alt=_alt(series),
-        x_title="environment steps (log scale)",
-        panels=panels or [Panel("early", "", "share of runs")],
-        series=series,
-        axis=axis,
-        missing=view["missing"],
-        arm="",
+        best.append(f"{title}: best {rows['accuracy'].max():.2f}")
+    yield Drawing(
+        panels or [Panel("early", "", "share of runs")],
+        series,
+        "Lines of the share of runs classified correctly, over environment steps. "
+        + "; ".join(best),
+        axis=shared_axis(data),
+        missing=missing,
     )
 
 
@@ -55,10 +47,17 @@ def _chosen(table: pd.DataFrame) -> list[str]:
     return [*llc, *rest[: _MOST - len(llc)]]
 
 
-def _alt(series: list[Series]) -> str:
-    told = [
-        f"{s.name}: best {max(v for v in s.y if v is not None):.2f}"
-        for s in series
-        if s.role == "mean" and any(v is not None for v in s.y)
-    ]
-    return "Lines of the share of runs told rightly, over environment steps. " + "; ".join(told)
+EARLY = FigureRecord(
+    id="early",
+    section="early",
+    kind="steps",
+    title="How early the final goal can be predicted",
+    caption=(
+        "Each run is classified from the other runs by one value at one checkpoint; the height is "
+        "the share classified correctly. Dashed: chance, from early values and final goals "
+        "permuted within arms. Values close to the end are the goal itself."
+    ),
+    x_title=STEPS,
+    needs="No value at an early checkpoint was judged (table path_dependence).",
+    draw=_draw,
+)

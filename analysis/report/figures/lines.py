@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+import numpy as np
 import pandas as pd
 
 from analysis.report.figures.model import Series, integers, numbers
@@ -12,50 +11,34 @@ from analysis.report.seed_means import ANY, SHARE, Z95, Bounds, mean_curve
 _MAX_RETURNS = 240
 
 
-def llc_lines(rows: pd.DataFrame, arm: str, colour: int, panel: str, style: str) -> list[Series]:
+def llc_lines(rows: pd.DataFrame, arm: str, color: int, panel: str) -> list[Series]:
     """LLC of an arm's runs with 95 % intervals (Monte Carlo error), and the mean over seeds."""
     half = Z95 * rows["llc_stderr"]
-    shown = rows.assign(value=rows["llc"], ci_low=rows["llc"] - half, ci_high=rows["llc"] + half)
-    out = [
-        replace(
-            _line(run, part, arm, colour, panel),
-            style=style,
-            flag=[str(s) if s is not pd.NA else "unknown" for s in part["status"]],
-        )
-        for run, part in _by_run(shown, arm)
-    ]
-    sound = rows[(rows["arm"] == arm) & (rows["status"] != "failed")]
-    return _with_mean(out, sound, "llc", arm, colour, panel, style)
+    ends = {"ci_low": rows["llc"] - half, "ci_high": rows["llc"] + half}
+    flag = rows["status"].fillna("unknown")
+    return _lines(rows.assign(value=rows["llc"], flag=flag, **ends), arm, color, panel)
 
 
 def probe_lines(
-    rows: pd.DataFrame, arm: str, colour: int, panel: str, bounds: Bounds = SHARE
+    rows: pd.DataFrame, arm: str, color: int, panel: str, bounds: Bounds = SHARE
 ) -> list[Series]:
     """A probe's score of an arm's runs with their intervals, and the mean over seeds."""
-    out = [
-        replace(_line(run, part, arm, colour, panel), n=integers(part["n"]))
-        for run, part in _by_run(rows, arm)
-    ]
-    return _with_mean(out, rows[rows["arm"] == arm], "value", arm, colour, panel, "solid", bounds)
+    return _lines(rows, arm, color, panel, bounds)
 
 
-def return_lines(curves: dict[str, pd.DataFrame], arm: str, colour: int) -> list[Series]:
+def return_lines(curves: dict[str, pd.DataFrame], arm: str, color: int) -> list[Series]:
     """Training return of an arm's runs; of long curves, rows evenly spaced in log steps.
 
     Args:
-        curves: for each run a frame with columns step and ret.
+        curves: for each run a frame with columns step (environment steps) and ret.
         arm: name of the series.
-        colour: index of the arm.
+        color: index of the arm.
     """
-    out = []
-    for run, curve in curves.items():
-        shown = thin(curve)
-        if len(shown):
-            steps = [int(s) for s in shown["step"]]
-            out.append(Series("return", arm, "seed", colour, steps, numbers(shown["ret"]), run=run))
     parts = [thin(curve).assign(run=run) for run, curve in curves.items() if len(curve)]
-    rows = pd.concat(parts) if parts else pd.DataFrame({"run": [], "step": [], "ret": []})
-    return _with_mean(out, rows, "ret", arm, colour, "return", "solid")
+    if not parts:
+        return []
+    rows = pd.concat(parts).rename(columns={"ret": "value"}).assign(arm=arm)
+    return _lines(rows, arm, color, "return")
 
 
 def thin(curve: pd.DataFrame) -> pd.DataFrame:
@@ -65,7 +48,7 @@ def thin(curve: pd.DataFrame) -> pd.DataFrame:
     steps = curve["step"].clip(lower=1).astype(float)
     ratio = (steps.iloc[-1] / steps.iloc[0]) ** (1 / (_MAX_RETURNS - 1))
     grid = [steps.iloc[0] * ratio**i for i in range(_MAX_RETURNS)]
-    places = sorted({min(int(steps.searchsorted(g)), len(curve) - 1) for g in grid})
+    places = np.unique(np.searchsorted(steps, grid).clip(max=len(curve) - 1))
     return curve.iloc[places]
 
 
@@ -74,42 +57,28 @@ def baseline_line(value: float, panel: str, name: str, steps: list[int]) -> Seri
     return Series(panel, name, "baseline", -1, steps, [value] * len(steps))
 
 
-def _line(run: str, part: pd.DataFrame, arm: str, colour: int, panel: str) -> Series:
-    """One run's line from columns step, value, ci_low and ci_high."""
-    return Series(
-        panel, arm, "seed", colour, [int(s) for s in part["step"]], numbers(part["value"]), run=run,
-        low=numbers(part["ci_low"]), high=numbers(part["ci_high"]),
-    )  # fmt: skip
-
-
-def _by_run(rows: pd.DataFrame, arm: str) -> list[tuple[str, pd.DataFrame]]:
-    mine = rows[rows["arm"] == arm]
-    return [(str(run), part.sort_values("step")) for run, part in mine.groupby("run", sort=False)]
-
-
-def _with_mean(
-    lines: list[Series],
-    rows: pd.DataFrame,
-    value: str,
-    arm: str,
-    colour: int,
-    panel: str,
-    style: str,
-    bounds: Bounds = ANY,
+def _lines(
+    rows: pd.DataFrame, arm: str, color: int, panel: str, bounds: Bounds = ANY
 ) -> list[Series]:
-    if len(lines) < 2:
-        return lines
-    curve = mean_curve(rows, value, bounds)
+    """From columns run, arm, step, value, and where known ci_low, ci_high, n and flag."""
+    mine = rows[rows["arm"] == arm]
+    out = []
+    for run, part in mine.groupby("run", sort=False):
+        part = part.sort_values("step")
+        ends = [numbers(part[c]) if c in part else [] for c in ("ci_low", "ci_high")]
+        out.append(
+            Series(
+                panel, arm, "seed", color, [int(s) for s in part["step"]], numbers(part["value"]),
+                run=str(run), low=ends[0], high=ends[1],
+                n=integers(part["n"]) if "n" in part else [],
+                flag=list(part["flag"]) if "flag" in part else [],
+            )
+        )  # fmt: skip
+    if len(out) < 2:
+        return out
+    curve = mean_curve(mine[mine["flag"] != "failed"] if "flag" in mine else mine, "value", bounds)
     mean = Series(
-        panel,
-        arm,
-        "mean",
-        colour,
-        [int(s) for s in curve["step"]],
-        numbers(curve["mean"]),
-        style=style,
-        low=numbers(curve["low"]),
-        high=numbers(curve["high"]),
-        n=integers(curve["n"]),
-    )
-    return [*lines, mean]
+        panel, arm, "mean", color, [int(s) for s in curve["step"]], numbers(curve["mean"]),
+        low=numbers(curve["low"]), high=numbers(curve["high"]), n=integers(curve["n"]),
+    )  # fmt: skip
+    return [*out, mean]

@@ -2,71 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from analysis.report.comparisons import Comparison
-from analysis.report.figures.model import Figure, Panel, Series, numbers
+from analysis.report.comparisons import comparisons
+from analysis.report.data import StudyData
+from analysis.report.figures.axes import linear_axis
+from analysis.report.figures.model import Drawing, FigureRecord, Panel, Series, numbers
 from analysis.report.seed_means import Z95
 
-_COLOURS = {"random": 5, "gradient": 6, "between": 4}
+_COLORS = {"random": 5, "gradient": 6, "between": 4}  # by kind of line
 
 
-def slice_figures(found: list[Comparison]) -> list[Figure]:
-    """Two figures for each comparison: around the first agent, and from it to the other."""
-    out = []
-    for i, one in enumerate(found):
+def _near(data: StudyData) -> Iterator[Drawing]:
+    for i, one in enumerate(comparisons(data).shown):
         rows = pd.DataFrame(one.slices)
-        if rows.empty:
-            continue
-        rows = rows.assign(x=100 * rows["distance"] / rows["norm"])
-        near = rows[rows["kind"] != "between"]
-        out.append(_figure(f"near-{i}", near, f"Around {one.a}",
-                           "distance in weight space, % of the norm of the weights", (
-            "Loss and return at weights moved along a random line (each filter in proportion) and "
-            "along the gradient of the KL from the other agent. A flat valley keeps its behaviour."
-        )))  # fmt: skip
-        between = rows[rows["kind"] == "between"].assign(x=lambda r: 100 * r["fraction"])
-        if len(between):
-            out.append(_figure(f"between-{i}", between, f"From {one.a} to {one.b}",
-                               "share of the straight way between their weights, %", (
-                "The same on the straight line between the weights of both agents, 0 the first "
-                "and 100 the second; a rise between them is a barrier."
-            )))  # fmt: skip
-    return out
+        if len(rows):
+            rows = rows[rows["kind"] != "between"]
+            x = 100 * rows["distance"] / rows["norm"]
+            yield _drawing(rows.assign(x=x), NEAR.x_title, f"-{i}", f"Around {one.a}")
 
 
-def _figure(key: str, rows: pd.DataFrame, title: str, x_title: str, caption: str) -> Figure:
+def _between(data: StudyData) -> Iterator[Drawing]:
+    for i, one in enumerate(comparisons(data).shown):
+        rows = pd.DataFrame(one.slices)
+        rows = rows[rows["kind"] == "between"] if len(rows) else rows
+        if len(rows):
+            rows = rows.assign(x=100 * rows["fraction"])
+            yield _drawing(rows, BETWEEN.x_title, f"-{i}", f"From {one.a} to {one.b}")
+
+
+def _drawing(rows: pd.DataFrame, x_title: str, suffix: str, title: str) -> Drawing:
     panels, series = [], []
     for measure, part in rows.groupby("measure", sort=False):
         name = str(measure)
-        unit = "reward per episode" if name == "return" else "nats per state"
-        panels.append(Panel(name, name[:1].upper() + name[1:], unit, height=110))
+        label = "reward per episode" if name == "return" else "nats per state"
+        panels.append(Panel(name, name[:1].upper() + name[1:], label, height=110))
         for (kind, line), points in part.groupby(["kind", "direction"], sort=False):
             points = points.sort_values("x")
             half = Z95 * points["stderr"].astype(float)
             known = bool(half.notna().any())
             series.append(
                 Series(
-                    name, str(line), "mean", _COLOURS.get(str(kind), 5),
+                    name, str(line), "mean", _COLORS.get(str(kind), 5),
                     numbers(points["x"]), numbers(points["value"]),
                     low=numbers(points["value"] - half) if known else [],
                     high=numbers(points["value"] + half) if known else [],
                 )
             )  # fmt: skip
-    return Figure(
-        id=f"slices-{key}",
-        kind="steps",
-        title=title,
-        caption=caption,
-        alt=f"Lines of {', '.join(p.title for p in panels)} over {x_title}.",
-        x_title=x_title,
-        panels=panels,
-        series=series,
-        axis=_axis(rows["x"]),
-        missing="",
-    )
+    alt = f"Lines of {', '.join(p.title for p in panels)} over {x_title}."
+    return Drawing(panels, series, alt, axis=_axis(rows["x"]), suffix=suffix, title=title)
 
 
 def _axis(x: pd.Series) -> dict[str, Any]:
@@ -77,8 +65,33 @@ def _axis(x: pd.Series) -> dict[str, Any]:
     size = 10.0 ** (len(str(int(raw))) - 1) if raw >= 1 else 0.1
     gap = next(size * k for k in (1, 2, 2.5, 5, 10, 20, 50) if size * k >= raw)
     first = -(-low // gap) * gap
-    places = [first + gap * k for k in range(int((high - first) / gap + 1e-9) + 1)]
-    return {
-        "linear": True, "word": "at", "zero": 0.0, "cut": None, "range": [low - pad, high + pad],
-        "ticks": [{"at": at, "label": f"{at:g}"} for at in places],
-    }  # fmt: skip
+    ticks = first + gap * np.arange(int((high - first) / gap + 1e-9) + 1)
+    return linear_axis("at", (low - pad, high + pad), ticks.tolist())
+
+
+NEAR = FigureRecord(
+    id="slices-near",
+    section="comparison",
+    kind="steps",
+    title="Around an agent",
+    caption=(
+        "Loss and return at weights moved along a random line (each filter in proportion) and "
+        "along the gradient of the KL from the other agent. A flat valley keeps its behaviour."
+    ),
+    x_title="distance in weight space, % of the norm of the weights",
+    needs="The comparison holds no lines around the agent.",
+    draw=_near,
+)
+BETWEEN = FigureRecord(
+    id="slices-between",
+    section="comparison",
+    kind="steps",
+    title="Between two agents",
+    caption=(
+        "The same on the straight line between the weights of both agents, 0 the first "
+        "and 100 the second; a rise between them is a barrier."
+    ),
+    x_title="share of the straight way between their weights, %",
+    needs="The comparison holds no line between the agents.",
+    draw=_between,
+)

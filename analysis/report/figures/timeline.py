@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pandas as pd
 
 from analysis.report.data import StudyData
-from analysis.report.figures.goal import baseline_of
+from analysis.report.figures.axes import STEPS, shared_axis
 from analysis.report.figures.lines import baseline_line, llc_lines, probe_lines, return_lines
-from analysis.report.figures.marks import transition_marks
-from analysis.report.figures.model import Figure, Panel, Series
+from analysis.report.figures.model import Drawing, FigureRecord, Mark, Panel, Series, numbers
 from analysis.report.labels import (
-    LLC_UNIT,
-    SCORE_WORDS,
+    LLC_LABEL,
+    SCORES,
     capital,
+    is_shared,
     metric_title,
     probe_title,
     states_short,
+    text,
 )
 from analysis.report.queries import (
-    SCORES,
+    baseline_of,
     baseline_rows,
-    is_shared,
+    llc_rows,
+    main_probe_rows,
+    metric_of,
     probes_in_order,
     score_rows,
     states_in_order,
@@ -31,49 +34,55 @@ from analysis.report.queries import (
 from analysis.report.seed_means import ANY
 
 
-def timeline_figures(
-    data: StudyData, llc: pd.DataFrame, probes: pd.DataFrame, axis: dict[str, Any]
-) -> list[Figure]:
+def _draw(data: StudyData) -> Iterator[Drawing]:
     """One figure per arm; panels, their order and their ranges are the same in all of them."""
-    scores, base = score_rows(data), baseline_rows(data)
-    panels = _panels(data, llc, probes, scores)
-    return [
-        _arm_figure(data, arm, i, panels, (llc, probes, scores, base), axis)
-        for i, arm in enumerate(data.arms)
-    ]
+    panels = _panels(data)
+    for color, arm in enumerate(data.arms):
+        series = [s for panel in panels for s in _series(data, arm, color, panel)]
+        drawn = {s.panel for s in series}
+        shown = [
+            p if p.key in drawn or p.missing else replace(p, missing="no data in this arm")
+            for p in panels
+        ]
+        marks = _transitions(data, arm, panels)
+        alt = (
+            f"{len(drawn)} panels over environment steps for arm {arm}: training return, LLC and "
+            f"probe outcomes, with {len(marks)} transitions marked. The same numbers are in the "
+            "table below."
+        )
+        yield Drawing(
+            shown, series, alt, marks=marks, axis=shared_axis(data), suffix=f"-{color}",
+            title=f"Arm {arm}", arm=arm,
+            missing=f"Arm {arm} has no training curve, estimate or probe result yet.",
+        )  # fmt: skip
 
 
-def _panels(
-    data: StudyData, llc: pd.DataFrame, probes: pd.DataFrame, scores: pd.DataFrame
-) -> list[Panel]:
+def _panels(data: StudyData) -> list[Panel]:
     """Training return, LLC per state set, a panel per probe, a panel per goal score."""
-    returns = _range_of_returns(data)
-    panels = [Panel("return", "Training return", "reward per episode", returns, source="return")]
-    for name in states_in_order(llc) if len(llc) else []:
+    llc, probes, scores = llc_rows(data), main_probe_rows(data), score_rows(data)
+    returns = [float(v) for run in data.runs for v in run.progress.get("ret", [])]
+    span: tuple[float, float] | None = (min([0.0, *returns]), max([10.0, *returns]))
+    panels = [Panel("return", "Training return", "reward per episode", span, source="return")]
+    for name in states_in_order(llc):
         mine = llc[llc["states"] == name]
         span, height = _span(mine["llc"], mine["llc_stderr"]), 130 if is_shared(name) else 110
         source = f"llc:{mine['loss'].iloc[0]}:{name}"
         title = f"LLC {states_short(name)}"
-        panels.append(Panel(f"llc:{name}", title, LLC_UNIT, span, height, source=source))
-    if len(llc) == 0:
-        panels.append(Panel("llc", "LLC", LLC_UNIT, missing="no LLC estimates"))
-    for name in probes_in_order(probes) if len(probes) else []:
-        metric = str(probes[probes["probe"] == name]["metric"].iloc[0])
-        title, unit = capital(probe_title(name)), f"{metric_title(metric)}, share"
+        panels.append(Panel(f"llc:{name}", title, LLC_LABEL, span, height, source=source))
+    if llc.empty:
+        panels.append(Panel("llc", "LLC", LLC_LABEL, missing="no LLC estimates"))
+    for name in probes_in_order(probes):
+        metric = metric_of(probes, name)
+        title, label = capital(probe_title(name)), f"{metric_title(metric)}, share"
         key, source = f"probe:{name}", f"probe:{name}:{metric}"
-        panels.append(Panel(key, title, unit, (0.0, 1.0), 76, source=source))
-    if len(probes) == 0:
+        panels.append(Panel(key, title, label, (0.0, 1.0), 76, source=source))
+    if probes.empty:
         panels.append(Panel("probe", "Probes", "share", missing="no probe results"))
     for metric in [m for m in SCORES if m in set(scores["metric"])]:
-        title, unit, span = SCORE_WORDS[metric]
+        title, label, span = SCORES[metric]
         source = f"probe:suite:{metric}"
-        panels.append(Panel(f"score:{metric}", title, unit, span, 76, source=source))
+        panels.append(Panel(f"score:{metric}", title, label, span, 76, source=source))
     return panels
-
-
-def _range_of_returns(data: StudyData) -> tuple[float, float]:
-    values = [float(v) for run in data.runs for v in run.progress.get("ret", [])]
-    return (min([0.0, *values]), max([10.0, *values]))
 
 
 def _span(values: pd.Series, stderr: pd.Series) -> tuple[float, float] | None:
@@ -84,69 +93,57 @@ def _span(values: pd.Series, stderr: pd.Series) -> tuple[float, float] | None:
     return low, high + 0.05 * max(high - low, 1.0)
 
 
-def _arm_figure(
-    data: StudyData,
-    arm: str,
-    colour: int,
-    panels: list[Panel],
-    tables: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame],
-    axis: dict[str, Any],
-) -> Figure:
-    llc, probes, scores, base = tables
-    curves = {run.name: run.progress for run in data.runs_of(arm) if len(run.progress)}
-    series = return_lines(curves, arm, colour)
-    for panel in panels:
-        kind, _, name = panel.key.partition(":")
-        if kind == "llc" and name:
-            series += llc_lines(llc[llc["states"] == name], arm, colour, panel.key, "solid")
-        elif kind == "probe" and name:
-            series += _probe_series(probes, base, arm, colour, panel.key, name)
-        elif kind == "score":
-            mine = scores[scores["metric"] == name]
-            series += probe_lines(mine, arm, colour, panel.key, panel.range or ANY)
-    names = {run.name for run in data.runs_of(arm)}
-    moves = data.table("transitions")
-    marks = transition_marks(moves[moves["run"].isin(names)], panels)
-    return Figure(
-        id=f"timeline-{colour}",
-        kind="steps",
-        title=f"Arm {arm}",
-        caption="",
-        alt=_alt(arm, series, len(marks)),
-        x_title="environment steps (log scale)",
-        panels=_with_reasons(panels, series),
-        series=series,
-        marks=marks,
-        axis=axis,
-        missing="" if series else f"Arm {arm} has no training curve, estimate or probe result yet.",
-        arm=arm,
-    )
-
-
-def _probe_series(
-    probes: pd.DataFrame, base: pd.DataFrame, arm: str, colour: int, key: str, name: str
-) -> list[Series]:
-    mine = probes[probes["probe"] == name]
-    series = probe_lines(mine, arm, colour, key)
-    blind = baseline_of(base[base["arm"] == arm], name, str(mine["metric"].iloc[0]))
+def _series(data: StudyData, arm: str, color: int, panel: Panel) -> list[Series]:
+    """What an arm has of a panel."""
+    kind, _, name = panel.key.partition(":")
+    if kind == "return":
+        curves = {run.name: run.progress for run in data.runs_of(arm)}
+        return return_lines(curves, arm, color)
+    if kind == "llc" and name:
+        llc = llc_rows(data)
+        return llc_lines(llc[llc["states"] == name], arm, color, panel.key)
+    if kind == "score":
+        scores = score_rows(data)
+        mine = scores[scores["metric"] == name]
+        return probe_lines(mine, arm, color, panel.key, panel.range or ANY)
+    if not name:
+        return []
+    probes, base = main_probe_rows(data), baseline_rows(data)
+    series = probe_lines(probes[probes["probe"] == name], arm, color, panel.key)
+    blind = baseline_of(base[base["arm"] == arm], name, metric_of(probes, name))
     if series and len(blind):
-        steps = sorted({step for s in series for step in s.x})
-        ends = [steps[0], steps[-1]]
-        series.append(baseline_line(float(blind["value"].iloc[0]), key, "coin-blind script", ends))
+        steps = [step for s in series for step in s.x]
+        value, ends = float(blind["value"].iloc[0]), [min(steps), max(steps)]
+        series.append(baseline_line(value, panel.key, "coin-blind script", ends))
     return series
 
 
-def _with_reasons(panels: list[Panel], series: list[Series]) -> list[Panel]:
-    drawn = {s.panel for s in series}
-    return [
-        p if p.key in drawn or p.missing else replace(p, missing="no data in this arm")
-        for p in panels
-    ]
+def _transitions(data: StudyData, arm: str, panels: list[Panel]) -> list[Mark]:
+    """The arm's transitions, each in the panel of its series; others have no panel."""
+    panel_of = {panel.source: panel.key for panel in panels if panel.source}
+    rows = data.table("transitions").dropna(subset=["step"])
+    rows = rows[rows["run"].isin([run.name for run in data.runs_of(arm)])]
+    marks = []
+    for row in rows.to_dict("records"):
+        low, high = numbers([row["step_low"], row["step_high"]])
+        kind, detector, series, run = (
+            text(row[name]) for name in ("kind", "detector", "series", "run")
+        )
+        marks.append(
+            Mark(
+                panel_of.get(series, ""), float(row["step"]), low, high, kind, detector, series, run
+            )
+        )
+    return marks
 
 
-def _alt(arm: str, series: list[Series], marks: int) -> str:
-    panels = len({s.panel for s in series})
-    return (
-        f"{panels} panels over environment steps for arm {arm}: training return, LLC and probe "
-        f"outcomes, with {marks} transitions marked. The same numbers are in the table below."
-    )
+TIMELINES = FigureRecord(
+    id="timeline",
+    section="arms",
+    kind="steps",
+    title="Arm",
+    caption="",
+    x_title=STEPS,
+    needs="",
+    draw=_draw,
+)

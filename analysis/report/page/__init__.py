@@ -1,5 +1,1 @@
-"""The HTML page of a report."""
-
-from analysis.report.page.render import build_report
-
-__all__ = ["build_report"]
+"""The HTML page of a report: its template, styles and scripts, and what fills them."""

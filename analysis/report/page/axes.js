@@ -25,11 +25,11 @@ R.panelTitle = (panel, yaxis, width) => ({
   xref: "x domain", x: 0, xanchor: "left", yref: yaxis + " domain", y: 1, yanchor: "bottom",
   yshift: 3, showarrow: false, align: "left",
   text: `<b>${R.esc(panel.title)}</b>` + (R.fits(panel, width)
-    ? `  <span style="color:${R.css("--ink-3")}">${R.esc(panel.unit)}</span>` : ""),
+    ? `  <span style="color:${R.css("--ink-3")}">${R.esc(panel.y_label)}</span>` : ""),
   font: { size: 12, color: R.css("--ink") },
 });
 
-R.fits = (panel, width) => 6.4 * (panel.title.length + panel.unit.length) + 60 < width;
+R.fits = (panel, width) => 6.4 * (panel.title.length + panel.y_label.length) + 60 < width;
 
 R.panelMissing = (panel, yaxis) => !panel.missing ? [] : [{
   xref: "x domain", x: 0.5, yref: yaxis + " domain", y: 0.5, showarrow: false,
@@ -39,16 +39,16 @@ R.panelMissing = (panel, yaxis) => !panel.missing ? [] : [{
 // Runs few enough for a label per panel at the pointer.
 R.calm = (figure) => new Set(figure.series.map((s) => s.run)).size <= 4;
 
-R.labelled = (figure) => new Set(figure.series.map((s) => s.colour).filter((c) => c >= 0)).size > 1 && !figure.arm;
+R.labeled = (figure) => new Set(figure.series.map((s) => s.color).filter((c) => c >= 0)).size > 1 && !figure.arm;
 
 R.endMargin = (figure, width) => {
-  if (!R.labelled(figure)) return 14;
+  if (!R.labeled(figure)) return 14;
   const longest = Math.max(...figure.series.map((s) => s.name.length));
   return Math.min(16 + 7 * longest, width < 480 ? 84 : 150);
 };
 
 R.endLabels = (figure, own, range, yaxis, height) => {
-  if (!R.labelled(figure)) return [];
+  if (!R.labeled(figure)) return [];
   const best = new Map();
   for (const s of own) {
     if (s.role === "baseline" || !s.y.some((v) => v !== null)) continue;
@@ -63,7 +63,7 @@ R.endLabels = (figure, own, range, yaxis, height) => {
   return labels.map(({ s, x, y }) => {
     floor = Math.max(y, floor + step);
     return { x, xref: "x", y: floor, yref: yaxis, xanchor: "left", xshift: 8, showarrow: false,
-      text: R.short(s.name, 18), font: { size: 12, color: R.colour(s.colour) } };
+      text: R.short(s.name, 18), font: { size: 12, color: R.color(s.color) } };
   });
 };
 

@@ -1,10 +1,10 @@
 "use strict";
-// Shared by all figures: data in the page, colours of the theme, tables and downloads.
+// Shared by all figures: data in the page, colors of the theme, tables and downloads.
 const R = { draw: {} };
 
 R.data = (id) => JSON.parse(document.getElementById("data-" + id).textContent);
 R.css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-R.colour = (index) => (index < 0 ? R.css("--baseline") : R.css("--arm-" + (index % 8)));
+R.color = (index) => (index < 0 ? R.css("--baseline") : R.css("--arm-" + (index % 8)));
 R.esc = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 R.narrow = () => window.innerWidth < 640;
 R.reduced = () => window.matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -3,10 +3,10 @@
 R.draw.dots = (figure) => {
   const rows = figure.axis.rows, height = 54;
   const place = new Map(rows.map((r, i) => [r.key, -i]));
-  const arms = [...new Set(figure.series.filter((s) => s.colour >= 0).map((s) => s.colour))].sort();
-  const offset = (colour) => -0.06 - 0.2 * (arms.indexOf(colour) / Math.max(1, arms.length - 1));
-  const pooled = new Set(figure.series.filter((s) => s.role === "mean").map((s) => s.colour));
-  const traces = figure.series.map((s) => R.dotTrace(s, place, offset, pooled.has(s.colour)));
+  const arms = [...new Set(figure.series.filter((s) => s.color >= 0).map((s) => s.color))].sort();
+  const offset = (color) => -0.06 - 0.2 * (arms.indexOf(color) / Math.max(1, arms.length - 1));
+  const pooled = new Set(figure.series.filter((s) => s.role === "mean").map((s) => s.color));
+  const traces = figure.series.map((s) => R.dotTrace(s, place, offset, pooled.has(s.color)));
   return {
     traces,
     layout: R.layout({
@@ -27,20 +27,20 @@ R.draw.dots = (figure) => {
 };
 
 R.dotTrace = (s, place, offset, pooled) => {
-  const base = s.colour < 0, small = pooled && s.role === "seed";
-  const colour = R.colour(s.colour);
-  const y = s.x.map((p) => place.get(p) + (base ? -0.16 : offset(s.colour)));
+  const base = s.color < 0, small = pooled && s.role === "seed";
+  const color = R.color(s.color);
+  const y = s.x.map((p) => place.get(p) + (base ? -0.16 : offset(s.color)));
   const known = s.low.length > 0 && !small;
   const part = (end, sign) => s.y.map((v, i) =>
     v === null || s[end][i] === null ? 0 : Math.max(0, sign * (s[end][i] - v)));
   return {
     x: s.y, y, type: "scatter", mode: "markers", meta: base ? "baseline" : "line",
     error_x: known ? { type: "data", symmetric: false, array: part("high", 1),
-      arrayminus: part("low", -1), color: R.fade(colour, 0.6), thickness: 3, width: 0 }
+      arrayminus: part("low", -1), color: R.fade(color, 0.6), thickness: 3, width: 0 }
       : undefined,
     marker: base
-      ? { symbol: "line-ns", size: 18, line: { width: 2, color: colour } }
-      : { size: small ? 6 : 12, color: colour, opacity: small ? 0.45 : 1,
+      ? { symbol: "line-ns", size: 18, line: { width: 2, color: color } }
+      : { size: small ? 6 : 12, color: color, opacity: small ? 0.45 : 1,
         line: { width: small ? 0 : 1.5, color: R.css("--paper") } },
     customdata: s.x.map((p, i) => `${R.who(s)}: <b>${R.num(s.y[i], 3)}</b>${R.interval(s, i)}` +
       (s.n.length && s.n[i] !== null ? ` (n = ${s.n[i]})` : "")),
@@ -50,9 +50,9 @@ R.dotTrace = (s, place, offset, pooled) => {
 
 R.draw.path = (figure, width) => {
   const panel = figure.panels[0], range = R.span(panel, figure.series);
-  const pooled = new Set(figure.series.filter((s) => s.role === "mean").map((s) => s.colour));
+  const pooled = new Set(figure.series.filter((s) => s.role === "mean").map((s) => s.color));
   const many = figure.series.length - pooled.size > 4;
-  const main = figure.series.filter((s) => s.role === "mean" || !pooled.has(s.colour));
+  const main = figure.series.filter((s) => s.role === "mean" || !pooled.has(s.color));
   const traces = figure.series.map((s) => R.pathTrace(s, main.includes(s), many));
   const falling = /loss/.test(figure.x_title);
   return {
@@ -76,25 +76,25 @@ R.pathTrace = (s, main, many) => {
     meta: "line", cliponaxis: false, hovertemplate: "%{customdata}<extra></extra>",
     customdata: keep.map((i) => `${R.who(s)}, step ${R.steps(s.step[i])}<br>LLC ` +
       `<b>${R.num(s.y[i])}</b>${R.interval(s, i)}, across ${R.num(s.x[i])}`) };
-  const colour = R.colour(s.colour), last = keep.length - 1;
-  if (!main) return { ...base, mode: "lines", line: { color: R.fade(colour, many ? 0.22 : 0.4),
+  const color = R.color(s.color), last = keep.length - 1;
+  if (!main) return { ...base, mode: "lines", line: { color: R.fade(color, many ? 0.22 : 0.4),
     width: 1 } };
   const bad = (i) => s.flag.length && s.flag[i] !== "ok";
   const end = (k) => k === 0 || k === last;
-  return { ...base, mode: "lines+markers", line: { color: R.fade(colour, 0.6), width: 1.8 },
-    error_y: { type: "data", color: R.fade(colour, 0.35), thickness: 1, width: 0,
+  return { ...base, mode: "lines+markers", line: { color: R.fade(color, 0.6), width: 1.8 },
+    error_y: { type: "data", color: R.fade(color, 0.35), thickness: 1, width: 0,
       array: keep.map((i) => (s.low[i] === null ? 0 : s.high[i] - s.y[i])) },
     marker: {
       size: keep.map((i, k) => (end(k) || bad(i) ? 10 : last > 30 ? 4 : 6)),
-      color: keep.map((i, k) => (k === 0 || bad(i) ? R.css("--paper") : colour)),
+      color: keep.map((i, k) => (k === 0 || bad(i) ? R.css("--paper") : color)),
       symbol: keep.map((i) => (bad(i) ? "diamond" : "circle")),
       line: { width: keep.map((i, k) => (k === 0 || bad(i) ? 2 : 0)),
-        color: keep.map((i) => (bad(i) ? R.css("--ink") : colour)) },
+        color: keep.map((i) => (bad(i) ? R.css("--ink") : color)) },
     } };
 };
 
 R.pathLabel = (s) => {
   const last = s.y.findLastIndex((v, i) => v !== null && s.x[i] !== null);
   return last < 0 ? null : { x: s.x[last], y: s.y[last], xanchor: "left", xshift: 9,
-    showarrow: false, text: R.short(s.name, 16), font: { size: 12, color: R.colour(s.colour) } };
+    showarrow: false, text: R.short(s.name, 16), font: { size: 12, color: R.color(s.color) } };
 };

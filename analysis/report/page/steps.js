@@ -29,7 +29,7 @@ R.stretches = (s, axis) => {
   return out;
 };
 
-R.band = (axis, s, colour, yaxis) => {
+R.band = (axis, s, color, yaxis) => {
   const x = [], y = [];
   for (const all of R.stretches(s, axis)) {
     const part = all.filter((i) => s.low[i] !== null && s.high[i] !== null);
@@ -40,10 +40,10 @@ R.band = (axis, s, colour, yaxis) => {
     y.push(...part.map((i) => s.low[i]), ...back.map((i) => s.high[i]), null);
   }
   return { x, y, yaxis, type: "scatter", mode: "lines", fill: "toself", hoverinfo: "skip",
-    line: { width: 0 }, fillcolor: R.fade(colour, 0.17), meta: "band" };
+    line: { width: 0 }, fillcolor: R.fade(color, 0.17), meta: "band" };
 };
 
-R.whiskers = (axis, s, colour, yaxis) => {
+R.whiskers = (axis, s, color, yaxis) => {
   const x = [], y = [];
   for (const part of R.stretches(s, axis)) {
     if (part.length !== 1 || s.low[part[0]] === null) continue;
@@ -52,7 +52,7 @@ R.whiskers = (axis, s, colour, yaxis) => {
     y.push(s.low[part[0]], s.high[part[0]], null);
   }
   return { x, y, yaxis, type: "scatter", mode: "lines", hoverinfo: "skip", meta: "whisker",
-    line: { width: 5, color: R.fade(colour, 0.28) } };
+    line: { width: 5, color: R.fade(color, 0.28) } };
 };
 
 R.line = (axis, s, look, yaxis) => {
@@ -69,8 +69,8 @@ R.line = (axis, s, look, yaxis) => {
   }
   return { x, y, yaxis, type: "scatter", mode: look.mode, customdata: text, meta: "line",
     hovertemplate: "%{customdata}<extra></extra>", connectgaps: false, cliponaxis: false,
-    line: { color: look.colour, width: look.width, dash: look.dash },
-    marker: { color: look.colour, size: look.marker }, opacity: look.opacity };
+    line: { color: look.color, width: look.width, dash: look.dash },
+    marker: { color: look.color, size: look.marker }, opacity: look.opacity };
 };
 
 R.unsound = (axis, s, range, yaxis, bold) => {
@@ -85,20 +85,20 @@ R.unsound = (axis, s, range, yaxis, bold) => {
 };
 
 R.seriesTraces = (figure, s, range, yaxis, alone) => {
-  const colour = R.colour(s.colour), axis = figure.axis;
+  const color = R.color(s.color), axis = figure.axis;
   if (s.role === "baseline") {
     return [{ x: s.x.map((v) => R.position(axis, v)), y: s.y, yaxis, type: "scatter",
-      mode: "lines", meta: "baseline", line: { color: colour, width: 1.5, dash: "4px,3px" },
+      mode: "lines", meta: "baseline", line: { color: color, width: 1.5, dash: "4px,3px" },
       customdata: s.y.map((v) => `${R.esc(s.name)}: <b>${R.num(v, 3)}</b>`),
       hovertemplate: "%{customdata}<extra></extra>" }];
   }
   const bold = alone || s.role === "mean";
   const dots = bold && s.x.length < 70;
-  const look = { mode: dots ? "lines+markers" : "lines", colour, width: bold ? 2 : 1,
+  const look = { mode: dots ? "lines+markers" : "lines", color, width: bold ? 2 : 1,
     marker: s.x.length > 30 ? 3.5 : 5, opacity: bold ? 1 : 0.35 };
   const out = [R.line(axis, s, look, yaxis)];
-  if (bold && s.low.length) out.unshift(R.band(axis, s, colour, yaxis),
-    R.whiskers(axis, s, colour, yaxis));
+  if (bold && s.low.length) out.unshift(R.band(axis, s, color, yaxis),
+    R.whiskers(axis, s, color, yaxis));
   if (s.flag.some((f) => f && f !== "ok")) out.push(R.unsound(axis, s, range, yaxis, bold));
   return out;
 };
@@ -121,7 +121,7 @@ R.draw.steps = (figure, width) => {
     y = low - R.GAP / inner;
     const own = figure.series.filter((s) => s.panel === panel.key);
     for (const s of own) {
-      const alone = own.filter((o) => o.role !== "baseline" && o.colour === s.colour).length === 1;
+      const alone = own.filter((o) => o.role !== "baseline" && o.color === s.color).length === 1;
       traces.push(...R.seriesTraces(figure, s, range, name, alone));
     }
     layout.annotations.push(R.panelTitle(panel, name, width), ...R.panelMissing(panel, name),

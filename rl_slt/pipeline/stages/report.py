@@ -42,9 +42,7 @@ def write_report(paths: Sequence[Path], out: Path, form: str = "html") -> Path:
 
 def _over_all(data: report.StudyData) -> report.StudyData:
     """The data with statistics over all its runs, whichever studies they come from."""
-    named = {name: data.table(name) for name in ("llc", "probes", "covariates")}
-    # arms of equal name in two studies got names of their own when the studies were joined
-    llc, probes, known = (t.assign(arm=t["run"].map(data.arm_of)) for t in named.values())
+    llc, probes, known = (data.table(name) for name in ("llc", "probes", "covariates"))
     tables = over_runs(current_setting(llc), probes, known)
     return dataclasses.replace(data, tables=data.tables | tables)
 

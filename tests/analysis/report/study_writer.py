@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
+from scipy.stats import binomtest
 
 from analysis import schema
 
@@ -99,16 +100,22 @@ def write_run(
     }  # fmt: skip
     (run / "config.json").write_text(json.dumps(config))
     write_progress(run, rng)
+    llc, scores = (
+        llc_frame(run.name, seed, kind, steps, rng),
+        probe_frame(run.name, kind, steps, levels, rng),
+    )
+    blind = blind_frame(run.name, levels, rng)
     frames = {
-        "llc": llc_frame(run.name, seed, kind, steps, rng),
-        "probes": probe_frame(run.name, kind, steps, levels, rng),
+        "llc": llc,
+        "probes": pd.concat([scores, blind_scores(blind, steps)], ignore_index=True),
         "counterfactual": distance_frame(run.name, kind, steps),
-        "episodes": blind_frame(run.name, levels, rng),
+        "episodes": blind,
         "transitions": transition_frame(run.name, steps, kind),
         "associations": association_frame(run.name, len(steps)),
     }
     for name, frame in frames.items():
-        schema.conform(name, frame).to_parquet(run / "tables" / f"{name}.parquet")
+        frame = schema.conform(name, frame.assign(arm=arm))
+        frame.to_parquet(run / "tables" / f"{name}.parquet")
     if clips:
         write_clips(run, kind, steps[-1])
 
@@ -120,7 +127,7 @@ def learned(step: int, middle: float = 2.5e5) -> float:
 def write_progress(run: Path, rng: np.random.Generator) -> None:
     step = np.arange(1, 62) * 16_384
     ret = [2.6 + 6.0 * learned(int(s)) + rng.normal(0, 0.15) for s in step]
-    pd.DataFrame({"step": step, "return": ret}).to_csv(run / "progress.csv", index=False)
+    pd.DataFrame({"step": step, "mean_return": ret}).to_csv(run / "progress.csv", index=False)
 
 
 def llc_frame(
@@ -138,7 +145,7 @@ def llc_frame(
             rows.append(
                 {
                     "run": run, "seed": seed, "step": step, "estimate_id": f"{states}{i}",
-                    "loss": "kl", "reference": "self", "states": states, "params": "*",
+                    "loss": "kl", "reference": "self", "states": states, "params": "all",
                     "sampler": "sgld", "step_size": 1e-4 / (1 + i), "nbeta": 268.6,
                     "localization": 1.0, "n_states": 2048, "chains": 4, "draws": 200,
                     "burn_in": 400, "chain_seed": 0,
@@ -208,6 +215,20 @@ def blind_frame(run: str, levels: int, rng: np.random.Generator) -> pd.DataFrame
                     "end_reached": hit if none else False, "first": "coin" if hit else "neither",
                 }
             )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def blind_scores(episodes: pd.DataFrame, steps: list[int]) -> pd.DataFrame:
+    """The script's rates as scores of every checkpoint, as `rl-slt probe` writes them."""
+    rows = []
+    for probe, part in episodes.groupby("probe", sort=False):
+        none = str(probe).startswith("none")
+        value = float(part["end_reached" if none else "coin_collected"].mean())
+        low, high = binomtest(round(value * len(part)), len(part)).proportion_ci(method="wilson")
+        row = {"run": part["run"].iloc[0], "probe": probe, "value": value, "n": len(part),
+               "metric": f"{'end' if none else 'coin'}_rate:coin-blind",
+               "ci_low": low, "ci_high": high}  # fmt: skip
+        rows += [{**row, "step": step} for step in steps]
     return pd.DataFrame(rows)
 
 

@@ -56,14 +56,14 @@ def test_every_figure_is_drawn_without_errors(
     assert ground == ("rgb(252, 252, 250)" if scheme == "light" else "rgb(20, 23, 27)")
 
 
-def drawn_values(browser: Any, figure: str, colour: str) -> list[list[float]]:
-    """What Plotly holds for the lines of a colour: pairs of place and height."""
+def drawn_values(browser: Any, figure: str, color: str) -> list[list[float]]:
+    """What Plotly holds for the lines of a color: pairs of place and height."""
     return browser.execute_script(
         "const gd = document.querySelector(`[data-figure='${arguments[0]}']`);"
         "return gd.data.filter(t => t.meta === 'line' && t.line.color === R.css(arguments[1]))"
         ".map(t => t.x.map((x, i) => [x, t.y[i]]).filter(p => p[1] !== null))",
         figure,
-        colour,
+        color,
     )
 
 
@@ -82,7 +82,7 @@ def test_what_is_drawn_equals_the_tables(chromium: Any, demo_page: Path, demo: P
     heights = [[y for _, y in line] for line in drawn_values(chromium, "timeline-0", "--arm-0")]
     assert behind.sort_values("step")["value"].tolist() in heights
     curve = pd.read_csv(demo / "runs" / "end-s0" / "progress.csv")
-    assert curve["return"].tolist() in heights
+    assert curve["mean_return"].tolist() in heights
 
 
 def test_bands_are_the_intervals_of_the_table(chromium: Any, demo_page: Path, demo: Path) -> None:
@@ -147,10 +147,10 @@ def test_text_has_contrast_in_both_themes(chromium: Any, demo_page: Path) -> Non
         show(chromium, demo_page, scheme=scheme)
         names = ["ink", "ink-2", "ink-3", "link", "warn", *(f"arm-{i}" for i in range(5))]
         for name in names:
-            colour, paper = chromium.execute_script(
+            color, paper = chromium.execute_script(
                 "return [R.css(arguments[0]), R.css('--paper')]", f"--{name}"
             )
-            assert contrast(colour, paper) >= 4.5, (scheme, name)
+            assert contrast(color, paper) >= 4.5, (scheme, name)
 
 
 def contrast(one: str, two: str) -> float:
@@ -159,8 +159,8 @@ def contrast(one: str, two: str) -> float:
     return (light[1] + 0.05) / (light[0] + 0.05)
 
 
-def luminance(colour: str) -> float:
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+def luminance(color: str) -> float:
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 

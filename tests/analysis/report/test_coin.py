@@ -8,7 +8,7 @@ import pytest
 
 from analysis.report import StudyData, load_study
 from analysis.report.figures import Figure, all_figures
-from analysis.report.labels import SCORE_WORDS
+from analysis.report.labels import SCORES
 from analysis.report.results import feature_title
 from analysis.report.test_tables import shown_series
 
@@ -35,7 +35,7 @@ def test_curves_are_the_tables_rows(data: StudyData, key: str) -> None:
     table = data.table("probes")
     mine = table[(table["run"] == "behind-s0") & (table["probe"] == probe)]
     mine = mine[mine["metric"] == metric].sort_values("step")
-    line = next(s for s in figure_of(data, "coin").series if s.panel == key and s.colour == 1)
+    line = next(s for s in figure_of(data, "coin").series if s.panel == key and s.color == 1)
     assert (line.x, line.y) == (mine["step"].tolist(), mine["value"].tolist())
     assert (line.low, line.high) == (mine["ci_low"].tolist(), mine["ci_high"].tolist())
     assert line.n == [100] * 13
@@ -51,7 +51,7 @@ def test_distances_are_those_of_the_last_checkpoint(data: StudyData) -> None:
     last = table[(table["run"] == "behind-s0") & (table["step"] == table["step"].max())]
     for side, distances in (("left", [2, 3, 4, 5, 6]), ("end", [5, 6])):
         mine = last[(last["side"] == side) & (last["metric"] == "toward")]
-        line = next(s for s in figure.series if s.panel == side and s.colour == 1)
+        line = next(s for s in figure.series if s.panel == side and s.color == 1)
         assert line.x == distances
         assert line.y == mine.sort_values("distance")["value"].tolist()
     assert len({panel.range for panel in figure.panels}) == 1
@@ -93,5 +93,5 @@ def test_avoidance_stands_beside_the_other_scores(data: StudyData) -> None:
     scored = [row.assign(probe="suite", metric=m, value=0.5) for m in ("avoidance", "preference")]
     more = with_table(data, "probes", pd.concat([data.table("probes"), *scored]))
     titles = [panel.title for panel in figure_of(more, "timeline-0").panels]
-    place = titles.index(SCORE_WORDS["avoidance"][0])
-    assert titles[place + 1] == SCORE_WORDS["preference"][0]
+    place = titles.index(SCORES["avoidance"][0])
+    assert titles[place + 1] == SCORES["preference"][0]

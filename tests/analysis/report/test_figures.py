@@ -1,6 +1,7 @@
 """The data of figures: exactly the numbers of the tables, in the right places."""
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,14 @@ import pandas as pd
 import pytest
 from scipy.stats import t as student
 
-from analysis.report import StudyData, load_study
-from analysis.report.figures import Figure, Series, all_figures
+from analysis.report import StudyData, build_report, load_study
+from analysis.report import figures as registry
+from analysis.report.figures import FIGURES, Figure, FigureRecord, Series, all_figures
+from analysis.report.figures.axes import step_axis
 from analysis.report.figures.lines import thin
-from analysis.report.figures.steps import short, step_axis
+from analysis.report.figures.model import Drawing, Panel
+from analysis.report.labels import short
+from analysis.report.page import render
 from analysis.report.seed_means import mean_curve, over_seeds
 
 
@@ -35,6 +40,32 @@ def test_there_is_a_timeline_for_each_arm(figures: dict[str, Figure]) -> None:
         "early",
     ]  # fmt: skip
     assert [name for name, figure in figures.items() if figure.missing] == ["early"]  # one seed
+
+
+def test_every_record_has_a_name_of_its_own_and_a_section_of_the_page() -> None:
+    assert len({record.id for record in FIGURES}) == len(FIGURES)
+    templates = render._environment().list_templates(extensions=["jinja"])
+    loader = render._environment().loader
+    assert loader is not None
+    text = "".join(loader.get_source(render._environment(), name)[0] for name in templates)
+    for record in FIGURES:
+        assert re.fullmatch("[a-z-]+", record.id) and record.title and record.x_title
+        assert text.count(f'figure_cards("{record.section}"') == 1
+
+
+def test_a_figure_is_added_by_its_record_alone(
+    data: StudyData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = [Series("p", "end", "seed", 0, [0, 10], [1.0, 2.0])]
+    record = FigureRecord(
+        id="own", section="goal", kind="steps", title="A new figure", caption="What is shown.",
+        x_title="x", needs="Nothing.",
+        draw=lambda _: [Drawing([Panel("p", "t", "y")], series, "An alt.", axis=step_axis([0, 9]))],
+    )  # fmt: skip
+    monkeypatch.setattr(registry, "FIGURES", (*FIGURES, record))
+    page = build_report(data)
+    assert 'id="figure-own"' in page and 'id="data-own"' in page
+    assert page.index('id="figure-goal"') < page.index('id="figure-own"') < page.index("h-coin")
 
 
 def test_llc_series_are_the_tables_rows(data: StudyData, figures: dict[str, Figure]) -> None:

@@ -24,7 +24,7 @@ def test_a_study_is_read_whole(demo: Path) -> None:
     assert sorted(run.name for run in data.runs) == ["behind-s0", "end-s0"]
     assert {run.seed for run in data.runs} == {0}
     assert len(data.table("llc")) == 2 * 2 * 13
-    assert len(data.table("probes")) == 2 * 13 * (6 * 2 + 6)
+    assert len(data.table("probes")) == 2 * 13 * (6 * 2 + 6 + 6)
     assert len(data.table("counterfactual")) == 2 * 13 * (5 + 5 + 2) * 2
     assert data.timings["train"] == 540.2
     assert data.missing == []
@@ -36,6 +36,34 @@ def test_a_run_alone_is_a_report_of_its_own(demo: Path) -> None:
     assert len(data.table("llc")) == 2 * 13
     assert not (data.table("associations")["run"] == "*").any()
     assert "end-s0" in build_report(data)
+
+
+def test_an_arm_is_what_the_column_of_the_tables_says(broken: Path) -> None:
+    """Neither the folder's name nor the placement counts, and the settings only without tables."""
+    for run in broken.glob("runs/*"):
+        for table in run.glob("tables/*.parquet"):
+            pd.read_parquet(table).assign(arm="low").to_parquet(table)
+        run.rename(run.with_name(f"by-hand-{run.name[:2]}"))
+    for table in broken.glob("runs/by-hand-*/tables/*.parquet"):
+        name = table.parents[1].name
+        pd.read_parquet(table).assign(run=name).to_parquet(table)
+    (broken / "study.json").unlink()
+    data = load_study(broken)
+    assert list(data.arms) == ["low"] and {run.arm for run in data.runs} == {"low"}
+    assert set(data.table("llc")["arm"]) == {"low"}
+    assert len(build_summary(data)["arms"][0]["runs"]) == 2
+
+
+def test_without_a_column_the_settings_name_the_arm_or_nothing_does(broken: Path) -> None:
+    for table in broken.rglob("tables/*.parquet"):
+        pd.read_parquet(table).drop(columns="arm").to_parquet(table)
+    path = broken / "runs" / "end-s0" / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({k: v for k, v in config.items() if k != "arm"}))
+    data = load_study(broken)
+    assert {run.name: run.arm for run in data.runs} == {"end-s0": "unnamed", "behind-s0": "behind"}
+    assert set(data.table("probes")["arm"]) == {"unnamed", "behind"}
+    assert not any("arm" in line and "lacks" in line for line in data.missing)
 
 
 def test_several_paths_become_one_comparison(demo: Path, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """What the summary says, and what it does not."""
 
 import json
+import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,22 +26,33 @@ def with_probe(data: StudyData, run: str, value: float, low: float, high: float)
 
 
 def test_the_goal_comes_first_with_its_numbers(data: StudyData) -> None:
-    told = with_probe(with_probe(data, "end-s0", 0.02, 0.0, 0.07), "behind-s0", 0.81, 0.7, 0.89)
-    line = build_summary(told)["headline"][0]
+    some = with_probe(with_probe(data, "end-s0", 0.02, 0.0, 0.07), "behind-s0", 0.81, 0.7, 0.89)
+    line = build_summary(some)["headline"][0]
     assert "arm “end” 0.02 [0.00, 0.07], arm “behind” 0.81 [0.70, 0.89]; a script" in line
-    assert line.endswith("The intervals do not overlap: in this the agents differ.")
+    assert line.endswith("No test of a difference between arms was made.")
 
 
-def test_overlapping_intervals_are_not_called_a_difference(data: StudyData) -> None:
-    told = with_probe(with_probe(data, "end-s0", 0.5, 0.4, 0.6), "behind-s0", 0.62, 0.55, 0.7)
-    assert "do not tell the agents apart" in build_summary(told)["headline"][0]
-
-
-def test_touching_is_not_apart_and_no_interval_is_open(data: StudyData) -> None:
-    told = with_probe(with_probe(data, "end-s0", 0.5, 0.4, 0.6), "behind-s0", 0.7, 0.6, 0.8)
-    assert "do not tell the agents apart" in build_summary(told)["headline"][0]
-    bare = with_probe(told, "end-s0", 0.5, float("nan"), float("nan"))
-    assert "it is open whether they differ" in build_summary(bare)["headline"][0]
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ((0.02, 0.0, 0.07), (0.81, 0.7, 0.89)),  # apart
+        ((0.5, 0.4, 0.6), (0.62, 0.55, 0.7)),  # overlapping
+        ((0.5, 0.4, 0.6), (0.7, 0.6, 0.8)),  # touching
+        ((0.5, math.nan, math.nan), (0.7, 0.6, 0.8)),  # none
+    ],
+)
+def test_no_sentence_claims_a_difference_or_none_from_intervals(
+    data: StudyData, first: tuple[float, ...], second: tuple[float, ...]
+) -> None:
+    some = with_probe(with_probe(data, "end-s0", *first), "behind-s0", *second)
+    summary = build_summary(some)
+    for line in summary["statements"]:
+        rest = line.replace("No test of a difference between arms was made.", "")
+        assert not re.search(r"overlap|apart|differ|distinguish|\bequal|more than|less than", rest)
+    assert "apart" not in summary["comparisons"][0]
+    for value, low, high in (first, second):
+        given = "no interval" if math.isnan(low) else f"{low:.2f}, {high:.2f}"
+        assert f"{value:.2f} [{given}]" in summary["headline"][0]
 
 
 def test_llc_at_the_last_checkpoint_with_the_samplers_error(data: StudyData) -> None:
@@ -51,12 +64,12 @@ def test_llc_at_the_last_checkpoint_with_the_samplers_error(data: StudyData) -> 
 
 
 def test_an_unsound_estimate_is_not_compared(data: StudyData) -> None:
-    assert "The intervals" in build_summary(data)["headline"][2]
+    assert "No test of a difference" in build_summary(data)["headline"][2]
     llc = data.table("llc").copy()
     last = (llc["run"] == "behind-s0") & (llc["step"] == llc["step"].max())
     llc.loc[last, "status"] = "suspect"
     line = build_summary(replace(data, tables={**data.tables, "llc": llc}))["headline"][2]
-    assert "That of behind did not pass its checks" in line and "The intervals" not in line
+    assert "That of behind did not pass its checks" in line and "No test" not in line
 
 
 def test_one_seed_is_called_a_single_draw_and_ten_are_not(
@@ -111,8 +124,8 @@ def test_the_summary_is_plain_json_even_of_nothing(tmp_path: Path, data: StudyDa
 
 
 def test_markdown_has_the_numbers_and_nothing_active(data: StudyData) -> None:
-    told = replace(data, name="<script>alert(1)</script> | [x](javascript:y)")
-    page = to_markdown(build_summary(told))
+    hostile = replace(data, name="<script>alert(1)</script> | [x](javascript:y)")
+    page = to_markdown(build_summary(hostile))
     assert "\\<script\\>" in page and "](" not in page
     score = build_summary(data)["arms"][1]["probes"]["behind"]
     assert f"{score['value']:.2f} [{score['low']:.2f}, {score['high']:.2f}]" in page
@@ -122,4 +135,4 @@ def test_a_comparison_is_signed_from_first_to_second_arm(data: StudyData) -> Non
     pairs = {(c["kind"], c["name"]): c for c in build_summary(data)["comparisons"]}
     behind = pairs["probes", "behind"]
     assert behind["difference"] == pytest.approx(behind["b_value"] - behind["a_value"])
-    assert behind["apart"] is True and (behind["a"], behind["b"]) == ("end", "behind")
+    assert (behind["a"], behind["b"]) == ("end", "behind")

@@ -12,11 +12,10 @@ from analysis import compare
 from analysis.compare import Direction, weights_of
 from envs import kl, log_probs
 from rl_slt.errors import InputError
-from rl_slt.pipeline.plan.study import CompareSettings
 from rl_slt.pipeline.states.visits import Visits, mean_return
 
 if TYPE_CHECKING:
-    from rl_slt.pipeline.stages.compare.stage import Side
+    from rl_slt.pipeline.stages.compare.stage import CompareSettings, Side
 
 _STATES = 256  # on which the losses are taken
 

@@ -7,6 +7,7 @@ agents' weights and the settings, so the same comparison is not made twice.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import shutil
 from collections.abc import Callable
@@ -19,6 +20,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+import envs
 from agents import (
     Checkpoint,
     TrainConfig,
@@ -34,12 +36,45 @@ from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, open_path, training_of
 from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.disk.store import digest, file_digest
-from rl_slt.pipeline.plan.study import CompareSettings
 from rl_slt.pipeline.stages.compare.slices import measure_slices
 from rl_slt.pipeline.states.visits import Visits, visit
 
 _VERSION = 3  # raise when the same settings would give other numbers
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class CompareSettings:
+    """How two agents are compared.
+
+    Attributes:
+        placements: coin placements of the levels where both play.
+        n_states: states to compare on, from the play of both in equal parts.
+        points: on each line through the weights.
+        radius: of random and gradient lines, as a share of the norm of the first agent's weights.
+        episodes: of the return at each point; 0 leaves the return out.
+        clips: levels of largest difference that are filmed.
+        seed: of levels, actions and random directions.
+    """
+
+    placements: tuple[str, ...] = ("end", "behind", "none@mid")
+    n_states: int = 1536
+    points: int = 11
+    radius: float = 0.1
+    episodes: int = 32
+    clips: int = 2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for text in self.placements:
+            envs.parse_placement(text)
+        for name, least in (("n_states", 1), ("points", 3), ("episodes", 0), ("clips", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} {getattr(self, name)} is not allowed: {least} or more")
+        if not self.placements:
+            raise InputError("no placement to compare on; at least one is needed")
+        if not self.radius > 0:
+            raise InputError(f"radius {self.radius} is not allowed: above 0")
 
 
 @dataclass(frozen=True)
@@ -86,7 +121,7 @@ def compare_agents(
     weights = [file_digest(s.checkpoint.path / "policy.safetensors") for s in (first, second)]
     if weights[0] == weights[1]:
         raise InputError(f"{first.name} and {second.name} have equal weights: nothing differs")
-    key = digest([_VERSION, first.name, second.name, weights, settings.as_dict()])
+    key = digest([_VERSION, first.name, second.name, weights, dataclasses.asdict(settings)])
     folder = first.run.path / "comparisons" / key
     if (folder / "comparison.json").exists():
         return folder
@@ -127,7 +162,7 @@ def _write(
     told = {
         "a": _named(a),
         "b": _named(b),
-        "settings": settings.as_dict(),
+        "settings": dataclasses.asdict(settings),
         "largest": compare.largest_deviation(frame),
         "mean": {name: float(frame[name].mean()) for name in ("kl_ab", "kl_ba", "tv")},
         "same_action": float((frame["action_a"] == frame["action_b"]).mean()),

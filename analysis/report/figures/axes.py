@@ -1,4 +1,4 @@
-"""The one axis of environment steps that all figures share: logarithmic, zero beside a break."""
+"""X axes: environment steps on a log scale that all figures share, and linear ones."""
 
 from __future__ import annotations
 
@@ -6,10 +6,26 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from analysis.report.data import StudyData
 from analysis.report.labels import short
+from analysis.report.queries import coin_rows, llc_rows, main_probe_rows, once
 
+STEPS = "environment steps (log scale)"
 _MANY = 4
 _SLACK = 0.02  # so that a run of 999,424 steps still gets its tick at 1M
+
+
+@once
+def shared_axis(data: StudyData) -> dict[str, Any]:
+    """The one axis of environment steps; of training curves, what comes after the first estimate.
+
+    Earlier updates would stretch the log axis to where nothing else was measured.
+    """
+    tables = (llc_rows(data), main_probe_rows(data), coin_rows(data))
+    steps = [float(s) for table in tables if len(table) for s in table["step"]]
+    first = min((s for s in steps if s > 0), default=0.0)
+    curves = [run.progress["step"] for run in data.runs if len(run.progress)]
+    return step_axis([*steps, *(float(s) for curve in curves for s in curve if s >= first)])
 
 
 def step_axis(steps: Iterable[float]) -> dict[str, Any]:
@@ -36,6 +52,14 @@ def step_axis(steps: Iterable[float]) -> dict[str, Any]:
         "range": [left - 0.05 * span, max(last, first + span) + 0.05 * span],
         "ticks": [{"at": at, "label": label} for at, label in ticks],
     }
+
+
+def linear_axis(word: str, range_: tuple[float, float], ticks: Iterable[float]) -> dict[str, Any]:
+    """A linear axis with ticks at the given places; `word` says at the pointer what x is."""
+    return {
+        "linear": True, "word": word, "zero": 0.0, "cut": None, "range": list(range_),
+        "ticks": [{"at": at, "label": f"{at:g}"} for at in ticks],
+    }  # fmt: skip
 
 
 def _tick_steps(first: float, last: float) -> list[float]:

@@ -12,7 +12,7 @@ from analysis import schema
 from analysis.report import StudyData, build_report, build_summary, load_study
 from analysis.report.comparisons import comparisons
 from analysis.report.figures import all_figures
-from analysis.report.results import energy_view, path_view, prediction_view
+from analysis.report.results import energy_result, path_result, prediction_result
 
 
 @pytest.fixture(scope="module")
@@ -20,46 +20,46 @@ def rich(rich_study: Path) -> StudyData:
     return load_study(rich_study)
 
 
-def test_the_summary_tells_each_answer(rich: StudyData) -> None:
+def test_the_summary_holds_each_answer(rich: StudyData) -> None:
     lines = " ".join(build_summary(rich)["statements"])
     assert "beyond the cheaper signs" in lines
     assert "prefers the simpler solution of" in lines
-    assert "Runs are parted by their final" in lines
-    row = energy_view(rich)["rows"][0]
+    assert "Runs are divided by their final" in lines
+    row = energy_result(rich).rows[0]
     table = rich.table("free_energy")
     assert row["preferred with few samples"] == table["few"].iloc[0]
-    assert len(prediction_view(rich)["rows"]) > 0
+    assert len(prediction_result(rich).rows) > 0
 
 
 def test_the_figure_holds_the_tables_numbers(rich: StudyData) -> None:
     figure = next(f for f in all_figures(rich) if f.id == "early")
     table = rich.table("path_dependence")
-    told = [s for s in figure.series if s.role == "mean"]
-    assert told and not figure.missing
-    for line in told:
+    lines = [s for s in figure.series if s.role == "mean"]
+    assert lines and not figure.missing
+    for line in lines:
         rows = table[table["feature"] == line.panel].dropna(subset=["accuracy"])
         assert line.y == rows.sort_values("step")["accuracy"].tolist()
 
 
-def test_one_run_an_arm_is_told_plainly(demo: Path) -> None:
+def test_one_run_an_arm_is_said_plainly(demo: Path) -> None:
     data = load_study(demo)
-    assert "`rl-slt llc --reference" in energy_view(data)["missing"]
-    assert "No prediction" in prediction_view(data)["missing"]
+    assert "`rl-slt llc --reference" in energy_result(data).missing
+    assert "No prediction" in prediction_result(data).missing
     few = pd.DataFrame([{"run": "*", "feature": "llc:kl/frozen", "step": 0, "probe": "behind",
                          "metric": "coin_rate", "cut": 0.5, "n": 2,
                          "note": "one run cannot show it: needs 5 runs, has 2"}])  # fmt: skip
     blank = few.assign(**dict.fromkeys(("accuracy", "chance", "p_value", "q_value"), float("nan")))
     tables = data.tables | {"path_dependence": schema.conform("path_dependence", blank)}
-    assert "needs 5 runs" in path_view(replace(data, tables=tables))["missing"]
+    assert "needs 5 runs" in path_result(replace(data, tables=tables)).missing
     page = build_report(data)
     assert "No two agents of this page were compared" in page
 
 
 def test_a_comparison_is_shown_with_its_numbers(rich: StudyData) -> None:
-    found = comparisons(rich, notes := [])
+    found, notes = comparisons(rich)
     assert notes == [] and len(found) == 1
     assert "at most 1.2% hold a larger one (95% confidence, from 250 levels" in found[0].lines[1]
-    assert found[0].places[0].sides[1].moves == "left 97%, right 1%"
+    assert found[0].places[0].agents[1].moves == "left 97%, right 1%"
     page = build_report(rich)
     assert "end-s0 at step 1,000,000 and behind-s0 at step 1,000,000" in page
     assert '"id":"slices-near-0"' in page and '"id":"slices-between-0"' in page
@@ -68,9 +68,8 @@ def test_a_comparison_is_shown_with_its_numbers(rich: StudyData) -> None:
 def test_a_damaged_comparison_is_noted(rich: StudyData) -> None:
     run = rich.runs[0]
     broken = replace(run, comparisons=[{"a": {"run": "x"}, "folder": str(run.path)}])
-    notes: list[str] = []
-    assert comparisons(replace(rich, runs=[broken]), notes) == []
-    assert "cannot be read (KeyError)" in notes[0]
+    found = comparisons(replace(rich, runs=[broken]))
+    assert found.shown == [] and "cannot be read (KeyError)" in found.notes[0]
 
 
 def test_pictures_outside_the_comparison_are_not_embedded(
@@ -78,7 +77,7 @@ def test_pictures_outside_the_comparison_are_not_embedded(
 ) -> None:
     study = write_study(tmp_path / "s", checkpoints=4, clips=False)
     folder = write_comparison(study / "runs" / "end-s0")
-    told = json.loads((folder / "comparison.json").read_text())
-    told["places"][0]["picture"] = "../../config.json"
-    (folder / "comparison.json").write_text(json.dumps(told))
-    assert comparisons(load_study(study), [])[0].places[0].picture == ""
+    record = json.loads((folder / "comparison.json").read_text())
+    record["places"][0]["picture"] = "../../config.json"
+    (folder / "comparison.json").write_text(json.dumps(record))
+    assert comparisons(load_study(study)).shown[0].places[0].picture == ""
