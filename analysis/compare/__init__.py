@@ -6,12 +6,17 @@ from analysis.compare.agents import (
     most_different,
     where_differ,
 )
-from analysis.compare.directions import Direction, between, gradient, random_directions, weights_of
-from analysis.compare.slices import barrier, take_slices
+from analysis.compare.slices import (
+    Direction,
+    between,
+    gradient,
+    random_directions,
+    take_slices,
+    weights_of,
+)
 
 __all__ = [
     "Direction",
-    "barrier",
     "between",
     "compare_policies",
     "gradient",

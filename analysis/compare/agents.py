@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from scipy.stats import t as student
 
+from envs import kl, logits_of
 from rl_slt import InputError
 
 MEASURES = ("kl_ab", "kl_ba", "tv", "value_gap")
@@ -44,7 +45,7 @@ def compare_policies(
         InputError: for no states, or policies of different numbers of actions.
     """
     if len(states) == 0:
-        raise InputError("no states to compare the policies on; at least one is needed")
+        raise InputError("no states to compare the policies on: at least one is needed")
     parts = []
     for start in range(0, len(states), batch_size):
         batch = states[start : start + batch_size]
@@ -70,8 +71,8 @@ def _compare_batch(a: torch.nn.Module, b: torch.nn.Module, batch: torch.Tensor) 
     p_a, p_b = log_a.exp(), log_b.exp()
     best = p_a.argmax(dim=1, keepdim=True)
     columns = {
-        "kl_ab": _kl(p_a, log_a, log_b),
-        "kl_ba": _kl(p_b, log_b, log_a),
+        "kl_ab": kl(log_a, log_b).clamp(min=0),  # rounding makes some equal policies negative
+        "kl_ba": kl(log_b, log_a).clamp(min=0),
         "tv": (p_a - p_b).abs().sum(dim=1) / 2,
         "action_a": best[:, 0],
         "action_b": p_b.argmax(dim=1),
@@ -92,15 +93,9 @@ def _act(policy: torch.nn.Module, batch: torch.Tensor) -> tuple[torch.Tensor, to
         out = policy(batch)
     finally:
         policy.train(training)
-    logits, values = out if isinstance(out, tuple) else (out, None)
-    if values is None:
-        values = torch.full((len(batch),), math.nan)
-    return torch.log_softmax(logits.double(), dim=1), values.double()
-
-
-def _kl(p: torch.Tensor, log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
-    """`sum_a p (log p - log q)`, with `0 log 0 = 0`."""
-    return torch.where(p > 0, p * (log_p - log_q), 0.0).sum(dim=1).clamp(min=0)
+    value = out[1] if isinstance(out, tuple) and out[1] is not None else None
+    values = torch.full((len(batch),), math.nan) if value is None else value
+    return logits_of(out).double().log_softmax(-1), values.double()
 
 
 def where_differ(
@@ -143,12 +138,17 @@ def largest_deviation(
     tolerance bound (Wilks 1941, Ann. Math. Stat. 12, 91). It holds for states drawn as these were,
     and for the two policies as they are, whatever the distribution.
 
+    Args:
+        frame: from `compare_policies`.
+        measure: one of `MEASURES`.
+        confidence: of the bound, above 0 and below 1.
+
     Returns:
         largest, state (its index), share_beyond (upper bound), groups, confidence.
     """
     _check_measure(measure)
     if not 0 < confidence < 1:
-        raise InputError(f"confidence {confidence}: allowed are values between 0 and 1")
+        raise InputError.of("confidence", confidence, "above 0 and below 1")
     sizes = frame[measure].abs()
     groups = int(frame["group"].nunique())
     worst = frame.iloc[int(sizes.to_numpy().argmax())]
@@ -162,7 +162,16 @@ def largest_deviation(
 
 
 def most_different(frame: pd.DataFrame, n: int = 8, measure: str = "kl_ab") -> pd.DataFrame:
-    """The n states of largest difference, at most one of a group, so that clips show n places."""
+    """The n states of largest difference, at most one of a group, so that clips show n levels.
+
+    Args:
+        frame: from `compare_policies`.
+        n: states at most.
+        measure: one of `MEASURES`.
+
+    Returns:
+        Those rows, the largest difference first.
+    """
     _check_measure(measure)
     order = frame[measure].abs().sort_values(ascending=False, kind="stable").index
     return frame.loc[order].drop_duplicates("group").head(n).reset_index(drop=True)
@@ -170,4 +179,4 @@ def most_different(frame: pd.DataFrame, n: int = 8, measure: str = "kl_ab") -> p
 
 def _check_measure(measure: str) -> None:
     if measure not in MEASURES:
-        raise InputError(f"unknown measure {measure!r}; allowed: {', '.join(MEASURES)}")
+        raise InputError.of("measure", measure, f"one of {', '.join(MEASURES)}")

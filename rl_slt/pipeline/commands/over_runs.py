@@ -15,7 +15,7 @@ from rl_slt.pipeline.engine.progress import meter
 from rl_slt.pipeline.plan.settings import build
 from rl_slt.pipeline.plan.study import LLCPlan, ProbePlan
 from rl_slt.pipeline.stages.analyse import DamagedTable, analyse_path
-from rl_slt.pipeline.stages.compare.stage import CompareSettings, compare_agents
+from rl_slt.pipeline.stages.compare import CompareSettings, compare_agents
 from rl_slt.pipeline.stages.llc import estimate_runs
 from rl_slt.pipeline.stages.probe.stage import probe_runs
 from rl_slt.pipeline.stages.report import write_report
@@ -87,7 +87,7 @@ def compare(
     """Compare an agent of one run with one of another and write the page that shows both runs."""
     if out.is_dir():
         raise InputError(f"--out {out} is a folder; give the name of a file")
-    plan = build(CompareSettings, settings, "compare")
+    plan = CompareSettings.build(settings, "compare")
     with meter("compare", 1.0) as bar:
         compare_agents(a, b, plan, steps, lambda done, total: bar.update(done / total))
     paths = list(dict.fromkeys((a.resolve(), b.resolve())))

@@ -90,9 +90,9 @@ def test_mistakes_are_named() -> None:
     with pytest.raises(InputError, match="2 groups for 1 states"):
         compare_policies(A, B, states, groups=[1, 2])
     frame = compare_policies(A, B, states)
-    with pytest.raises(InputError, match="unknown measure"):
+    with pytest.raises(InputError, match="measure='distance': must be one of kl_ab"):
         most_different(frame, measure="distance")
-    with pytest.raises(InputError, match="confidence 1"):
+    with pytest.raises(InputError, match="confidence=1: must be above 0 and below 1"):
         largest_deviation(frame, confidence=1)
     with pytest.raises(InputError, match="one per state"):
         where_differ(frame, [])

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from analysis.compare import barrier, between, gradient, random_directions, take_slices
+from analysis.compare import between, gradient, random_directions, take_slices
 from rl_slt import InputError
 
 
@@ -83,32 +83,10 @@ def test_the_policy_is_left_unchanged(net: torch.nn.Module) -> None:
     assert calls[-1] == (9, 9)
 
 
-def test_a_barrier_is_the_rise_above_the_straight_line(net: torch.nn.Module) -> None:
-    other = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
-    line = between(net, other)
-    start = torch.nn.utils.parameters_to_vector(net.parameters()).detach()
-    span = torch.nn.utils.parameters_to_vector(other.parameters()).detach() - start
-
-    def place(policy: torch.nn.Module) -> float:
-        now = torch.nn.utils.parameters_to_vector(policy.parameters()).detach()
-        return float((now - start) @ span / span.square().sum())
-
-    measures = {
-        "hill": lambda p: 2 + place(p) + 4 * place(p) * (1 - place(p)),
-        "bowl": lambda p: place(p) ** 2,
-    }
-    table = take_slices(net, [line], measures, radius=1, points=13)
-    top = barrier(table, "between", "hill")
-    assert (top["height"], top["fraction"]) == pytest.approx((1.0, 0.5), abs=1e-4)
-    assert barrier(table, "between", "bowl")["height"] == pytest.approx(0, abs=1e-6)
-    with pytest.raises(InputError, match="no line 'nowhere'"):
-        barrier(table, "nowhere", "bowl")
-
-
 def test_mistakes_are_named(net: torch.nn.Module) -> None:
-    with pytest.raises(InputError, match="radius 0"):
+    with pytest.raises(InputError, match="radius=0: must be a finite number above 0"):
         take_slices(net, [], {}, radius=0)
-    with pytest.raises(InputError, match="at least 3"):
+    with pytest.raises(InputError, match="points=2: must be at least 3"):
         take_slices(net, [], {}, radius=1, points=2)
     with pytest.raises(InputError, match="equal weights"):
         between(net, net)

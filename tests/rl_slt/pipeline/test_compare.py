@@ -12,9 +12,8 @@ import torch
 import agents
 from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
 from rl_slt.errors import InputError
-from rl_slt.pipeline.stages.compare import stage as compare
-from rl_slt.pipeline.stages.compare.slices import kl_to
-from rl_slt.pipeline.stages.compare.stage import CompareSettings, compare_agents
+from rl_slt.pipeline.stages import compare
+from rl_slt.pipeline.stages.compare import CompareSettings, compare_agents, kl_to
 from rl_slt.pipeline.states.visits import kinds
 
 SMALL = CompareSettings(placements=("behind",), n_states=16, points=3, episodes=2, clips=1)
@@ -59,7 +58,7 @@ def test_what_cannot_be_compared_is_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="777"):
         compare_agents(run, run, SMALL, (777, None))
     assert not (run / "comparisons").exists()
-    with pytest.raises(InputError, match="points 2 is not allowed: 3 or more"):
+    with pytest.raises(InputError, match="points=2: must be an integer at least 3"):
         CompareSettings(points=2)
 
 

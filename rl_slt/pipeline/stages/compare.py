@@ -7,20 +7,18 @@ agents' weights and the settings, so the same comparison is not made twice.
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
-import torch
 from PIL import Image
-from torch import nn
+from pydantic import Field, model_validator
+from torch import Tensor, nn
 
-import envs
 from agents import (
     Checkpoint,
     TrainConfig,
@@ -31,20 +29,20 @@ from agents import (
     write_json,
 )
 from analysis import compare
-from envs import MOVES, Clip, NetworkPolicy, logits_of, record
+from envs import MOVES, Clip, NetworkPolicy, kl, log_probs, parse_placement, record
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, open_path, training_of
 from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.disk.store import digest, file_digest
-from rl_slt.pipeline.stages.compare.slices import measure_slices
-from rl_slt.pipeline.states.visits import Visits, visit
+from rl_slt.pipeline.states.visits import Visits, mean_return, visit
+from rl_slt.settings_model import SettingsModel
 
 _VERSION = 3  # raise when the same settings would give other numbers
+_LOSS_STATES = 256  # on which the losses of slices are taken
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True)
-class CompareSettings:
+class CompareSettings(SettingsModel):
     """How two agents are compared.
 
     Attributes:
@@ -58,23 +56,20 @@ class CompareSettings:
     """
 
     placements: tuple[str, ...] = ("end", "behind", "none@mid")
-    n_states: int = 1536
-    points: int = 11
-    radius: float = 0.1
-    episodes: int = 32
-    clips: int = 2
-    seed: int = 0
+    n_states: int = Field(default=1536, ge=1)
+    points: int = Field(default=11, ge=3)
+    radius: float = Field(default=0.1, gt=0)
+    episodes: int = Field(default=32, ge=0)
+    clips: int = Field(default=2, ge=0)
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
 
-    def __post_init__(self) -> None:
-        for text in self.placements:
-            envs.parse_placement(text)
-        for name, least in (("n_states", 1), ("points", 3), ("episodes", 0), ("clips", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name} {getattr(self, name)} is not allowed: {least} or more")
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         if not self.placements:
-            raise InputError("no placement to compare on; at least one is needed")
-        if not self.radius > 0:
-            raise InputError(f"radius {self.radius} is not allowed: above 0")
+            raise InputError.of("placements", [], "at least one coin placement")
+        for text in self.placements:
+            parse_placement(text)
+        return self
 
 
 @dataclass(frozen=True)
@@ -121,17 +116,17 @@ def compare_agents(
     weights = [file_digest(s.checkpoint.path / "policy.safetensors") for s in (first, second)]
     if weights[0] == weights[1]:
         raise InputError(f"{first.name} and {second.name} have equal weights: nothing differs")
-    key = digest([_VERSION, first.name, second.name, weights, dataclasses.asdict(settings)])
+    key = digest([_VERSION, first.name, second.name, weights, settings])
     folder = first.run.path / "comparisons" / key
     if (folder / "comparison.json").exists():
         return folder
     with stage_lock(first.run.path, "compare"):
-        beside = new_dir(folder)
+        unpublished = new_dir(folder)
         try:
-            _write(beside, first, second, settings, progress)
-            publish_dir(beside, folder)
+            _write(unpublished, first, second, settings, progress)
+            publish_dir(unpublished, folder)
         finally:
-            shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(unpublished, ignore_errors=True)
     return folder
 
 
@@ -149,48 +144,80 @@ def _side(path: Path, step: int | None) -> Side:
 def _write(
     folder: Path, a: Side, b: Side, settings: CompareSettings, progress: Progress | None
 ) -> None:
-    train = a.train
+    """All files of a comparison; `comparison.json`, which says that it is whole, is the last."""
     seen = visit(
-        {a.name: a.policy, b.name: b.policy}, settings.placements, train.settings,
-        train.time_limit, settings.n_states, settings.seed,
+        {a.name: a.policy, b.name: b.policy}, settings.placements, a.train.settings,
+        a.train.time_limit, settings.n_states, settings.seed,
     )  # fmt: skip
     frame = compare.compare_policies(a.policy, b.policy, seen.states, groups=seen.groups)
     slices, notes = measure_slices(a, b, seen, settings, progress)
     pd.concat([frame, seen.about], axis=1).to_parquet(folder / "states.parquet", index=False)
     slices.to_parquet(folder / "slices.parquet", index=False)
-    where = compare.where_differ(frame, [*_kinds(seen)], measure="tv")
-    told = {
-        "a": _named(a),
-        "b": _named(b),
-        "settings": dataclasses.asdict(settings),
+    kinds = seen.about["placement"].str.cat(seen.about["kind"], sep=": ")
+    worst = compare.most_different(frame, settings.clips, "tv").to_dict("records")
+    payload = {
+        **{letter: {"run": side.run.name, "step": side.checkpoint.step, "arm": side.run.arm}
+           for letter, side in (("a", a), ("b", b))},
+        "settings": settings.as_dict(),
         "largest": compare.largest_deviation(frame),
         "mean": {name: float(frame[name].mean()) for name in ("kl_ab", "kl_ba", "tv")},
         "same_action": float((frame["action_a"] == frame["action_b"]).mean()),
-        "kinds": _plain(where),
+        "kinds": _plain(compare.where_differ(frame, kinds.tolist(), measure="tv")),
         "slices": _plain(slices),
-        "places": [
-            _place(folder, i, row, seen, (a, b), settings)
-            for i, row in enumerate(_worst(frame, settings.clips))
-        ],
+        "places": [_state(folder, i, row, seen, (a, b), settings) for i, row in enumerate(worst)],
         "notes": notes,
+    }  # fmt: skip
+    write_json(folder / "comparison.json", payload)
+
+
+def measure_slices(
+    a: Side, b: Side, seen: Visits, settings: CompareSettings, progress: Progress | None
+) -> tuple[pd.DataFrame, list[str]]:
+    """Slices around the first agent: a random line, the gradient, the line to the other agent.
+
+    The losses are `KL(a || w)` and `KL(b || w)` at the moved weights w, in nats, over states that
+    both visit; the gradient is that of the second (the first has none at its own minimum). The
+    return is that of episodes under the placement that the first agent was trained on.
+
+    Returns:
+        What `analysis.compare.take_slices` gives and the column norm (of the first agent's
+        weights), and notes on lines that do not exist.
+    """
+    states = seen.states[:: max(1, len(seen.states) // _LOSS_STATES)][:_LOSS_STATES]
+    log_a, log_b = log_probs(a.policy, states), log_probs(b.policy, states)
+    train = a.train
+    measures: dict[str, Any] = {
+        f"KL from {side.name}": lambda w, log_p=log_p: float(kl_to(w, states, log_p).detach())
+        for side, log_p in ((a, log_a), (b, log_b))
     }
-    write_json(folder / "comparison.json", told)
+    if settings.episodes:
+        measures["return"] = lambda w: mean_return(
+            w, train.coin, train.settings, train.time_limit, settings.episodes, settings.seed
+        )
+    lines = compare.random_directions(a.policy, 1, settings.seed)
+    notes: list[str] = []
+    for direction in (
+        lambda: compare.gradient(a.policy, lambda w: kl_to(w, states, log_b)),
+        lambda: compare.between(a.policy, b.policy),
+    ):
+        try:
+            lines.append(direction())
+        except InputError as error:
+            notes.append(str(error))
+    norm = sum(float(w.square().sum()) for w in compare.weights_of(a.policy).values()) ** 0.5
+    slices = compare.take_slices(
+        a.policy, lines, measures, radius=settings.radius * norm, points=settings.points,
+        progress=progress,
+    )  # fmt: skip
+    return slices.assign(norm=norm), notes
 
 
-def _kinds(seen: Visits) -> list[str]:
-    about = seen.about
-    return [f"{p}: {k}" for p, k in zip(about["placement"], about["kind"], strict=True)]
+def kl_to(policy: nn.Module, states: Tensor, log_p: Tensor) -> Tensor:
+    """Mean `KL(p || policy)` over states `[N, ...]`, with log p `[N, A]`; a scalar in nats."""
+    return kl(log_p, log_probs(policy, states, grad=True)).mean()
 
 
-def _named(side: Side) -> dict[str, Any]:
-    return {"run": side.run.name, "step": side.checkpoint.step, "arm": side.run.arm}
-
-
-def _worst(frame: pd.DataFrame, n: int) -> list[dict[Any, Any]]:
-    return compare.most_different(frame, n, "tv").to_dict("records")
-
-
-def _place(
+def _state(
     folder: Path,
     number: int,
     row: dict[Any, Any],
@@ -203,7 +230,7 @@ def _place(
     state = seen.states[int(row["state"])]
     picture = Image.fromarray(state.numpy()).resize((256, 256), Image.Resampling.NEAREST)
     picture.save(folder / f"{number}-state.png")
-    clips = []
+    clips, moves = [], []
     for letter, side in zip("ab", sides, strict=True):
         clip = record(
             NetworkPolicy(side.policy, "sampled", settings.seed), about["placement"],
@@ -211,6 +238,8 @@ def _place(
             game=side.train.game, time_limit=side.train.time_limit or 500, seed=settings.seed,
         )  # fmt: skip
         clips.append(_save_clip(folder, f"{number}-{letter}", clip))
+        p = log_probs(side.policy, state[None]).exp()[0]
+        moves.append({name: float(p[list(actions)].sum()) for name, actions in MOVES.items()})
     return {
         "picture": f"{number}-state.png",
         "placement": str(about["placement"]),
@@ -218,7 +247,7 @@ def _place(
         "level_seed": int(about["level_seed"]),
         "visitor": str(about["visitor"]),
         "tv": float(row["tv"]),
-        "moves": [_moves(side.policy, state) for side in sides],
+        "moves": moves,
         "clips": clips,
     }
 
@@ -231,12 +260,6 @@ def _save_clip(folder: Path, name: str, clip: Clip) -> dict[str, str]:
     (folder / f"{name}.gif").write_bytes(clip.gif())
     return {"strip": f"{name}.png", "file": f"{name}.gif", "outcome": clip.outcome,
             "caption": clip.caption}  # fmt: skip
-
-
-@torch.inference_mode()
-def _moves(policy: nn.Module, state: torch.Tensor) -> dict[str, float]:
-    p = logits_of(policy(state[None])).double().softmax(-1)[0]
-    return {name: float(p[list(actions)].sum()) for name, actions in MOVES.items()}
 
 
 def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -1,1 +1,0 @@
-"""Two agents side by side."""
