@@ -5,7 +5,6 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from agents.networks import check_network
 from agents.schedule import checkpoint_steps, parse_schedule
 from envs import (
     EVALUATION_LEVELS,
@@ -40,7 +39,7 @@ class TrainConfig(SettingsModel):
     game: str = Field("coinrun", description="which procgen game")
     steps: int = Field(200_000_000, ge=1, description="environment steps, rounded up to rollouts")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of everything")
-    network: str = Field("impala", description="small, nature or impala")
+    network: str = Field("impala", description="one of small, nature and impala")
     network_kwargs: dict[str, Any] = Field({}, description="settings of the network, as width")
     num_envs: int = Field(64, ge=1, description="environments at once")
     n_steps: int = Field(256, ge=1, description="steps of each environment between updates")
@@ -70,7 +69,7 @@ class TrainConfig(SettingsModel):
     precision: Literal["float32", "bfloat16", "auto"] = Field(
         "float32", description="of the convolutions; auto is the faster one on the device"
     )
-    device: str = Field("cpu", description="cpu, cuda, cuda:0, ...")
+    device: str = Field("cpu", description="where it trains: cpu, cuda, cuda:0, ...")
     threads: int | None = Field(
         1, ge=1, description="threads on the CPU; none leaves torch's own choice"
     )
@@ -94,6 +93,8 @@ class TrainConfig(SettingsModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        from agents.networks import check_network  # torch takes seconds, and `--help` needs none
+
         parse_placement(self.coin)
         parse_levels(self.levels)
         parse_levels(self.eval_levels, "eval_levels")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -16,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.associations.detrended import innovations, shift_test
-from analysis.associations.lags import curve_lag, innovation_lag
-from analysis.datasets import (
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "analysis"))
+
+from synthetic_series import (
     Signal,
     ar1,
     learning_curve,
@@ -28,6 +29,9 @@ from analysis.datasets import (
     spoil,
     steps_in_noise,
 )
+
+from analysis.associations.detrended import innovations, shift_test
+from analysis.associations.lags import curve_lag, innovation_lag
 from analysis.transitions import DETECTORS, detect_transitions
 
 Rng = np.random.Generator

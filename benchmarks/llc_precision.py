@@ -16,7 +16,6 @@ LLC: means of estimates over seeds, and the mean difference of those of one seed
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import time
 from pathlib import Path
 
@@ -28,7 +27,6 @@ from rl_slt import PolicyData, estimate_with
 from rl_slt.estimate import prepare_chains
 from rl_slt.losses.kl import PolicyKL
 from rl_slt.pipeline.disk.layout import Run
-from rl_slt.pipeline.plan.by_name import settings_of
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages.llc import Unit, open_unit, plan_units
 from rl_slt.posterior.build import build_target
@@ -41,7 +39,7 @@ def loss_change(
     policy: torch.nn.Module, states: PolicyData | torch.Tensor, plan: LLCPlan
 ) -> tuple[float, float, float]:
     """Rounding, and the change of the loss at weights of float32 chains with its error."""
-    settings = settings_of(plan)
+    settings = plan.settings()
     exact, rounded = (
         build_target(policy, states, PolicyKL(), None, plan.localization, None, 0, kind)
         for kind in KINDS
@@ -67,7 +65,7 @@ def row(unit: Unit, seeds: int) -> str:
     rounding, change, error = loss_change(policy, states, unit.plan)
     llc, spent, stderr = {}, {}, []
     for kind in KINDS:
-        settings = settings_of(dataclasses.replace(unit.plan, precision=kind))
+        settings = unit.plan.replace(precision=kind).settings()
         began, found = time.process_time(), []
         for seed in range(seeds):
             found.append(estimate_with(policy, states, settings, loss, seed=seed))

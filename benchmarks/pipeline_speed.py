@@ -8,7 +8,6 @@ scaling needs two idle cores.
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import platform
@@ -86,7 +85,7 @@ def estimates(workers: int, place: Path) -> float:
     plan = LLCPlan(states=("frozen",))
     with open_engine(workers) as engine:
         warm(engine, workers)
-        first = dataclasses.replace(plan, chains=2, draws=8, burn_in=0)  # collects the states
+        first = plan.replace(chains=2, draws=8, burn_in=0)  # collects the states
         assert not estimate_runs([run], first, engine)
         begun = time.perf_counter()
         failed = estimate_runs([run], plan, engine)

@@ -14,7 +14,9 @@ import pandas as pd
 
 STUDY = Path(__file__).parent / "tiny.toml"
 PROGRAM = [sys.executable, "-c", "from rl_slt.cli import main; main()"]
-_SAMPLING = "--sampler baoab --whitening 0 --chains 2 --draws 8 --burn-in 4 --batch-size 16"
+_SAMPLING = (
+    "--sampler baoab --preconditioner-rank 0 --chains 2 --draws 8 --burn-in 4 --batch-size 16"
+)
 COMMANDS = {  # in an order in which each finds what it needs
     "run": "run tiny.toml --out study --workers 2",
     "train": (

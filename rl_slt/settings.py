@@ -54,7 +54,7 @@ Params = Annotated[
     str | tuple[str, ...],
     Field(description="shell patterns of the parameters left free, as trunk.*; none is all"),
 ]
-Seed = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1, description="of the chains")]
+Seed = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 
 
 class Settings(SettingsModel):
@@ -92,6 +92,24 @@ class Settings(SettingsModel):
     params: Params | None = None
     preconditioner_rank: PreconditionerRank | None = None
     precision: Precision = "auto"
+
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Varied(SettingsModel):
+    """What a calibration tries: the part of `rl_slt.calibration.sweep.Sweep` that people choose."""
+
+    localizations: Annotated[tuple[Positive, ...], Field(min_length=1)] = (30.0, 100.0, 300.0)
+    """at each, policies are estimated with the step size as adapted (or given) and half of it"""
+    nbeta_factors: tuple[Positive, ...] = (0.5, 2.0)
+    """times the nbeta of the settings, tried at the localization recommended"""
+    step_sizes: tuple[Positive, ...] = ()
+    """tried there as well, in the sampler's own (preconditioned) coordinates"""
+    exact: bool = False
+    """compare there with exact sampling (full-batch HMC): minutes for each"""
+    exact_states: Annotated[int, Field(ge=2)] | None = None
+    """states of that comparison, which goes over all of them at each step; none is all"""
 
 
 # A convolutional policy of 10^5 weights. The localizer's ball has radius sqrt(d / gamma): at gamma

@@ -33,7 +33,7 @@ class SettingsModel(BaseModel):
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True,
-        arbitrary_types_allowed=True,
+        arbitrary_types_allowed=True, use_attribute_docstrings=True,
     )  # fmt: skip
 
     def __init__(self, **values: Any) -> None:
@@ -118,7 +118,10 @@ def _refusal(model: type[BaseModel], error: ErrorDetails) -> str:
         return f"{name}: unknown setting; allowed: {', '.join(model.model_fields)}"
     if error["type"] == "missing":
         return f"{name}: missing; it must be given"
-    field = model.model_fields.get(name)
+    field, index = model.model_fields.get(str(error["loc"][0])), error["loc"][1:]
+    if field is not None and index:  # an item of a tuple has constraints of its own
+        items = get_args(field.annotation) if get_origin(field.annotation) is tuple else ()
+        field = FieldInfo.from_annotation(items[0]) if items else None
     return str(InputError.of(name, error["input"], _allowed(field, error)))
 
 
@@ -129,6 +132,9 @@ def _allowed(field: FieldInfo | None, error: ErrorDetails) -> str:
     """What a field takes, in words: its kind and its bounds; else what pydantic says of it."""
     if error["type"] == "literal_error":
         return str(error["ctx"]["expected"]).replace("'", "")
+    if error["type"] == "too_short":
+        what = "table" if error["ctx"]["field_type"] == "Dictionary" else "list"
+        return f"a {what} of at least {error['ctx']['min_length']}"
     if field is None:
         return error["msg"].removeprefix("Input should be ")
     options = get_args(field.annotation) if _is_union(field.annotation) else (field.annotation,)

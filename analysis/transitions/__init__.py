@@ -1,6 +1,6 @@
-"""Transitions of a series along training: two detectors, and how far they agree."""
+"""Transitions of a series along training, by two detectors."""
 
-from analysis.transitions.agreement import agreement
 from analysis.transitions.detect import DETECTORS, detect_transitions
+from analysis.transitions.model import Detector
 
-__all__ = ["DETECTORS", "agreement", "detect_transitions"]
+__all__ = ["DETECTORS", "Detector", "detect_transitions"]

@@ -6,46 +6,59 @@ sign and zeros of the derivative do not depend on that choice of axis.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import numpy.typing as npt
 
-from analysis.transitions.evidence import LEVEL, weigh
-from analysis.transitions.model import Change, fit, measure, prune, settle
+from analysis.transitions.evidence import LEVEL, any_change_p_value
+from analysis.transitions.model import (
+    Change,
+    Detector,
+    fit,
+    measure,
+    prune,
+    refine_locations,
+)
 from analysis.transitions.noise import Fit
 from analysis.transitions.points import Points
 from analysis.transitions.shapes import Family, build_family
 
 Array = npt.NDArray[np.float64]
-NAME = "derivative"
 BANDWIDTHS = (1.0, 2.0, 4.0, 8.0)  # checkpoints, standard deviation of the Gaussian kernel
 DRAWS = 400
 ROUNDS = 2
 REACH = 3.0  # checkpoints a change may move when another is taken away
 
 
-def find_slopes(points: Points) -> tuple[list[Change], float]:
-    """Rises and falls between plateaus and the p-value of there being any.
+def locate_slopes(points: Points, evidence: list[int]) -> list[Change]:
+    """Rises and falls between plateaus of a series that has any.
 
-    Once the evidence for any rise or fall is significant, the derivative is estimated at every
-    checkpoint and bandwidth, and judged against a threshold that holds for all of them at once
-    (SiZer, Chaudhuri & Marron 1999, with correlated noise). Runs of one sign are rises and falls;
-    each is then measured as a ramp between two plateaus.
+    The derivative is estimated at every checkpoint and bandwidth, and judged against a threshold
+    that holds for all of them at once (SiZer, Chaudhuri & Marron 1999, with correlated noise). Runs
+    of one sign are rises and falls; each is then measured as a ramp between two plateaus.
+
+    Args:
+        points: of the series.
+        evidence: members of the family `ramp` that the test for any change was significant with;
+            at least as many are kept.
     """
-    family = build_family("ramp", points.index)
-    evidence = weigh(points, family)
-    if evidence.p_value > LEVEL:
-        return [], evidence.p_value
-    fine = build_family("ramp", points.index, fine=True)
-    start = [fine.at(family.place[k], family.width[k]) for k in evidence.chosen]
+    tried = build_family("ramp", points.index)
+    family = build_family("ramp", points.index, fine=True)
+    start = [family.at(tried.location[k], tried.width[k]) for k in evidence]
     chosen = start
     for _ in range(ROUNDS):
-        found = _runs(points, fine, fit(points, fine, chosen))
-        chosen = settle(points, fine, found if len(found) >= len(start) else chosen, 1.0)
-    chosen = prune(points, fine, chosen, keep=len(start), reach=REACH)
-    chosen = settle(points, fine, chosen, 1.0)
-    return measure(points, fine, chosen), evidence.p_value
+        found = _runs(points, family, fit(points, family, chosen))
+        kept = found if len(found) >= len(start) else chosen
+        chosen = refine_locations(points, family, kept, 1.0)
+    chosen = prune(points, family, chosen, keep=len(start), reach=REACH)
+    chosen = refine_locations(points, family, chosen, 1.0)
+    return measure(points, family, chosen)
+
+
+DETECTOR = Detector(
+    "derivative", test=partial(any_change_p_value, name="ramp"), locate=locate_slopes
+)
 
 
 def slope_scores(points: Points, phi: float, sigma: float) -> Array:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from analysis.schema import conform, empty
-from analysis.transitions import changepoints, derivative
+from analysis.transitions import change_point, derivative
 from analysis.transitions.evidence import MIN_POINTS
-from analysis.transitions.model import Change
+from analysis.transitions.model import Change, Detector
 from analysis.transitions.points import Points, clean_points
 from rl_slt import InputError
 
-DETECTORS: dict[str, Callable[[Points], tuple[list[Change], float]]] = {
-    derivative.NAME: derivative.find_slopes,
-    changepoints.NAME: changepoints.find_change_points,
-}
+DETECTORS: dict[str, Detector] = {d.name: d for d in (derivative.DETECTOR, change_point.DETECTOR)}
 EXTRA = ("change_low", "change_high", "begin", "end", "p_value")
 
 
@@ -57,40 +54,34 @@ def detect_transitions(
     """
     unknown = [d for d in detectors if d not in DETECTORS]
     if unknown:
-        raise InputError(f"unknown detector {unknown[0]!r}; allowed: {', '.join(DETECTORS)}")
+        raise InputError.of("detectors", unknown[0], f"of {', '.join(DETECTORS)}")
     points = clean_points(steps, values, stderr)
-    if len(points) < MIN_POINTS or np.ptp(points.values) == 0.0:
-        return _no_rows()
-    rows = []
-    for name in detectors:
-        changes, p_value = DETECTORS[name](points)
-        rows += [_row(points, c, p_value) | {"detector": name} for c in changes]
+    rows: list[dict[str, object]] = []
+    if len(points) >= MIN_POINTS and np.ptp(points.values) > 0.0:
+        for detector in map(DETECTORS.__getitem__, detectors):
+            p_value, shape = detector.test(points)
+            if p_value <= detector.level:  # this decides whether the series has a transition
+                rows += [
+                    _row(points, change) | {"detector": detector.name, "p_value": p_value}
+                    for change in detector.locate(points, shape)
+                ]
     if not rows:
-        return _no_rows()
-    frame = pd.DataFrame(rows).assign(run=run, series=series)
-    return conform("transitions", frame)
+        return empty("transitions").assign(**{name: pd.Series(dtype=float) for name in EXTRA})
+    return conform("transitions", pd.DataFrame(rows).assign(run=run, series=series))
 
 
-def _row(points: Points, change: Change, p_value: float) -> dict[str, object]:
-    def at(k: float) -> float:
+def _row(points: Points, change: Change) -> dict[str, object]:
+    def step(k: float) -> float:
         return float(np.expm1(np.interp(k, points.index, np.log1p(points.steps))))
 
-    def checkpoint(k: float) -> float:
-        return float(points.grid[round(k)])
-
     return {
-        "step": checkpoint(change.place),
-        "step_low": checkpoint(change.place_low),
-        "step_high": checkpoint(change.place_high),
+        "step": float(points.grid[round(change.location)]),
+        "step_low": float(points.grid[round(change.location_low)]),
+        "step_high": float(points.grid[round(change.location_high)]),
         "kind": "rise" if change.change > 0 else "fall",
         "change": change.change,
         "change_low": change.change_low,
         "change_high": change.change_high,
-        "begin": at(change.begin),
-        "end": at(change.end),
-        "p_value": p_value,
+        "begin": step(change.begin),
+        "end": step(change.end),
     }
-
-
-def _no_rows() -> pd.DataFrame:
-    return empty("transitions").assign(**{name: pd.Series(dtype=float) for name in EXTRA})

@@ -2,7 +2,8 @@
 
 Model of the point i at checkpoint number k_i: `y_i = f(k_i) + s_i u_i`, with u a stationary AR(1)
 process per checkpoint, `corr(u_i, u_j) = phi^|k_i - k_j|`, variance sigma^2, and the known relative
-scale s_i. Whitening: `e_1 = u_1`, `e_i = (u_i - r_i u_{i-1}) / sqrt(1 - r_i^2)`, `r_i = phi^gap_i`.
+scale s_i. Prewhitening: `e_1 = u_1`, `e_i = (u_i - r_i u_{i-1}) / sqrt(1 - r_i^2)` with
+`r_i = phi^gap_i`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from analysis.transitions.points import Axis, Points
 Array = npt.NDArray[np.float64]
 _GRID: Array = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9])
 NULL_MAX = 0.9  # without a change, noise may be this correlated
-CHANGE_MAX = 0.5  # beside a change it may not: else a wandering series passes for steps
+CHANGE_MAX = 0.5  # next to a change it may not: else a wandering series passes for steps
 
 
 def phis(cap: float) -> Array:
@@ -26,8 +27,8 @@ def phis(cap: float) -> Array:
     return np.asarray(_GRID[: np.searchsorted(_GRID, cap, side="right")])
 
 
-def whiten(columns: Array, phi: Array | float, gaps: Array) -> Array:
-    """Whitened columns `[m, k]` of unit marginal variance; `[p, m, k]` for several phi `[p]`."""
+def prewhiten(columns: Array, phi: Array | float, gaps: Array) -> Array:
+    """Columns `[m, k]` with the correlation of AR(1) noise taken out; `[p, m, k]` for phi `[p]`."""
     r = np.asarray(phi, dtype=float)[..., None, None] ** gaps[:, None]
     out = np.empty((*r.shape[:-2], *columns.shape))
     out[..., :1, :] = columns[:1]
@@ -41,14 +42,14 @@ def log_volume(phi: Array | float, gaps: Array) -> Array:
     return np.asarray(-0.5 * np.sum(np.log1p(-powers), axis=-1))
 
 
-def floor_of(values: Array) -> Array:
+def min_rss(values: Array) -> Array:
     """Least residual sum of squares taken seriously, per series `[s, m]`, `[s]`."""
     return 1e-24 * np.maximum(np.sum(values**2, axis=1), 1e-276)
 
 
 @dataclass(frozen=True)
 class Bases:
-    """Whitened at each phi `[p]`: orthonormal base, unit candidates orthogonal to it.
+    """Prewhitened at each phi `[p]`: orthonormal base, unit candidates orthogonal to it.
 
     Attributes:
         phi: correlations, `[p]`.
@@ -64,7 +65,8 @@ class Bases:
 def bases(axis: Axis, base: Array, columns: Array, cap: float) -> Bases:
     """Base and candidates at each phi up to cap; cached."""
     inverse = 1.0 / axis.scale[:, None]
-    return _bases(_Key(axis.gaps), _Key(base * inverse), _Key(columns * inverse), cap)
+    arrays = (axis.gaps, base * inverse, columns * inverse)
+    return _bases(len(axis), *(array.tobytes() for array in arrays), cap)  # bytes can be a key
 
 
 def null_loglik(values: Array, axis: Axis, base: Array) -> Array:
@@ -75,17 +77,17 @@ def null_loglik(values: Array, axis: Axis, base: Array) -> Array:
 
 
 def residuals(values: Array, axis: Axis, of: Bases) -> tuple[Array, Array]:
-    """Whitened residuals of series `[s, m]` from the base, `[p, m, s]`, and squares, `[p, s]`."""
-    e = whiten((values / axis.scale).T, of.phi, axis.gaps)
+    """Prewhitened residuals of series `[s, m]` from the base, `[p, m, s]`; sums of squares."""
+    e = prewhiten((values / axis.scale).T, of.phi, axis.gaps)
     e -= of.base @ (of.base.transpose(0, 2, 1) @ e)
-    return e, np.maximum(np.einsum("pms,pms->ps", e, e), floor_of(values))
+    return e, np.maximum(np.einsum("pms,pms->ps", e, e), min_rss(values))
 
 
 def loglik(rss: Array, axis: Axis, phi: Array) -> Array:
     """Gaussian log likelihood with its variance at the best value, up to a constant.
 
     Args:
-        rss: whitened sums of squares, `[p, ...]`.
+        rss: prewhitened sums of squares, `[p, ...]`.
         axis: the points.
         phi: correlations, `[p]`.
     """
@@ -94,13 +96,13 @@ def loglik(rss: Array, axis: Axis, phi: Array) -> Array:
 
 
 def candidate_logliks(values: Array, axis: Axis, base: Array, columns: Array) -> Array:
-    """Log likelihoods with one candidate beside the base, at the best phi up to CHANGE_MAX.
+    """Log likelihoods with one candidate next to the base, at the best phi up to CHANGE_MAX.
 
     Args:
         values: series `[s, m]` on one axis.
         axis: checkpoints and relative noise of the points.
         base: columns that every model has, `[m, b]`, the constant among them.
-        columns: candidates `[m, k]`, each tried alone beside the base.
+        columns: candidates `[m, k]`, each tried alone next to the base.
 
     Returns:
         `[s, k]`.
@@ -108,30 +110,15 @@ def candidate_logliks(values: Array, axis: Axis, base: Array, columns: Array) ->
     of = bases(axis, base, columns, CHANGE_MAX)
     e, rss = residuals(values, axis, of)
     left = rss[:, :, None] - (e.transpose(0, 2, 1) @ of.columns) ** 2
-    logs = loglik(np.maximum(left, floor_of(values)[:, None]), axis, of.phi)
+    logs = loglik(np.maximum(left, min_rss(values)[:, None]), axis, of.phi)
     return np.asarray(np.max(logs, axis=0))
 
 
-class _Key:
-    """An array as a cache key, by content."""
-
-    def __init__(self, array: Array) -> None:
-        self.array = array
-        self.content = (array.shape, array.tobytes())
-        self.hash = hash(self.content)
-
-    def __hash__(self) -> int:
-        return self.hash
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and self.content == other.content
-
-
 @lru_cache(maxsize=64)
-def _bases(gaps: _Key, base: _Key, columns: _Key, cap: float) -> Bases:
-    phi = phis(cap)
-    q0, _ = np.linalg.qr(whiten(base.array, phi, gaps.array))
-    q = whiten(columns.array, phi, gaps.array)
+def _bases(m: int, gaps: bytes, base: bytes, columns: bytes, cap: float) -> Bases:
+    phi, gap = phis(cap), np.frombuffer(gaps)
+    q0, _ = np.linalg.qr(prewhiten(np.frombuffer(base).reshape(m, -1), phi, gap))
+    q = prewhiten(np.frombuffer(columns).reshape(m, -1), phi, gap)
     q -= q0 @ (q0.transpose(0, 2, 1) @ q)
     length = np.linalg.norm(q, axis=1, keepdims=True)
     return Bases(phi, q0, np.where(length > 1e-9, q / np.maximum(length, 1e-9), 0.0))
@@ -139,7 +126,7 @@ def _bases(gaps: _Key, base: _Key, columns: _Key, cap: float) -> Bases:
 
 @dataclass(frozen=True)
 class Fit:
-    """Generalised least squares of a design `[m, b]` at the most likely phi."""
+    """Generalized least squares of a design `[m, b]` at the most likely phi."""
 
     phi: float
     sigma: float  # marginal noise of an ordinary point, in units of the series
@@ -155,8 +142,8 @@ def fit_design(points: Points, design: Array, cap: float) -> Fit:
     rss = residuals(y, axis, of)[1]
     best = int(np.argmax(loglik(rss, axis, of.phi)[:, 0]))
     phi = float(of.phi[best])
-    x = whiten(design / axis.scale[:, None], phi, axis.gaps)
-    e = whiten((y / axis.scale).T, phi, axis.gaps)[:, 0]
+    x = prewhiten(design / axis.scale[:, None], phi, axis.gaps)
+    e = prewhiten((y / axis.scale).T, phi, axis.gaps)[:, 0]
     coefficients, *_ = np.linalg.lstsq(x, e, rcond=None)
     sigma = max(float(np.sqrt(rss[best, 0] / max(m - b, 1))), float(np.median(points.stderr)))
     return Fit(phi, sigma, coefficients, sigma**2 * np.linalg.pinv(x.T @ x))

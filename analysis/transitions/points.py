@@ -50,13 +50,13 @@ class Points:
     def __len__(self) -> int:
         return len(self.values)
 
-    def earliest(self, place: float) -> float:
-        """First checkpoint at which a change can have come that the point at `place` shows first.
+    def earliest(self, location: float) -> float:
+        """First checkpoint at which a change can be that the point at `location` shows first.
 
         That is the checkpoint after the last point before it: a gap hides when it came.
         """
-        before = self.index[self.index < place]
-        return float(before[-1] + 1.0) if len(before) else place
+        before = self.index[self.index < location]
+        return float(before[-1] + 1.0) if len(before) else location
 
     @cached_property
     def axis(self) -> Axis:
@@ -68,7 +68,7 @@ def clean_points(steps: object, values: object, stderr: object = None) -> Points
     """Sort, drop what is unusable, and weigh points by their standard error.
 
     Unusable: a value or standard error that is not finite, and a single point that stands off
-    both its neighbours' sides by more than `OUTLIER` robust standard deviations (a failed estimate
+    both its neighbors' sides by more than `OUTLIER` robust standard deviations (a failed estimate
     which did not say so), and a point of more than `WORTHLESS` times an ordinary one's noise.
     A smaller standard error takes weight away.
 
@@ -109,7 +109,7 @@ def _vector(name: str, values: object) -> Array:
 
 
 def noise_level(values: Array) -> float:
-    """Robust standard deviation of differences of neighbours, over sqrt(2)."""
+    """Robust standard deviation of differences of neighbors, over sqrt(2)."""
     if len(values) < 3:
         return 0.0
     jumps = np.abs(np.diff(values))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from analysis.transitions.noise import floor_of, log_volume, whiten
+from analysis.transitions.noise import log_volume, min_rss, prewhiten
 from analysis.transitions.points import Axis
 
 Array = npt.NDArray[np.float64]
@@ -15,15 +15,20 @@ SEGMENT_PHIS = (0.0, 0.2, 0.4, 0.5)
 
 
 def segment_costs(values: Array, axis: Axis, phi: float) -> Array:
-    """Generalised squared error of every segment around its own level, `[s, m + 1, m + 1]`.
+    """Generalized squared error of every segment around its own level, `[s, m + 1, m + 1]`.
 
-    Each segment starts anew from the stationary law, so that costs of segments add up:
+    Each segment starts again from the stationary distribution, so that costs of segments add up:
     `c(a, b) = min_mu u_a^2 + sum_{a < t < b} (u_t - r_t u_{t-1})^2 / (1 - r_t^2)` with
     `u = (y - mu) / scale`. Entry (a, b) holds the segment `[a, b)`; infinite when too short.
+
+    Args:
+        values: series `[s, m]`.
+        axis: their checkpoints and relative noise.
+        phi: correlation of neighboring checkpoints, at least 0 and below 1.
     """
     s, m = values.shape
     y, one = values / axis.scale, 1.0 / axis.scale
-    ey, e1 = whiten(y.T, phi, axis.gaps).T, whiten(one[:, None], phi, axis.gaps)[:, 0]
+    ey, e1 = prewhiten(y.T, phi, axis.gaps).T, prewhiten(one[:, None], phi, axis.gaps)[:, 0]
 
     def sums(first: Array, later: Array) -> Array:
         total = np.concatenate([np.zeros((len(later), 1)), np.cumsum(later, axis=1)], axis=1)
@@ -60,18 +65,12 @@ def best_segments(values: Array, axis: Axis) -> tuple[Array, npt.NDArray[np.int_
             through = reach[:, :, None] + cost
             back.append(np.argmin(through, axis=1))
             reach = np.take_along_axis(through, back[-1][:, None, :], axis=1)[:, 0, :]
-            rss = np.maximum(reach[:, m], floor_of(values))
+            rss = np.maximum(reach[:, m], min_rss(values))
             logs = mean_gap * (m - 1 - changes) - 0.5 * m * np.log(rss)
             better = logs > best[:, changes - 1]
             best[better, changes - 1] = logs[better]
-            where[better, changes - 1] = _trace(back, m, s)[better]
+            end = np.full(s, m)
+            for j, first in enumerate(reversed(back)):  # from the last change back to the first
+                end = first[np.arange(s), end]
+                where[better, changes - 1, j] = end[better]
     return best, where
-
-
-def _trace(back: list[npt.NDArray[np.int_]], m: int, s: int) -> npt.NDArray[np.int_]:
-    out = np.full((s, MAX_CHANGES), -1)
-    end, rows = np.full(s, m), np.arange(s)
-    for j, start in enumerate(reversed(back)):
-        end = start[rows, end]
-        out[:, j] = end
-    return out

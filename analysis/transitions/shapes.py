@@ -16,37 +16,37 @@ FINE_WIDTHS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0, 20.0, 24.0, 32.0)
 
 @dataclass(frozen=True)
 class Family:
-    """Candidate changes: `columns` `[m, k]` rise from 0 to 1, `place` and `width` `[k]`.
+    """Candidate changes: `columns` `[m, k]` rise from 0 to 1, `location` and `width` `[k]`.
 
-    `place` counts checkpoints: the first one past the middle of the change. A ramp of width 1 is a
-    step; its column is 0 before `place` and 1 from there on.
+    `location` counts checkpoints: the first one past the middle of the change. A ramp of width 1 is
+    a step; its column is 0 before `location` and 1 from there on.
     """
 
     name: str
     columns: Array
-    place: Array
+    location: Array
     width: Array
 
-    def at(self, place: float, width: float = 1.0) -> int:
-        """Number of the member nearest to that place, and of these in width."""
-        return int(np.argmin(np.abs(self.place - place) + 1e-3 * np.abs(self.width - width)))
+    def at(self, location: float, width: float = 1.0) -> int:
+        """Number of the member nearest to that location, and of these in width."""
+        return int(np.argmin(np.abs(self.location - location) + 1e-3 * np.abs(self.width - width)))
 
     def begin(self, k: int) -> float:
         """Last checkpoint (a fraction, in a ramp) of the plateau before change k."""
-        return float(self.place[k] - 0.5 - 0.5 * self.width[k])
+        return float(self.location[k] - 0.5 - 0.5 * self.width[k])
 
     def end(self, k: int) -> float:
         """First checkpoint of the plateau after change k."""
-        return float(self.place[k] - 0.5 + 0.5 * self.width[k])
+        return float(self.location[k] - 0.5 + 0.5 * self.width[k])
 
 
-def ramp(index: Array, place: Array, width: Array) -> Array:
-    """Clipped line `min(max((k - place + 1/2) / width + 1/2, 0), 1)` at checkpoints k; broadcasts.
+def ramp(index: Array, location: Array, width: Array) -> Array:
+    """The line `(k - location + 1/2) / width + 1/2` at checkpoints k, clipped to [0, 1].
 
     It is the running integral of a box of that width, so that its coefficient is the derivative of
     the series smoothed over the box.
     """
-    return np.clip((index - (place - 0.5)) / width + 0.5, 0.0, 1.0)
+    return np.clip((index - (location - 0.5)) / width + 0.5, 0.0, 1.0)
 
 
 def build_family(name: str, index: Array, fine: bool = False) -> Family:
@@ -63,6 +63,6 @@ def _family(name: str, checkpoints: tuple[float, ...], fine: bool) -> Family:
     m = len(index)
     some = FINE_WIDTHS if fine else WIDTHS
     widths = some[:1] if name == "step" else tuple(w for w in some if w <= max(1.0, m / 2))
-    places = index[EDGE : m - EDGE + 1]
-    place, width = np.tile(places, len(widths)), np.repeat(widths, len(places))
-    return Family(name, ramp(index[:, None], place, width), place, width)
+    locations = index[EDGE : m - EDGE + 1]
+    location, width = np.tile(locations, len(widths)), np.repeat(widths, len(locations))
+    return Family(name, ramp(index[:, None], location, width), location, width)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +14,7 @@ from rl_slt.result import LLCEstimate
 from rl_slt.samplers import SAMPLERS
 from rl_slt.samplers.base import Sampler
 from rl_slt.samplers.hmc import HMC
-from rl_slt.settings import POLICY_CNN, Settings
+from rl_slt.settings import POLICY_CNN, Settings, Varied
 
 COLUMNS = (
     "policy", "varied", "sampler", "step_size", "nbeta", "localization", "llc", "stderr", "rhat",
@@ -49,40 +48,10 @@ Make = Callable[[Sequence[Cell]], Rows]
 """Makes the estimates of some cells; one row (of `row_of`) for each that came out."""
 
 
-@dataclass(frozen=True)
-class Sweep:
-    """What to try.
-
-    Attributes:
-        settings: what stays as it is.
-        localizations: each policy is estimated at each of them, with the step size as adapted
-            (or as the settings say) and with half of it.
-        nbeta_factors: times the nbeta of the settings, at the localization recommended.
-        step_sizes: likewise, in the sampler's own (whitened) coordinates.
-        exact: compare with full-batch HMC at the localization recommended.
-        exact_states: on so many states, for HMC goes over all of them at each of its steps;
-            None is all.
-
-    Raises:
-        InputError: a value is out of its range, or nothing is to be tried.
-    """
+class Sweep(Varied):
+    """What to try, and the settings that stay as they are."""
 
     settings: Settings = POLICY_CNN
-    localizations: tuple[float, ...] = (30.0, 100.0, 300.0)
-    nbeta_factors: tuple[float, ...] = (0.5, 2.0)
-    step_sizes: tuple[float, ...] = ()
-    exact: bool = False
-    exact_states: int | None = None
-
-    def __post_init__(self) -> None:
-        if not self.localizations:
-            raise InputError("calibration needs at least one localization")
-        for name in ("localizations", "nbeta_factors", "step_sizes"):
-            wrong = [v for v in getattr(self, name) if not 0 < v < math.inf]
-            if wrong:
-                raise InputError(f"{name}: {wrong[0]}; all must be positive finite numbers")
-        if self.exact_states is not None and self.exact_states < 2:
-            raise InputError(f"exact_states={self.exact_states}; it must be 2 or more, or None")
 
     def count(self, policies: int) -> int:
         """How many estimates there are at most."""

@@ -12,23 +12,10 @@ import click
 
 from rl_slt.errors import InputError
 
-# Where each command lives; loaded only when it is asked for, so that `--help` answers at once.
-COMMANDS = {
-    "run": "study:command",
-    "train": "train:command",
-    "import": "import_:command",
-    "status": "status:command",
-    "llc": "llc:command",
-    "calibrate": "calibrate:command",
-    "probe": "probe:command",
-    "report": "report:command",
-    "compare": "compare:command",
-    "watch": "watch:command",
-    "validate": "validate:command",
-    "rollout": "look:rollout",
-    "levels": "look:levels",
-}
-# Failures of the machine, not of ours: one line is all there is to say.
+# Each lives in the module of its name here, loaded only when it is asked for.
+COMMANDS = ("run", "train", "import", "status", "llc", "calibrate", "probe", "report", "compare",
+            "watch", "validate", "rollout", "levels")  # fmt: skip
+# Failures of the machine, not a bug: one line is all there is to say.
 _MACHINE = {
     errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR,
     errno.EISDIR, errno.ENAMETOOLONG, errno.EFBIG, errno.EEXIST,
@@ -42,8 +29,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(importlib.import_module(f"rl_slt.cli.{module}"), name)
+        module = "import_" if cmd_name == "import" else cmd_name  # `import` is Python's own word
+        command: click.Command = importlib.import_module(f"rl_slt.cli.{module}").command
         return command
 
     def resolve_command(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from rl_slt.cli.options import parse_levels, parse_setting
+from rl_slt.cli.options import INTEGER, parse_setting
 
 
 @click.command("import")
@@ -14,16 +14,17 @@ from rl_slt.cli.options import parse_levels, parse_setting
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--coin", default="end", show_default=True, help="Placement it was trained with.")
 @click.option("--levels", metavar="A:B", help="Levels it was trained on [all].")
-@click.option("--steps", type=int, help="Environment steps it was trained for [what MODEL says].")
-@click.option(
-    "--set", "settings", multiple=True, metavar="NAME=VALUE",
-    help="Other training settings it had, as --set time_limit=200.",
+@click.option("--arm", default="unnamed", show_default=True, help="Condition it belongs to.")
+@click.option("--steps", type=INTEGER, help="Steps it was trained for [what MODEL says].")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
+              help="Other training settings it had, as --set time_limit=200; repeatable.",
 )  # fmt: skip
 def command(
     model: Path,
     out: Path,
     coin: str,
     levels: str | None,
+    arm: str,
     steps: int | None,
     settings: tuple[str, ...],
 ) -> None:
@@ -37,8 +38,6 @@ def command(
     """
     from rl_slt.pipeline.stages.train import import_run
 
-    changes = {"coin": coin} | dict(parse_setting(text) for text in settings)
-    if levels is not None:
-        changes["levels"] = parse_levels(levels)
-    import_run(model, out, changes, steps)
+    changes = {"coin": coin, "levels": levels} | dict(parse_setting(text) for text in settings)
+    import_run(model, out, changes, steps, arm)
     click.echo(f"run: {out}")

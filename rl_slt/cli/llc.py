@@ -7,35 +7,21 @@ from typing import Any
 
 import click
 
-from rl_slt.cli.options import chain_options, engine_options
+from rl_slt.cli.options import FromModel, ModelCommand, engine_options
+
+OPTIONS = FromModel("rl_slt.pipeline.plan.study:LLCPlan", flags={"losses": "loss"})
 
 
-@click.command("llc")
+@click.command("llc", cls=ModelCommand, models={"settings": OPTIONS})
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--loss", "losses", multiple=True,
-    help="kl, nll, regret[:clip=C,self-normalized], surrogate[:clip=C] or value; repeatable [kl].",
-)  # fmt: skip
-@click.option(
-    "--states",
-    multiple=True,
-    help="on-policy, frozen or probe, then :PLACEMENT or /FILTER; repeatable [frozen, on-policy].",
-)
-@click.option("--n-states", type=int, help="States in each set; n of the LLC.")
-@click.option(
-    "--reference", help="self, last, or RUN@STEP: the policy that the loss compares with."
-)
-@click.option("--step-size", type=float, help="Fixed step size [adapted in burn-in].")
-@click.option("--nbeta", type=float, help="n times the inverse temperature [n / log n].")
-@click.option("--localization", type=float, help="Strength gamma of the localization.")
-@chain_options
 @engine_options
 def command(
-    runs: tuple[Path, ...], workers: int | None, scheduler: str | None, **given: Any
+    runs: tuple[Path, ...], settings: dict[str, Any], workers: int | None, scheduler: str | None
 ) -> int:
     """Estimate the LLC of every checkpoint of runs or studies.
 
-    Finished estimates are kept and not made again; another setting adds rows.
+    Finished estimates are kept and not made again; another setting adds rows. The settings of a
+    study are the default for its runs.
 
     \b
     Examples:
@@ -44,7 +30,6 @@ def command(
       rl-slt llc runs/a --states probe:behind --states frozen/coin-in-view
       rl-slt llc runs/a --loss surrogate:clip=0.2 --states on-policy
     """
-    from rl_slt.pipeline.commands.over_runs import llc
+    from rl_slt.pipeline.commands.llc import llc
 
-    settings = {name: value for name, value in given.items() if value not in (None, ())}
     return llc(runs, settings, workers, scheduler)

@@ -1,86 +1,181 @@
-"""Options that several commands share."""
+"""Options of commands: most are made from the fields of a settings class, a few are shared."""
 
 from __future__ import annotations
 
+import pkgutil
 import tomllib
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
 
 import click
+
+from rl_slt.errors import InputError
+
+if TYPE_CHECKING:
+    from rl_slt.settings_model import SettingsModel
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class Number(click.ParamType):
+    """A number whose refusal has the form of every message.
+
+    Args:
+        kind: int or float.
+        limits: least and largest, where no settings class checks them.
+        many: whether numbers with commas between them are wanted.
+    """
+
+    def __init__(
+        self, kind: type, limits: tuple[int, int] | None = None, many: bool = False
+    ) -> None:
+        self.kind, self.limits, self.many = kind, limits, many
+        self.name = ("integer" if kind is int else "number") + (",..." if many else "")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, or the numbers, in a text; raises InputError where there is none."""
+        parts = [part for part in str(value).split(",") if part.strip()] if self.many else [value]
+        found = tuple(self._number(part, str(param and param.name)) for part in parts)
+        return found if self.many else found[0]
+
+    def _number(self, text: Any, name: str) -> Any:
+        allowed = "an integer" if self.kind is int else "a number"
+        try:
+            value = self.kind(text)
+        except ValueError:
+            raise InputError.of(name, text, allowed) from None
+        if self.limits and not self.limits[0] <= value <= self.limits[1]:
+            low, high = self.limits
+            raise InputError.of(name, value, f"{allowed} from {low} to {high}")
+        return value
+
+
+INTEGER, FLOAT, SEED = Number(int), Number(float), Number(int, (0, 2**31 - 1))
+
+
+@dataclass(frozen=True)
+class FromModel:
+    """Options made of a settings class: type, help and default are those of its fields.
+
+    Attributes:
+        place: of the class, as `package.module:Class`; loaded when the options are needed, so
+            that `rl-slt --help` waits for none.
+        only: fields that become options; all if empty.
+        without: fields that do not.
+        flags: how an option is called, where not as its field.
+        defaults: what help says of a default that is not the field's.
+    """
+
+    place: str
+    only: Sequence[str] = ()
+    without: Sequence[str] = ()
+    flags: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict)
+
+    def options(self) -> list[click.Option]:
+        """An option for each field; a list of texts is an option that may be repeated."""
+        model: type[SettingsModel] = pkgutil.resolve_name(self.place)
+        texts = model.descriptions()
+        made = []
+        for name in self.only or model.model_fields:
+            if name in self.without:
+                continue
+            of = model.model_fields[name]
+            kinds, many = set(_kinds(of.annotation)), get_origin(of.annotation) is tuple
+            number = next((kind for kind in (float, int) if {kind} <= kinds <= {int, float}), None)
+            default = of.get_default(call_default_factory=True)
+            values = default if many else [] if default is None or kinds == {bool} else [default]
+            shown = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
+            shown = self.defaults.get(name, shown)
+            text = texts[name][:1].upper() + texts[name][1:]
+            made.append(
+                click.Option(
+                    ["--" + self.flags.get(name, name).replace("_", "-"), name],
+                    type=None if number is None else Number(number, many=many),
+                    multiple=many and number is None,
+                    is_flag=kinds == {bool},
+                    default=None,
+                    help=f"{text} [{shown}]." if shown else f"{text}.",
+                )
+            )
+        return made
+
+
+def _kinds(annotation: Any) -> Iterator[type]:
+    """The plain types in an annotation, without None."""
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    parts = [part for part in get_args(annotation) if part not in (NoneType, ...)]
+    if get_origin(annotation) is tuple and len(parts) > 1:
+        parts = [str]  # a pair is typed as A:B
+    for part in parts:
+        yield from _kinds(part)
+    if not parts:
+        yield annotation if isinstance(annotation, type) else type(annotation)  # of a Literal
+
+
+class ModelCommand(click.Command):
+    """A command with options of settings classes.
+
+    Args:
+        models: by an argument of the callback, which gets a dict of the settings that were given.
+    """
+
+    def __init__(self, *args: Any, models: Mapping[str, FromModel], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._models = models
+
+    @cached_property
+    def _options(self) -> dict[str, list[click.Option]]:
+        return {name: source.options() for name, source in self._models.items()}
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Arguments, options of the settings classes, then the command's other options."""
+        own = super().get_params(ctx)
+        made = [option for options in self._options.values() for option in options]
+        first = [param for param in own if isinstance(param, click.Argument)]
+        return [*first, *made, *(param for param in own if param not in first)]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call the command with the settings that were given."""
+        for name, options in self._options.items():
+            values = [(option, ctx.params.pop(str(option.name))) for option in options]
+            ctx.params[name] = {
+                option.name: value
+                for option, value in values
+                if value is not None and not (option.multiple and value == ())
+            }
+        return super().invoke(ctx)
+
+
 def engine_options(command: F) -> F:
-    """`--workers` and `--scheduler`: where the units of work run."""
-    command = click.option(
-        "--scheduler", metavar="ADDRESS", help="Dask scheduler to use, as tcp://HOST:8786."
-    )(command)
-    return click.option(
-        "--workers",
-        type=int,
-        help="Processes on this machine; 0 works in this one [one per core].",
-    )(command)
-
-
-CHAINS = (
-    click.option("--params", help="Names of the parameters that may move, as 'trunk.*' [all]."),
-    click.option(
-        "--sampler", help="auto, baoab, sgld, rmsprop_sgld, sgnht, mala, hmc, ... [auto]."
-    ),
-    click.option(
-        "--chains",
-        type=int,
-        help="Independent chains; on a GPU, or of a small network, they are computed together.",
-    ),
-    click.option("--draws", type=int, help="Draws of each chain after burn-in."),
-    click.option("--burn-in", type=int, help="Steps of each chain that do not count."),
-    click.option("--batch-size", type=int, help="States of one gradient."),
-    click.option("--whitening", type=int, help="Directions of curvature made round; 0 is none."),
-    click.option(
-        "--precision",
-        help="Of convolutions: float32, bfloat16, or auto, the faster here [auto].",
-    ),
-    click.option(
-        "--device",
-        help="Where chains run: cpu, cuda, cuda:0, ... [cpu]; a GPU has one worker by default.",
-    ),
-    click.option("--seed", type=int, help="Seed of the chains and of the state sets."),
-)
-
-
-def chain_options(command: F) -> F:
-    """What chains are run, in the names of `rl_slt.pipeline.plan.study.LLCPlan`."""
-    for option in reversed(CHAINS):
+    """`--workers` and `--scheduler`: where the work is done."""
+    for option in (
+        click.option(
+            "--scheduler", metavar="ADDRESS", help="Dask scheduler to use, as tcp://HOST:8786."
+        ),
+        click.option(
+            "--workers",
+            type=INTEGER,
+            help="Processes on this machine; 0 works in this one [one per core].",
+        ),
+    ):
         command = option(command)
     return command
-
-
-def parse_levels(text: str) -> tuple[int, int] | None:
-    """A level range `A:B` (half-open), or None for `all`.
-
-    Raises:
-        click.UsageError: if the text is neither.
-    """
-    if text == "all":
-        return None
-    first, colon, last = text.partition(":")
-    if not colon or not first.isdecimal() or not last.isdecimal() or int(first) >= int(last):
-        raise click.UsageError(
-            f"level range {text!r} is not allowed: A:B with 0 <= A < B (half-open), or all"
-        )
-    return int(first), int(last)
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
     """`NAME=VALUE` as a name and a value in TOML's form; a bare word is text.
 
     Raises:
-        click.UsageError: if there is no `=`.
+        InputError: there is no `=`.
     """
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise click.UsageError(f"setting {text!r} is not allowed: NAME=VALUE, as gamma=0.99")
+        raise InputError.of("set", text, "NAME=VALUE, as gamma=0.99")
     try:
         return name, tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:

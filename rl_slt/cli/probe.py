@@ -7,24 +7,16 @@ from typing import Any
 
 import click
 
-from rl_slt.cli.options import engine_options
+from rl_slt.cli.options import FromModel, ModelCommand, engine_options
+
+OPTIONS = FromModel("rl_slt.pipeline.plan.study:ProbePlan")
 
 
-@click.command("probe")
+@click.command("probe", cls=ModelCommand, models={"settings": OPTIONS})
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--suite", help="standard or demo [standard].")
-@click.option("--levels", type=int, help="Held-out levels of each probe [the suite's own number].")
-@click.option("--mode", help="sampled or greedy actions [sampled].")
-@click.option("--time-limit", type=int, help="Steps of a probe episode [the suite's own].")
-@click.option(
-    "--states",
-    type=int,
-    help="Levels behind the counterfactual and internal probes, 0 for none [as levels, up to 100].",
-)
-@click.option("--seed", type=int, help="Seed of the action noise [0].")
 @engine_options
 def command(
-    runs: tuple[Path, ...], workers: int | None, scheduler: str | None, **given: Any
+    runs: tuple[Path, ...], settings: dict[str, Any], workers: int | None, scheduler: str | None
 ) -> int:
     """Probe what every checkpoint of runs or studies pursues, out of distribution.
 
@@ -33,7 +25,6 @@ def command(
       rl-slt probe runs/a
       rl-slt probe demo --suite demo --levels 200
     """
-    from rl_slt.pipeline.commands.over_runs import probe
+    from rl_slt.pipeline.commands.probe import probe
 
-    settings = {name: value for name, value in given.items() if value is not None}
     return probe(runs, settings, workers, scheduler)

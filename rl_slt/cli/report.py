@@ -19,6 +19,6 @@ def command(runs: tuple[Path, ...], out: Path, form: str) -> None:
       rl-slt report demo --out demo.html
       rl-slt report runs/a runs/b --out ab.md --format md
     """
-    from rl_slt.pipeline.commands.over_runs import report
+    from rl_slt.pipeline.commands.report import report
 
     click.echo(f"report: {report(runs, out, form).resolve()}")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from rl_slt.cli.options import SEED
 from rl_slt.errors import InputError
 
 
@@ -13,7 +14,7 @@ from rl_slt.errors import InputError
 @click.option("--only", multiple=True, help="A problem by name; repeatable [all].")
 @click.option("--quick", is_flag=True, help="Four problems that take seconds.")
 @click.option("--sampler", default="auto", show_default=True, help="Sampler for all problems.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the chains.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the chains.")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the table, as CSV.")
 def command(only: tuple[str, ...], quick: bool, sampler: str, seed: int, out: Path | None) -> int:
     """Estimate problems whose LLC is known and print estimate, interval, truth and verdict.

@@ -7,12 +7,14 @@ from typing import Any
 
 import click
 
+from rl_slt.cli.options import FLOAT
+
 
 @click.command("watch")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--share", type=float, default=0.1, show_default=True,
+@click.option("--share", type=FLOAT, default=0.1, show_default=True,
               help="Largest share of one core's time beside the training.")  # fmt: skip
-@click.option("--error-rate", type=float, default=0.05, show_default=True,
+@click.option("--error-rate", type=FLOAT, default=0.05, show_default=True,
               help="Probability of any warning on a run without a transition.")  # fmt: skip
 @click.option("--once", is_flag=True, help="Stop when the checkpoints so far are estimated.")
 def command(run: Path, share: float, error_rate: float, once: bool) -> None:

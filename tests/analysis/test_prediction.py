@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from synthetic_series import ar1, log_steps
 
-from analysis.datasets import ar1, log_steps
 from analysis.prediction import predict_goal
 from rl_slt import InputError
 

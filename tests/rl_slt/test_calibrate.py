@@ -86,8 +86,8 @@ def test_whether_the_order_of_policies_holds_is_said() -> None:
 
 def test_the_sweep_is_planned_from_what_came_out() -> None:
     sweep = Sweep(
-        Settings(draws=100, burn_in=20, batch_size=64), (30, 10), (0.5,), (0.2,),
-        exact=True, exact_states=50,
+        settings=Settings(draws=100, burn_in=20, batch_size=64), localizations=(30, 10),
+        nbeta_factors=(0.5,), step_sizes=(0.2,), exact=True, exact_states=50,
     )  # fmt: skip
     seen = []
 
@@ -120,7 +120,7 @@ def test_the_sweep_is_planned_from_what_came_out() -> None:
 
 
 def test_a_sampler_of_ones_own_is_kept_in_half_steps() -> None:
-    sweep = Sweep(Settings(sampler=SGLD(step_size=0.5)), (10,))
+    sweep = Sweep(settings=Settings(sampler=SGLD(step_size=0.5)), localizations=(10,))
     table = frame([row("localization", 10, 20, sampler="sgld", step_size=0.5, rank=-1.0)])
     (half,) = sweep.halves(table)
     assert (
@@ -131,11 +131,11 @@ def test_a_sampler_of_ones_own_is_kept_in_half_steps() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"localizations": ()}, "at least one localization"),
-        ({"localizations": (0.0, 1.0)}, "localizations: 0.0; all must be positive"),
-        ({"nbeta_factors": (-1.0,)}, "nbeta_factors: -1.0"),
-        ({"step_sizes": (float("nan"),)}, "step_sizes: nan"),
-        ({"exact_states": 1}, "exact_states=1"),
+        ({"localizations": ()}, r"localizations=\(\): must be a list of at least 1"),
+        ({"localizations": (0.0, 1.0)}, r"localizations\.0=0\.0: must be a finite number above 0"),
+        ({"nbeta_factors": (-1.0,)}, r"nbeta_factors\.0=-1\.0: must be a finite number above 0"),
+        ({"step_sizes": (float("nan"),)}, r"step_sizes\.0=nan: must be a finite number"),
+        ({"exact_states": 1}, "exact_states=1: must be an integer at least 2, or none"),
     ],
 )
 def test_wrong_sweeps_are_refused(given: dict[str, Any], message: str) -> None:
@@ -145,7 +145,9 @@ def test_wrong_sweeps_are_refused(given: dict[str, Any], message: str) -> None:
 
 def test_calibrate_runs_and_its_control_finds_the_localizer() -> None:
     settings = Settings(sampler=BAOAB(), nbeta=50.0, draws=80, burn_in=30)
-    sweep = Sweep(settings, (3.0, 30.0), (), exact=True, exact_states=60)
+    sweep = Sweep(
+        settings=settings, localizations=(3.0, 30.0), nbeta_factors=(), exact=True, exact_states=60
+    )
     done: list[tuple[int, int]] = []
     c = calibrate(
         {"first": TwoHeads()}, data(), sweep, progress=lambda i, n: done.append((i, n))

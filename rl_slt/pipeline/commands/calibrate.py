@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,34 +11,31 @@ from agents import write_atomic, write_json
 from rl_slt.calibration.calibrate import Calibration
 from rl_slt.calibration.sweep import Sweep
 from rl_slt.errors import InputError
-from rl_slt.pipeline.commands.run import report_failure
-from rl_slt.pipeline.disk.layout import Run, Study, open_path
+from rl_slt.pipeline.commands.targets import report_failures, study_settings
+from rl_slt.pipeline.disk.layout import open_path
 from rl_slt.pipeline.engine.jobs import open_engine, workers_on
-from rl_slt.pipeline.plan.by_name import FROM_STATES, build_loss, settings_of
-from rl_slt.pipeline.plan.settings import build
+from rl_slt.pipeline.plan.by_name import build_loss, needs_episodes
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages.calibrate import calibrate_path
 
-SINGLE = {"loss": "losses", "states": "states"}  # what `llc` takes several of
-OPEN: dict[str, Any] = {"localization": 1.0, "nbeta": None, "sampler": "auto", "step_size": None}
+VARIED: dict[str, Any] = {"localization": 1.0, "nbeta": None, "sampler": "auto", "step_size": None}
 
 
 def calibrate(
     path: Path,
     settings: dict[str, Any],
-    tried: dict[str, Any],
+    varied: dict[str, Any],
     names: Sequence[str] = (),
     workers: int | None = None,
     scheduler: str | None = None,
 ) -> int:
     """Sweep a run or study, write `calibration/` in it and print one setting for all of it.
 
-    A study's own settings are the default, as for `llc`.
-
     Args:
         path: of the run or study.
-        settings: of the estimates, in the names of `LLCPlan` but `loss` for `losses`.
-        tried: of `Sweep`: localizations, nbeta_factors, step_sizes, exact, exact_states.
+        settings: of `LLCPlan`, laid over those of the study, but for one loss on one set of
+            states: `kl` on frozen ones, where not said otherwise.
+        varied: of `Sweep`: localizations, nbeta_factors, step_sizes, exact, exact_states.
         names: runs of the study; none is one of each arm.
         workers: as for `open_engine`.
         scheduler: as for `open_engine`.
@@ -51,47 +47,36 @@ def calibrate(
         InputError: a value is wrong.
     """
     target = open_path(path)
-    settings = _with_states(settings)
-    plan = _plan(target, settings)
-    sweep = Sweep(settings_of(plan), **tried)
-    if sweep.exact and build_loss(plan.losses[0], None).redrawn:
-        raise InputError(f"--exact needs a fixed loss, but {plan.losses[0]} redraws its actions")
+    (loss, *_) = settings.get("losses", ("kl",))
+    if needs_episodes(loss):
+        settings = {"states": ("on-policy",)} | settings
+    single = {"losses": ("kl",), "states": ("frozen",)}
+    plan = LLCPlan.build(study_settings([target], "llc") | single | settings, "llc")
+    sweep = Sweep(settings=plan.settings(), **{"exact_states": 256} | varied)
+    if sweep.exact and build_loss(loss, None).redrawn:
+        raise InputError(f"--exact needs a fixed loss, but {loss} redraws its actions")
     with open_engine(workers_on(plan.device, workers, scheduler), scheduler) as engine:
-        open_plan = replace(plan, **OPEN)  # the sweep sets these; a unit's name must not
-        found, failed = calibrate_path(target, open_plan, sweep, names, engine)
-    for outcome in failed:
-        report_failure(outcome)
+        # What the sweep sets must not be in the name of a work item.
+        found, failed = calibrate_path(target, plan.replace(**VARIED), sweep, names, engine)
+    report_failures(failed)
     command = command_line(path, settings, found.settings.localization)
     write_calibration(path / "calibration", found, command)
-    for line in say(path, found, command):
+    for line in describe(path, found, command):
         print(line)
     return 0 if found.sound and not failed else 1
 
 
-def _with_states(settings: dict[str, Any]) -> dict[str, Any]:
-    """On-policy states, unless others are named, for a loss that cannot do with frozen ones."""
-    if settings.get("loss", "kl") in (*FROM_STATES, None) or "states" in settings:
-        return settings
-    return settings | {"states": "on-policy"}
-
-
-def _plan(target: Run | Study, settings: dict[str, Any]) -> LLCPlan:
-    """One loss on one set of states, the frozen one by default; else as `llc` would."""
-    known = {} if isinstance(target, Run) else target.config.get("settings", {})
-    study = known.get("llc", {}) if isinstance(known, dict) else {}
-    values = study if isinstance(study, dict) else {}
-    given = {SINGLE.get(k, k): [v] if k in SINGLE else v for k, v in settings.items()}
-    return build(LLCPlan, values | {"losses": ["kl"], "states": ["frozen"]} | given, "llc")
-
-
 def command_line(path: Path, settings: dict[str, Any], localization: float) -> str:
     """The `rl-slt llc` command that uses the recommendation."""
-    chosen = settings | {"localization": f"{localization:g}"}
-    options = [t for k, v in chosen.items() for t in (f"--{k.replace('_', '-')}", str(v))]
-    return shlex.join(["rl-slt", "llc", str(path), *options])
+    words = ["rl-slt", "llc", str(path)]
+    for name, value in (settings | {"localization": f"{localization:g}"}).items():
+        option = "--loss" if name == "losses" else f"--{name.replace('_', '-')}"
+        for each in value if isinstance(value, tuple) else (value,):
+            words += [option, str(each)]
+    return shlex.join(words)
 
 
-def say(path: Path, found: Calibration, command: str) -> list[str]:
+def describe(path: Path, found: Calibration, command: str) -> list[str]:
     """The recommendation in a few lines."""
     value = f"localization {found.settings.localization:g}"
     first = f"recommended: {value}" if found.sound else f"nothing tried is sound; nearest: {value}"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +11,7 @@ from typing import Any
 
 from agents import TEMPORARY, check_device, read_json_object, write_json
 from rl_slt.errors import InputError
+from rl_slt.pipeline.commands.targets import report_failures
 from rl_slt.pipeline.disk.layout import Study
 from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.engine.jobs import Outcome, open_engine, workers_on
@@ -63,9 +62,10 @@ def run_study(
     with _timed(study, "report"):
         analyse.analyse_study(study)
         page = reporting.write_report([study.path], study.path / "report.html")
-    for outcome in failed:
-        report_failure(outcome)
-    _say_results(study, page)
+    report_failures(failed)
+    for line in reporting.result_lines(study):
+        print(line)
+    print(f"report: {page.resolve()}")
     return 1 if failed else 0
 
 
@@ -85,7 +85,9 @@ def claim(plan: StudyPlan, out: Path) -> Study:
                 "nothing was touched: choose another --out"
             )
         return Study(out)
-    if out.exists() and (not out.is_dir() or any(map(_counts, out.iterdir()))):
+    if out.exists() and (  # what a killed process of rl-slt began to write does not count
+        not out.is_dir() or not all(path.name.startswith(TEMPORARY) for path in out.iterdir())
+    ):
         raise InputError(
             f"{out} exists and holds no study; nothing was touched: choose another --out"
         )
@@ -93,34 +95,11 @@ def claim(plan: StudyPlan, out: Path) -> Study:
     return Study(out)
 
 
-def _counts(path: Path) -> bool:
-    """Whether it is more than what a killed process of ours began to write."""
-    return not path.name.startswith(TEMPORARY)
-
-
 def frozen_plan(plan: StudyPlan) -> dict[str, Any]:
     """The plan as it stands in `study.json`, in JSON's types."""
-    values = {
-        "name": plan.name,
-        "question": plan.question,
-        "arms": plan.arms,
-        "seeds": plan.seeds,
-        "settings": {
-            "recipe": plan.recipe,
-            "train": plan.train,
-            "llc": plan.llc.values(),
-            "probe": dataclasses.asdict(plan.probe),
-        },
-    }
-    frozen: dict[str, Any] = json.loads(json.dumps(values))
-    return frozen
-
-
-def report_failure(outcome: Outcome) -> None:
-    """One line for a failed unit on stderr, and the traceback where a bug of ours raised."""
-    if outcome.trace:
-        print(outcome.trace, file=sys.stderr)
-    print(f"rl-slt: failed: {outcome.label}: {outcome.reason}", file=sys.stderr)
+    values = plan.as_dict() | {"llc": plan.llc.values()}
+    settings = {name: values.pop(name) for name in ("base_preset", "train", "llc", "probe")}
+    return values | {"settings": settings}
 
 
 @contextlib.contextmanager
@@ -136,9 +115,3 @@ def _timed(study: Study, stage: str) -> Iterator[None]:
         known = read_json_object(path) if path.exists() else {}
         write_json(path, known | {stage: round(known.get(stage, 0.0) + spent, 1)})
         print(f"{stage}: {spent:.1f} s", file=sys.stderr, flush=True)
-
-
-def _say_results(study: Study, page: Path) -> None:
-    for line in reporting.result_lines(study):
-        print(line)
-    print(f"report: {page.resolve()}")

@@ -12,7 +12,6 @@ from agents import write_bytes
 from rl_slt.known.validate import known_names, validate
 from rl_slt.pipeline.engine.progress import meter
 from rl_slt.pipeline.plan.by_name import build_sampler
-from rl_slt.pipeline.plan.checks import check_seed
 
 
 def run_validation(
@@ -23,7 +22,6 @@ def run_validation(
     Raises:
         InputError: for an unknown problem or sampler.
     """
-    check_seed(seed)
     chosen = build_sampler(sampler, None)
     wanted = list(names or known_names())
     threads = torch.get_num_threads()

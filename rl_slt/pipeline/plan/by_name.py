@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -13,9 +13,6 @@ from rl_slt.losses import LOSSES
 from rl_slt.pipeline.states.state_sets import parse_states
 from rl_slt.samplers import SAMPLERS
 from rl_slt.settings import Settings
-
-if TYPE_CHECKING:
-    from rl_slt.pipeline.plan.study import LLCPlan
 
 FROM_STATES = ("kl", "nll")  # read states alone; the others need whole on-policy episodes
 
@@ -35,14 +32,14 @@ def parse_loss(text: str) -> tuple[str, dict[str, Any]]:
     """
     name, colon, rest = text.partition(":")
     if name not in LOSSES:
-        raise InputError(f"unknown loss {name!r}; allowed: {', '.join(LOSSES)}")
+        raise InputError.of("loss", name, f"one of {', '.join(LOSSES)}")
     settings: dict[str, Any] = {}
     for part in rest.split(",") if colon else ():
         key, equals, value = part.partition("=")
         known = [option.partition("=")[:2] for option in OPTIONS.get(name, ())]
         if (key, equals) not in known:
-            allowed = ", ".join(OPTIONS.get(name, ())) or "none"
-            raise InputError(f"loss {text!r} has no setting {part!r}; allowed: {allowed}")
+            allowed = f":{','.join(OPTIONS[name])}" if name in OPTIONS else ", without settings"
+            raise InputError.of("loss", text, f"{name}{allowed}")
         settings[key.replace("-", "_")] = _number(text, value) if equals else True
     return name, settings
 
@@ -51,21 +48,26 @@ def _number(text: str, value: str) -> float:
     try:
         return float(value)
     except ValueError:
-        raise InputError(f"loss {text!r}: {value!r} is not a number") from None
+        raise InputError.of("loss", text, f"a number after `=`, not {value!r}") from None
+
+
+def needs_episodes(text: str) -> bool:
+    """Whether the loss is of whole episodes, as on-policy states alone are."""
+    return parse_loss(text)[0] not in FROM_STATES
 
 
 def check_loss(text: str, source: str, reference: str) -> None:
     """Raise InputError for an unknown loss, or states or a reference that it cannot use."""
+    spec = parse_states(source)
     name = build_loss(text, None).name
     if name in FROM_STATES:
         return
-    spec = parse_states(source)
-    if spec.source != "on-policy":
-        raise InputError(f"loss {name!r} needs episodes: states {source!r} is not on-policy")
-    if spec.keep:
-        raise InputError(f"loss {name!r} needs whole episodes, so not {source!r}")
+    if spec.source != "on-policy" or spec.keep:
+        raise InputError.of(
+            "states", source, f"on-policy, without a filter: loss {name!r} needs whole episodes"
+        )
     if reference != "self":
-        raise InputError(f"loss {name!r} has no reference policy, so not {reference!r}")
+        raise InputError.of("reference", reference, f"self: loss {name!r} has no other policy")
 
 
 def build_loss(text: str, reference: nn.Module | None, discount: float | None = None) -> Any:
@@ -103,26 +105,9 @@ def build_sampler(name: str, step_size: float | None) -> Any:
     """
     if name == "auto":
         if step_size is not None:
-            raise InputError(
-                f"step size {step_size} needs a sampler; allowed: {', '.join(SAMPLERS)}"
-            )
+            hint = f"or name the sampler that it is for: {', '.join(SAMPLERS)}"
+            raise InputError.of("step_size", step_size, "left out for sampler auto", hint)
         return None
     if name not in SAMPLERS:
-        raise InputError(f"unknown sampler {name!r}; allowed: auto, {', '.join(SAMPLERS)}")
+        raise InputError.of("sampler", name, f"one of auto, {', '.join(SAMPLERS)}")
     return SAMPLERS[name](step_size=step_size)
-
-
-def settings_of(plan: LLCPlan) -> Settings:
-    """The estimator's settings of a plan."""
-    return Settings(
-        sampler=build_sampler(plan.sampler, plan.step_size),
-        nbeta=plan.nbeta,
-        localization=plan.localization,
-        chains=plan.chains,
-        draws=plan.draws,
-        burn_in=plan.burn_in,
-        batch_size=plan.batch_size,
-        params=None if plan.params == "all" else tuple(plan.params.split(",")),
-        preconditioner_rank=plan.whitening,
-        precision=plan.precision,  # type: ignore[arg-type]
-    )

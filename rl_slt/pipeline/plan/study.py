@@ -1,25 +1,42 @@
-"""What a study is: arms, seeds, training, and the settings of the LLC and of the probes.
+"""What a study asks for: arms, seeds, training, and the settings of each stage, checked at once.
 
-A study is one small TOML file; the presets are such files in `presets/`.
+A study is one small TOML file; the presets are such files in `presets/`. Nothing heavy is imported
+before a plan is made: the options of the command line are read off these classes.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import tomllib
-from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from agents import TrainConfig, ppo_preset, safe_name
+from pydantic import Field, model_validator
+
 from rl_slt.errors import InputError
-from rl_slt.pipeline.plan.checks import check_llc, check_probe
-from rl_slt.pipeline.plan.settings import build
+from rl_slt.settings import (
+    BatchSize,
+    BurnIn,
+    Chains,
+    Draws,
+    Localization,
+    NBeta,
+    Precision,
+    PreconditionerRank,
+    Seed,
+    Settings,
+    StepSize,
+)
+from rl_slt.settings_model import SettingsModel
+
+if TYPE_CHECKING:
+    from agents import TrainConfig
+
+Count = Annotated[int, Field(ge=1)]
+Texts = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-@dataclass(frozen=True)
-class LLCPlan:
+class LLCPlan(SettingsModel):
     """Which LLC estimates to make of each checkpoint, and how.
 
     The defaults are those of `rl_slt.POLICY_CNN`, for networks of some 10^5 weights. `localization`
@@ -28,100 +45,164 @@ class LLCPlan:
     chains can traverse it.
     """
 
-    losses: tuple[str, ...] = ("kl",)
-    states: tuple[str, ...] = ("frozen", "on-policy")
-    n_states: int = 2048
+    losses: Texts = ("kl",)
+    """loss: kl, nll, regret[:clip=C,self-normalized], surrogate[:clip=C] or value; repeatable"""
+    states: Texts = ("frozen", "on-policy")
+    """state set: on-policy, frozen or probe, then :PLACEMENT or /FILTER; repeatable"""
+    n_states: Count = 2048
+    """states in each set; n of the LLC"""
     reference: str = "self"
+    """policy that the loss compares with: self, last, or RUN@STEP"""
     params: str = "all"
+    """names of the parameters left free, as 'trunk.*,head.*'"""
     sampler: str = "auto"
-    step_size: float | None = None
-    nbeta: float | None = None
-    localization: float = 300.0
-    chains: int = 4
-    draws: int = 200
-    burn_in: int = 80
-    batch_size: int = 64
-    whitening: int | None = None  # directions of curvature made round; None chooses
-    precision: str = "auto"  # of convolutions: float32, bfloat16, or the faster of them
-    device: str = "cpu"  # where chains run: cpu, cuda, cuda:0, ...
-    seed: int = 0
+    """one of auto, baoab, sgld, rmsprop_sgld, sgnht, mala, hmc, ..."""
+    step_size: StepSize | None = None
+    """step size of the sampler; left out, adapted in burn-in"""
+    nbeta: NBeta | None = None
+    """inverse temperature times n; left out, n / log n"""
+    localization: Localization = 300.0
+    chains: Chains = 4
+    draws: Draws = 200
+    burn_in: BurnIn = 80
+    batch_size: BatchSize = 64
+    preconditioner_rank: PreconditionerRank | None = None
+    """leading curvature directions to precondition; 0 is none, left out what suits the network"""
+    precision: Precision = "auto"
+    device: str = "cpu"
+    """where chains run: cpu, cuda, cuda:0, ...; a GPU has one worker if --workers is left out"""
+    seed: Seed = 0
+    """seed of the chains and of the state sets"""
 
-    def __post_init__(self) -> None:
-        for name in ("n_states", "chains", "draws", "batch_size"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
-        _require(self.chains >= 2, "chains", self.chains, "2 or more (4 for a sound R-hat)")
-        _require(self.burn_in >= 0, "burn_in", self.burn_in, "0 or more")
-        _require(
-            self.batch_size <= self.n_states, "batch_size", self.batch_size, "at most n_states"
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        """Refuse what no estimate can use: nothing is trained or written before."""
+        from rl_slt.pipeline.plan.by_name import build_sampler, check_loss
+
+        if self.batch_size > self.n_states:
+            raise InputError.of("batch_size", self.batch_size, f"at most n_states={self.n_states}")
+        if self.precision == "bfloat16" and self.device != "cpu":
+            raise InputError.of(
+                "precision", self.precision, f"auto or float32 on device {self.device!r}"
+            )
+        build_sampler(self.sampler, self.step_size)
+        for states in self.states:
+            for loss in self.losses:
+                check_loss(loss, states, self.reference)
+        return self
+
+    def settings(self) -> Settings:
+        """The estimator's settings."""
+        from rl_slt.pipeline.plan.by_name import build_sampler
+
+        shared = Settings.model_fields.keys() & LLCPlan.model_fields.keys()
+        return Settings(
+            **{name: getattr(self, name) for name in shared}
+            | {
+                "sampler": build_sampler(self.sampler, self.step_size),
+                "params": None if self.params == "all" else tuple(self.params.split(",")),
+            }
         )
-        _require(self.localization >= 0, "localization", self.localization, "0 or more")
-        for name in ("step_size", "nbeta"):
-            value = getattr(self, name)
-            _require(value is None or value >= 0, name, value, "positive, or left out")
-        _require(bool(self.losses), "losses", self.losses, "at least one loss")
-        _require(bool(self.states), "states", self.states, "at least one state set")
-        check_llc(self)
 
     def values(self) -> dict[str, Any]:
-        """All settings by name; the device only where it is not the CPU, and not which GPU."""
-        values = dataclasses.asdict(self)
+        """All that the numbers depend on: the device only where it is no CPU, not which GPU."""
+        values = self.as_dict()
         device = values.pop("device").partition(":")[0]
         return values if device == "cpu" else values | {"device": device}
 
 
-@dataclass(frozen=True)
-class ProbePlan:
+class ProbePlan(SettingsModel):
     """Which probes to run on each checkpoint."""
 
     suite: str = "standard"
-    levels: int | None = None  # per probe; None takes the suite's own number
-    mode: str = "sampled"
-    seed: int = 0
-    time_limit: int | None = None  # steps of an episode; None takes the suite's own
-    # Held-out levels whose states the counterfactual and internal probes look at: None takes as
-    # many as the suite has, at most 100; 0 leaves both probes out.
-    states: int | None = None
+    """suite of probes: standard or demo"""
+    levels: Count | None = None
+    """held-out levels of each probe; left out, the suite's own number"""
+    mode: Literal["sampled", "greedy"] = "sampled"
+    """actions of the policy: sampled or greedy"""
+    seed: Seed = 0
+    """seed of the action noise"""
+    time_limit: Count | None = None
+    """steps of a probe episode; left out, the suite's own"""
+    states: Annotated[int, Field(ge=0)] | None = None
+    """held-out levels behind the fixed-state probes (counterfactual, linear probe), 0 for none; \
+left out, as many as the suite has, at most 100"""
 
-    def __post_init__(self) -> None:
-        _require(self.mode in ("sampled", "greedy"), "mode", self.mode, "sampled or greedy")
-        for name in ("levels", "time_limit"):
-            value = getattr(self, name)
-            _require(value is None or value >= 1, name, value, "1 or more")
-        _require(self.states is None or self.states >= 0, "states", self.states, "0 or more")
-        check_probe(self)
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        from analysis import probes
+
+        if self.suite not in probes.SUITES:
+            raise InputError.of("suite", self.suite, f"one of {', '.join(probes.SUITES)}")
+        return self
 
 
-@dataclass(frozen=True)
-class StudyPlan:
-    """A whole study.
+class CompareSettings(SettingsModel):
+    """How two agents are compared."""
 
-    `recipe` names a preset of `agents`, `train` what all arms change of it, and `arms` what each
-    arm changes, both in the names of `agents.TrainConfig`.
-    """
+    placements: Texts = ("end", "behind", "none@mid")
+    """coin placement of levels where both play; repeatable"""
+    n_states: Count = 1536
+    """states to compare on, from the play of both in equal parts"""
+    points: Annotated[int, Field(ge=3)] = 11
+    """points on each line through the weights"""
+    radius: Annotated[float, Field(gt=0)] = 0.1
+    """reach of random and gradient lines, as a share of the norm of the first's weights"""
+    episodes: Annotated[int, Field(ge=0)] = 32
+    """episodes of the return at each point; 0 is none"""
+    clips: Annotated[int, Field(ge=0)] = 2
+    """levels of largest difference to film"""
+    seed: Seed = 0
+    """seed of levels, actions and random directions"""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        from envs import parse_placement
+
+        for text in self.placements:
+            parse_placement(text)
+        return self
+
+
+class StudyPlan(SettingsModel):
+    """A whole study; `train` and each arm are in the names of `agents.TrainConfig`."""
 
     name: str
+    """of the study, and of its folder"""
     question: str
-    arms: dict[str, dict[str, Any]]
-    recipe: str = "paper"
-    train: dict[str, Any] = field(default_factory=dict)
-    seeds: tuple[int, ...] = (0,)
-    llc: LLCPlan = field(default_factory=LLCPlan)
-    probe: ProbePlan = field(default_factory=ProbePlan)
+    """what the study is to answer, for its report"""
+    arms: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    """what each arm changes of the training, by the arm's name"""
+    base_preset: str = "paper"
+    """preset of PPO settings that all arms build on: paper or demo"""
+    train: dict[str, Any] = Field(default_factory=dict)
+    """what all arms change of the preset"""
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+    """seeds of training"""
+    llc: LLCPlan = Field(default_factory=LLCPlan)
+    """the LLC estimates"""
+    probe: ProbePlan = Field(default_factory=ProbePlan)
+    """the goal probes"""
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        from agents import safe_name
+
         safe_name(self.name, "study")
-        _require(bool(self.arms), "arms", "(none)", "at least one arm")
-        _require(bool(self.seeds), "seeds", "(none)", "at least one seed")
         for arm, changes in self.arms.items():
             safe_name(arm, "arm")
-            _require("coin" in changes, f"arms.{arm}", changes, "a coin placement in `coin`")
+            if "coin" not in changes:
+                raise InputError(f'arms.{arm}.coin: missing; it must be given, as coin = "end"')
             for seed in self.seeds:
                 self.train_config(arm, seed)
+        return self
 
     def train_config(self, arm: str, seed: int) -> TrainConfig:
         """The training configuration of an arm and a seed."""
-        base = ppo_preset(self.recipe).as_dict()
-        values = {**base, **self.train, **self.arms[arm], "seed": seed}
+        from agents import TrainConfig, ppo_preset
+
+        base = ppo_preset(self.base_preset).as_dict()
+        values = base | self.train | self.arms[arm] | {"seed": seed}
         return TrainConfig.build(values, f"arms.{arm}")
 
 
@@ -134,41 +215,41 @@ def preset_names() -> list[str]:
 def load_preset(name: str, seed: int | None = None) -> StudyPlan:
     """A preset by name.
 
+    Args:
+        name: one of `preset_names()`.
+        seed: the one training seed, instead of the preset's own.
+
     Raises:
-        InputError: if there is no such preset.
+        InputError: there is no such preset.
     """
     if name not in preset_names():
-        raise InputError(f"unknown preset {name!r}; allowed: {', '.join(preset_names())}")
+        raise InputError.of("preset", name, f"one of {', '.join(preset_names())}")
     text = (resources.files("rl_slt.pipeline.plan") / "presets" / f"{name}.toml").read_text()
-    return _with_seed(parse_study(text, name), seed)
+    return parse_study(text, name, seed)
 
 
 def load_study(path: Path, seed: int | None = None) -> StudyPlan:
     """A study of one's own from a TOML file.
 
+    Args:
+        path: of the file; its name is the study's, unless `name` in it says otherwise.
+        seed: the one training seed, instead of the file's.
+
     Raises:
-        InputError: if the file is missing, is no TOML, or a value in it is wrong.
+        InputError: the file is missing, is no TOML, or a value in it is wrong.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the study {path}: {error}") from None
-    return _with_seed(parse_study(text, path.stem), seed)
+    return parse_study(text, path.stem, seed)
 
 
-def parse_study(text: str, name: str) -> StudyPlan:
-    """A study from the text of its TOML file."""
+def parse_study(text: str, name: str, seed: int | None = None) -> StudyPlan:
+    """A study from the text of its TOML file; see `load_study`."""
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"study {name!r} is not valid TOML: {error}") from None
-    return build(StudyPlan, {"name": name, **values}, f"study {name!r}")
-
-
-def _with_seed(plan: StudyPlan, seed: int | None) -> StudyPlan:
-    return plan if seed is None else dataclasses.replace(plan, seeds=(seed,))
-
-
-def _require(fine: bool, name: str, value: object, allowed: str) -> None:
-    if not fine:
-        raise InputError(f"{name} = {value!r} is not allowed: {allowed}")
+    seeds = {} if seed is None else {"seeds": [seed]}
+    return StudyPlan.build({"name": name} | values | seeds, f"study {name!r}")

@@ -21,7 +21,6 @@ from rl_slt.pipeline.disk.layout import Run, Study
 from rl_slt.pipeline.disk.locks import turn
 from rl_slt.pipeline.disk.store import clear_leftovers, read_table, write_table
 from rl_slt.pipeline.engine.jobs import SerialEngine
-from rl_slt.pipeline.plan.settings import build
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages import covariates
 from rl_slt.pipeline.stages.over_runs import over_runs
@@ -105,7 +104,7 @@ def _llc_plan(study: Study) -> LLCPlan:
     settings = study.config.get("settings")
     known = settings.get("llc") if isinstance(settings, dict) else None
     try:
-        return build(LLCPlan, known, "llc") if isinstance(known, dict) else LLCPlan()
+        return LLCPlan.build(known, "llc") if isinstance(known, dict) else LLCPlan()
     except InputError:  # written by another version, or by hand
         return LLCPlan()
 

@@ -12,11 +12,10 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pandas as pd
 from PIL import Image
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from agents import (
@@ -29,47 +28,17 @@ from agents import (
     write_json,
 )
 from analysis import compare
-from envs import MOVES, Clip, NetworkPolicy, kl, log_probs, parse_placement, record
+from envs import MOVES, Clip, NetworkPolicy, kl, log_probs, record
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, open_path, training_of
 from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.disk.store import digest, file_digest
+from rl_slt.pipeline.plan.study import CompareSettings
 from rl_slt.pipeline.states.visits import Visits, mean_return, visit
-from rl_slt.settings_model import SettingsModel
 
 _VERSION = 3  # raise when the same settings would give other numbers
 _LOSS_STATES = 256  # on which the losses of slices are taken
 Progress = Callable[[int, int], None]
-
-
-class CompareSettings(SettingsModel):
-    """How two agents are compared.
-
-    Attributes:
-        placements: coin placements of the levels where both play.
-        n_states: states to compare on, from the play of both in equal parts.
-        points: on each line through the weights.
-        radius: of random and gradient lines, as a share of the norm of the first agent's weights.
-        episodes: of the return at each point; 0 leaves the return out.
-        clips: levels of largest difference that are filmed.
-        seed: of levels, actions and random directions.
-    """
-
-    placements: tuple[str, ...] = ("end", "behind", "none@mid")
-    n_states: int = Field(default=1536, ge=1)
-    points: int = Field(default=11, ge=3)
-    radius: float = Field(default=0.1, gt=0)
-    episodes: int = Field(default=32, ge=0)
-    clips: int = Field(default=2, ge=0)
-    seed: int = Field(default=0, ge=0, le=2**31 - 1)
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if not self.placements:
-            raise InputError.of("placements", [], "at least one coin placement")
-        for text in self.placements:
-            parse_placement(text)
-        return self
 
 
 @dataclass(frozen=True)
@@ -116,7 +85,7 @@ def compare_agents(
     weights = [file_digest(s.checkpoint.path / "policy.safetensors") for s in (first, second)]
     if weights[0] == weights[1]:
         raise InputError(f"{first.name} and {second.name} have equal weights: nothing differs")
-    key = digest([_VERSION, first.name, second.name, weights, settings])
+    key = digest([_VERSION, first.name, second.name, weights, settings.as_dict()])
     folder = first.run.path / "comparisons" / key
     if (folder / "comparison.json").exists():
         return folder

@@ -24,7 +24,7 @@ from rl_slt.pipeline.disk.locks import stage_locks
 from rl_slt.pipeline.disk.store import UnitStore, clear_leftovers, digest, file_digest, write_table
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome, attempt
 from rl_slt.pipeline.engine.progress import meter
-from rl_slt.pipeline.plan.by_name import FROM_STATES, build_loss, check_loss, fit_batch, settings_of
+from rl_slt.pipeline.plan.by_name import FROM_STATES, build_loss, check_loss, fit_batch
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.states.episodes import collect_episodes
 from rl_slt.pipeline.states.state_sets import Recipe, collect, parse_states
@@ -180,7 +180,7 @@ def make(unit: Unit, progress: Progress | None = None) -> None:
     if store.has(unit.key):
         return
     policy, states, loss = open_unit(unit)
-    settings = fit_batch(settings_of(plan), unit.loss, states)
+    settings = fit_batch(plan.settings(), unit.loss, states)
     estimate = estimate_with(policy, states, settings, loss, seed=plan.seed, progress=progress)
     row = _row(run, unit, estimate) | {"seconds": time.perf_counter() - start}
     draws = estimate.draws.assign(

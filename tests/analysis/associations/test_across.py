@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from synthetic_series import ar1, sigmoid
 
 from analysis.associations.across import across_runs
 from analysis.associations.permutations import mean_of_table, pairings, permutation_p
 from analysis.associations.signs import sign_flip_p
-from analysis.datasets import ar1, sigmoid
 
 
 def curves(rng: np.random.Generator, runs: int, linked: bool) -> tuple[np.ndarray, np.ndarray]:

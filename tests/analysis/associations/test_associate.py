@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from synthetic_series import ar1, log_steps, sigmoid
 
 from analysis import associate
-from analysis.datasets import ar1, log_steps, sigmoid
 from analysis.schema import TABLES, empty
 
 COLUMNS = [*TABLES["associations"], "lag_low", "lag_high", "note"]

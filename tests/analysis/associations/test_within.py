@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from synthetic_series import ar1, learning_curve, random_walk, sigmoid
 
 from analysis.associations.coincidence import coincidence
 from analysis.associations.detrended import circular_correlations, innovations, shift_test
 from analysis.associations.lags import curve_lag, effective_size, innovation_lag
 from analysis.associations.within import within_run
-from analysis.datasets import ar1, learning_curve, random_walk, sigmoid
 
 N = 60
 NONE = np.empty(0)

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from synthetic_series import Signal, ar1, log_steps, sigmoid, spoil, steps_in_noise
 
 from analysis import detect_transitions
-from analysis.datasets import Signal, ar1, log_steps, sigmoid, spoil, steps_in_noise
 from analysis.schema import TABLES
-from analysis.transitions import DETECTORS, agreement
+from analysis.transitions import DETECTORS
 from analysis.transitions.evidence import LEVEL, p_value, threshold
 from rl_slt import InputError
 
@@ -94,8 +94,14 @@ def test_series_that_say_nothing_give_no_rows(values: list[float]) -> None:
 
 
 def test_unknown_detector_is_named() -> None:
-    with pytest.raises(InputError, match="'magic'; allowed: derivative, change_point"):
+    with pytest.raises(InputError, match="'magic': must be of derivative, change_point"):
         detect_transitions([0, 1], [0, 1], detectors=("magic",))
+
+
+def test_each_detector_says_its_name_and_error_rate() -> None:
+    for name, detector in DETECTORS.items():
+        assert detector.name == name
+        assert 0 < detector.level <= 0.05
 
 
 def test_p_value_and_threshold_agree() -> None:
@@ -104,15 +110,6 @@ def test_p_value_and_threshold_agree() -> None:
             assert p_value(family, m, threshold(family, m)) == pytest.approx(LEVEL)
             assert p_value(family, m, -50.0) == 1.0
             assert p_value(family, m, 1e4) < 1e-6
-
-
-def test_agreement_counts_what_both_confirm() -> None:
-    signal = steps_in_noise(np.random.default_rng(0), 60, ((25, 8.0),), 0.3)
-    both = run(signal, run="a", series="s")
-    assert agreement(both)["agreement"].tolist() == [1.0]
-    far = both.assign(kind=["rise", "fall"])
-    assert agreement(far)["agreement"].tolist() == [0.0]
-    assert agreement(both.iloc[:0]).empty
 
 
 def rates(count: int, phi: float, change: float, seed: int) -> dict[str, np.ndarray]:

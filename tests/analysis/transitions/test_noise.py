@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
+from synthetic_series import ar1
 
-from analysis.datasets import ar1
-from analysis.transitions.noise import fit_design, log_volume, whiten
+from analysis.transitions.noise import fit_design, log_volume, prewhiten
 from analysis.transitions.points import Points
 from analysis.transitions.segments import best_segments, segment_costs
 
@@ -13,10 +13,10 @@ INDEX = np.array([0.0, 1, 2, 4, 5, 9, 10, 11, 12, 13])
 
 
 @pytest.mark.parametrize("phi", [0.0, 0.4, 0.9])
-def test_whitened_likelihood_is_the_dense_one(phi: float) -> None:
+def test_prewhitened_likelihood_is_the_dense_one(phi: float) -> None:
     y = np.random.default_rng(1).standard_normal(len(INDEX))
     covariance = phi ** np.abs(INDEX[:, None] - INDEX[None, :])
-    e = whiten(y[:, None], phi, np.diff(INDEX))[:, 0]
+    e = prewhiten(y[:, None], phi, np.diff(INDEX))[:, 0]
     ours = log_volume(phi, np.diff(INDEX)) - 0.5 * e @ e - 0.5 * len(y) * np.log(2 * np.pi)
     dense = multivariate_normal(np.zeros(len(y)), covariance).logpdf(y)
     assert ours == pytest.approx(dense, abs=1e-9)
@@ -46,8 +46,8 @@ def test_segment_costs_are_least_squares(phi: float) -> None:
     y = rng.standard_normal((3, len(INDEX)))
     costs = segment_costs(y, axis, phi)
     for a, b in [(0, 10), (2, 5), (4, 6), (3, 10)]:
-        e = whiten((y[:, a:b] / axis.scale[a:b]).T, phi, axis.gaps[a : b - 1])
-        one = whiten(1 / axis.scale[a:b, None], phi, axis.gaps[a : b - 1])
+        e = prewhiten((y[:, a:b] / axis.scale[a:b]).T, phi, axis.gaps[a : b - 1])
+        one = prewhiten(1 / axis.scale[a:b, None], phi, axis.gaps[a : b - 1])
         left = e - one @ np.linalg.lstsq(one, e, rcond=None)[0]
         assert costs[:, a, b] == pytest.approx(np.sum(left**2, axis=0))
     assert np.all(np.isinf(costs[:, 3, 4]))

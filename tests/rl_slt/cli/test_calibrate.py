@@ -17,8 +17,8 @@ from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages.calibrate import chosen_units
 from tests.rl_slt.cli.conftest import change_config, sound_run
 
-SETTINGS = """--n-states 48 --chains 2 --draws 48 --burn-in 24 --batch-size 16 --whitening 0
---localizations 300 --nbeta-factors 2 --sampler baoab"""
+SETTINGS = """--n-states 48 --chains 2 --draws 48 --burn-in 24 --batch-size 16
+--preconditioner-rank 0 --localizations 300 --nbeta-factors 2 --sampler baoab"""
 ONE = LLCPlan(states=("frozen",))
 
 
@@ -77,7 +77,7 @@ def test_every_loss_that_llc_takes_can_be_calibrated(
     run = sound_run(tmp_path / "good")
     change_config(run, time_limit=8)
     monkeypatch.chdir(tmp_path)
-    small = "--n-states 64 --chains 2 --draws 8 --burn-in 2 --whitening 0 --sampler baoab"
+    small = "--n-states 64 --chains 2 --draws 8 --burn-in 2 --preconditioner-rank 0 --sampler baoab"
     argv = [*small.split(), "--localizations", "3000", "--nbeta-factors", "", "--loss", loss]
     argv += ["--workers", "0"]
     with pytest.raises(SystemExit) as end:
@@ -129,23 +129,26 @@ def test_a_unit_depends_on_its_checkpoint_and_not_on_the_run_alone(study: Study)
 
 
 def test_the_command_repeats_what_was_asked_for() -> None:
-    line = command_line(Path("a b"), {"n_states": 48, "loss": "nll"}, 30.0)
+    line = command_line(Path("a b"), {"n_states": 48, "losses": ("nll",)}, 30.0)
     assert line == "rl-slt llc 'a b' --n-states 48 --loss nll --localization 30"
 
 
 MISTAKES = [
     (["gone"], "no such run or study: gone"),
-    (["good", "--localizations", "30,x"], "'30,x'; allowed: numbers, as 30,100,300"),
-    (["good", "--localizations", "30,-1"], "localizations: -1.0; all must be positive"),
-    (["good", "--localizations", ""], "at least one localization"),
+    (["good", "--localizations", "30,x"], "localizations='x': must be a number"),
+    (["good", "--localizations", "30,-1"], "localizations.1=-1.0: must be a finite number above 0"),
+    (["good", "--localizations", ""], "localizations=(): must be a list of at least 1"),
     (
         ["good", "--loss", "regret", "--states", "frozen"],
-        "loss 'regret' needs episodes: states 'frozen' is not on-policy",
+        "states='frozen': must be on-policy, without a filter: loss 'regret' needs",
     ),
-    (["good", "--loss", "value", "--reference", "last"], "loss 'value' has no reference policy"),
+    (
+        ["good", "--loss", "value", "--reference", "last"],
+        "reference='last': must be self: loss 'value' has no other",
+    ),
     (["good", "--loss", "nll", "--exact"], "--exact needs a fixed loss, but nll redraws"),
     (["good", "--states", "moon"], "unknown state set 'moon'"),
-    (["good", "--sampler", "moon"], "unknown sampler 'moon'"),
+    (["good", "--sampler", "moon"], "sampler='moon': must be one of auto"),
     (["good", "--run", "moon"], "unknown run 'moon'; allowed: good"),
     (["good", "--exact", "--exact-states", "0"], "exact_states=0"),
 ]

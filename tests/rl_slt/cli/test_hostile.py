@@ -15,7 +15,7 @@ from tests.rl_slt.disk import marks
 
 OPTIONS = [
     "--workers", "0", "--states", "frozen", "--n-states", "48", "--chains", "2", "--draws", "8",
-    "--burn-in", "4", "--batch-size", "16", "--sampler", "baoab", "--whitening", "0",
+    "--burn-in", "4", "--batch-size", "16", "--sampler", "baoab", "--preconditioner-rank", "0",
 ]  # fmt: skip
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
 

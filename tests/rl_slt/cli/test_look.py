@@ -47,7 +47,7 @@ def test_a_film(run: Path, tmp_path: Path, who: str, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--policy", "moon"], "unknown policy 'moon'; allowed: agent, random"),
+        (["--policy", "moon"], "policy='moon': must be one of agent, random"),
         (["--step", "7"], "no checkpoint at step 7; it has: 0"),
         (["--coin", "moon"], "'moon'"),
         (["--mode", "moon"], "'moon'"),

@@ -37,5 +37,5 @@ def plan() -> LLCPlan:
     """Three small estimates: one for each checkpoint."""
     return LLCPlan(
         states=("frozen",), n_states=48, chains=2, draws=8, burn_in=4, batch_size=16,
-        sampler="baoab", whitening=0,
+        sampler="baoab", preconditioner_rank=0,
     )  # fmt: skip

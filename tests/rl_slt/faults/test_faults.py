@@ -32,7 +32,7 @@ from rl_slt.pipeline.stages.llc import estimate_runs
 
 OPTIONS = [
     "--states", "frozen", "--n-states", "48", "--chains", "2", "--draws", "8",
-    "--burn-in", "4", "--batch-size", "16", "--sampler", "baoab", "--whitening", "0",
+    "--burn-in", "4", "--batch-size", "16", "--sampler", "baoab", "--preconditioner-rank", "0",
 ]  # fmt: skip
 RLSLT = [sys.executable, "-c", "from rl_slt.cli import main; main()"]
 
@@ -132,7 +132,7 @@ def test_files_that_may_not_grow_are_told_in_lines(run: Run) -> None:
     assert "File too large" in done.stderr
     assert UnitStore(run.path, "llc").keys() == []
     assert estimate_runs([run], LLCPlan(states=("frozen",), n_states=48, chains=2, draws=8,
-                         burn_in=4, batch_size=16, sampler="baoab", whitening=0),
+                         burn_in=4, batch_size=16, sampler="baoab", preconditioner_rank=0),
                          SerialEngine()) == []  # fmt: skip
     assert len(rows(run)) == 3
 

@@ -45,7 +45,8 @@ def test_a_command_runs_on_the_jobs(run: Run, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "--nodes", "1", "--cores", "1", "--memory", "2GB",
          "llc", "run", "--states", "frozen", "--n-states", "48", "--chains", "2", "--draws", "8",
-         "--burn-in", "4", "--batch-size", "16", "--sampler", "baoab", "--whitening", "0"],
+         "--burn-in", "4", "--batch-size", "16", "--sampler", "baoab",
+         "--preconditioner-rank", "0"],
         cwd=tmp_path,
         env={**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"},
         capture_output=True,

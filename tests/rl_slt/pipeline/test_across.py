@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from synthetic_series import ar1
 
 from analysis import schema
-from analysis.datasets import ar1
 from rl_slt.pipeline.stages.over_runs import final_goal, goal_pairs, over_runs
 
 STEPS = np.array([0, *np.geomspace(1e3, 1e6, 11).round()]).astype(int)

@@ -12,8 +12,9 @@ import torch
 import agents
 from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
 from rl_slt.errors import InputError
+from rl_slt.pipeline.plan.study import CompareSettings
 from rl_slt.pipeline.stages import compare
-from rl_slt.pipeline.stages.compare import CompareSettings, compare_agents, kl_to
+from rl_slt.pipeline.stages.compare import compare_agents, kl_to
 from rl_slt.pipeline.states.visits import kinds
 
 SMALL = CompareSettings(placements=("behind",), n_states=16, points=3, episodes=2, clips=1)

@@ -1,7 +1,6 @@
 """The probe stage on a run with two untrained checkpoints: tables, clips, what is redone."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -102,9 +101,9 @@ def test_clips_say_what_they_show(runs: list[Run]) -> None:
 
 def test_another_setting_takes_the_place_of_the_first(runs: list[Run], tmp_path: Path) -> None:
     run = make_run(tmp_path / "a-s0", 0)
-    greedy = replace(PLAN, mode="greedy", states=0)
-    longer = replace(PLAN, levels=4, states=0)
-    for plan in (replace(PLAN, states=0), greedy, longer):
+    greedy = PLAN.replace(mode="greedy", states=0)
+    longer = PLAN.replace(levels=4, states=0)
+    for plan in (PLAN.replace(states=0), greedy, longer):
         assert not probe.probe_runs([run], plan, SerialEngine())
     rows = table(run, "probes")
     assert not rows.duplicated(["run", "step", "probe", "metric", "mode"]).any()

@@ -74,15 +74,25 @@ def test_episodes_are_cached(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("loss", "source", "reference", "message"),
     [
-        ("moon", "frozen", "self", "unknown loss 'moon'; allowed: kl, nll"),
-        ("regret", "frozen", "self", "needs episodes: states 'frozen' is not on-policy"),
-        ("value", "on-policy", "last", "has no reference policy"),
-        ("surrogate:clip=0.2", "frozen", "self", "needs episodes"),
-        ("regret:clip", "on-policy", "self", "no setting 'clip'; allowed: clip=NUMBER, self-norm"),
-        ("kl:clip=2", "frozen", "self", "no setting 'clip=2'; allowed: none"),
-        ("surrogate:clip=wide", "on-policy", "self", "'wide' is not a number"),
+        ("moon", "frozen", "self", "loss='moon': must be one of kl, nll"),
+        (
+            "regret",
+            "frozen",
+            "self",
+            "states='frozen': must be on-policy, without a filter: loss 'regret'",
+        ),
+        ("value", "on-policy", "last", "reference='last': must be self: loss 'value' has no other"),
+        ("surrogate:clip=0.2", "frozen", "self", "loss 'surrogate' needs whole episodes"),
+        (
+            "regret:clip",
+            "on-policy",
+            "self",
+            "loss='regret:clip': must be regret:clip=NUMBER,self-norm",
+        ),
+        ("kl:clip=2", "frozen", "self", "loss='kl:clip=2': must be kl, without settings"),
+        ("surrogate:clip=wide", "on-policy", "self", "must be a number after `=`, not 'wide'"),
         ("surrogate:clip=-1", "on-policy", "self", "clip=-1.0; it must be above 0"),
-        ("regret:", "on-policy", "self", "no setting ''"),
+        ("regret:", "on-policy", "self", "loss='regret:': must be regret:clip=NUMBER"),
     ],
 )
 def test_losses_that_do_not_fit(loss: str, source: str, reference: str, message: str) -> None:
@@ -101,5 +111,5 @@ def test_names_give_losses_and_samplers() -> None:
     assert build_loss("regret", None).discount == Regret().discount
     assert build_sampler("auto", None) is None
     assert build_sampler("sgld", 1e-4).step_size == 1e-4
-    with pytest.raises(ValueError, match="unknown sampler 'moon'; allowed: auto, sgld"):
+    with pytest.raises(ValueError, match="sampler='moon': must be one of auto, sgld"):
         build_sampler("moon", None)

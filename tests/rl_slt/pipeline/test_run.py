@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +157,7 @@ def test_another_setting_adds_rows_and_the_old_stay(study: Path, place: Path) ->
     before = pd.read_parquet(copy / "runs/end-s0/tables/llc.parquet")
     done = rl_slt("llc", "d/runs/end-s0", "--states", "frozen", "--chains", "3", "--draws", "8",
                   "--burn-in", "4", "--batch-size", "16", "--n-states", "64", "--workers", "0",
-                  "--sampler", "baoab", "--whitening", "0",
+                  "--sampler", "baoab", "--preconditioner-rank", "0",
                   cwd=place)  # fmt: skip
     assert done.returncode == 0, done.stderr
     after = pd.read_parquet(copy / "runs/end-s0/tables/llc.parquet")
@@ -242,10 +241,10 @@ def test_a_checkpoint_and_its_reference_are_brought_to_the_device(
     run = Run(tmp_path / "run")
     plan = LLCPlan(
         states=("frozen",), reference="last", n_states=64, sampler="baoab", chains=2, draws=8,
-        burn_in=4, batch_size=16, whitening=0, precision="float32",
+        burn_in=4, batch_size=16, preconditioner_rank=0, precision="float32",
     )  # fmt: skip
     here = plan_units(run, plan, ["end"])[0]
-    there = plan_units(run, replace(plan, device="cuda"), ["end"])[0]
+    there = plan_units(run, plan.replace(device="cuda"), ["end"])[0]
     llc.make(here)
     with other_device(monkeypatch) as device:
         monkeypatch.setattr(llc, "check_device", lambda name: device)

@@ -1,12 +1,23 @@
 """Studies: the presets are sound, and a wrong value is one line that names it."""
 
+import tomllib
+from importlib import resources
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from rl_slt import POLICY_CNN
 from rl_slt.errors import InputError
-from rl_slt.pipeline.plan.study import LLCPlan, load_preset, load_study, parse_study, preset_names
+from rl_slt.pipeline.plan.study import (
+    LLCPlan,
+    ProbePlan,
+    StudyPlan,
+    load_preset,
+    load_study,
+    parse_study,
+    preset_names,
+)
 
 SMALL = """
 question = "?"
@@ -40,8 +51,8 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
 
 def test_the_defaults_are_the_named_settings() -> None:
     plan = LLCPlan()
-    names = ("localization", "chains", "draws", "burn_in", "batch_size", "nbeta", "whitening")
-    for name in (*names, "precision"):
+    names = ("localization", "chains", "draws", "burn_in", "batch_size", "nbeta")
+    for name in (*names, "preconditioner_rank", "precision"):
         assert getattr(plan, name) == getattr(POLICY_CNN, name), name
 
 
@@ -49,16 +60,17 @@ def test_the_defaults_are_the_named_settings() -> None:
     ("text", "message"),
     [
         ("question = ", "not valid TOML"),
-        ('question = "?"', r"arms.*Field required"),
+        ('question = "?"', "arms: missing; it must be given"),
         (SMALL + "nonsense = 1", "arms.a: nonsense: unknown setting; allowed: coin"),
-        (SMALL + "[llc]\nchains = 'x'", r"llc\.chains: .*valid integer.*'x'"),
-        (SMALL + "[llc]\nchains = 1", "chains = 1 is not allowed"),
-        (SMALL + "[llc]\nbatch_size = 4096", "at most n_states"),
+        (SMALL + "[llc]\nchains = 'x'", r"llc\.chains='x': must be an integer at least 2"),
+        (SMALL + "[llc]\nchains = 1", r"llc\.chains=1: must be an integer at least 2"),
+        (SMALL + "[llc]\ndraws = 3", r"llc\.draws=3: must be an integer at least 8"),
+        (SMALL + "[llc]\nbatch_size = 4096", "batch_size=4096: must be at most n_states=2048"),
         (SMALL.replace("arms.a", 'arms."../b"'), r"arm='\.\./b': must be at most 100 letters"),
         (SMALL.replace('"end"', '"moon"'), "moon"),
-        (SMALL.replace("coin =", "coins ="), "coin placement"),
-        ('recipe = "moon"' + SMALL, "preset='moon': must be one of demo, paper"),
-        ("seeds = []\n" + SMALL, "seeds"),
+        (SMALL.replace("coin =", "coins ="), r"arms\.a\.coin: missing; it must be given"),
+        ('base_preset = "moon"' + SMALL, "preset='moon': must be one of demo, paper"),
+        ("seeds = []\n" + SMALL, r"seeds=\[\]: must be a list of at least 1"),
     ],
 )
 def test_wrong_studies(text: str, message: str) -> None:
@@ -68,7 +80,27 @@ def test_wrong_studies(text: str, message: str) -> None:
 
 
 def test_unknown_names(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="unknown preset 'moon'; allowed: alpha"):
+    with pytest.raises(InputError, match="preset='moon': must be one of alpha"):
         load_preset("moon")
     with pytest.raises(InputError, match="cannot read the study"):
         load_study(tmp_path / "gone.toml")
+
+
+def test_draws_that_no_chain_can_keep_are_refused_at_once() -> None:
+    with pytest.raises(InputError, match=r"^draws=3: must be an integer at least 8$"):
+        LLCPlan(draws=3)
+
+
+def test_the_schema_describes_every_setting_and_the_presets_are_of_it() -> None:
+    schema = StudyPlan.model_json_schema()
+    for model in (StudyPlan, LLCPlan, ProbePlan):
+        fields = (schema if model is StudyPlan else schema["$defs"][model.__name__])["properties"]
+        assert [*fields] == [*model.model_fields] and all(model.descriptions().values())
+        for name, field in fields.items():
+            texts = [part.get("description") for part in (field, *field.get("anyOf", ()))]
+            assert any(texts), name
+    for path in resources.files("rl_slt.pipeline.plan").joinpath("presets").iterdir():
+        values = {"name": path.name} | tomllib.loads(path.read_text())
+        jsonschema.validate(values, schema)
+        with pytest.raises(jsonschema.ValidationError, match="'whitening' was unexpected"):
+            jsonschema.validate(values | {"llc": {"whitening": 0}}, schema)

@@ -1,8 +1,8 @@
 """watch: every checkpoint once, events on disk, warnings only on strong evidence."""
 
+import dataclasses
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from synthetic_series import ar1
 
 import agents
 from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
 from analysis import DETECTORS, schema
-from analysis.datasets import ar1
-from analysis.transitions.model import Change
+from analysis.transitions.model import Change, Detector
 from rl_slt.errors import InputError
 from rl_slt.pipeline.commands import watch
 from rl_slt.pipeline.disk.layout import Run
@@ -24,7 +24,7 @@ from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages.llc import Unit, plan_units
 
 PLAN = LLCPlan(states=("frozen",), n_states=32, chains=2, draws=8, burn_in=2, batch_size=16,
-               sampler="baoab", whitening=0)  # fmt: skip
+               sampler="baoab", preconditioner_rank=0)  # fmt: skip
 
 
 @pytest.fixture
@@ -84,12 +84,12 @@ def test_the_levels_of_all_tests_that_are_made_add_up_to_at_most_the_error_rate(
     tests: dict[tuple[str, int], float] = {}
     level = 0.0
 
-    def noted(name: str, detector: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        def detect(points: Any) -> Any:
-            tests[name, len(points)] = level  # the same series once more is the same test
-            return detector(points)
+    def noted(detector: Detector) -> Detector:
+        def test(points: Any) -> Any:
+            tests[detector.name, len(points)] = level  # the same series once more is the same test
+            return detector.test(points)
 
-        return detect
+        return dataclasses.replace(detector, test=test)
 
     def decide(*args: Any, real: Any = watch.significant_transitions) -> pd.DataFrame:
         nonlocal level
@@ -97,7 +97,7 @@ def test_the_levels_of_all_tests_that_are_made_add_up_to_at_most_the_error_rate(
         return real(*args)
 
     for name, detector in DETECTORS.items():
-        monkeypatch.setitem(DETECTORS, name, noted(name, detector))
+        monkeypatch.setitem(DETECTORS, name, noted(detector))
     monkeypatch.setattr(watch, "significant_transitions", decide)
     events = list(watch.follow(run, watch.Watch(share=1.0, plan=PLAN)))
     assert [e["event"] for e in events] == ["estimate"] * 20 + ["end"]
@@ -202,7 +202,7 @@ def test_the_rate_holds_even_if_no_test_depends_on_another(
     rng = np.random.default_rng(0)
     change = Change(4, 4, 4, 3, 5, 1.0, 1.0, 1.0)
     for name in DETECTORS:
-        uniform = lambda points: ([change] if (p := rng.uniform()) <= 0.05 else [], p)  # noqa: E731
+        uniform = Detector(name, lambda points: (rng.uniform(), []), lambda points, shape: [change])
         monkeypatch.setitem(DETECTORS, name, uniform)
     level = watch.Watch(error_rate=0.5).level(60)
     warned = sum(warns(rng.normal(size=60), level) for _ in range(80))

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from rl_slt.cli.options import engine_options
+from rl_slt.cli.options import INTEGER, engine_options
 
 
 @click.command("run")
 @click.argument("study", required=False, type=click.Path(path_type=Path), metavar="[STUDY.toml]")
 @click.option("--preset", help="A study that comes with the package: smoke, demo, alpha, coinrun.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the study [its name].")
-@click.option("--seed", type=int, help="One training seed instead of the study's own seeds.")
+@click.option("--seed", type=INTEGER, help="One training seed instead of the study's own seeds.")
 @click.option("--resume", is_flag=True, help="Go on with the study in OUT (the default there).")
 @engine_options
 def command(
@@ -43,4 +43,4 @@ def command(
             f"give a STUDY.toml or --preset ({', '.join(preset_names())}), not both"
         )
     plan = load_preset(preset, seed) if preset is not None else load_study(Path(study or ""), seed)
-    return run_study(plan, out or Path(plan.name), workers=workers, scheduler=scheduler)
+    return run_study(plan, out or Path(plan.name), workers, scheduler)

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-
-from analysis.datasets import ar1, learning_curve, log_steps, spoil, steps_in_noise
+from synthetic_series import ar1, learning_curve, log_steps, spoil, steps_in_noise
 
 
 @pytest.mark.parametrize("phi", [0.0, 0.5, 0.9])

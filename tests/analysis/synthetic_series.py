@@ -1,4 +1,4 @@
-"""Synthetic series with known truth: the yardstick of the detectors and associations.
+"""Synthetic series with known truth: what detectors and associations are measured with.
 
 All take a NumPy generator; nothing here touches global random state.
 """

@@ -1,0 +1,72 @@
+"""The command that films an episode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agents import find_checkpoint, load_policy, write_atomic, write_bytes
+from envs import CoinBlindPolicy, CoinSeekerPolicy, NetworkPolicy, RandomPolicy, record
+from rl_slt.errors import InputError
+from rl_slt.pipeline.commands.targets import check_file, open_run
+from rl_slt.pipeline.disk.layout import training_of
+
+SCRIPTED: dict[str, Callable[[int], Any]] = {
+    "random": RandomPolicy,
+    "coin-blind": lambda seed: CoinBlindPolicy(),
+    "coin-seeker": lambda seed: CoinSeekerPolicy(),
+}
+_FPS = 15
+
+
+def film(
+    path: Path,
+    out: Path,
+    *,
+    step: int | None = None,
+    coin: str = "behind",
+    level: int = 0,
+    policy: str = "agent",
+    mode: str = "sampled",
+    seed: int = 0,
+) -> str:
+    """Film one episode of a run's checkpoint, or of a scripted policy on such levels.
+
+    Args:
+        path: of the run.
+        out: file to write: `.gif`, or `.png` for a film strip.
+        step: of the checkpoint; None is the last.
+        coin: placement.
+        level: seed of the level.
+        policy: `agent`, or a key of `SCRIPTED`.
+        mode: how the agent acts, `sampled` or `greedy`.
+        seed: of the action noise.
+
+    Returns:
+        One line that says what happened.
+
+    Raises:
+        InputError: for a wrong run, step, placement, policy, mode, or file name.
+    """
+    check_file(out, (".gif", ".png"))
+    run = open_run(path)
+    train = training_of(run)
+    if policy in SCRIPTED:
+        player = SCRIPTED[policy](seed)
+    elif policy == "agent":
+        checkpoints = run.checkpoints
+        if not checkpoints:
+            raise InputError(f"run {run.path} has no complete checkpoint yet")
+        chosen = checkpoints[-1] if step is None else find_checkpoint(run.path, step)
+        player = NetworkPolicy(load_policy(chosen.path), mode, seed)
+    else:
+        raise InputError.of("policy", policy, f"one of agent, {', '.join(SCRIPTED)}")
+    limit = train.time_limit or 1000
+    clip = record(player, coin, level, train.settings, game=train.game, time_limit=limit, seed=seed)
+    if out.suffix == ".gif":
+        write_bytes(out, clip.gif(_FPS))
+    else:
+        strip = clip.strip()
+        write_atomic(out, lambda path: strip.save(path, "PNG"))
+    return clip.caption
