@@ -132,6 +132,8 @@ def _allowed(field: FieldInfo | None, error: ErrorDetails) -> str:
     """What a field takes, in words: its kind and its bounds; else what pydantic says of it."""
     if error["type"] == "literal_error":
         return str(error["ctx"]["expected"]).replace("'", "")
+    if error["type"] in ("model_type", "dict_type"):
+        return "a table of settings"
     if error["type"] == "too_short":
         what = "table" if error["ctx"]["field_type"] == "Dictionary" else "list"
         return f"a {what} of at least {error['ctx']['min_length']}"

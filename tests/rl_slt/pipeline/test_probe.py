@@ -128,5 +128,5 @@ def test_suite_follows_the_plan_and_refuses_other_games(tmp_path: Path) -> None:
     assert probe.plan_suite(run, ProbePlan(suite="demo", time_limit=30)).time_limit == 30
     with pytest.raises(InputError, match="'maze'"):
         probe.plan_suite(make_run(tmp_path / "b", 0, game="maze"), PLAN)
-    with pytest.raises(InputError, match="unknown probe suite"):
+    with pytest.raises(InputError, match="suite='moon': must be one of standard, demo"):
         probe.plan_suite(run, ProbePlan(suite="moon"))
