@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pkgutil
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import NoneType
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import click
 
@@ -16,8 +16,6 @@ from rl_slt.errors import InputError
 
 if TYPE_CHECKING:
     from rl_slt.settings_model import SettingsModel
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Number(click.ParamType):
@@ -149,22 +147,6 @@ class ModelCommand(click.Command):
                 if value is not None and not (option.multiple and value == ())
             }
         return super().invoke(ctx)
-
-
-def engine_options(command: F) -> F:
-    """`--workers` and `--scheduler`: where the work is done."""
-    for option in (
-        click.option(
-            "--scheduler", metavar="ADDRESS", help="Dask scheduler to use, as tcp://HOST:8786."
-        ),
-        click.option(
-            "--workers",
-            type=INTEGER,
-            help="Processes on this machine; 0 works in this one [one per core].",
-        ),
-    ):
-        command = option(command)
-    return command
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

@@ -11,7 +11,7 @@ from agents import write_atomic, write_json
 from rl_slt.calibration.calibrate import Calibration
 from rl_slt.calibration.sweep import Sweep
 from rl_slt.errors import InputError
-from rl_slt.pipeline.commands.targets import report_failures, study_settings
+from rl_slt.pipeline.commands.over_runs import report_failures, study_settings
 from rl_slt.pipeline.disk.layout import open_path
 from rl_slt.pipeline.engine.jobs import open_engine, workers_on
 from rl_slt.pipeline.plan.by_name import build_loss, needs_episodes

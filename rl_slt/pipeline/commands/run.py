@@ -11,7 +11,7 @@ from typing import Any
 
 from agents import TEMPORARY, check_device, read_json_object, write_json
 from rl_slt.errors import InputError
-from rl_slt.pipeline.commands.targets import report_failures
+from rl_slt.pipeline.commands.over_runs import report_failures
 from rl_slt.pipeline.disk.layout import Study
 from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.engine.jobs import Outcome, open_engine, workers_on

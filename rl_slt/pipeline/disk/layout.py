@@ -9,7 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from agents import UNNAMED, Checkpoint, TrainConfig, list_checkpoints, read_json_object, safe_name
+from agents import (
+    UNNAMED,
+    Checkpoint,
+    TrainConfig,
+    find_checkpoint,
+    list_checkpoints,
+    read_json_object,
+    safe_name,
+)
 from rl_slt.errors import InputError
 
 
@@ -48,6 +56,18 @@ class Run:
     def checkpoints(self) -> list[Checkpoint]:
         """Complete checkpoints in the order of their steps."""
         return list_checkpoints(self.path)
+
+    def checkpoint(self, step: int | None = None) -> Checkpoint:
+        """The checkpoint at a step; None is the last.
+
+        Raises:
+            InputError: there is none there, or none at all yet.
+        """
+        if step is not None:
+            return find_checkpoint(self.path, step)
+        if not (known := self.checkpoints):
+            raise InputError(f"run {self.path} has no complete checkpoint yet")
+        return known[-1]
 
     @property
     def tables(self) -> Path:
@@ -117,6 +137,18 @@ def open_path(path: Path) -> Run | Study:
     raise InputError(
         f"{path} is neither a run (it has no config.json) nor a study (it has no study.json)"
     )
+
+
+def open_run(path: Path) -> Run:
+    """The run in a folder.
+
+    Raises:
+        InputError: there is none, or a study.
+    """
+    run = open_path(path)
+    if not isinstance(run, Run):
+        raise InputError(f"{path} is a study; name one of its runs")
+    return run
 
 
 def _check_links(folder: Path) -> None:

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from agents import (
     Checkpoint,
     TrainConfig,
-    find_checkpoint,
     load_policy,
     new_dir,
     publish_dir,
@@ -30,7 +29,7 @@ from agents import (
 from analysis import compare
 from envs import MOVES, Clip, NetworkPolicy, kl, log_probs, record
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.layout import Run, open_path, training_of
+from rl_slt.pipeline.disk.layout import Run, open_run, training_of
 from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.disk.store import digest, file_digest
 from rl_slt.pipeline.plan.study import CompareSettings
@@ -100,13 +99,8 @@ def compare_agents(
 
 
 def _side(path: Path, step: int | None) -> Side:
-    run = open_path(path)
-    if not isinstance(run, Run):
-        raise InputError(f"{path} is a study; name one of its runs")
-    known = run.checkpoints
-    if not known:
-        raise InputError(f"run {run.path} has no complete checkpoint yet")
-    checkpoint = known[-1] if step is None else find_checkpoint(run.path, step)
+    run = open_run(path)
+    checkpoint = run.checkpoint(step)
     return Side(run, checkpoint, load_policy(checkpoint.path), training_of(run))
 
 

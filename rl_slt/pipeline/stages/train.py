@@ -11,8 +11,7 @@ import torch
 
 import agents
 from agents import UNNAMED, TrainConfig, branch_config, import_agent, ppo_preset
-from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.layout import Run, Study, open_path, training_of
+from rl_slt.pipeline.disk.layout import Run, Study, open_run, training_of
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome
 from rl_slt.pipeline.engine.progress import Meter, meter
 from rl_slt.pipeline.plan.study import StudyPlan
@@ -98,8 +97,7 @@ def _base_config(
     if resume and (out / "config.json").exists():
         return training_of(Run(out))
     if branch is not None:
-        if not isinstance(open_path(branch[0]), Run):
-            raise InputError(f"--from {branch[0]} is a study; name one of its runs")
+        open_run(branch[0])
         return branch_config(*branch)
     # Without a named recipe: the paper's PPO, in a size for the machine at hand.
     small = {} if preset else {"network": "small", "steps": 1_000_000}

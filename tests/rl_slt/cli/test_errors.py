@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 import pytest
 
-from rl_slt.cli import COMMANDS, cli, main
+from rl_slt.cli import COMMANDS, main
+from rl_slt.cli.commands import cli
 
 
 def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
@@ -23,7 +24,7 @@ def tree(folder: Path) -> list[tuple[str, bytes]]:
 
 
 MISTAKES = [
-    (["moon"], "unknown command 'moon'; allowed: run"),
+    (["moon"], "command='moon': must be one of run, train"),
     (["run"], "give a STUDY.toml or --preset"),
     (["run", "--preset", "moon"], "preset='moon': must be one of alpha, coinrun, demo, smoke"),
     (["run", "--preset", "smoke", "--seed", "x"], "seed='x': must be an integer"),
@@ -124,7 +125,7 @@ def test_as_a_process() -> None:
         text=True,
     )
     assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr.startswith("rl-slt: error: unknown command 'moon'")
+    assert done.stderr.startswith("rl-slt: error: command='moon': must be")
 
 
 @pytest.mark.parametrize(

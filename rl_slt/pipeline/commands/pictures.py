@@ -1,4 +1,4 @@
-"""The command that films an episode."""
+"""The commands that draw levels and film episodes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agents import find_checkpoint, load_policy, write_atomic, write_bytes
+import envs
+from agents import load_policy, write_atomic, write_bytes
 from envs import CoinBlindPolicy, CoinSeekerPolicy, NetworkPolicy, RandomPolicy, record
 from rl_slt.errors import InputError
-from rl_slt.pipeline.commands.targets import check_file, open_run
-from rl_slt.pipeline.disk.layout import training_of
+from rl_slt.pipeline.commands.over_runs import check_file
+from rl_slt.pipeline.disk.layout import open_run, training_of
 
 SCRIPTED: dict[str, Callable[[int], Any]] = {
     "random": RandomPolicy,
@@ -18,6 +19,26 @@ SCRIPTED: dict[str, Callable[[int], Any]] = {
     "coin-seeker": lambda seed: CoinSeekerPolicy(),
 }
 _FPS = 15
+
+
+def draw_levels(out: Path, *, coin: str, seeds: str, game: str, plain: bool, mode: str) -> None:
+    """Write a sheet of levels as PNG.
+
+    Args:
+        out: file to write.
+        coin: placement.
+        seeds: of the levels, as `A:B`.
+        game: `coinrun` or `maze`.
+        plain: flat levels with plain assets, as the demo has.
+        mode: distribution of other levels, `easy` or `hard`.
+
+    Raises:
+        InputError: for a wrong placement, range, game, mode, or file name.
+    """
+    check_file(out, (".png",))
+    settings = envs.PLAIN_FLAT if plain else envs.LevelSettings().replace(distribution_mode=mode)
+    sheet = envs.level_sheet(coin, seeds, settings, game)
+    write_atomic(out, lambda path: sheet.save(path, "PNG"))
 
 
 def film(
@@ -55,11 +76,7 @@ def film(
     if policy in SCRIPTED:
         player = SCRIPTED[policy](seed)
     elif policy == "agent":
-        checkpoints = run.checkpoints
-        if not checkpoints:
-            raise InputError(f"run {run.path} has no complete checkpoint yet")
-        chosen = checkpoints[-1] if step is None else find_checkpoint(run.path, step)
-        player = NetworkPolicy(load_policy(chosen.path), mode, seed)
+        player = NetworkPolicy(load_policy(run.checkpoint(step).path), mode, seed)
     else:
         raise InputError.of("policy", policy, f"one of agent, {', '.join(SCRIPTED)}")
     limit = train.time_limit or 1000

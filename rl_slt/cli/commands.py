@@ -1,0 +1,403 @@
+"""The commands: each parses its options and calls one library function, loaded only then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rl_slt.cli.options import FLOAT, INTEGER, SEED, FromModel, ModelCommand, parse_setting
+from rl_slt.errors import InputError
+
+PATH = click.Path(path_type=Path)
+RUN = click.argument("run", type=PATH)
+RUNS = click.argument("runs", nargs=-1, required=True, type=PATH)
+OUT = click.option("--out", required=True, type=PATH, help="File to write.")
+LLC = "rl_slt.pipeline.plan.study:LLCPlan"
+
+
+class Commands(click.Group):
+    """The program: an unknown command is refused in the form of every message."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command of that name."""
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            raise InputError.of("command", args[0], f"one of {', '.join(self.commands)}")
+        return super().resolve_command(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order in which the commands are declared here, that of their use."""
+        return list(self.commands)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="rl-slt")
+def cli() -> None:
+    """Singular learning theory for reinforcement learning: train, estimate, probe, report.
+
+    Begin with:  rl-slt run --preset smoke
+    """
+
+
+def engine_options(command: Any) -> Any:
+    """`--workers` and `--scheduler`: where the work is done."""
+    workers = "Processes on this machine; 0 works in this one [one per core]."
+    scheduler = "Dask scheduler to use, as tcp://HOST:8786."
+    command = click.option("--scheduler", metavar="ADDRESS", help=scheduler)(command)
+    return click.option("--workers", type=INTEGER, help=workers)(command)
+
+
+@cli.command("run")
+@click.argument("study", required=False, type=PATH, metavar="[STUDY.toml]")
+@click.option("--preset", help="A study that comes with the package: smoke, demo, alpha, coinrun.")
+@click.option("--out", type=PATH, help="Folder of the study [its name].")
+@click.option("--seed", type=INTEGER, help="One training seed instead of the study's own seeds.")
+@click.option("--resume", is_flag=True, help="Go on with the study in OUT (the default there).")
+@engine_options
+def run(
+    study: Path | None, preset: str | None, out: Path | None, seed: int | None, resume: bool,
+    **engine: Any,
+) -> int:  # fmt: skip
+    """Train every arm, estimate LLCs, probe goals, and write the report.
+
+    Interrupted at any point, the same command goes on from there.
+
+    \b
+    Examples:
+      rl-slt run --preset smoke --out smoke
+      rl-slt run --preset demo --out demo --seed 1
+      rl-slt run study.toml --workers 8
+    """
+    from rl_slt.pipeline.commands.run import run_study
+    from rl_slt.pipeline.plan.study import load_preset, load_study, preset_names
+
+    if (study is None) == (preset is None):
+        raise click.UsageError(
+            f"give a STUDY.toml or --preset ({', '.join(preset_names())}), not both"
+        )
+    plan = load_preset(preset, seed) if preset is not None else load_study(Path(study or ""), seed)
+    return run_study(plan, out or Path(plan.name), **engine)
+
+
+TRAIN = FromModel(
+    "agents:TrainConfig",
+    only=("coin", "steps", "seed", "levels", "network", "device"),
+    defaults={"steps": "1000000", "network": "small"},  # in `train_run`, without a preset
+)
+
+
+@cli.command("train", cls=ModelCommand, models={"changes": TRAIN})
+@click.argument("out", type=PATH)
+@click.option("--arm", metavar="NAME", help="Condition that the run belongs to [unnamed].")
+@click.option("--preset", help="Named PPO settings: paper or demo [paper].")
+@click.option("--resume", is_flag=True, help="Go on with an unfinished training in OUT.")
+@click.option("--from", "from_run", type=PATH, help="Branch off this run ...")
+@click.option("--step", type=INTEGER, help="... at this checkpoint.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
+              help="Any other setting of agents.TrainConfig, as --set gamma=0.99; repeatable.",
+)  # fmt: skip
+def train(
+    out: Path, changes: dict[str, Any], arm: str | None, preset: str | None, resume: bool,
+    from_run: Path | None, step: int | None, settings: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Train PPO on CoinRun into the run folder OUT, with checkpoints to study.
+
+    \b
+    Examples:
+      rl-slt train runs/a --coin end --steps 1000000 --seed 0
+      rl-slt train runs/b --coin mix:0.5:behind:end --steps 1000000 --preset demo --arm behind
+      rl-slt train runs/c --from runs/a --step 65536 --coin behind --steps 500000
+    """
+    from rl_slt.pipeline.stages.train import train_run
+
+    if (from_run is None) != (step is None):
+        raise click.UsageError("--from RUN and --step N go together")
+    changes |= dict(parse_setting(text) for text in settings)
+    branch = (from_run, step) if from_run is not None and step is not None else None
+    train_run(out, preset, changes, arm=arm, resume=resume, branch=branch)
+    click.echo(f"run: {out}")
+
+
+@cli.command("import")
+@click.argument("model", type=PATH, metavar="MODEL.zip")
+@click.argument("out", type=PATH)
+@click.option("--coin", default="end", show_default=True, help="Placement it was trained with.")
+@click.option("--levels", metavar="A:B", help="Levels it was trained on [all].")
+@click.option("--arm", default="unnamed", show_default=True, help="Condition it belongs to.")
+@click.option("--steps", type=INTEGER, help="Steps it was trained for [what MODEL says].")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
+              help="Other training settings it had, as --set time_limit=200; repeatable.",
+)  # fmt: skip
+def import_(
+    model: Path, out: Path, coin: str, levels: str | None, arm: str, steps: int | None,
+    settings: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Make a run of a stable-baselines3 agent (.zip) or of plain weights (.safetensors, .pt).
+
+    Give trusted files only. What is said of its training decides the levels it is studied on.
+
+    \b
+    Example:
+      rl-slt import model.zip runs/theirs --coin end --levels 0:500
+    """
+    from rl_slt.pipeline.stages.train import import_run
+
+    changes = {"coin": coin, "levels": levels} | dict(parse_setting(text) for text in settings)
+    import_run(model, out, changes, steps, arm)
+    click.echo(f"run: {out}")
+
+
+@cli.command("status")
+@RUNS
+def status(runs: tuple[Path, ...]) -> None:
+    """Say what is done, running, failed and missing in runs or studies.
+
+    \b
+    Example:
+      rl-slt status demo
+    """
+    from rl_slt.pipeline.commands.status import describe
+
+    for path in runs:
+        for line in describe(path):
+            click.echo(line)
+
+
+@cli.command("llc", cls=ModelCommand, models={"settings": FromModel(LLC, flags={"losses": "loss"})})
+@RUNS
+@engine_options
+def llc(runs: tuple[Path, ...], settings: dict[str, Any], **engine: Any) -> int:
+    """Estimate the LLC of every checkpoint of runs or studies.
+
+    Finished estimates are kept and not made again; another setting adds rows. The settings of a
+    study are the default for its runs.
+
+    \b
+    Examples:
+      rl-slt llc runs/a
+      rl-slt llc demo --loss nll --states frozen --chains 8 --draws 400
+      rl-slt llc runs/a --states probe:behind --states frozen/coin-in-view
+      rl-slt llc runs/a --loss surrogate:clip=0.2 --states on-policy
+    """
+    from rl_slt.pipeline.commands.over_runs import llc
+
+    return llc(runs, settings, **engine)
+
+
+VARIED = FromModel("rl_slt.settings:Varied", defaults={"exact_states": "256"})
+ESTIMATES = FromModel(
+    LLC,
+    without=("step_size", "nbeta", "localization"),  # are what is varied
+    flags={"losses": "loss"},
+    defaults={"states": "frozen; on-policy if needed"},
+)
+
+
+@cli.command("calibrate", cls=ModelCommand, models={"varied": VARIED, "settings": ESTIMATES})
+@RUN
+@click.option("--run", "names", multiple=True, help="A run of the study; repeatable [1 per arm].")
+@engine_options
+def calibrate(
+    run: Path, varied: dict[str, Any], settings: dict[str, Any], names: tuple[str, ...],
+    **engine: Any,
+) -> int:  # fmt: skip
+    """Find the settings at which the LLC of a run, or of a study's runs, can be trusted.
+
+    First, middle and last checkpoint are estimated at several localizations, each with the step
+    size as adapted and with half of it; then with other nbeta, and with nbeta 0 as a control.
+    Recommends the smallest localization at which all are sound, and writes the table and a plot
+    to RUN/calibration. One loss is calibrated on one set of states: frozen ones, or on-policy if
+    the loss needs episodes. Finished estimates are kept and not made again.
+
+    \b
+    Examples:
+      rl-slt calibrate demo/runs/behind-s0
+      rl-slt calibrate demo --localizations 30,100,300,1000 --exact
+      rl-slt calibrate demo --loss regret --batch-size 16
+    """
+    from rl_slt.pipeline.commands.calibrate import calibrate
+
+    return calibrate(run, settings, varied, names, **engine)
+
+
+PROBES = FromModel("rl_slt.pipeline.plan.study:ProbePlan")
+
+
+@cli.command("probe", cls=ModelCommand, models={"settings": PROBES})
+@RUNS
+@engine_options
+def probe(runs: tuple[Path, ...], settings: dict[str, Any], **engine: Any) -> int:
+    """Probe what every checkpoint of runs or studies pursues, out of distribution.
+
+    \b
+    Examples:
+      rl-slt probe runs/a
+      rl-slt probe demo --suite demo --levels 200
+    """
+    from rl_slt.pipeline.commands.over_runs import probe
+
+    return probe(runs, settings, **engine)
+
+
+@cli.command("report")
+@RUNS
+@OUT
+@click.option("--format", "form", default="html", show_default=True, help="html, md or json.")
+def report(runs: tuple[Path, ...], out: Path, form: str) -> None:
+    """Write the report of a run or study, or a comparison of several.
+
+    \b
+    Examples:
+      rl-slt report demo --out demo.html
+      rl-slt report runs/a runs/b --out ab.md --format md
+    """
+    from rl_slt.pipeline.commands.over_runs import report
+
+    click.echo(f"report: {report(runs, out, form).resolve()}")
+
+
+COMPARE = FromModel("rl_slt.pipeline.plan.study:CompareSettings", flags={"placements": "coin"})
+
+
+@cli.command("compare", cls=ModelCommand, models={"settings": COMPARE})
+@click.argument("first", type=PATH, metavar="RUN_A")
+@click.argument("second", type=PATH, metavar="RUN_B")
+@click.option("--out", required=True, type=PATH, help="Page to write (HTML).")
+@click.option("--step-a", type=INTEGER, help="Checkpoint of the first run [its last].")
+@click.option("--step-b", type=INTEGER, help="Checkpoint of the second run [its last].")
+def compare(
+    first: Path, second: Path, out: Path, settings: dict[str, Any], step_a: int | None,
+    step_b: int | None,
+) -> None:  # fmt: skip
+    """Show where two agents differ most, how much at most, and what lies between them.
+
+    The comparison is kept with the first run, and later reports of it show it too.
+
+    \b
+    Examples:
+      rl-slt compare demo/runs/end-s0 demo/runs/behind-s0 --out ab.html
+      rl-slt compare runs/a runs/a --step-a 500000 --out before-after.html
+    """
+    from rl_slt.pipeline.commands.over_runs import compare
+
+    click.echo(f"report: {compare(first, second, out, settings, (step_a, step_b)).resolve()}")
+
+
+@cli.command("watch")
+@RUN
+@click.option("--share", type=FLOAT, default=0.1, show_default=True,
+              help="Largest share of one core's time beside the training.")  # fmt: skip
+@click.option("--error-rate", type=FLOAT, default=0.05, show_default=True,
+              help="Probability of any warning on a run without a transition.")  # fmt: skip
+@click.option("--once", is_flag=True, help="Stop when the checkpoints so far are estimated.")
+def watch(run: Path, share: float, error_rate: float, once: bool) -> None:
+    """Estimate the LLC of new checkpoints beside a training run and warn of transitions.
+
+    Every event is appended as a line of JSON to RUN/watch.jsonl. The watch takes only time that no
+    other program wants (on Linux), and no more than its share while training goes on.
+
+    \b
+    Example:
+      rl-slt watch runs/a --share 0.1
+    """
+    from rl_slt.pipeline.engine.throttle import stand_back
+
+    stand_back()  # before torch is loaded: that, too, takes seconds
+    from rl_slt.pipeline.commands.watch import Watch, follow
+
+    for event in follow(run, Watch(share=share, error_rate=error_rate, once=once)):
+        click.echo(_line(event))
+
+
+def _line(event: dict[str, Any]) -> str:
+    if event["event"] == "estimate":
+        llc, error = (float("nan") if event[k] is None else event[k] for k in ("llc", "stderr"))
+        bar = "#" * max(0, min(60, round(llc))) if llc == llc else ""
+        flag = "" if event["status"] == "ok" else f" ({event['status']})"
+        return f"{event['step']:>12,}  {llc:8.2f} ± {error:.2f}{flag}  {bar}"
+    if event["event"] == "transition":
+        return (
+            f"TRANSITION: {event['kind']} of {event['change']:+.3g} at step {event['step']:,.0f} "
+            f"({event['step_low']:,.0f} to {event['step_high']:,.0f}; {event['detector']}, "
+            f"p = {event['p_value']:.2g} <= {event['level']:.2g})"
+        )
+    if event["event"] == "failed":
+        return f"{event['step']:>12,}  failed: {event['reason']}"
+    return "training is finished" if event["finished"] else "all checkpoints so far are estimated"
+
+
+@cli.command("validate")
+@click.option("--only", multiple=True, help="A problem by name; repeatable [all].")
+@click.option("--quick", is_flag=True, help="Four problems that take seconds.")
+@click.option("--sampler", default="auto", show_default=True, help="Sampler for all problems.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the chains.")
+@click.option("--out", type=PATH, help="Also write the table, as CSV.")
+def validate(only: tuple[str, ...], quick: bool, sampler: str, seed: int, out: Path | None) -> int:
+    """Estimate problems whose LLC is known and print estimate, interval, truth and verdict.
+
+    The exact value is that at the same nbeta, localization and weights; lambda, the limit of large
+    nbeta and small localization, stands next to it. Ends with status 1 when an estimate is wrong.
+
+    \b
+    Examples:
+      rl-slt validate
+      rl-slt validate --only quadratic --sampler sgld
+    """
+    from rl_slt.known.registry import QUICK
+    from rl_slt.pipeline.commands.validate import run_validation, text_table
+
+    if quick and only:
+        raise InputError("give --quick or --only, not both")
+    table = run_validation(QUICK if quick else only, sampler, seed, out)
+    click.echo(text_table(table))
+    failed = int((table["verdict"] != "pass").sum())
+    click.echo(f"{len(table) - failed} of {len(table)} pass")
+    return 1 if failed else 0
+
+
+@cli.command("rollout")
+@RUN
+@click.option("--step", type=INTEGER, help="Checkpoint [the last].")
+@click.option("--coin", default="behind", show_default=True, help="Coin placement.")
+@click.option("--level", type=INTEGER, default=2_000_000_000, show_default=True, help="Level seed.")
+@click.option("--policy", default="agent", show_default=True,
+              help="agent, random, coin-blind or coin-seeker.")  # fmt: skip
+@click.option("--mode", default="sampled", show_default=True, help="sampled or greedy actions.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the action noise.")
+@click.option("--out", required=True, type=PATH, help="GIF to write, or PNG for a film strip.")
+def rollout(run: Path, out: Path, **settings: Any) -> None:
+    """Film one episode of a checkpoint on the kind of levels that the run was trained on.
+
+    \b
+    Example:
+      rl-slt rollout demo/runs/behind-s0 --coin behind --out clip.gif
+    """
+    from rl_slt.pipeline.commands.pictures import film
+
+    click.echo(f"{film(run, out, **settings)}\nclip: {out.resolve()}")
+
+
+@cli.command("levels")
+@click.option("--coin", default="end", show_default=True, help="Coin placement.")
+@click.option("--seeds", default="0:8", show_default=True, metavar="A:B", help="Level seeds.")
+@click.option("--out", required=True, type=PATH, help="PNG to write.")
+@click.option("--game", default="coinrun", show_default=True, help="coinrun or maze.")
+@click.option("--plain", is_flag=True, help="The demo's flat levels with plain assets.")
+@click.option("--mode", default="easy", show_default=True, help="Distribution: easy or hard.")
+def levels(out: Path, **settings: Any) -> None:
+    """Draw a sheet of levels: the agent's first view and the whole level.
+
+    \b
+    Example:
+      rl-slt levels --coin behind --seeds 0:10 --out sheet.png
+    """
+    from rl_slt.pipeline.commands.pictures import draw_levels
+
+    draw_levels(out, **settings)
+    click.echo(f"sheet: {out.resolve()}")
