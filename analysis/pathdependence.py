@@ -7,9 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import false_discovery_control
 
-from analysis.associations.permutations import MIN_RUNS, pairings, permutation_p
+from analysis.associations.permutations import MIN_RUNS, pairings, permutation_p, q_values
 from analysis.series import arms_of_runs, llc_series, probe_series
 from rl_slt import InputError
 
@@ -71,11 +70,7 @@ def path_dependence(
         if progress is not None:
             progress(done + 1, len(features))
     frame = pd.DataFrame(rows, columns=COLUMNS).assign(probe=probe, metric=metric, cut=at)
-    frame["q_value"] = np.nan
-    known = frame["p_value"].notna()
-    if known.any():
-        p = frame.loc[known, "p_value"].to_numpy(dtype=float)
-        frame.loc[known, "q_value"] = false_discovery_control(p, method="by")
+    frame["q_value"] = q_values(frame["p_value"])
     return frame
 
 

@@ -11,12 +11,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import false_discovery_control
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from analysis.associations.signs import sign_flip_p
+from analysis.associations.permutations import q_values, sign_flip_p
 from analysis.series import llc_series, probe_series
 from rl_slt import InputError
 
@@ -85,17 +84,8 @@ def predict_goal(
         rows += [named | row for row in _models(_ahead(data, horizon), known)]
         if progress is not None:
             progress(done + 1, len(targets))
-    return _with_q(pd.DataFrame(rows, columns=COLUMNS))
-
-
-def _with_q(frame: pd.DataFrame) -> pd.DataFrame:
-    """The p-values corrected for their number."""
-    frame[["p_value", "q_value"]] = frame[["p_value", "q_value"]].astype(float)
-    tested = frame["p_value"].notna()
-    if tested.any():
-        p = frame.loc[tested, "p_value"].to_numpy(dtype=float)
-        frame.loc[tested, "q_value"] = false_discovery_control(p, method="by")
-    return frame
+    frame = pd.DataFrame(rows, columns=COLUMNS).astype({"p_value": "float64"})
+    return frame.assign(q_value=q_values(frame["p_value"]))
 
 
 def _ahead(data: pd.DataFrame, horizon: int) -> pd.DataFrame:

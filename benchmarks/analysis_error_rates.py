@@ -30,8 +30,8 @@ from synthetic_series import (
     steps_in_noise,
 )
 
-from analysis.associations.detrended import innovations, shift_test
-from analysis.associations.lags import curve_lag, innovation_lag
+from analysis.associations.lags import best_lag, curve_lag
+from analysis.associations.within import detrended_ranks, shift_test
 from analysis.transitions import DETECTORS, detect_transitions
 
 Rng = np.random.Generator
@@ -187,7 +187,7 @@ def false_associations(count: int, seed: int) -> list[dict[str, object]]:
 
             def draw(rng: Rng = rng, n: int = n, make: Maker = make) -> np.ndarray:
                 x, y = make(rng, n), make(rng, n)
-                _, change = shift_test(innovations(x), innovations(y))
+                _, change = shift_test(detrended_ranks(x), detrended_ranks(y))
                 _, level = shift_test(x - x.mean(), y - y.mean())
                 return np.array([change <= 0.05, level <= 0.05], dtype=float)
 
@@ -208,7 +208,7 @@ def planted_lags(count: int, seed: int) -> list[dict[str, object]]:
         for _ in range(count):
             lag = int(rng.integers(-5, 6))
             x, y = _lagged(rng, name, lag)
-            both = (innovation_lag(innovations(x), innovations(y), 5), curve_lag(x, y))
+            both = (best_lag(detrended_ranks(x), detrended_ranks(y), 5), curve_lag(x, y))
             for k, at in enumerate(both):
                 hits[k] += [at.lag == lag, abs(at.lag - lag) <= 1, at.low <= lag <= at.high]
         for statistic, rates in zip(("lead_lag", "curve_lag"), hits / count, strict=True):

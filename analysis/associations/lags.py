@@ -22,29 +22,24 @@ class Lag:
     correlation: float
 
 
-def largest_lag(n: int) -> int:
-    """Lags looked at, to either side, in a series of n checkpoints."""
-    return max(1, n // 6)
-
-
 def curve_lag(x: Array, y: Array) -> Lag:
     """Lag at which the course of y follows that of x, both `[n]`, linked or not.
 
-    Compares lightly smoothed changes. NaN if a series is constant.
+    Compares lightly smoothed changes at lags of up to n / 6. NaN if a series is constant.
     """
-    return _best_lag(_smooth(np.diff(x)), _smooth(np.diff(y)), largest_lag(len(x)))
+    return best_lag(_smooth(np.diff(x)), _smooth(np.diff(y)), max(1, len(x) // 6))
 
 
-def innovation_lag(u: Array, v: Array, reach: int) -> Lag:
-    """Lag at which the innovations of y follow those of x, both `[n - 1]`."""
-    return _best_lag(u, v, reach)
-
-
-def _best_lag(dx: Array, dy: Array, reach: int) -> Lag:
+def best_lag(dx: Array, dy: Array, reach: int) -> Lag:
     """The lag of largest squared correlation, and the span of lags nearly as likely.
 
     The interval holds the lags whose likelihood `-(m/2) log(1 - r^2)` is within 1.92 of the best,
     m being the number of changes less what their own correlation takes away (Bartlett).
+
+    Args:
+        dx: changes of x, `[n - 1]`, smoothed or as `detrended_ranks`.
+        dy: changes of y.
+        reach: lags tried to either side, in checkpoints.
     """
     lags = np.arange(-reach, reach + 1)
     r = np.array([_correlation(dx, dy, int(lag)) for lag in lags])

@@ -1,4 +1,4 @@
-"""Tests across runs: the training seed is the unit, and seeds trade places within their arm."""
+"""Tests over runs: the training seed is the sample, and runs are permuted within their arm."""
 
 from __future__ import annotations
 
@@ -8,16 +8,24 @@ from math import factorial, prod
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+from scipy.stats import false_discovery_control
 
 Array = npt.NDArray[np.float64]
 MIN_RUNS = 5  # no p-value below
 DRAWS = 1999
+EXACT = 11  # seeds up to which all sign patterns are tried
 
 
 def pairings(arms: Sequence[str], draws: int = DRAWS, seed: int = 0) -> npt.NDArray[np.int_]:
-    """Ways to pair runs anew within their arms, `[b, runs]`; all of them where they are few.
+    """Pairings of runs permuted within their arms, `[b, runs]`; all of them where they are few.
 
-    The observed pairing is not among drawn ones and is once among all of them.
+    Drawn ones may hold the observed pairing by chance; all of them hold it once.
+
+    Args:
+        arms: of each run.
+        draws: pairings drawn where there are more.
+        seed: of the draws.
     """
     groups = [np.flatnonzero(np.asarray(arms) == arm) for arm in sorted(set(arms))]
     if prod(factorial(len(g)) for g in groups) <= draws + 1:
@@ -74,3 +82,30 @@ def mean_of_table(table: Array) -> Callable[[npt.NDArray[np.int_]], Array]:
         return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
     return statistic
+
+
+def sign_flip_p(values: Array, seed: int = 0) -> float:
+    """One-sided p-value that the mean of `[seeds]` values, symmetric around 0, is this large.
+
+    All `2^seeds` patterns up to `EXACT` seeds, `DRAWS` drawn ones above;
+    `p = (1 + exceedances) / (1 + B)`, B not counting the observed signs.
+    """
+    n = len(values)
+    if n <= EXACT:
+        signs = np.array(list(product((1.0, -1.0), repeat=n)))[1:]
+    else:
+        signs = np.random.default_rng(seed).choice((-1.0, 1.0), (DRAWS, n))
+    beaten = int(np.sum(signs @ values >= values.sum() - 1e-12))
+    return (1 + beaten) / (1 + len(signs))
+
+
+def q_values(p_values: pd.Series) -> pd.Series:
+    """False discovery rate of each test of a table, at any dependence between tests.
+
+    Benjamini & Yekutieli 2001; a missing p-value is no test and has none.
+    """
+    out = p_values.astype("float64")
+    known = out.notna()
+    if known.any():
+        out[known] = false_discovery_control(out[known].to_numpy(), method="by")
+    return out

@@ -1,16 +1,24 @@
-"""Association of two series of one run."""
+"""Association of two series of one run.
+
+Learning curves share their shape without any link, so levels say nothing. What is tested is the
+change from checkpoint to checkpoint less the running median of such changes, as ranks: free of any
+course that is smooth over a few checkpoints, and of single large changes.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import median_filter
+from scipy.stats import rankdata
 
-from analysis.associations.coincidence import coincidence
-from analysis.associations.detrended import MIN_CHECKPOINTS, innovations, shift_test
-from analysis.associations.lags import Lag, curve_lag, innovation_lag
+from analysis.associations.lags import Lag, best_lag, curve_lag
 
 Array = npt.NDArray[np.float64]
 Row = dict[str, object]
+WINDOW = 7  # checkpoints of the running median
+MIN_CHECKPOINTS = 20  # no p-value below
+TOGETHER = 2  # checkpoints within which two transitions coincide
 TOO_SHORT = f"no p-value below {MIN_CHECKPOINTS} checkpoints"
 TREND = "descriptive: both follow training, so levels go together without any link"
 ONE_RUN = "descriptive: learning curves turn at like times without any link; needs seeds"
@@ -23,14 +31,14 @@ NO_TRANSITION = "a series has no transition"
 NAMES = ("level_r", "change_r", "lead_lag", "curve_lag", "coincidence")
 
 
-def within_run(x: Array, y: Array, x_turns: Array, y_turns: Array) -> list[Row]:
+def within_run(x: Array, y: Array, x_changes: Array, y_changes: Array) -> list[Row]:
     """Statistics of an LLC series and a probe series of one run, at shared checkpoints.
 
     Args:
         x: LLC, `[n]`, finite.
         y: probe metric, `[n]`, finite.
-        x_turns: transitions of the LLC, as numbers of checkpoints.
-        y_turns: transitions of the probe.
+        x_changes: transitions of the LLC, as numbers of checkpoints.
+        y_changes: transitions of the probe.
 
     Returns:
         Rows with statistic, value, lag (checkpoints; positive: the LLC moves first), lag_low,
@@ -39,27 +47,29 @@ def within_run(x: Array, y: Array, x_turns: Array, y_turns: Array) -> list[Row]:
     n = len(x)
     if n < 4 or np.ptp(x) == 0.0 or np.ptp(y) == 0.0:
         note = CONSTANT if n >= 4 else "fewer than 4 shared checkpoints"
-        return [_row(name, n, note) for name in NAMES]
-    u, v = innovations(x), innovations(y)
+        return [statistic_row(name, n, note) for name in NAMES]
+    u, v = detrended_ranks(x), detrended_ranks(y)
     change, p_change = shift_test(u, v)
-    share, apart = coincidence(x_turns, y_turns)
+    share, apart = coincidence(x_changes, y_changes)
     short = n < MIN_CHECKPOINTS
     tests = TOO_SHORT if short else ("" if np.isfinite(p_change) else CONSTANT)
     return [
-        _row("level_r", n, TREND, float(np.corrcoef(x, y)[0, 1])),
-        _row("change_r", n, tests, change, p_value=np.nan if short else p_change),
-        _lag_row("lead_lag", n, LAGS, innovation_lag(u, v, max(1, n // 12))),
+        statistic_row("level_r", n, TREND, float(np.corrcoef(x, y)[0, 1])),
+        statistic_row("change_r", n, tests, change, p_value=np.nan if short else p_change),
+        _lag_row("lead_lag", n, LAGS, best_lag(u, v, max(1, n // 12))),
         _lag_row("curve_lag", n, CURVES, curve_lag(x, y)),
-        _row("coincidence", n, ONE_RUN if np.isfinite(share) else NO_TRANSITION, share, apart),
+        statistic_row(
+            "coincidence", n, ONE_RUN if np.isfinite(share) else NO_TRANSITION, share, apart
+        ),
     ]
 
 
 def _lag_row(statistic: str, n: int, note: str, lag: Lag) -> Row:
-    row = _row(statistic, n, note, lag.correlation, lag.lag)
+    row = statistic_row(statistic, n, note, lag.correlation, lag.lag)
     return row | {"lag_low": lag.low, "lag_high": lag.high}
 
 
-def _row(
+def statistic_row(
     statistic: str,
     n: int,
     note: str,
@@ -67,7 +77,56 @@ def _row(
     lag: float = np.nan,
     p_value: float = np.nan,
 ) -> Row:
+    """A row of table `associations`; `note` says why a number is missing."""
     return {
         "statistic": statistic, "value": value, "lag": lag, "lag_low": np.nan,
         "lag_high": np.nan, "p_value": p_value, "n": n, "note": note,
     }  # fmt: skip
+
+
+def detrended_ranks(values: Array) -> Array:
+    """Centered ranks of the detrended changes, unit length, `[n - 1]`; zeros if all are equal."""
+    change = np.diff(values)
+    rest = change - median_filter(change, WINDOW, mode="nearest")
+    largest = np.max(np.abs(rest), initial=0.0)
+    rest = np.round(rest / largest, 9) if largest > 0 else rest  # rounding noise makes no ranks
+    ranks = rankdata(rest) - 0.5 * (len(rest) + 1)
+    return np.asarray(ranks / max(float(np.linalg.norm(ranks)), 1e-12))
+
+
+def circular_correlations(x: Array, y: Array) -> Array:
+    """Correlation of `x[t]` with `y[t + s]` around the circle, for every shift s, `[n]`."""
+    spectrum = np.conj(np.fft.rfft(x)) * np.fft.rfft(y)
+    return np.asarray(np.fft.irfft(spectrum, len(x)))
+
+
+def shift_test(x: Array, y: Array) -> tuple[float, float]:
+    """Correlation of two series of `detrended_ranks` `[n]`, and its p-value by circular shifts.
+
+    `p = (1 + exceedances) / (1 + shifts)`, so at least 1 / n. NaN where a series never changes.
+    """
+    r = circular_correlations(x, y)
+    if not np.any(np.abs(r) > 1e-9):
+        return np.nan, np.nan
+    beaten = int(np.sum(np.abs(r[1:]) >= abs(r[0]) - 1e-12))
+    return float(r[0]), (1 + beaten) / len(r)
+
+
+def coincidence(first: Array, second: Array, window: int = TOGETHER) -> tuple[float, float]:
+    """Share of the transitions of `first` that have one of `second` within the window.
+
+    Args:
+        first: transitions as numbers of checkpoints, `[k]`.
+        second: those of another series, `[l]`.
+        window: checkpoints.
+
+    Returns:
+        (share, mean of `second - first` over those pairs, in checkpoints), NaN where there is
+        nothing to compare.
+    """
+    if len(first) == 0 or len(second) == 0:
+        return np.nan, np.nan
+    apart = second[None, :] - first[:, None]
+    nearest = apart[np.arange(len(first)), np.argmin(np.abs(apart), axis=1)]
+    hits = np.abs(nearest) <= window
+    return float(hits.mean()), float(nearest[hits].mean()) if hits.any() else np.nan

@@ -5,8 +5,12 @@ import pytest
 from synthetic_series import ar1, sigmoid
 
 from analysis.associations.across import across_runs
-from analysis.associations.permutations import mean_of_table, pairings, permutation_p
-from analysis.associations.signs import sign_flip_p
+from analysis.associations.permutations import (
+    mean_of_table,
+    pairings,
+    permutation_p,
+    sign_flip_p,
+)
 
 
 def curves(rng: np.random.Generator, runs: int, linked: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 from synthetic_series import ar1, learning_curve, random_walk, sigmoid
 
-from analysis.associations.coincidence import coincidence
-from analysis.associations.detrended import circular_correlations, innovations, shift_test
-from analysis.associations.lags import curve_lag, effective_size, innovation_lag
-from analysis.associations.within import within_run
+from analysis.associations.lags import best_lag, curve_lag, effective_size
+from analysis.associations.within import (
+    circular_correlations,
+    coincidence,
+    detrended_ranks,
+    shift_test,
+    within_run,
+)
 
 N = 60
 NONE = np.empty(0)
@@ -31,7 +35,7 @@ def test_independent_series_are_rarely_significant(kind: str) -> None:
     hits = 0
     for _ in range(300):
         x, y = KINDS[kind](rng), KINDS[kind](rng)
-        hits += shift_test(innovations(x), innovations(y))[1] <= 0.05
+        hits += shift_test(detrended_ranks(x), detrended_ranks(y))[1] <= 0.05
     assert hits <= 25  # 2 % of draws at a true rate of 5.5 %
 
 
@@ -52,7 +56,7 @@ def test_shared_changes_are_found_beneath_unlinked_courses() -> None:
         x, y = (
             learning_curve(rng, N, 0.0) + 0.05 * (shared + 0.7 * ar1(rng, N, 0.0)) for _ in range(2)
         )
-        hits += shift_test(innovations(x), innovations(y))[1] <= 0.05
+        hits += shift_test(detrended_ranks(x), detrended_ranks(y))[1] <= 0.05
     assert hits >= 45
 
 
@@ -67,7 +71,7 @@ def test_planted_lags_are_recovered(lag: int) -> None:
         curves.append(curve_lag(x, y))
         z = random_walk(rng, N + 20)
         x, y = z[10 : 10 + N], z[10 - lag : 10 - lag + N] + 0.5 * ar1(rng, N, 0.0)
-        walks.append(innovation_lag(innovations(x), innovations(y), 5))
+        walks.append(best_lag(detrended_ranks(x), detrended_ranks(y), 5))
     for found in (curves, walks):
         assert np.mean([abs(f.lag - lag) <= 1 for f in found]) >= 0.9
         assert np.mean([f.low <= lag <= f.high for f in found]) >= 0.9
