@@ -11,9 +11,8 @@ from .config import PPO_PRESETS, TrainConfig, ppo_preset
 from .devices import check_device
 from .files import (
     TEMPORARY,
+    atomic_dir,
     clean_dead,
-    new_dir,
-    publish_dir,
     read_json_object,
     write_atomic,
     write_bytes,
@@ -22,8 +21,8 @@ from .files import (
 from .importing import import_agent
 from .malloc import keep_freed_memory
 from .networks import NETWORKS, build_network
-from .run_folder import UNNAMED, safe_name
-from .training import LOCK, train
+from .run import LOCK, UNNAMED, Run, safe_name
+from .training import train
 
 __all__ = [
     "LOCK",
@@ -32,7 +31,9 @@ __all__ = [
     "TEMPORARY",
     "UNNAMED",
     "Checkpoint",
+    "Run",
     "TrainConfig",
+    "atomic_dir",
     "branch_config",
     "build_network",
     "check_device",
@@ -43,9 +44,7 @@ __all__ = [
     "keep_freed_memory",
     "list_checkpoints",
     "load_policy",
-    "new_dir",
     "ppo_preset",
-    "publish_dir",
     "read_header",
     "read_json_object",
     "safe_name",

@@ -1,6 +1,5 @@
 """Going on from a checkpoint of another run, under other settings."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +12,32 @@ from agents.checkpoints import (
     find_checkpoint,
     load_tensors_into,
     read_header,
-    read_spec,
     read_tensors,
 )
 from agents.config import TrainConfig
-from agents.files import read_json_object
 from agents.ppo import FramePPO
 from agents.resume import load_optimizer
-from agents.run_folder import UNNAMED
+from agents.run import UNNAMED, Run
 from rl_slt import InputError
 
 
 def branch_config(run: Path, step: int, **changes: Any) -> TrainConfig:
     """The settings of `run`, branching off at its checkpoint `step`, with `changes`.
 
-    Given to `train`, the new run starts at its own step 0 with the checkpoint's weights; `steps`
-    counts the steps of the branch alone.
+    Given to `train`, the new run starts at its own step 0 with the checkpoint's weights.
+
+    Args:
+        run: folder of the run to branch off.
+        step: environment step of the checkpoint.
+        changes: settings of `TrainConfig`; `steps` counts the steps of the branch alone.
 
     Raises:
         InputError: no such run or checkpoint, or a wrong change.
     """
     run = Path(run)
     find_checkpoint(run, step)
-    try:
-        values = json.loads((run / "config.json").read_bytes())["train"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{run / 'config.json'} holds no training settings") from error
     origin = {"from_run": str(run.resolve()), "from_step": step}
-    return TrainConfig.build({**values, **origin, **changes}, f"branch of {run}")
+    return Run(run).training.replace(**origin, **changes)
 
 
 def find_origin(config: TrainConfig) -> Checkpoint | None:
@@ -48,34 +45,28 @@ def find_origin(config: TrainConfig) -> Checkpoint | None:
     if config.from_run is None or config.from_step is None:
         return None
     origin = find_checkpoint(Path(config.from_run), config.from_step)
-    theirs = read_spec(origin.path)
-    if (theirs.name, dict(theirs.kwargs)) != (config.network, dict(config.network_kwargs)):
-        raise InputError(
-            f"{origin.path} holds network {theirs.name!r} {dict(theirs.kwargs)}, "
-            f"not {config.network!r} {dict(config.network_kwargs)}"
+    theirs = read_header(origin.path).network
+    if (theirs.name, theirs.kwargs) != (config.network, config.network_kwargs):
+        raise InputError.of(
+            "network", config.network, f"{theirs.name!r} {theirs.kwargs} as in {origin.path}"
         )
     return origin
 
 
 def inherited_arm(config: TrainConfig) -> str:
     """The arm of the run that `config` branches off; `unnamed` without one."""
-    if config.from_run is None:
-        return UNNAMED
-    return str(read_json_object(Path(config.from_run) / "config.json").get("arm", UNNAMED))
+    return UNNAMED if config.from_run is None else Run(Path(config.from_run)).arm
 
 
-def start_from(origin: Checkpoint, model: FramePPO, normalizer: VecNormalize) -> None:
+def load_origin(origin: Checkpoint, model: FramePPO, normalizer: VecNormalize) -> None:
     """Give `model` the weights of a checkpoint, and what else the checkpoint keeps.
 
     The scale of the rewards is taken over where known: value and advantage keep their meaning.
     """
     header = read_header(origin.path)
-    load_tensors_into(
-        model.policy.network, read_tensors(origin.path, header["sha256"]), origin.path
-    )
-    reward = header.get("reward") or {}
-    if {"mean", "var", "count"} <= set(reward):
+    load_tensors_into(model.policy.network, read_tensors(origin.path, header.sha256), origin.path)
+    if {"mean", "var", "count"} <= set(header.reward):
         for name in ("mean", "var", "count"):
-            setattr(normalizer.ret_rms, name, float(reward[name]))
+            setattr(normalizer.ret_rms, name, header.reward[name])
     if (origin.path / OPTIMIZER).is_file():
         load_optimizer(model.policy.optimizer, load_file(origin.path / OPTIMIZER))

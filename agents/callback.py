@@ -12,8 +12,9 @@ from stable_baselines3.common.vec_env import VecNormalize
 from agents.checkpoints import save_checkpoint, write_index
 from agents.config import TrainConfig
 from agents.ppo import FramePPO
-from agents.progress import Board, ProgressFile
+from agents.progress import ProgressFile, TensorBoardWriter
 from agents.resume import optimizer_tensors, save_resume
+from agents.run import PROGRESS
 
 
 class TrainingStopped(Exception):
@@ -24,7 +25,7 @@ class TrainingStopped(Exception):
         self.finished = finished
 
 
-class Keeper(BaseCallback):
+class TrainingCallback(BaseCallback):
     """Does what is due whenever the policy has just changed, and before its first rollout.
 
     SB3 calls `on_rollout_start` right after an update, so the state there is a whole one.
@@ -55,8 +56,10 @@ class Keeper(BaseCallback):
     def _on_training_start(self) -> None:
         step = self.model.num_timesteps
         length = self.resumed["progress_bytes"] if self.resumed else 0
-        self.table = ProgressFile(self.run / "progress.csv", length)
-        self.board = Board(self.run / "tensorboard" if self.config.tensorboard else None, step)
+        self.table = ProgressFile(self.run / PROGRESS, length)
+        self.board = TensorBoardWriter(
+            self.run / "tensorboard" if self.config.tensorboard else None, step
+        )
         self.done_at = step if self.resumed else -1
         self.clock = (time.monotonic(), step)
 

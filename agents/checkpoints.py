@@ -1,4 +1,8 @@
-"""Checkpoints on disk: safetensors beside JSON, so that loading one runs no code."""
+"""Checkpoints on disk: safetensors next to JSON, so that loading one runs no code.
+
+A checkpoint is the folder `checkpoints/STEP/` of its run with `policy.safetensors`, `policy.json`
+(a `Header`) and, if asked for, `optimizer.safetensors`. `checkpoints/index.json` lists them all.
+"""
 
 import hashlib
 import json
@@ -7,21 +11,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from pydantic import ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from agents.files import json_bytes, new_dir, publish_dir, write_json
+from agents.files import atomic_dir, json_bytes, write_json
 from agents.networks import ActorCritic, build_network
-from rl_slt import InputError
+from rl_slt import InputError, SettingsModel
 
-FORMAT = 1
-TENSORS = "policy.safetensors"
-HEADER = "policy.json"
-OPTIMIZER = "optimizer.safetensors"
+FORMAT: Literal[1] = 1
+TENSORS, HEADER, OPTIMIZER = "policy.safetensors", "policy.json", "optimizer.safetensors"
 INDEX = "index.json"
 
 
@@ -31,6 +34,16 @@ class Checkpoint:
 
     step: int
     path: Path
+
+    @property
+    def weights(self) -> Path:
+        """The file of the policy's weights."""
+        return self.path / TENSORS
+
+    @property
+    def written(self) -> float:
+        """When it was written, in seconds since the epoch."""
+        return (self.path / HEADER).stat().st_mtime
 
 
 @dataclass(frozen=True)
@@ -43,8 +56,46 @@ class NetworkSpec:
     obs_shape: tuple[int, int, int] = (64, 64, 3)
 
     def build(self) -> ActorCritic:
-        """A fresh network of this architecture."""
+        """A new network of this architecture."""
         return build_network(self.name, self.n_actions, **dict(self.kwargs))
+
+
+class _Network(SettingsModel):
+    name: str
+    kwargs: dict[str, Any]
+
+
+class Header(SettingsModel):
+    """What `policy.json` says of a checkpoint.
+
+    Attributes:
+        format: of this file.
+        step: environment step.
+        network: name and settings, for `agents.build_network`.
+        n_actions: number of logits A.
+        obs_shape: of a frame, `(H, W, C)`.
+        sha256: of the bytes of `policy.safetensors`.
+        metrics: of the training at this step; those that were not finite are null.
+        reward: `mean`, `var`, `count` of the discounted return, by which rewards are normalized.
+        versions: of the packages that it was made with.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    format: Literal[1]
+    step: int
+    network: _Network
+    n_actions: int
+    obs_shape: tuple[int, int, int]
+    sha256: str
+    metrics: dict[str, float | None] = Field({})
+    reward: dict[str, float] = Field({})
+    versions: dict[str, str] = Field({})
+
+    @property
+    def spec(self) -> NetworkSpec:
+        """The architecture that it names."""
+        return NetworkSpec(self.network.name, self.network.kwargs, self.n_actions, self.obs_shape)
 
 
 def checkpoint_path(run: Path, step: int) -> Path:
@@ -61,7 +112,7 @@ def save_checkpoint(
     optimizer: Mapping[str, torch.Tensor] | None = None,
     reward: Mapping[str, float] | None = None,
 ) -> Checkpoint:
-    """Write a checkpoint under a temporary name and rename it: it is there whole or not at all.
+    """Write a checkpoint: it is there whole or not at all.
 
     Args:
         run: the run's folder.
@@ -69,28 +120,27 @@ def save_checkpoint(
         network: whose weights are kept.
         spec: how to build it again.
         metrics: numbers for policy.json; those that are not finite become null.
-        optimizer: the optimiser's state as named tensors, kept beside.
-        reward: statistics of the reward normalisation, for branches.
+        optimizer: the optimizer's state as named tensors, kept as well.
+        reward: statistics of the reward normalization, for branches.
     """
     data = save_tensors(cpu_tensors(network.state_dict()))
-    header = {
-        "format": FORMAT,
-        "step": step,
-        "network": {"name": spec.name, "kwargs": dict(spec.kwargs)},
-        "n_actions": spec.n_actions,
-        "obs_shape": list(spec.obs_shape),
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "metrics": {name: _finite(value) for name, value in metrics.items()},
-        "reward": dict(reward or {}),
-        "versions": versions(),
-    }
+    header = Header(
+        format=FORMAT,
+        step=step,
+        network=_Network(name=spec.name, kwargs=dict(spec.kwargs)),
+        n_actions=spec.n_actions,
+        obs_shape=spec.obs_shape,
+        sha256=hashlib.sha256(data).hexdigest(),
+        metrics={k: v if v is not None and math.isfinite(v) else None for k, v in metrics.items()},
+        reward=dict(reward or {}),
+        versions=versions(),
+    )
     final = checkpoint_path(run, step)
-    temporary = new_dir(final)
-    (temporary / TENSORS).write_bytes(data)
-    (temporary / HEADER).write_bytes(json_bytes(header))
-    if optimizer is not None:
-        (temporary / OPTIMIZER).write_bytes(save_tensors(cpu_tensors(optimizer)))
-    publish_dir(temporary, final)
+    with atomic_dir(final) as folder:
+        (folder / TENSORS).write_bytes(data)
+        (folder / HEADER).write_bytes(json_bytes(header.as_dict()))
+        if optimizer is not None:
+            (folder / OPTIMIZER).write_bytes(save_tensors(cpu_tensors(optimizer)))
     return Checkpoint(step, final)
 
 
@@ -105,13 +155,16 @@ def list_checkpoints(run: Path | str) -> list[Checkpoint]:
 
 
 def find_checkpoint(run: Path | str, step: int) -> Checkpoint:
-    """The checkpoint of `run` at exactly `step`; InputError naming the steps there are."""
-    known = list_checkpoints(run)
-    for checkpoint in known:
-        if checkpoint.step == step:
-            return checkpoint
-    steps = ", ".join(str(checkpoint.step) for checkpoint in known) or "none"
-    raise InputError(f"{run} has no checkpoint at step {step}; it has: {steps}")
+    """The checkpoint of `run` at exactly that environment step.
+
+    Raises:
+        InputError: there is none; it names the steps there are.
+    """
+    known = {checkpoint.step: checkpoint for checkpoint in list_checkpoints(run)}
+    if step not in known:
+        steps = ", ".join(map(str, known)) or "none"
+        raise InputError(f"{run} has no checkpoint at step {step}; it has: {steps}")
+    return known[step]
 
 
 def write_index(run: Path, finished: bool) -> None:
@@ -123,7 +176,11 @@ def write_index(run: Path, finished: bool) -> None:
 
 
 def is_finished(run: Path | str) -> bool:
-    """Whether the training of `run` has reached its end."""
+    """Whether the training of `run` has reached its end.
+
+    Raises:
+        InputError: the index of the checkpoints is damaged.
+    """
     path = Path(run) / "checkpoints" / INDEX
     if not path.is_file():
         return False
@@ -133,44 +190,32 @@ def is_finished(run: Path | str) -> bool:
         raise InputError(f"{path} is corrupt; delete it and resume the training") from error
 
 
-def read_header(checkpoint: Path) -> dict[str, Any]:
-    """The parsed policy.json of a checkpoint's folder; InputError if there is no sound one."""
+def read_header(checkpoint: Path) -> Header:
+    """What the policy.json in a checkpoint's folder says.
+
+    Raises:
+        InputError: there is no sound one.
+    """
     path = Path(checkpoint) / HEADER
     try:
-        header = json.loads(path.read_bytes())
+        values = json.loads(path.read_bytes())
     except OSError as error:
         raise InputError(
             f"{checkpoint} is not a checkpoint: it has no readable {HEADER}"
         ) from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is corrupt: it is not JSON") from error
-    keys = {"format", "step", "network", "n_actions", "obs_shape", "sha256"}
-    missing = sorted(keys - set(header)) if isinstance(header, dict) else ["everything"]
-    if missing:
-        raise InputError(f"{path} is corrupt: it lacks {', '.join(missing)}")
-    if header["format"] != FORMAT:
-        raise InputError(f"{path} has format {header['format']!r}; this version reads {FORMAT}")
-    return header
-
-
-def read_spec(checkpoint: Path) -> NetworkSpec:
-    """The architecture that a checkpoint names."""
-    header = read_header(checkpoint)
     try:
-        network = header["network"]
-        height, width, channels = (int(size) for size in header["obs_shape"])
-        return NetworkSpec(
-            str(network["name"]),
-            dict(network["kwargs"]),
-            int(header["n_actions"]),
-            (height, width, channels),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{Path(checkpoint) / HEADER} is corrupt: {error!r}") from error
+        return Header(**values if isinstance(values, dict) else {})
+    except InputError as error:
+        raise InputError(f"{path} is corrupt: {error}") from None
 
 
 def load_policy(checkpoint: Path | str | Checkpoint) -> ActorCritic:
     """The network of a checkpoint, in eval mode, float32, on the CPU; runs no code from the file.
+
+    Args:
+        checkpoint: or its folder.
 
     Returns:
         A module from frames uint8 `[B, 64, 64, 3]` to (logits `[B, A]`, value `[B]`).
@@ -179,10 +224,10 @@ def load_policy(checkpoint: Path | str | Checkpoint) -> ActorCritic:
         InputError: no checkpoint, a corrupt one, or one of another architecture than it says.
     """
     path = Path(checkpoint.path if isinstance(checkpoint, Checkpoint) else checkpoint)
-    tensors = read_tensors(path, read_header(path)["sha256"])
-    spec = read_spec(path)
+    header = read_header(path)
+    tensors = read_tensors(path, header.sha256)
     with torch.random.fork_rng(devices=[]):
-        network = spec.build()
+        network = header.spec.build()
     load_tensors_into(network, tensors, path)
     return network.eval()
 
@@ -209,15 +254,13 @@ def load_tensors_into(
 ) -> None:
     """Copy `tensors` into `network`; InputError at the first name or shape that differs."""
     own = network.state_dict()
-    if different := sorted(set(own) ^ set(tensors)):
-        raise InputError(
-            f"{source} holds another architecture: {different[0]!r} is only in "
-            f"{'the network' if different[0] in own else 'the file'}"
-        )
-    for name, tensor in tensors.items():
-        if tensor.shape != own[name].shape:
+    for name in sorted(set(own) | set(tensors)):
+        if name not in own or name not in tensors:
+            where = "the network" if name in own else "the file"
+            raise InputError(f"{source} holds another architecture: {name!r} is only in {where}")
+        if tensors[name].shape != own[name].shape:
             raise InputError(
-                f"{source} holds another architecture: {name!r} is {list(tensor.shape)}, "
+                f"{source} holds another architecture: {name!r} is {list(tensors[name].shape)}, "
                 f"not {list(own[name].shape)}"
             )
     network.load_state_dict(dict(tensors))
@@ -236,7 +279,3 @@ def versions() -> dict[str, str]:
     return {
         name: version(name) for name in ("torch", "numpy", "stable-baselines3", "procgen-mirror")
     }
-
-
-def _finite(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(value)

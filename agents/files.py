@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written beside under a temporary name, synced, renamed."""
+"""Files that are whole or absent: written under a temporary name, synced, renamed."""
 
 import contextlib
 import hashlib
@@ -9,7 +9,7 @@ import shutil
 import socket
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +35,19 @@ _HERE = _where()
 
 
 def temporary_beside(path: Path) -> Path:
-    """A fresh name in the folder of `path`.
-
-    It names place and process, so that `clean_dead` can tell leftovers from work under way.
-    """
+    """A new name in the folder of `path`, by which `clean_dead` knows its owner."""
     owner = f"{_HERE}.{os.getpid()}.{uuid.uuid4().hex[:12]}"
     return path.with_name(f"{TEMPORARY}{path.name}-{owner}")
 
 
-def write_atomic(path: Path, writer: Callable[[Path], None]) -> None:
+def write_atomic(path: Path, writer: Callable[[Path], object]) -> None:
     """Let `writer` fill a temporary file, then rename it to `path`: readers see all or nothing.
 
-    What killed writers of the same file left beside it is removed.
+    What killed writers of the same file left next to it is removed.
+
+    Args:
+        path: the file; its folder is made where there is none.
+        writer: writes the file whose path it is given.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     clean_dead(path.parent, path.name)
@@ -62,11 +63,7 @@ def write_atomic(path: Path, writer: Callable[[Path], None]) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` atomically."""
-
-    def writer(temporary: Path) -> None:
-        temporary.write_bytes(data)
-
-    write_atomic(path, writer)
+    write_atomic(path, lambda temporary: temporary.write_bytes(data))
 
 
 def json_bytes(obj: Any) -> bytes:
@@ -80,7 +77,11 @@ def write_json(path: Path, obj: Any) -> None:
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; one clear line where there is none."""
+    """The JSON object in a file.
+
+    Raises:
+        InputError: no such file, no JSON, or no object.
+    """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -92,30 +93,27 @@ def read_json_object(path: Path) -> dict[str, Any]:
     return value
 
 
-def new_dir(final: Path) -> Path:
-    """Make an empty temporary folder beside `final`, to be filled and given to `publish_dir`."""
+@contextlib.contextmanager
+def atomic_dir(final: Path) -> Iterator[Path]:
+    """An empty folder to fill, which is renamed to `final` when the block ends without an error.
+
+    What stood there is replaced. A folder cannot be replaced in one step: killed in between,
+    neither name is left, and the caller's redo writes it again.
+    """
     final.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(final)
     temporary.mkdir()
-    return temporary
-
-
-def publish_dir(temporary: Path, final: Path) -> None:
-    """Sync the folder `temporary` and rename it to `final`, replacing what stood there.
-
-    A folder cannot be replaced in one step: killed in between, neither name is left, and the
-    caller's redo writes it again. `temporary` must lie in the folder of `final`.
-    """
-    for path in temporary.rglob("*"):
-        _sync(path)
-    _sync(temporary)
-    if final.exists():
+    try:
+        yield temporary
+        for path in (*temporary.rglob("*"), temporary):
+            _sync(path)
         old = temporary_beside(final)
-        os.replace(final, old)
+        if final.exists():
+            os.replace(final, old)
         os.replace(temporary, final)
-        shutil.rmtree(old)
-    else:
-        os.replace(temporary, final)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     _sync(final.parent)
 
 
@@ -139,7 +137,8 @@ def clean_dead(folder: Path, name: str | None = None) -> None:
     for path in folder.glob(f"{TEMPORARY}*"):
         known = _LEFTOVER.fullmatch(path.name)
         if known and name in (None, known["meant"]) and _is_dead(path, known):
-            _remove(path)
+            with contextlib.suppress(OSError):
+                path.unlink() if path.is_symlink() or path.is_file() else shutil.rmtree(path)
 
 
 def _is_dead(path: Path, known: re.Match[str]) -> bool:
@@ -156,16 +155,8 @@ def _is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except OSError:  # it lives, and is another user's
-        return True
+        pass
     return True
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

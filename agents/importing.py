@@ -1,10 +1,7 @@
 """Agents trained elsewhere, as runs with one checkpoint that can be studied."""
 
-import datetime
 import io
 import json
-import shutil
-import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,13 +16,12 @@ from agents.checkpoints import (
     load_policy,
     load_tensors_into,
     save_checkpoint,
-    versions,
     write_index,
 )
 from agents.config import TrainConfig
-from agents.files import clean_dead, new_dir, publish_dir, write_json
+from agents.files import atomic_dir, clean_dead, write_json
 from agents.networks import NETWORKS
-from agents.run_folder import UNNAMED, safe_name
+from agents.run import CONFIG, UNNAMED, Run, run_entry
 from rl_slt import InputError
 
 # SB3's CnnPolicy without hidden layers is our NatureCNN under other names.
@@ -66,64 +62,48 @@ def import_agent(
     """
     source, out = Path(source), Path(out)
     _check_place(out)
-    taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
-    if taken and not (out / "config.json").is_file():
-        raise InputError(f"{out} is not empty; choose a new folder")
-    tensors, said = read_weights(source)
+    tensors, recorded = read_weights(source)
     config = config or TrainConfig()
     spec, network = find_network(tensors, config, source)
-    step = said if step is None else step
+    step = recorded if step is None else step
     if not 0 <= step < 10**12:
-        raise InputError(f"steps {step} is not allowed: 0 to 10^12 - 1")
+        raise InputError.of("steps", step, "an integer from 0 to 10^12 - 1")
     config = config.replace(network=spec.name, network_kwargs=dict(spec.kwargs), steps=max(1, step))
-    entry = {
-        "name": out.resolve().name,
-        "arm": safe_name(arm, "arm"),
-        "seed": config.seed,
-        "kind": "import",
-        "source": str(source),
-        "train": config.as_dict(),
-        "versions": versions(),
-        "command": sys.argv,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
-    if taken:
-        if not _holds(out, entry, step, network):
+    entry = run_entry(out, arm, config, "import") | {"source": str(source)}
+    if Run(out).exists:
+        if not _holds(Run(out), entry, step, network):
             raise InputError(f"{out} is not empty; choose a new folder")
         return
     final = out.resolve()
     clean_dead(final.parent, final.name)
-    folder = new_dir(final)
-    try:
+    with atomic_dir(final) as folder:
         save_checkpoint(folder, step, network, spec, {})
         write_index(folder, finished=True)
-        write_json(folder / "config.json", entry)
-        publish_dir(folder, final)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        write_json(folder / CONFIG, entry)
 
 
 def _check_place(out: Path) -> None:
-    """Raise InputError where no folder can be put: below a file, or in place of our own."""
+    """Raise InputError where no folder can be put: below a file, or in place of something else."""
     if out.resolve() == Path.cwd():
         raise InputError(f"{out} is the folder that the command runs in; name a new one")
     above = next(path for path in out.absolute().parents if path.exists())
     if not above.is_dir():
         raise InputError(f"{out} is not allowed: {above} is not a folder")
+    if out.exists() and not Run(out).exists and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} is not empty; choose a new folder")
 
 
-def _holds(out: Path, entry: Mapping[str, Any], step: int, network: torch.nn.Module) -> bool:
-    """Whether `out` is this very import, finished by a command that was killed at its end."""
+def _holds(run: Run, entry: Mapping[str, Any], step: int, network: torch.nn.Module) -> bool:
+    """Whether `run` is this very import, finished by a command that was killed at its end."""
     try:
-        known = json.loads((out / "config.json").read_bytes())
-        theirs = load_policy(find_checkpoint(out, step)).state_dict()
-    except (OSError, ValueError, RecursionError):
-        return False
-    wanted = json.loads(json.dumps({key: entry[key] for key in ("kind", "source", "train")}))
-    if not isinstance(known, dict) or any(known.get(k) != v for k, v in wanted.items()):
+        theirs = load_policy(find_checkpoint(run.path, step)).state_dict()
+        same = all(run.config.get(k) == entry[k] for k in ("kind", "source", "train", "arm"))
+    except InputError:
         return False
     ours = network.state_dict()
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
+    if not same or ours.keys() != theirs.keys():
+        return False
+    return all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def read_weights(source: Path) -> tuple[dict[str, torch.Tensor], int]:

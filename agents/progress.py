@@ -58,7 +58,7 @@ class ProgressFile:
         self.file.flush()
 
 
-class Board:
+class TensorBoardWriter:
     """Scalars for TensorBoard; nothing at all when `folder` is None."""
 
     def __init__(self, folder: Path | None, purge_step: int):

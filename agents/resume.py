@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from stable_baselines3.common.vec_env import VecNormalize
 
 from agents.checkpoints import cpu_tensors, load_tensors_into
-from agents.files import json_bytes, new_dir, publish_dir, remove_dir
+from agents.files import atomic_dir, json_bytes, remove_dir
 from agents.ppo import FramePPO
 from rl_slt import InputError
 
@@ -32,7 +32,7 @@ def save_resume(
     Args:
         run: the run's folder.
         model: between two rollouts.
-        normalizer: the reward normalisation around the environment.
+        normalizer: the reward normalization around the environment.
         env: has `get_state() -> bytes`.
         extra: JSON-able, given back by `load_resume`.
     """
@@ -40,18 +40,21 @@ def save_resume(
     if (final / STATE).is_file():  # the same state: training is deterministic
         return final
     older = resume_points(run)
-    temporary = new_dir(final)
-    save_file(_tensors(model, normalizer), temporary / TENSORS)
-    (temporary / ENVIRONMENT).write_bytes(env.get_state())
-    (temporary / STATE).write_bytes(json_bytes(_state(model) | {"extra": extra}))
-    publish_dir(temporary, final)
+    with atomic_dir(final) as folder:
+        save_file(_tensors(model, normalizer), folder / TENSORS)
+        (folder / ENVIRONMENT).write_bytes(env.get_state())
+        (folder / STATE).write_bytes(json_bytes(_state(model) | {"extra": extra}))
     for path in older:
         remove_dir(path)
     return final
 
 
 def load_resume(path: Path, model: FramePPO, normalizer: VecNormalize, env: Any) -> dict[str, Any]:
-    """Set `model`, `normalizer` and `env` to the resume point `path`; returns its extras."""
+    """Set `model`, `normalizer` and `env` to the resume point `path`; returns its extras.
+
+    Raises:
+        InputError: the point is damaged or of another version.
+    """
     try:
         state = json.loads((path / STATE).read_bytes())
         tensors = load_file(path / TENSORS)
@@ -109,7 +112,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tenso
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    """Set the optimiser's state from tensors named as by `optimizer_tensors`."""
+    """Set the optimizer's state from tensors named as by `optimizer_tensors`."""
     state: dict[int, dict[str, torch.Tensor]] = {}
     parameters = optimizer.param_groups[0]["params"]
     for key, value in tensors.items():

@@ -1,10 +1,7 @@
 """Train one agent: from a configuration to a run folder, resumable exactly."""
 
 import contextlib
-import datetime
-import json
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,24 +13,20 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecNormalize
 
 import envs
-from agents.branch import find_origin, inherited_arm, start_from
-from agents.callback import Keeper, TrainingStopped
-from agents.checkpoints import NetworkSpec, is_finished, versions, write_index
+from agents.branch import find_origin, inherited_arm, load_origin
+from agents.callback import TrainingCallback, TrainingStopped
+from agents.checkpoints import NetworkSpec, is_finished, write_index
 from agents.config import TrainConfig
 from agents.devices import check_device, chosen_precision
-from agents.environment import make_env
-from agents.evaluate import Evaluator
-from agents.files import clean_dead, write_json
+from agents.environment import Evaluator, make_env
+from agents.files import TEMPORARY, clean_dead, write_json
 from agents.malloc import keep_freed_memory
 from agents.networks import NETWORKS
 from agents.policy import FramePolicy
 from agents.ppo import FramePPO
 from agents.resume import load_resume, resume_points
-from agents.run_folder import safe_name
+from agents.run import CONFIG, LOCK, Run, run_entry, safe_name
 from rl_slt import InputError
-
-CONFIG = "config.json"
-LOCK = ".lock"
 
 
 def train(
@@ -79,30 +72,25 @@ def train(
 
 def check_folder(config: TrainConfig, out: Path, resume: bool, arm: str | None = None) -> None:
     """Raise InputError unless `out` is free for this training or, with `resume`, holds it."""
+    run = Run(out)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is not a folder")
-    if not (out / CONFIG).exists():
+    if not run.exists:
         names = {p.name for p in out.iterdir()} - {LOCK} if out.exists() else set()
-        if others := sorted(n for n in names if not n.startswith(".tmp-")):
+        if others := sorted(n for n in names if not n.startswith(TEMPORARY)):
             raise InputError(
                 f"{out} holds other files ({others[0]}) and no run; choose a new folder"
             )
         return
     if not resume:
         raise InputError(f"{out} already holds a run; resume it or choose another folder")
-    try:
-        entry = json.loads((out / CONFIG).read_bytes())
-        theirs = entry["train"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{out / CONFIG} is corrupt or not of a training") from error
-    ours = json.loads(json.dumps(config.as_dict()))  # tuples become lists, as in the file
-    if different := [k for k in ours if ours[k] != theirs.get(k)]:
+    theirs = {"arm": run.arm} | run.training.as_dict()
+    ours = {"arm": run.arm if arm is None else arm} | config.as_dict()
+    if different := [k for k in ours if ours[k] != theirs[k]]:
         key = different[0]
         raise InputError(
-            f"{out} holds another run: its {key} is {theirs.get(key)!r}, not {ours[key]!r}"
+            f"{out} holds another run: its {key} is {theirs[key]!r}, not {ours[key]!r}"
         )
-    if arm is not None and entry.get("arm") != arm:
-        raise InputError(f"{out} holds another run: its arm is {entry.get('arm')!r}, not {arm!r}")
 
 
 @contextlib.contextmanager
@@ -134,18 +122,9 @@ def _prepare(config: TrainConfig, out: Path, arm: str) -> None:
     """Clean up after a killed process; write config.json where there is none yet."""
     for folder in (out, out / "checkpoints", out / "resume"):
         clean_dead(folder)
-    if not (out / CONFIG).exists():
-        entry = {
-            "name": out.name,
-            "arm": arm,
-            "seed": config.seed,
-            "kind": "train",
-            "train": config.as_dict(),
-            "versions": versions(),
-            "precision": chosen_precision(config.precision, torch.device(config.device)),
-            "command": sys.argv,
-            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        }
+    if not Run(out).exists:
+        precision = chosen_precision(config.precision, torch.device(config.device))
+        entry = run_entry(out, arm, config, "train") | {"precision": precision}
         write_json(out / CONFIG, entry)
 
 
@@ -168,14 +147,14 @@ def _train(
         points = resume_points(out)
         extra = load_resume(points[-1], model, normalizer, env) if points else None
         if extra is None and (origin := find_origin(config)) is not None:
-            start_from(origin, model, normalizer)
+            load_origin(origin, model, normalizer)
         if extra and extra["finished"]:
             write_index(out, finished=True)
             return
-        keeper = Keeper(
+        callback = TrainingCallback(
             out, config, normalizer, env, resumed=extra, evaluate=evaluate, progress=progress
         )
-        _learn(model, keeper, config)
+        _learn(model, callback, config)
     finally:
         env.close()
         if evaluate is not None:
@@ -222,35 +201,35 @@ def build_model(config: TrainConfig, env: Any, device: torch.device) -> FramePPO
     return model
 
 
-def _learn(model: FramePPO, keeper: Keeper, config: TrainConfig) -> None:
+def _learn(model: FramePPO, callback: TrainingCallback, config: TrainConfig) -> None:
     """Run SB3's `learn` to the end, to an early stop or to a Ctrl-C."""
     left = config.total_steps - model.num_timesteps
     stopped = None
-    with _interrupts(keeper):
+    with _interrupts(callback):
         try:
             model.learn(
                 left,
-                callback=keeper,
+                callback=callback,
                 log_interval=10**9,
-                reset_num_timesteps=keeper.resumed is None,
+                reset_num_timesteps=callback.resumed is None,
             )
         except TrainingStopped as stop:
             stopped = stop
         finally:
-            keeper.close()
+            callback.close()
     if stopped is not None and not stopped.finished:
         raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
-def _interrupts(keeper: Keeper) -> Iterator[None]:
+def _interrupts(callback: TrainingCallback) -> Iterator[None]:
     """Turn the first Ctrl-C into a stop at the next update; the second is the usual one."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def first(_signum: int, _frame: Any) -> None:
-        keeper.interrupted = True
+        callback.interrupted = True
         signal.signal(signal.SIGINT, before)
 
     before = signal.signal(signal.SIGINT, first)

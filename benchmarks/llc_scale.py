@@ -24,7 +24,7 @@ from llc_nets import Conv, case, machine
 from tiny_results import PROGRAM
 
 from rl_slt import BAOAB, estimate_llc
-from rl_slt.pipeline.disk.layout import Run, training_of
+from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages.llc import make, plan_units
 
@@ -89,7 +89,7 @@ def checkpoints(counts: tuple[int, ...]) -> list[float]:
                    "--set", f"checkpoints=linear:{max(counts)}"]  # fmt: skip
         subprocess.run(command, check=True, capture_output=True)
         run = Run(Path(folder) / "run")
-        units = plan_units(run, LLCPlan(states=("frozen",)), [training_of(run).coin])
+        units = plan_units(run, LLCPlan(states=("frozen",)), [run.training.coin])
         make(units[0])  # collects the states
         spent = []
         for count in counts:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from rl_slt.pipeline.disk.layout import Run, Study, open_path, runs_of, training_of
+from rl_slt.pipeline.disk.layout import Run, Study, open_path, runs_of
 from rl_slt.pipeline.engine.eta import duration
 
 
@@ -56,7 +56,7 @@ def measure(study: Study, dispatch: float, train_workers: int) -> Costs:
     spent = json.loads((study.path / "timings.json").read_text())
     llc = pd.concat([pd.read_parquet(run.tables / "llc.parquet") for run in runs])
     units = sum(len(_folders(run, "probe")) for run in runs)
-    steps = sum(training_of(run).total_steps for run in runs)
+    steps = sum(run.training.total_steps for run in runs)
     return Costs(
         estimate=float(llc["seconds"].mean()),
         probes=spent["probe"] * train_workers / units,

@@ -69,23 +69,23 @@ def flip_a_byte(path: Path) -> None:
     [
         (flip_a_byte, "corrupt: its SHA-256"),
         (lambda p: (p / "policy.json").write_text("{"), "not JSON"),
-        (lambda p: (p / "policy.json").write_text("[]"), "lacks everything"),
+        (lambda p: (p / "policy.json").write_text("[]"), "corrupt: format: missing"),
         (lambda p: (p / "policy.json").unlink(), "not a checkpoint"),
         (lambda p: (p / "policy.safetensors").unlink(), "not a checkpoint"),
-        (change(format=99), "format 99"),
+        (change(format=99), "corrupt: format=99: must be 1"),
         (change(network={"name": "nature", "kwargs": {}}), "another architecture"),
         (
             change(network={"name": "../../etc", "kwargs": {}}),
             r"network='\.\./\.\./etc': must be one of",
         ),
         (change(network={"name": "small", "kwargs": {"width": 9}}), "another architecture"),
-        (change(network={"name": "small"}), "corrupt"),
+        (change(network={"name": "small"}), r"corrupt: network\.kwargs: missing"),
         (
             change(network={"name": "small", "kwargs": {"width": "x"}}),
             "width='x': must be an integer from 1 to 4096",
         ),
         (change(n_actions=3), "another architecture"),
-        (change(obs_shape=[1]), "corrupt"),
+        (change(obs_shape=[1]), r"corrupt: obs_shape\.1: missing"),
     ],
 )
 def test_damage_is_named(

@@ -50,14 +50,14 @@ def test_a_branch_takes_over_the_optimizer_and_the_reward_scale(
     seen = {}
     from agents import training
 
-    original = training.start_from
+    original = training.load_origin
 
     def spy(*args: object) -> None:
         original(*args)
         seen["moment"] = args[1].policy.optimizer.state_dict()["state"][0]["exp_avg"].clone()
         seen["var"] = args[2].ret_rms.var
 
-    monkeypatch.setattr(training, "start_from", spy)
+    monkeypatch.setattr(training, "load_origin", spy)
     agents.train(branch_config(tmp_path / "a", 64, seed=1, steps=64), tmp_path / "b")
     assert torch.equal(seen["moment"], moments["optimizer/0/exp_avg"])
     assert 0 < seen["var"] != 1.0

@@ -35,10 +35,12 @@ def test_json_refuses_nan(tmp_path: Path) -> None:
 def test_publish_replaces_a_folder(tmp_path: Path) -> None:
     final = tmp_path / "000000000123"
     for text in ("one", "two"):
-        temporary = files.new_dir(final)
-        assert temporary.parent == final.parent and temporary.name.startswith(files.TEMPORARY)
-        (temporary / "x").write_text(text)
-        files.publish_dir(temporary, final)
+        with files.atomic_dir(final) as temporary:
+            assert temporary.parent == final.parent and temporary.name.startswith(files.TEMPORARY)
+            (temporary / "x").write_text(text)
+    with pytest.raises(RuntimeError), files.atomic_dir(final) as temporary:
+        (temporary / "x").write_text("half")
+        raise RuntimeError("disk full")
     assert (final / "x").read_text() == "two"
     assert [p.name for p in tmp_path.iterdir()] == [final.name]
 
@@ -47,14 +49,15 @@ def leftovers(folder: Path, *names: str) -> None:
     """What a process that dies in the middle of its writing leaves."""
     code = "import os, sys; from pathlib import Path; from agents import files\n"
     code += "for name in sys.argv[1:]: files.temporary_beside(Path(name)).write_text('half')\n"
-    code += "files.new_dir(Path(sys.argv[1])); os._exit(9)"
+    code += "files.temporary_beside(Path(sys.argv[1])).mkdir(); os._exit(9)"
     paths = [str(folder / name) for name in names]
     assert subprocess.run([sys.executable, "-c", code, *paths]).returncode == 9
 
 
 def test_leftovers_of_the_dead_go_and_work_under_way_stays(tmp_path: Path) -> None:
     leftovers(tmp_path, "x", "y-z", "[y]")
-    mine = files.new_dir(tmp_path / "x")
+    mine = files.temporary_beside(tmp_path / "x")
+    mine.mkdir()
     (tmp_path / ".tmp-odd").write_text("another program's")
     assert len(list(tmp_path.iterdir())) == 6
     files.clean_dead(tmp_path, "[y]")

@@ -11,7 +11,7 @@ from agents import load_policy, write_atomic, write_bytes
 from envs import CoinBlindPolicy, CoinSeekerPolicy, NetworkPolicy, RandomPolicy, record
 from rl_slt.errors import InputError
 from rl_slt.pipeline.commands.over_runs import check_file
-from rl_slt.pipeline.disk.layout import open_run, training_of
+from rl_slt.pipeline.disk.layout import open_run
 
 SCRIPTED: dict[str, Callable[[int], Any]] = {
     "random": RandomPolicy,
@@ -72,7 +72,7 @@ def film(
     """
     check_file(out, (".gif", ".png"))
     run = open_run(path)
-    train = training_of(run)
+    train = run.training
     if policy in SCRIPTED:
         player = SCRIPTED[policy](seed)
     elif policy == "agent":

@@ -50,7 +50,7 @@ def run_study(
         with _timed(study, "train"):
             failed += train.train_study(study, plan, engine)
         runs = [study.run(arm, seed) for arm in plan.arms for seed in plan.seeds]
-        runs = [run for run in runs if (run.path / "config.json").exists() and run.checkpoints]
+        runs = [run for run in runs if run.exists and run.checkpoints]
         if runs:
             placements = [plan.train_config(arm, plan.seeds[0]).coin for arm in plan.arms]
             if llc_workers != workers:

@@ -9,16 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-import agents
 from agents import LOCK, read_json_object
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.failures import failures
-from rl_slt.pipeline.disk.layout import Run, Study, open_path, training_of
-from rl_slt.pipeline.disk.locks import holder, is_held
-from rl_slt.pipeline.disk.store import UnitStore
+from rl_slt.pipeline.disk.layout import Run, Study, open_path
+from rl_slt.pipeline.disk.locks import is_held, lock_holder
+from rl_slt.pipeline.disk.store import UnitStore, failures
 from rl_slt.pipeline.engine.eta import duration, steps_per_second, unit_seconds
 from rl_slt.pipeline.stages.analyse import table_of
-from rl_slt.pipeline.stages.train import steps_done
 
 # stage: its units, the table of theirs that names checkpoints, and what tells its series apart
 STAGES = {"llc": ("llc", "llc", ["loss", "states"]), "probe": ("probe", "probes", ["probe"])}
@@ -53,7 +50,7 @@ def describe(path: Path) -> list[str]:
     settings = settings if isinstance(settings, dict) else {}
     runs = [target.run(arm, seed) for arm, seed in target.wanted]
     for run in runs:
-        known = (run.path / "config.json").exists()
+        known = run.exists
         lines += describe_run(run, settings) if known else [f"run {run.name}: missing, not begun"]
     page = target.path / "report.html"
     lines.append(f"report: {page}" if page.exists() else "report: missing")
@@ -73,7 +70,7 @@ def describe_run(run: Run, settings: dict[str, Any]) -> list[str]:
         f"  checkpoints: {len(steps)}" + (f", last at step {steps[-1]:,}" if steps else "")
     )
     for stage in STAGES:
-        busy = holder(run.path, stage)
+        busy = lock_holder(run.path, stage)
         running = f" (running: {busy})" if busy else ""
         found = coverage(run, stage, settings)
         lines += [f"  {stage} {series}{running}" for series in _shorter(stage, found)]
@@ -85,13 +82,15 @@ def describe_run(run: Run, settings: dict[str, Any]) -> list[str]:
         lines.append(
             f"    {row.status}: step {row.step:,} {row.loss} on {row.states}: {row.message}"
         )
-    lines += [f"    failed: {f.unit}: {f.reason} ({f.when})" for f in failures(run.path)]
+    lines += [f"    failed: {f.unit}: {f.reason} ({f.when})" for f in failures(run)]
     return lines
 
 
 def _running(folder: Path, commands: Iterable[str]) -> list[str]:
     """A line for each of these commands that is at work on the run or study."""
-    return [f"  {name}: running, {busy}" for name in commands if (busy := holder(folder, name))]
+    return [
+        f"  {name}: running, {busy}" for name in commands if (busy := lock_holder(folder, name))
+    ]
 
 
 def coverage(run: Run, stage: str, settings: dict[str, Any]) -> list[Series]:
@@ -134,21 +133,21 @@ def _shorter(stage: str, found: Sequence[Series]) -> list[Series]:
 
 
 def _training(run: Run) -> str:
-    if run.config.get("kind") == "import":
+    if run.imported:
         return "imported"
     try:
-        total = training_of(run).total_steps
+        total = run.training.total_steps
     except InputError as error:
         return f"unknown ({error})"
-    if agents.is_finished(run.path):
+    if run.finished:
         return f"done, {total:,} steps"
     busy = is_held(run.path / LOCK)
-    return f"{'running' if busy else 'not finished'}, {steps_done(run):,} of {total:,} steps"
+    return f"{'running' if busy else 'not finished'}, {run.steps_done:,} of {total:,} steps"
 
 
 def _left(runs: Sequence[Run], settings: dict[str, Any]) -> list[str]:
     """How long the rest will take, part by part; nothing where nothing is left."""
-    begun = [run for run in runs if (run.path / "config.json").exists()]
+    begun = [run for run in runs if run.exists]
     parts = [_training_left(runs, begun)]
     for stage, (kind, _, _) in STAGES.items():
         kinds = {run: coverage(run, stage, settings) for run in begun}
@@ -164,11 +163,11 @@ def _left(runs: Sequence[Run], settings: dict[str, Any]) -> list[str]:
 
 def _training_left(runs: Sequence[Run], begun: Sequence[Run]) -> str:
     """Time for the steps that no run has done yet, as many at a time as are under way."""
-    known = [run for run in begun if run.config.get("kind") != "import"]
-    open_runs = [run for run in known if not agents.is_finished(run.path)]
-    totals = [training_of(run).total_steps for run in known]
+    known = [run for run in begun if not run.imported]
+    open_runs = [run for run in known if not run.finished]
+    totals = [run.training.total_steps for run in known]
     missing = (len(runs) - len(begun)) * max(totals, default=0)
-    missing += sum(training_of(run).total_steps - steps_done(run) for run in open_runs)
+    missing += sum(run.training.total_steps - run.steps_done for run in open_runs)
     if not missing and len(runs) == len(begun):
         return ""
     busy = max(1, sum(is_held(run.path / LOCK) for run in open_runs))

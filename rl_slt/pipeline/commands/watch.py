@@ -20,11 +20,11 @@ from typing import Any
 import pandas as pd
 from pydantic import Field
 
-import agents
+from agents import Checkpoint
 from analysis import DETECTORS, detect_transitions
 from rl_slt import SettingsModel
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.layout import Run, open_path, training_of
+from rl_slt.pipeline.disk.layout import Run, open_path
 from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.disk.store import UnitStore, clear_leftovers
 from rl_slt.pipeline.engine.jobs import Job, run_guarded
@@ -70,19 +70,18 @@ def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
     run = open_path(path)
     if not isinstance(run, Run):
         raise InputError(f"{path} is a study; watch one of its runs")
-    train = training_of(run)
-    level = watch.level(max(len(train.checkpoint_steps), len(run.checkpoints)))
-    agents.is_finished(run.path)  # a damaged index is refused before anything is locked
+    level = watch.level(max(len(run.training.checkpoint_steps), len(run.checkpoints)))
+    _ = run.finished  # a damaged index is refused before anything is locked
     with stage_lock(run.path, "watch"):
         clear_leftovers(run.path)
         reported = {_mark(event) for event in read_events(run)}
-        seen: list[agents.Checkpoint] = []
+        seen: list[Checkpoint] = []
         pace = Pace(watch.share)
         while True:
-            finished = agents.is_finished(run.path)
+            finished = run.finished
             if (checkpoints := run.checkpoints) != seen:
                 seen = checkpoints
-                units = plan_units(run, watch.plan, [train.coin])
+                units = plan_units(run, watch.plan, [run.training.coin])
                 for unit in (unit for unit in units if unit.key not in reported):
                     reported.add(unit.key)
                     yield _log(run, _estimate(run, unit, None if finished else pace))

@@ -9,70 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from agents import (
-    UNNAMED,
-    Checkpoint,
-    TrainConfig,
-    find_checkpoint,
-    list_checkpoints,
-    read_json_object,
-    safe_name,
-)
+from agents import Run, read_json_object, safe_name
 from rl_slt.errors import InputError
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training (or imported agent) on disk: `config.json`, `checkpoints/`, `tables/`."""
-
-    path: Path
-
-    @property
-    def name(self) -> str:
-        """The folder's name; the `run` column of every table."""
-        return self.path.name
-
-    @cached_property
-    def config(self) -> dict[str, Any]:
-        """The run's frozen configuration.
-
-        Raises:
-            InputError: if the file is absent, is not JSON, or is not an object.
-        """
-        return read_json_object(self.path / "config.json")
-
-    @property
-    def seed(self) -> int:
-        """The seed of training; -1 where the agent was imported and it is unknown."""
-        seed = self.config.get("seed")
-        return seed if isinstance(seed, int) else -1
-
-    @property
-    def arm(self) -> str:
-        """The condition of a study that the run belongs to, or what `--arm` named; `unnamed`."""
-        return str(self.config.get("arm") or UNNAMED)
-
-    @property
-    def checkpoints(self) -> list[Checkpoint]:
-        """Complete checkpoints in the order of their steps."""
-        return list_checkpoints(self.path)
-
-    def checkpoint(self, step: int | None = None) -> Checkpoint:
-        """The checkpoint at a step; None is the last.
-
-        Raises:
-            InputError: there is none there, or none at all yet.
-        """
-        if step is not None:
-            return find_checkpoint(self.path, step)
-        if not (known := self.checkpoints):
-            raise InputError(f"run {self.path} has no complete checkpoint yet")
-        return known[-1]
-
-    @property
-    def tables(self) -> Path:
-        """Folder of the run's tables."""
-        return self.path / "tables"
 
 
 @dataclass(frozen=True)
@@ -182,13 +120,3 @@ def runs_of(target: Run | Study) -> list[Run]:
     if not target.runs:
         raise InputError(f"study {target.path} has no run yet; `rl-slt run` makes them")
     return target.runs
-
-
-def training_of(run: Run) -> TrainConfig:
-    """The training settings of a run, checked: environment, placement, levels.
-
-    Raises:
-        InputError: if the run's configuration lacks them or they are wrong.
-    """
-    where = f"{run.path / 'config.json'}: train"
-    return TrainConfig.build(run.config.get("train"), where)

@@ -11,28 +11,30 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from agents import Run
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.layout import Run
 
-_PATIENCE = 0.3  # seconds: `rl-slt status` holds a lock for a moment when it looks
+_PATIENCE = 0.3  # seconds: `rl-slt status` holds a lock for a moment when it asks for its holder
 
 
 @contextlib.contextmanager
 def stage_lock(folder: Path, stage: str) -> Iterator[None]:
     """Hold the stage of this run or study; the lock goes with its process, however that ends.
 
+    Args:
+        folder: of the run or study.
+        stage: name of the stage.
+
     Raises:
-        InputError: if another process holds it; the line names that process.
+        InputError: another process holds it; the line names that process.
     """
-    folder = folder / ".locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    owner = folder / f"{stage}.json"
-    lock = FileLock(folder / f"{stage}.lock")
+    lock = _lock(folder, stage)
+    owner = Path(lock.lock_file).with_suffix(".json")
     try:
         lock.acquire(timeout=_PATIENCE, poll_interval=0.02)
     except Timeout:
         raise InputError(
-            f"another rl-slt works on {stage!r} of {folder.parent} ({_describe(owner)}); "
+            f"another rl-slt works on {stage!r} of {folder} ({_describe(owner)}); "
             "wait for it or stop it, then give the same command again"
         ) from None
     try:
@@ -53,12 +55,33 @@ def stage_locks(runs: Sequence[Run], stage: str) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def turn(folder: Path, stage: str) -> Iterator[None]:
-    """Wait for one's turn at a short stage of this run or study."""
+def wait_for_lock(folder: Path, stage: str) -> FileLock:
+    """A lock for a short stage of this run or study; `with` waits until it is free."""
+    return _lock(folder, stage)
+
+
+def lock_holder(folder: Path, stage: str) -> str | None:
+    """Which process holds the stage now, and since when; None where it is free."""
+    path = folder / ".locks" / f"{stage}.lock"
+    return _describe(path.with_suffix(".json")) if is_held(path) else None
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock file; asking holds it for a moment."""
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # a folder that may only be read
+        return False
+
+
+def _lock(folder: Path, stage: str) -> FileLock:
     (folder / ".locks").mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".locks" / f"{stage}.lock"):
-        yield
+    return FileLock(folder / ".locks" / f"{stage}.lock")
 
 
 def _describe(owner: Path) -> str:
@@ -67,24 +90,3 @@ def _describe(owner: Path) -> str:
         return f"process {known['pid']} since {known['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "process unknown"
-
-
-def holder(folder: Path, stage: str) -> str | None:
-    """Who holds the stage now, in words; None where it is free."""
-    path = folder / ".locks" / f"{stage}.lock"
-    return _describe(path.with_suffix(".json")) if is_held(path) else None
-
-
-def is_held(path: Path) -> bool:
-    """Whether a process holds the lock file; looking holds it for a moment."""
-    if not path.exists():
-        return False
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    except OSError:  # a folder that may only be read
-        return False
-    lock.release()
-    return False

@@ -1,16 +1,16 @@
-"""Finished units of work: each is written whole or not at all, under a key of all it depends on.
+"""Finished and failed work items of a run, and its tables.
 
-A unit (one LLC estimate, the probes of one checkpoint) yields a few tables. They are written to a
-folder beside and renamed, so a unit is there completely or not at all, also after kill -9, and two
-commands that computed the same unit cannot harm each other. The tables of a run are assembled from
-its units.
+A work item (one LLC estimate, the probes of one checkpoint) yields a few tables under a key of all
+that it depends on. It is there completely or not at all, also after kill -9, and two commands that
+computed the same item cannot harm each other. The tables of a run are assembled from its items.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,10 @@ from typing import Any
 
 import pandas as pd
 
-from agents import clean_dead, new_dir, publish_dir, write_atomic
+from agents import Run, atomic_dir, clean_dead, read_json_object, write_atomic, write_json
 from analysis import schema
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.layout import Run, Study
+from rl_slt.pipeline.disk.layout import Study
 from rl_slt.settings_model import SettingsModel
 
 
@@ -40,7 +40,7 @@ def _settings(value: SettingsModel) -> dict[str, Any]:
 def file_digest(path: Path) -> str:
     """The hash of a file's bytes; `unreadable` where they cannot be read.
 
-    Whoever loads the file will fail and say why; planning the other units must not.
+    Whoever loads the file will fail and say why; planning the other items must not.
     """
     try:
         with path.open("rb") as file:
@@ -51,63 +51,90 @@ def file_digest(path: Path) -> str:
 
 @dataclass(frozen=True)
 class UnitStore:
-    """The finished units of one kind in one run: `parts/KIND/KEY/TABLE.parquet`."""
+    """The finished work items of one kind in one run: `parts/KIND/KEY/TABLE.parquet`."""
 
     run: Path
     kind: str
 
     @property
     def root(self) -> Path:
-        """Folder of this kind's units."""
+        """Folder of this kind's items."""
         return self.run / "parts" / self.kind
 
     def has(self, key: str) -> bool:
-        """Whether the unit is finished."""
+        """Whether the item is finished."""
         return (self.root / key).is_dir()
 
     def keys(self) -> list[str]:
-        """Keys of the finished units, sorted."""
+        """Keys of the finished items, sorted."""
         if not self.root.is_dir():
             return []
         return sorted(p.name for p in self.root.iterdir() if not p.name.startswith("."))
 
     def times(self) -> list[float]:
-        """When each finished unit was written, in seconds."""
+        """When each finished item was written, in seconds."""
         return [(self.root / key).stat().st_mtime for key in self.keys()]
 
     def put(self, key: str, tables: Mapping[str, pd.DataFrame]) -> None:
-        """Store a finished unit; a unit that is there already is left as it is."""
+        """Store a finished item; one that is there already is left as it is."""
         if self.has(key):
             return
-        beside = new_dir(self.root / key)
         try:
-            for name, frame in tables.items():
-                path = beside / f"{name}.parquet"
-                # An arm's name changes no number, and a unit may be shared by arms: it stays out.
-                schema.conform(name, frame).drop(columns="arm").to_parquet(path, index=False)
-            publish_dir(beside, self.root / key)
+            with atomic_dir(self.root / key) as folder:
+                for name, frame in tables.items():
+                    path = folder / f"{name}.parquet"
+                    schema.conform(name, frame).to_parquet(path, index=False)
         except OSError:
-            if not self.has(key):  # another process may have finished the same unit meanwhile
+            if not self.has(key):  # another process may have finished the same item meanwhile
                 raise
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
 
     def read(self, table: str) -> pd.DataFrame:
-        """The rows of one table over all finished units, in the order of the keys.
+        """The rows of one table over all finished items, in the order of the keys.
 
         Raises:
-            InputError: if a unit's file does not read; it names the folder to delete.
+            InputError: an item's file does not read; it names the file to delete.
         """
-        frames = []
-        for key in self.keys():
-            if (self.root / key / f"{table}.parquet").exists():
-                frames.append(self.read_unit(key, table))
-        frames = [frame for frame in frames if len(frame)]
+        known = [key for key in self.keys() if (self.root / key / f"{table}.parquet").exists()]
+        frames = [frame for key in known if len(frame := self.read_unit(key, table))]
         return pd.concat(frames, ignore_index=True) if frames else schema.empty(table)
 
     def read_unit(self, key: str, table: str) -> pd.DataFrame:
-        """One table of one finished unit."""
+        """One table of one finished item."""
         return read_table(self.root / key / f"{table}.parquet")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A work item that failed: `when` is local time."""
+
+    unit: str
+    reason: str
+    when: str
+
+
+def record_failure(run: Run, unit: str, reason: str) -> None:
+    """Keep that the work item failed, or (without a reason) forget that it did once.
+
+    A disk that takes no more is no further failure: the command reports the item all the same.
+    """
+    if not run.exists:  # a run that did not begin leaves no folder
+        return
+    path = run.path / "failed" / f"{digest(unit)}.json"
+    with contextlib.suppress(OSError):
+        if reason:
+            write_json(path, {"unit": unit, "reason": reason, "when": time.strftime("%F %T")})
+        else:
+            path.unlink(missing_ok=True)
+
+
+def failures(run: Run) -> list[Failure]:
+    """What failed in the run and has not succeeded since, by item; damaged notes are left out."""
+    found = []
+    for path in (run.path / "failed").glob("*.json"):
+        with contextlib.suppress(InputError, KeyError):
+            record = read_json_object(path)
+            found.append(Failure(*(str(record[name]) for name in ("unit", "reason", "when"))))
+    return sorted(found, key=lambda failure: failure.unit)
 
 
 def clear_leftovers(folder: Path) -> None:
@@ -129,7 +156,7 @@ def read_table(path: Path) -> pd.DataFrame:
     except (OSError, ValueError, KeyError) as error:  # pyarrow's errors derive from these
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"{path} is not a readable table ({reason}); delete it to make it anew"
+            f"{path} is not a readable table ({reason}); delete it to make it again"
         ) from None
 
 

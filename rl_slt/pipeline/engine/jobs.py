@@ -25,10 +25,10 @@ from typing import Any, Protocol
 
 import torch
 
-from agents import check_device, keep_freed_memory
+from agents import Run, check_device, keep_freed_memory
 from envs import cores
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.failures import remember
+from rl_slt.pipeline.disk.store import record_failure
 
 _STARTS = 3  # of the workers, before it is given up
 _IN_FLIGHT, _PER_WORKER = 64, 4  # jobs with the scheduler: enough to keep all workers busy
@@ -85,7 +85,7 @@ def run_guarded(job: Job) -> Outcome:
 
 def _remembered(job: Job, outcome: Outcome) -> Outcome:
     if job.home:
-        remember(Path(job.home), job.label, outcome.reason)
+        record_failure(Run(Path(job.home)), job.label, outcome.reason)
     return outcome
 
 

@@ -18,7 +18,7 @@ from analysis import (
 )
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, Study
-from rl_slt.pipeline.disk.locks import turn
+from rl_slt.pipeline.disk.locks import wait_for_lock
 from rl_slt.pipeline.disk.store import clear_leftovers, read_table, write_table
 from rl_slt.pipeline.engine.jobs import SerialEngine
 from rl_slt.pipeline.plan.study import LLCPlan
@@ -41,7 +41,7 @@ def analyse_study(study: Study) -> None:
     Raises:
         DamagedTable: before anything is written.
     """
-    with turn(study.path, "analyse"):
+    with wait_for_lock(study.path, "analyse"):
         clear_leftovers(study.path)
         _analyse_study(study)
 
@@ -68,7 +68,7 @@ def analyse_run(run: Run) -> None:
     Raises:
         DamagedTable: before anything is written.
     """
-    with turn(run.path, "analyse"):
+    with wait_for_lock(run.path, "analyse"):
         _check_tables([run])
         clear_leftovers(run.path)
         covariates.collect_runs([run], SerialEngine())

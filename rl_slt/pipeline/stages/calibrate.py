@@ -14,7 +14,7 @@ from agents import read_json_object, write_json
 from rl_slt.calibration.calibrate import Calibration, conclude, estimate_cell
 from rl_slt.calibration.sweep import Cell, Sweep, carry_out, row_of
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.layout import Run, Study, runs_of, training_of
+from rl_slt.pipeline.disk.layout import Run, Study, runs_of
 from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.disk.store import clear_leftovers, digest
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome
@@ -75,7 +75,7 @@ def chosen_units(target: Run | Study, plan: LLCPlan, names: Sequence[str]) -> di
     """First, middle and last checkpoint of the runs, by name; equal weights only once."""
     check_plan(plan)
     runs = _chosen_runs(target, names)
-    coins = sorted({training_of(run).coin for run in runs_of(target)})
+    coins = sorted({run.training.coin for run in runs_of(target)})
     units: dict[str, Unit] = {}
     for run in runs:
         each = plan_units(run, plan, coins)

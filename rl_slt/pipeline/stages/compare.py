@@ -8,7 +8,6 @@ agents' weights and the settings, so the same comparison is not made twice.
 from __future__ import annotations
 
 import io
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +20,14 @@ from torch import Tensor, nn
 from agents import (
     Checkpoint,
     TrainConfig,
+    atomic_dir,
     load_policy,
-    new_dir,
-    publish_dir,
     write_json,
 )
 from analysis import compare
 from envs import MOVES, Clip, NetworkPolicy, kl, log_probs, record
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.layout import Run, open_run, training_of
+from rl_slt.pipeline.disk.layout import Run, open_run
 from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.disk.store import digest, file_digest
 from rl_slt.pipeline.plan.study import CompareSettings
@@ -88,20 +86,15 @@ def compare_agents(
     folder = first.run.path / "comparisons" / key
     if (folder / "comparison.json").exists():
         return folder
-    with stage_lock(first.run.path, "compare"):
-        unpublished = new_dir(folder)
-        try:
-            _write(unpublished, first, second, settings, progress)
-            publish_dir(unpublished, folder)
-        finally:
-            shutil.rmtree(unpublished, ignore_errors=True)
+    with stage_lock(first.run.path, "compare"), atomic_dir(folder) as temporary:
+        _write(temporary, first, second, settings, progress)
     return folder
 
 
 def _side(path: Path, step: int | None) -> Side:
     run = open_run(path)
     checkpoint = run.checkpoint(step)
-    return Side(run, checkpoint, load_policy(checkpoint.path), training_of(run))
+    return Side(run, checkpoint, load_policy(checkpoint.path), run.training)
 
 
 def _write(

@@ -19,7 +19,7 @@ from agents import Checkpoint, load_policy
 from analysis.report import read_progress
 from envs import FROZEN_LEVELS, kl, log_probs
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.layout import Run, training_of
+from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.disk.store import UnitStore, digest, file_digest, write_table
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome
 from rl_slt.pipeline.plan.study import LLCPlan
@@ -56,7 +56,7 @@ def collect_runs(
         The runs that failed, with their reasons.
     """
     known = [run for run in runs if run.checkpoints and isinstance(run.config.get("train"), dict)]
-    shared = sorted(placements) or sorted({training_of(run).coin for run in known})
+    shared = sorted(placements) or sorted({run.training.coin for run in known})
     recipes = [_recipe(run, plan or LLCPlan(), shared) for run in known]
     jobs = [
         Job(f"covariates of {run.name}", make, (str(run.path.resolve()), recipe))
@@ -108,7 +108,7 @@ def measure(policy: nn.Module, before: nn.Module | None, states: Tensor) -> dict
 
 
 def _recipe(run: Run, plan: LLCPlan, placements: Sequence[str]) -> Recipe:
-    train = training_of(run)
+    train = run.training
     return Recipe(
         spec="frozen",
         placements=tuple(placements),

@@ -19,7 +19,7 @@ from envs import FROZEN_LEVELS
 from rl_slt import PolicyData, estimate_with
 from rl_slt.errors import InputError
 from rl_slt.gradients.flat import match_parameters
-from rl_slt.pipeline.disk.layout import Run, training_of
+from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.disk.locks import stage_locks
 from rl_slt.pipeline.disk.store import UnitStore, clear_leftovers, digest, file_digest, write_table
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome, attempt
@@ -133,7 +133,7 @@ def estimate_runs(
     Returns:
         The units that failed, with their reasons; their neighbours are finished all the same.
     """
-    shared = sorted(placements) or sorted({training_of(run).coin for run in runs})
+    shared = sorted(placements) or sorted({run.training.coin for run in runs})
     units = [unit for run in runs for unit in plan_units(run, plan, shared)]
     failed: list[Outcome] = []
     with stage_locks(runs, "llc"):
@@ -196,7 +196,7 @@ def open_unit(unit: Unit) -> tuple[nn.Module, PolicyData | Tensor, Any]:
     device = check_device(unit.plan.device)
     policy = load_policy(Path(unit.checkpoint))
     reference = load_policy(Path(unit.reference)).to(device) if unit.reference != "self" else None
-    discount = training_of(Run(Path(unit.run))).gamma
+    discount = Run(Path(unit.run)).training.gamma
     states = _data(unit, policy)  # visited on the CPU, the same whatever the device
     return policy.to(device), states, build_loss(unit.loss, reference, discount)
 
@@ -207,7 +207,7 @@ def _data(unit: Unit, policy: nn.Module) -> PolicyData | Tensor:
     if unit.loss in FROM_STATES:
         visiting = policy if unit.visitor else None
         return collect(unit.recipe, visiting, cache, unit.visitor)
-    train = training_of(Run(Path(unit.run)))
+    train = Run(Path(unit.run)).training
     return collect_episodes(
         unit.recipe, policy, Path(unit.checkpoint), cache, unit.weights,
         train.gamma, train.gae_lambda,
@@ -248,7 +248,7 @@ def _reference_name(reference: str) -> str:
 
 
 def _recipe(run: Run, plan: LLCPlan, text: str, placements: Sequence[str]) -> Recipe:
-    spec, train = parse_states(text), training_of(run)
+    spec, train = parse_states(text), run.training
     places = (spec.placement,) if spec.placement else None
     probed = SUITES["standard"].seeds
     levels = {"frozen": FROZEN_LEVELS, "probe": (probed[0], probed[-1] + 1)}

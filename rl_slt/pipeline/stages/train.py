@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 
 import agents
 from agents import UNNAMED, TrainConfig, branch_config, import_agent, ppo_preset
-from rl_slt.pipeline.disk.layout import Run, Study, open_run, training_of
+from rl_slt.pipeline.disk.layout import Run, Study, open_run
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome
 from rl_slt.pipeline.engine.progress import Meter, meter
 from rl_slt.pipeline.plan.study import StudyPlan
@@ -24,7 +23,7 @@ def train_study(study: Study, plan: StudyPlan, engine: Engine) -> list[Outcome]:
         for arm in plan.arms:
             run, config = study.run(arm, seed), plan.train_config(arm, seed)
             paths.append((run, config.total_steps))
-            if not agents.is_finished(run.path):
+            if not run.finished:
                 args = (config.as_dict(), str(run.path), arm)
                 jobs.append(Job(f"training of {run.name}", train_one, args, str(run.path)))
     if not jobs:
@@ -42,19 +41,9 @@ def train_one(config: dict[str, Any], path: str, arm: str) -> None:
     agents.train(TrainConfig.build(config, arm), Path(path), resume=True, arm=arm)
 
 
-def steps_done(run: Run) -> int:
-    """Environment steps that the run's progress table tells of."""
-    try:
-        with (run.path / "progress.csv").open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        return int(float(rows[-1]["step"])) if rows else 0
-    except (OSError, KeyError, ValueError):
-        return 0
-
-
 def _follow(bar: Meter, paths: list[tuple[Run, int]]) -> Callable[[], None]:
     def tick() -> None:
-        done = [min(steps, steps_done(run)) for run, steps in paths]
+        done = [min(steps, run.steps_done) for run, steps in paths]
         busy = sum(0 < d < steps for d, (_, steps) in zip(done, paths, strict=True))
         bar.update(sum(done), f"{busy} under way" if busy else "")
 
@@ -94,8 +83,8 @@ def _base_config(
     out: Path, preset: str | None, resume: bool, branch: tuple[Path, int] | None
 ) -> TrainConfig:
     """What the settings of the command line are laid over."""
-    if resume and (out / "config.json").exists():
-        return training_of(Run(out))
+    if resume and Run(out).exists:
+        return Run(out).training
     if branch is not None:
         open_run(branch[0])
         return branch_config(*branch)

@@ -128,6 +128,5 @@ def discounted(values: np.ndarray, last: float, factor: float) -> np.ndarray:
 
 def _reward_scale(checkpoint: Path) -> float:
     """The deviation that training divided rewards by; 1 where it is not known."""
-    known = read_header(checkpoint).get("reward")
-    variance = known.get("var") if isinstance(known, dict) else None
-    return math.sqrt(variance + 1e-8) if isinstance(variance, int | float) else 1.0
+    variance = read_header(checkpoint).reward.get("var")
+    return 1.0 if variance is None else math.sqrt(variance + 1e-8)

@@ -22,10 +22,9 @@ from safetensors.torch import load_file, save
 from agents.checkpoints import HEADER, TENSORS
 from rl_slt.cli import main
 from rl_slt.pipeline.commands.status import describe
-from rl_slt.pipeline.disk.failures import failures
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.disk.locks import stage_lock
-from rl_slt.pipeline.disk.store import UnitStore
+from rl_slt.pipeline.disk.store import UnitStore, failures
 from rl_slt.pipeline.engine.jobs import Job, SerialEngine, open_engine
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages.llc import estimate_runs
@@ -59,13 +58,13 @@ def test_an_unreadable_checkpoint_is_named_and_the_rest_goes_on(run: Run, plan: 
     (failed,) = estimate_runs([run], plan, SerialEngine())
     assert "step 512" in failed.label and "corrupt" in failed.reason and not failed.trace
     assert rows(run)["step"].tolist() == [0, 1024]
-    assert [f.unit for f in failures(run.path)] == [failed.label]
+    assert [f.unit for f in failures(run)] == [failed.label]
     told = "\n".join(describe(run.path))
     assert "llc kl on frozen: 2 of 3 checkpoints, 1 missing" in told
     assert f"failed: {failed.label}: {failed.reason}" in told and "left at the pace so far" in told
     weights.write_bytes(kept)
     assert estimate_runs([run], plan, SerialEngine()) == []
-    assert rows(run)["step"].tolist() == [0, 512, 1024] and failures(run.path) == []
+    assert rows(run)["step"].tolist() == [0, 512, 1024] and failures(run) == []
     told = "\n".join(describe(run.path))
     assert "llc kl on frozen: 3 of 3 checkpoints" in told and "failed: llc of" not in told
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from agents.networks import strided
 from analysis import schema
 from analysis.probes import SUITES
-from rl_slt.pipeline.disk.layout import Run, training_of
+from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages import llc
 from rl_slt.pipeline.stages.llc import open_unit, plan_units
@@ -200,8 +200,8 @@ def test_the_return_is_discounted_as_in_training(
 ) -> None:
     plan = LLCPlan(losses=("regret:clip=5",), states=("on-policy",), n_states=64)
     run = Run(min((study / "runs").iterdir()))
-    trained = training_of(run).replace(gamma=0.9)
-    monkeypatch.setattr(llc, "training_of", lambda _: trained)
+    trained = run.training.replace(gamma=0.9)
+    monkeypatch.setattr(Run, "training", trained)
     (unit, *_) = plan_units(run, plan, ["end"])
     loss = open_unit(unit)[2]
     assert (loss.discount, loss.clip) == (0.9, 5)

@@ -13,10 +13,9 @@ import agents
 from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
 from analysis import schema
 from rl_slt.pipeline.commands.status import describe
-from rl_slt.pipeline.disk.failures import failures, remember
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.disk.locks import stage_lock
-from rl_slt.pipeline.disk.store import UnitStore
+from rl_slt.pipeline.disk.store import UnitStore, failures, record_failure
 from rl_slt.pipeline.engine.eta import duration, steps_per_second, unit_seconds
 
 STEPS = (0, 256, 512, 768)
@@ -63,11 +62,11 @@ def test_done_missing_suspect_and_what_is_left(tmp_path: Path) -> None:
 
 def test_a_failed_unit_is_named_until_it_succeeds(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    remember(run.path, "llc of run at step 256", "file is corrupt")
+    record_failure(run, "llc of run at step 256", "file is corrupt")
     assert any("failed: llc of run at step 256: file is corrupt (" in x for x in describe(run.path))
-    remember(run.path, "llc of run at step 256", "")
-    assert failures(run.path) == []
-    remember(tmp_path / "never-begun", "training of it", "no such device")
+    record_failure(run, "llc of run at step 256", "")
+    assert failures(run) == []
+    record_failure(Run(tmp_path / "never-begun"), "training of it", "no such device")
     assert not (tmp_path / "never-begun").exists()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from agents.files import new_dir
+from agents.files import atomic_dir
 from analysis import schema
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, Study
@@ -47,16 +47,17 @@ def test_a_unit_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
 def test_what_a_killed_process_left_goes_and_is_never_read(tmp_path: Path) -> None:
     store = UnitStore(tmp_path, "probe")
     store.put("k", {"probes": probes_frame()})
-    code = "import os, sys; from pathlib import Path; from agents.files import new_dir\n"
-    code += "for p in sys.argv[1:]: (new_dir(Path(p)) / 'probes.parquet').write_bytes(b'half')\n"
+    code = "import os, sys; from pathlib import Path; from agents.files import atomic_dir\n"
+    code += "folders = [atomic_dir(Path(p)) for p in sys.argv[1:]]\n"
+    code += "for f in folders: (f.__enter__() / 'probes.parquet').write_bytes(b'half')\n"
     code += "os._exit(9)"
     places = [store.root / "l", tmp_path / "clips", tmp_path / "comparisons" / "m"]
     subprocess.run([sys.executable, "-c", code, *map(str, places)])
-    mine = new_dir(store.root / "l")  # of a writer that lives
-    assert len(store.read("probes")) == 1 and len([*tmp_path.rglob(".tmp-*")]) == 4
-    clear_leftovers(tmp_path)
-    assert [*tmp_path.rglob(".tmp-*")] == [mine]
-    assert store.keys() == ["k"]
+    with atomic_dir(store.root / "l") as mine:  # of a writer that lives
+        assert len(store.read("probes")) == 1 and len([*tmp_path.rglob(".tmp-*")]) == 4
+        clear_leftovers(tmp_path)
+        assert [*tmp_path.rglob(".tmp-*")] == [mine]
+        assert store.keys() == ["k"]
 
 
 def test_unreadable_tables_are_one_line_that_names_them(tmp_path: Path) -> None:

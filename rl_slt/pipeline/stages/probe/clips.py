@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from agents import load_policy, new_dir, publish_dir, read_json_object, write_json
+from agents import atomic_dir, load_policy, read_json_object, write_json
 from analysis import probes
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run
@@ -46,11 +46,10 @@ def make_clips(unit: ProbeUnit) -> None:
     compared, and on levels of its own where it did what it mostly does and what it rarely does.
     """
     policy = load_policy(Path(unit.checkpoint))
-    folder = new_dir(_folder(unit))
-    told = [_film(unit, policy, scene, folder) for scene in _scenes(unit)]
-    write_json(folder / "clips.json", told)
-    write_json(folder / "unit.json", {"key": unit.film_key})
-    publish_dir(folder, _folder(unit))
+    with atomic_dir(_folder(unit)) as folder:
+        records = [_film(unit, policy, scene, folder) for scene in _scenes(unit)]
+        write_json(folder / "clips.json", records)
+        write_json(folder / "unit.json", {"key": unit.film_key})
 
 
 def _scenes(unit: ProbeUnit) -> Iterator[Scene]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from agents import load_policy
 from analysis import probes
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.layout import Run, training_of
+from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.disk.locks import stage_locks
 from rl_slt.pipeline.disk.store import UnitStore, clear_leftovers, file_digest
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome, attempt
@@ -38,7 +38,7 @@ def plan_suite(run: Run, plan: ProbePlan) -> probes.ProbeSuite:
     if plan.suite not in probes.SUITES:
         allowed = ", ".join(probes.SUITES)
         raise InputError(f"unknown probe suite {plan.suite!r}; allowed: {allowed}")
-    train = training_of(run)
+    train = run.training
     if train.game != "coinrun":
         raise InputError(f"run {run.path} plays {train.game!r}; the probe suites are of 'coinrun'")
     named = probes.SUITES[plan.suite]
