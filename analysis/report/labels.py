@@ -133,11 +133,6 @@ def count(n: int, thing: str) -> str:
     return f"{n} {thing if n == 1 else thing + 's'}"
 
 
-def listing(parts: list[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
 def share(value: float | None) -> str:
     """A share of episodes, to two digits."""
     return "–" if value is None or value != value else f"{value:.2f}"

@@ -155,31 +155,33 @@ def _absent(
     return out
 
 
+def _read(path: Path, reader: Callable[[Path], Any], note: Note, absent: str = "") -> Any:
+    """What the reader makes of a file; None, with a note, where that fails or `absent` says so."""
+    if not path.is_file():
+        if absent:
+            note(f"{_label(path)} is missing{absent}")
+        return None
+    try:
+        return reader(path)
+    except Exception as error:  # a damaged file raises whatever its reader likes
+        note(f"{_label(path)} cannot be read ({type(error).__name__}).")
+        return None
+
+
 def _read_json(path: Path, kind: type, note: Note, *, wanted: bool = True) -> Any:
     """The JSON value in a file if it is of the kind (dict or list), else an empty one."""
-    if not path.is_file():
-        if wanted:
-            note(f"{_label(path)} is missing.")
-        return kind()
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        note(f"{_label(path)} cannot be read ({type(error).__name__}).")
-        return kind()
-    if not isinstance(value, kind):
+    value = _read(path, lambda p: json.loads(p.read_bytes()), note, "." if wanted else "")
+    if isinstance(value, kind):
+        return value
+    if value is not None:
         note(f"{_label(path)} does not hold a JSON {kind.__name__}.")
-        return kind()
-    return value
+    return kind()
 
 
 def _read_table(path: Path, table: str, note: Note) -> pd.DataFrame:
     """A parquet table in the columns of the schema; columns it lacks are filled with nothing."""
-    if not path.is_file():
-        return schema.empty(table)
-    try:
-        frame = pd.read_parquet(path)
-    except Exception as error:  # a damaged file raises whatever the parquet reader likes
-        note(f"{_label(path)} cannot be read ({type(error).__name__}).")
+    frame = _read(path, pd.read_parquet, note)
+    if frame is None:
         return schema.empty(table)
     lacking = [name for name in schema.TABLES[table] if name not in frame and name != "arm"]
     if lacking and len(frame):
@@ -202,18 +204,11 @@ def read_progress(path: Path, note: Note) -> pd.DataFrame:
         Columns `step` (environment steps) and `ret` (mean raw return of training episodes);
         without rows where there is nothing to read.
     """
-    nothing = pd.DataFrame({"step": [], "ret": []}, dtype=float)
-    if not path.is_file():
-        note(f"{_label(path)} is missing: no training return.")
-        return nothing
-    try:
-        frame = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        note(f"{_label(path)} cannot be read ({type(error).__name__}).")
-        return nothing
-    if not {"step", "mean_return"} <= set(frame):
-        note(f"{_label(path)} has no column of steps and returns.")
-        return nothing
+    frame = _read(path, pd.read_csv, note, ": no training return.")
+    if frame is None or not {"step", "mean_return"} <= set(frame):
+        if frame is not None:
+            note(f"{_label(path)} has no column of steps and returns.")
+        return pd.DataFrame({"step": [], "ret": []}, dtype=float)
     curve = frame[["step", "mean_return"]].rename(columns={"mean_return": "ret"})
     curve = curve.apply(pd.to_numeric, errors="coerce").dropna()
     return curve.drop_duplicates("step", keep="last").sort_values("step", ignore_index=True)
@@ -222,6 +217,4 @@ def read_progress(path: Path, note: Note) -> pd.DataFrame:
 def _label(path: Path) -> str:
     """A short name of a file for the reader: its folder and name."""
     parts = path.parts
-    if "runs" in parts:
-        return "/".join(parts[parts.index("runs") + 1 :])
-    return "/".join(parts[-2:])
+    return "/".join(parts[parts.index("runs") + 1 :] if "runs" in parts else parts[-2:])

@@ -7,17 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.report import labels
 from analysis.report.data import StudyData
-from analysis.report.labels import (
-    capital,
-    count,
-    interval,
-    number,
-    pair_title,
-    short,
-    states_short,
-    text,
-)
 
 _MOST = 24
 _MODELS = ("mean", "llc", "baseline", "baseline + llc")
@@ -45,25 +36,24 @@ def prediction_result(data: StudyData) -> Result:
                       "probes and several runs.")  # fmt: skip
     notes = _notes(table)
     if table["rmse"].notna().sum() == 0:
-        return Result(missing=f"{capital(notes[0])}." if notes else "Too few runs.")
+        return Result(missing=f"{labels.capital(notes[0])}." if notes else "Too few runs.")
     best = table[table["model"] == "baseline + llc"]
     pair = ["llc_series", "probe", "metric"]
-    errors = table.drop_duplicates([*pair, "model"], keep="last").set_index([*pair, "model"])[
-        "rmse"
-    ]
+    last = table.drop_duplicates([*pair, "model"], keep="last")
+    errors = last.set_index([*pair, "model"])["rmse"]
     rows = [
         {
-            "outcome": pair_title(str(row["probe"]), str(row["metric"])),
+            "outcome": labels.pair_title(str(row["probe"]), str(row["metric"])),
             "LLC": series_title(str(row["llc_series"])),
             **{
-                f"error of {name}": number(errors.get((*(row[c] for c in pair), name)))
+                f"error of {name}": labels.number(errors.get((*(row[c] for c in pair), name)))
                 for name in _MODELS
             },
             "gain": _percent(row["gain"]),
-            "95 % interval": interval(row["gain_low"], row["gain_high"], _percent),
-            "p": number(row["p_value"]),
-            "q": number(row["q_value"]),
-            "seeds": number(row["seeds"]),
+            "95 % interval": labels.interval(row["gain_low"], row["gain_high"], _percent),
+            "p": labels.number(row["p_value"]),
+            "q": labels.number(row["q_value"]),
+            "seeds": labels.number(row["seeds"]),
         }
         for row in best.to_dict("records")
     ]
@@ -86,13 +76,14 @@ def path_result(data: StudyData) -> Result:
         return Result(missing="Whether the goal can be predicted early was not computed: it needs "
                       "probes at several checkpoints.")  # fmt: skip
     notes, known = _notes(table), table.dropna(subset=["p_value"])
-    goal = pair_title(str(table["probe"].iloc[0]), str(table["metric"].iloc[0]))
-    line = f"Runs are divided by their final {goal}, at {number(table['cut'].iloc[0])}."
+    goal = labels.pair_title(str(table["probe"].iloc[0]), str(table["metric"].iloc[0]))
+    line = f"Runs are divided by their final {goal}, at {labels.number(table['cut'].iloc[0])}."
     if known.empty:
-        return Result(missing=f"{line} {capital(notes[0]) if notes else 'No test'}: so an early "
-                      "sign of the goal cannot be told from chance here.")  # fmt: skip
+        why = labels.capital(notes[0]) if notes else "No test"
+        end = "so an early sign of the goal cannot be distinguished from chance here."
+        return Result(missing=f"{line} {why}: {end}")
     found = known[known["q_value"] <= 0.05].sort_values("step")
-    runs = count(int(known["n"].max()), "run")
+    runs = labels.count(int(known["n"].max()), "run")
     line += f" {runs}, each classified from the others by one early value. "
     if found.empty:
         line += "No early value predicts the final goal better than chance (5 %, corrected)."
@@ -100,8 +91,8 @@ def path_result(data: StudyData) -> Result:
         first = found.iloc[0]
         line += (
             f"The earliest that does is {feature_title(str(first['feature']))} at step "
-            f"{short(float(first['step']))}: right in {first['accuracy']:.0%} of runs, chance "
-            f"{first['chance']:.0%}."
+            f"{labels.short(float(first['step']))}: right in {first['accuracy']:.0%} of runs, "
+            f"chance {first['chance']:.0%}."
         )
     return Result(line, notes=notes)
 
@@ -121,14 +112,14 @@ def energy_result(data: StudyData) -> Result:
         {
             "arms": f"{row['a']} and {row['b']}",
             "LLC": series_title(str(row["series"])),
-            "loss, second less first": number(row["delta_loss"]),
-            "LLC, second less first": number(row["delta_llc"]),
-            "preferred with few samples": text(row["few"]),
-            "with many": text(row["many"]),
+            "loss, second less first": labels.number(row["delta_loss"]),
+            "LLC, second less first": labels.number(row["delta_llc"]),
+            "preferred with few samples": labels.text(row["few"]),
+            "with many": labels.text(row["many"]),
             "critical n": _n(row["critical_n"]),
-            "95 % interval": interval(row["low"], row["high"], _n),
-            "share of draws with one": number(row["share"]),
-            "seeds": number(row["seeds"]),
+            "95 % interval": labels.interval(row["low"], row["high"], _n),
+            "share of draws with one": labels.number(row["share"]),
+            "seeds": labels.number(row["seeds"]),
         }
         for row in table.to_dict("records")
     ]
@@ -152,7 +143,7 @@ def series_title(series: str) -> str:
     loss, _, rest = series.partition("/")
     states, *others = rest.split("/")
     more = "".join(f", {part}" for part in others)
-    words = states_short(states) if rest else loss
+    words = labels.states_short(states) if rest else loss
     return words + (f" ({loss})" if rest and loss != "kl" else "") + more
 
 
@@ -162,7 +153,7 @@ def feature_title(feature: str) -> str:
     if kind == "llc":
         return f"the LLC {series_title(rest)}"
     probe, _, metric = rest.partition(":")
-    return f"the probe {pair_title(probe, metric)}"
+    return f"the probe {labels.pair_title(probe, metric)}"
 
 
 def _notes(table: pd.DataFrame) -> list[str]:
@@ -175,4 +166,4 @@ def _percent(value: Any) -> str:
 
 
 def _n(value: Any) -> str:
-    return "–" if pd.isna(value) else short(float(value)) if value < 1e12 else f"{value:.0e}"
+    return "–" if pd.isna(value) else labels.short(float(value)) if value < 1e12 else f"{value:.0e}"

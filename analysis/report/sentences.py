@@ -4,20 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from analysis.report import labels, queries, results, test_tables
 from analysis.report.data import StudyData
-from analysis.report.labels import (
-    PROBES,
-    brackets,
-    count,
-    is_own,
-    is_shared,
-    listing,
-    share,
-    states_title,
-)
-from analysis.report.queries import uneven_states
-from analysis.report.results import energy_result, path_result, prediction_result
-from analysis.report.test_tables import shown_series
 
 # Intervals are no test: two that overlap may hold a difference, and two arms of one seed each
 # differ by the luck of training alone. So no sentence says of them that arms differ or do not.
@@ -32,8 +20,9 @@ def summary_sentences(arms: list[dict[str, Any]], data: StudyData, warnings: int
         data: tables of transitions and of statistics over runs.
         warnings: LLC estimates that are not sound.
     """
-    results = [result(data).line for result in (prediction_result, path_result, energy_result)]
-    out = [*_behavior(arms), _complexity(arms), _transitions(data), _associations(data), *results]
+    over_seeds = (results.prediction_result, results.path_result, results.energy_result)
+    out = [*_behavior(arms), _complexity(arms), _transitions(data), _associations(data)]
+    out += [result(data).line for result in over_seeds]
     return [line for line in [*out, _warnings(arms, warnings)] if line]
 
 
@@ -58,12 +47,12 @@ def limits(arms: list[dict[str, Any]], data: StudyData) -> list[str]:
         "is read from behaviour alone."
     )
     llc = {name for arm in arms for name in arm["llc"]}
-    if llc and not any(is_shared(name) for name in llc):
+    if llc and not any(labels.is_shared(name) for name in llc):
         out.append(
             "There are no estimates on shared states, so LLCs of different arms also differ by "
             "the states they were measured on."
         )
-    if uneven_states(data):
+    if queries.uneven_states(data):
         out.append(
             "The LLCs on shared states were not all estimated with the same settings or on the "
             "same states, so they are no common scale."
@@ -77,14 +66,14 @@ def _behavior(arms: list[dict[str, Any]]) -> list[str]:
     """A sentence for each lead in the records of probes, those with a displaced coin first."""
     parts: dict[str, list[str]] = {}
     tested: dict[str, str] = {}
-    for probe, record in sorted(PROBES.items(), key=lambda item: item[1].control is None):
+    for probe, record in sorted(labels.PROBES.items(), key=lambda item: item[1].control is None):
         values, n = _values(arms, "probes", probe, 2)
         if record.summary is None or n == 0:
             continue
         lead, mark = record.summary
         blind = [arm["baseline"][probe] for arm in arms if probe in arm["baseline"]]
         if record.control is not None:
-            values += f"; a script that only runs right {share(blind[0])}" if blind else ""
+            values += f"; a script that only runs right {labels.share(blind[0])}" if blind else ""
             tested[lead] = f" {NO_TEST}" if n > 1 else ""
         parts.setdefault(lead, []).append(f"{mark} {values}".strip())
     return [
@@ -97,7 +86,7 @@ def _values(arms: list[dict[str, Any]], kind: str, name: str, digits: int) -> tu
     """A quantity of each arm that has it, with its interval, and how many arms these are."""
     known = [
         f"arm “{arm['name']}” {score['value']:.{digits}f} "
-        + (brackets(score, digits) or "[no interval]")
+        + (labels.brackets(score, digits) or "[no interval]")
         for arm in arms
         if (score := arm[kind].get(name)) and score["value"] is not None
     ]
@@ -106,11 +95,11 @@ def _values(arms: list[dict[str, Any]], kind: str, name: str, digits: int) -> tu
 
 def _complexity(arms: list[dict[str, Any]]) -> str:
     names = sorted({name for arm in arms for name in arm["llc"]})
-    names.sort(key=lambda name: (not is_shared(name), not is_own(name)))
+    names.sort(key=lambda name: (not labels.is_shared(name), not labels.is_own(name)))
     values, n = _values(arms, "llc", names[0], 1) if names else ("", 0)
     if not n:
         return ""
-    line = f"LLC of the last checkpoint, {states_title(names[0])}: {values}."
+    line = f"LLC of the last checkpoint, {labels.states_title(names[0])}: {values}."
     unsound = [
         arm["name"]
         for arm in arms
@@ -119,7 +108,7 @@ def _complexity(arms: list[dict[str, Any]]) -> str:
         and score["status"] != ["ok"]
     ]
     if unsound:
-        return f"{line} That of {listing(unsound)} did not pass its checks: no comparison."
+        return f"{line} That of {', '.join(unsound)} did not pass its checks: no comparison."
     return f"{line} {NO_TEST}" if n > 1 else line
 
 
@@ -127,11 +116,12 @@ def _transitions(data: StudyData) -> str:
     if not len(data.table("transitions")):
         return ""
     table = data.table("transitions").dropna(subset=["series"])
-    shown = table[table["series"].isin(list(shown_series(data)))]
+    shown = table[table["series"].isin(list(test_tables.shown_series(data)))]
     is_llc = shown["series"].str.startswith("llc")
     return (
-        f"In the series shown, two detectors report {count(int(is_llc.sum()), 'transition')} of "
-        f"the LLC and {int((~is_llc).sum())} of probe outcomes; both may report the same one."
+        "In the series shown, two detectors report "
+        f"{labels.count(int(is_llc.sum()), 'transition')} of the LLC and {int((~is_llc).sum())} of "
+        "probe outcomes; both may report the same one."
     )
 
 
@@ -157,5 +147,5 @@ def _warnings(arms: list[dict[str, Any]], warnings: int) -> str:
         return ""
     if warnings == 0:
         return "All LLC estimates shown passed their checks."
-    verb = "is" if warnings == 1 else "are"
-    return f"{count(warnings, 'LLC estimate')} {verb} marked as not sound; see the warnings below."
+    some = labels.count(warnings, "LLC estimate") + (" is" if warnings == 1 else " are")
+    return f"{some} marked as not sound; see the warnings below."

@@ -7,20 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.report import labels, queries
 from analysis.report.data import StudyData
 from analysis.report.figures.model import numbers
-from analysis.report.labels import brackets, probe_title, states_title, text
-from analysis.report.queries import (
-    bad_rows,
-    baseline_of,
-    baseline_rows,
-    last_rows,
-    llc_rows,
-    main_probe_rows,
-    metric_of,
-    probes_in_order,
-    states_in_order,
-)
 from analysis.report.seed_means import SHARE, Z95, over_seeds
 from analysis.report.sentences import limits, summary_sentences
 
@@ -61,19 +50,20 @@ def _warning_list(data: StudyData) -> list[dict[str, Any]]:
             "step": int(row["step"]),
             "states": str(row["states"]),
             "loss": str(row["loss"]),
-            "status": text(row["status"]) or "unknown",
-            "message": text(row["message"]),
+            "status": labels.text(row["status"]) or "unknown",
+            "message": labels.text(row["message"]),
         }
-        for row in bad_rows(data).to_dict("records")
+        for row in queries.bad_rows(data).to_dict("records")
     ]
 
 
 def _arm(data: StudyData, arm: str) -> _Arm:
-    probes, llc, base = last_rows(main_probe_rows(data)), llc_rows(data), baseline_rows(data)
-    mine, own, blind = (frame[frame["arm"] == arm] for frame in (probes, llc, base))
+    queried = (queries.main_probe_rows, queries.llc_rows, queries.baseline_rows)
+    mine, own, blind = (rows[rows["arm"] == arm] for rows in (query(data) for query in queried))
+    mine = queries.last_rows(mine)
     steps = [int(s) for s in [*mine["step"], *own["step"]]]
-    names = probes_in_order(mine)
-    script = {p: baseline_of(blind, p, metric_of(mine, p)) for p in names}
+    names = queries.probes_in_order(mine)
+    script = {p: queries.baseline_of(blind, p, queries.metric_of(mine, p)) for p in names}
     runs = data.runs_of(arm)
     return {
         "name": arm,
@@ -83,7 +73,7 @@ def _arm(data: StudyData, arm: str) -> _Arm:
         "last_step": max(steps, default=None),
         "probes": {p: _probe(mine[mine["probe"] == p]) for p in names},
         "baseline": {p: float(rows["value"].iloc[0]) for p, rows in script.items() if len(rows)},
-        "llc": {s: _llc(own[own["states"] == s]) for s in states_in_order(own)},
+        "llc": {s: _llc(own[own["states"] == s]) for s in queries.states_in_order(own)},
     }
 
 
@@ -101,7 +91,7 @@ def _probe(rows: pd.DataFrame) -> dict[str, Any]:
 
 def _llc(rows: pd.DataFrame) -> dict[str, Any]:
     """LLC at the last checkpoint: with one seed the sampler's interval, else that over seeds."""
-    last = last_rows(rows)
+    last = queries.last_rows(rows)
     mean, low, high, seeds = over_seeds(last["llc"])
     if seeds == 1:
         half = Z95 * float(last["llc_stderr"].iloc[0])
@@ -156,8 +146,10 @@ def _table(arms: list[_Arm]) -> list[str]:
     rows += [["runs", *(str(len(arm["runs"])) for arm in arms)]]
     for kind, digits in (("probes", 2), ("llc", 1)):
         for name in dict.fromkeys(name for arm in arms for name in arm[kind]):
-            title = f"LLC {states_title(name)}" if kind == "llc" else f"probe: {probe_title(name)}"
-            rows.append([title, *(_score(arm[kind].get(name), digits) for arm in arms)])
+            is_llc = kind == "llc"
+            title = labels.states_title(name) if is_llc else labels.probe_title(name)
+            scores = (_score(arm[kind].get(name), digits) for arm in arms)
+            rows.append([f"{'LLC' if is_llc else 'probe:'} {title}", *scores])
     bars = ["---"] * len(head)
     return ["| " + " | ".join(map(_cell, row)) + " |" for row in (head, bars, *rows)]
 
@@ -165,7 +157,7 @@ def _table(arms: list[_Arm]) -> list[str]:
 def _score(score: dict[str, Any] | None, digits: int) -> str:
     if score is None or score["value"] is None:
         return "–"
-    return f"{score['value']:.{digits}f} {brackets(score, digits)}".strip()
+    return f"{score['value']:.{digits}f} {labels.brackets(score, digits)}".strip()
 
 
 def _cell(content: object) -> str:

@@ -6,15 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.report import labels, queries
 from analysis.report.data import StudyData
-from analysis.report.labels import interval, number, pair_title, short, states_short, text
-from analysis.report.queries import (
-    coin_rows,
-    llc_rows,
-    main_probe_rows,
-    score_rows,
-    states_in_order,
-)
 from analysis.schema import ALL_RUNS
 from analysis.series import INNER_GOALS
 
@@ -36,11 +29,11 @@ def transition_table(data: StudyData) -> dict[str, Any]:
         {
             "run": str(row["run"]),
             "series": titles[str(row["series"])],
-            "kind": text(row["kind"]),
-            "step": short(float(row["step"])),
-            "interval": interval(row["step_low"], row["step_high"], short),
+            "kind": labels.text(row["kind"]),
+            "step": labels.short(float(row["step"])),
+            "interval": labels.interval(row["step_low"], row["step_high"], labels.short),
             "change": "–" if pd.isna(row["change"]) else f"{row['change']:+.3g}",
-            "detector": text(row["detector"]).replace("_", " "),
+            "detector": labels.text(row["detector"]).replace("_", " "),
         }
         for row in shown.head(_MOST).to_dict("records")
     ]
@@ -50,18 +43,17 @@ def transition_table(data: StudyData) -> dict[str, Any]:
 
 def shown_series(data: StudyData) -> dict[str, str]:
     """The series that the figures show, by their names in `transitions`, with a title."""
-    llc, probes, scores = llc_rows(data), main_probe_rows(data), score_rows(data)
-    titles = {}
-    for states in states_in_order(llc):
+    llc, titles = queries.llc_rows(data), {}
+    for states in queries.states_in_order(llc):
         loss = llc.loc[llc["states"] == states, "loss"].iloc[0]
-        titles[f"llc:{loss}:{states}"] = f"LLC {states_short(states)}"
-    coin = coin_rows(data)
+        titles[f"llc:{loss}:{states}"] = f"LLC {labels.states_short(states)}"
+    coin = queries.coin_rows(data)
     pairs = zip(coin["probe"], coin["metric"], strict=True)
     inner = coin[[pair in INNER_GOALS for pair in pairs]]
-    for frame in (probes, scores, inner):
+    for frame in (queries.main_probe_rows(data), queries.score_rows(data), inner):
         for row in frame.drop_duplicates(["probe", "metric"]).to_dict("records"):
             probe, metric = str(row["probe"]), str(row["metric"])
-            titles[f"probe:{probe}:{metric}"] = pair_title(probe, metric)
+            titles[f"probe:{probe}:{metric}"] = labels.pair_title(probe, metric)
     return titles
 
 
@@ -105,10 +97,10 @@ _COLUMNS = {
 
 
 def _main_pairs(data: StudyData, table: pd.DataFrame) -> pd.DataFrame:
-    llc, shown = llc_rows(data), shown_series(data)
+    llc, shown = queries.llc_rows(data), shown_series(data)
     if table.empty or llc.empty:
         return table.iloc[:0]
-    states = states_in_order(llc)[0]
+    states = queries.states_in_order(llc)[0]
     series = table["llc_series"].fillna("").str.split(r"[/:]", regex=True)
     pairs = "probe:" + table["probe"].fillna("") + ":" + table["metric"].fillna("")
     return table[series.map(lambda parts: states in parts) & pairs.isin(list(shown))]
@@ -122,17 +114,17 @@ def _pivot(table: pd.DataFrame, data: StudyData) -> list[dict[str, str]]:
             name: next((values[k] for k in keys if k in values), {})
             for name, keys in _COLUMNS.items()
         }
-        tested = found["changes"]
+        tested, lag = found["changes"], found["lag"]
         rows.append(
             {
                 "run": "all runs" if run == ALL_RUNS else str(run),
-                "outcome": pair_title(str(probe), str(metric)),
-                **{name: number(found[name].get("value")) for name in list(_COLUMNS)[:3]},
-                "p": number(tested.get("p_value")),
-                "q": number(tested.get("q_value")),
-                "lag": number(found["lag"].get("lag")),
-                "lag interval": interval(found["lag"].get("lag_low"), found["lag"].get("lag_high")),
-                "n": number(tested.get("n")),
+                "outcome": labels.pair_title(str(probe), str(metric)),
+                **{name: labels.number(found[name].get("value")) for name in list(_COLUMNS)[:3]},
+                "p": labels.number(tested.get("p_value")),
+                "q": labels.number(tested.get("q_value")),
+                "lag": labels.number(lag.get("lag")),
+                "lag interval": labels.interval(lag.get("lag_low"), lag.get("lag_high")),
+                "n": labels.number(tested.get("n")),
             }
         )
     order = list(shown_series(data).values())

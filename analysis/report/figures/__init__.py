@@ -3,22 +3,21 @@
 from analysis.report.data import StudyData
 from analysis.report.figures import (
     coin,
-    complexity,
     early,
     goal,
+    llc,
     slices,
-    staircase,
     timeline,
 )
-from analysis.report.figures.model import Drawing, Figure, FigureRecord, Series
+from analysis.report.figures.model import Figure, FigureRecord, Series
 
 FIGURES: tuple[FigureRecord, ...] = (
     goal.GOAL,
     coin.OVER_TRAINING,
     coin.BY_DISTANCE,
-    complexity.COMPLEXITY,
+    llc.COMPLEXITY,
     timeline.TIMELINES,
-    staircase.STAIRCASE,
+    llc.STAIRCASE,
     early.EARLY,
     slices.NEAR,
     slices.BETWEEN,
@@ -30,4 +29,4 @@ def all_figures(data: StudyData) -> list[Figure]:
     return [figure for record in FIGURES for figure in record.build(data)]
 
 
-__all__ = ["FIGURES", "Drawing", "Figure", "FigureRecord", "Series", "all_figures"]
+__all__ = ["FIGURES", "Figure", "FigureRecord", "Series", "all_figures"]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from analysis.report.data import StudyData
 from analysis.report.figures.axes import STEPS, linear_axis, shared_axis
 from analysis.report.figures.lines import baseline_line, probe_lines
-from analysis.report.figures.model import Drawing, FigureRecord, Panel, Series
+from analysis.report.figures.model import Figure, FigureRecord, Panel, Series
 from analysis.report.queries import coin_rows, distance_rows, last_rows
 from analysis.report.seed_means import ANY, Bounds
 
@@ -45,7 +45,7 @@ _SIDES = {
 }  # fmt: skip
 
 
-def _over_training(data: StudyData) -> Iterator[Drawing]:
+def _over_training(data: StudyData) -> Iterator[Figure]:
     rows = coin_rows(data)
     panels: list[Panel] = []
     series: list[Series] = []
@@ -64,11 +64,12 @@ def _over_training(data: StudyData) -> Iterator[Drawing]:
             series += _with_zero(lines, key)
         elif curve.probe == "readout":
             texts.append("The readout of the policy head is missing: it needs states of 20 levels.")
+    caption = " ".join([*texts, OVER_TRAINING.caption])
     alt = f"Lines over environment steps. {_last_values(series)}"
-    yield Drawing(panels, series, alt, axis=shared_axis(data), lead=" ".join(texts))
+    yield Figure(panels, series, alt, axis=shared_axis(data), caption=caption)
 
 
-def _by_distance(data: StudyData) -> Iterator[Drawing]:
+def _by_distance(data: StudyData) -> Iterator[Figure]:
     rows = distance_rows(data)
     rows = last_rows(rows[rows["metric"] == "toward"])
     rows = rows.assign(step=rows["distance"])  # lines are drawn over what is called step
@@ -88,7 +89,7 @@ def _by_distance(data: StudyData) -> Iterator[Drawing]:
     ends = (known[0] - 0.25, known[-1] + 0.25)
     axis = linear_axis("distance", ends, range(known[0], known[-1] + 1))
     alt = f"Lines over the distance of the coin in columns. {_last_values(series)}"
-    yield Drawing(panels, series, alt, axis=axis)
+    yield Figure(panels, series, alt, axis=axis)
 
 
 def _with_zero(lines: list[Series], panel: str) -> list[Series]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.report.data import StudyData
 from analysis.report.figures.axes import STEPS, shared_axis
-from analysis.report.figures.model import Drawing, FigureRecord, Panel, Series, numbers
+from analysis.report.figures.model import Figure, FigureRecord, Panel, Series, numbers
 from analysis.report.labels import capital
 from analysis.report.results import feature_title, path_result
 
@@ -17,7 +17,7 @@ _MOST_LLC = 2
 _COLOR = 5  # no arm's
 
 
-def _draw(data: StudyData) -> Iterator[Drawing]:
+def _draw(data: StudyData) -> Iterator[Figure]:
     """Accuracy over early checkpoints, one panel per feature, its chance level dashed."""
     table = data.table("path_dependence").dropna(subset=["accuracy"])
     missing = path_result(data).missing
@@ -30,7 +30,7 @@ def _draw(data: StudyData) -> Iterator[Drawing]:
         series.append(Series(name, title, "mean", _COLOR, steps, numbers(rows["accuracy"])))
         series.append(Series(name, "chance", "baseline", -1, steps, numbers(rows["chance"])))
         best.append(f"{title}: best {rows['accuracy'].max():.2f}")
-    yield Drawing(
+    yield Figure(
         panels or [Panel("early", "", "share of runs")],
         series,
         "Lines of the share of runs classified correctly, over environment steps. "

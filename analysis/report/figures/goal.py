@@ -6,24 +6,25 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from analysis.report import queries
 from analysis.report.data import StudyData
-from analysis.report.figures.model import Drawing, FigureRecord, Panel, Series, integers, numbers
-from analysis.report.labels import metric_title, probe_title
-from analysis.report.queries import (
-    baseline_of,
-    baseline_rows,
-    last_rows,
-    main_probe_rows,
-    metric_of,
-    probes_in_order,
+from analysis.report.figures.model import (
+    Figure,
+    FigureRecord,
+    Panel,
+    Series,
+    integers,
+    mean_series,
+    numbers,
 )
+from analysis.report.labels import metric_title, probe_title
 from analysis.report.seed_means import SHARE, over_seeds
 
 
-def _draw(data: StudyData) -> Iterator[Drawing]:
+def _draw(data: StudyData) -> Iterator[Figure]:
     """A row per probe, a point per arm, the coin-blind baseline as a tick."""
-    last, base = last_rows(main_probe_rows(data)), baseline_rows(data)
-    names = probes_in_order(last)
+    last, base = queries.last_rows(queries.main_probe_rows(data)), queries.baseline_rows(data)
+    names = queries.probes_in_order(last)
     series = [s for i, arm in enumerate(data.arms) for s in _points(last, arm, i, names)]
     series += _baseline(base, last, names)
     shown = [s for s in series if s.role != "seed"] or series
@@ -33,16 +34,16 @@ def _draw(data: StudyData) -> Iterator[Drawing]:
         for s in shown
     ]  # fmt: skip
     rows = [
-        {"key": p, "title": probe_title(p), "metric": metric_title(metric_of(last, p))}
+        {"key": p, "title": probe_title(p), "metric": metric_title(queries.metric_of(last, p))}
         for p in names
     ]
-    blind = "The ticks show a scripted policy that runs right and jumps, blind to the coin."
-    yield Drawing(
+    blind = " The ticks show a scripted policy that runs right and jumps, blind to the coin."
+    yield Figure(
         [Panel("goal", "", "share of episodes", (0.0, 1.0), 46 * max(len(names), 1))],
         series,
         f"Dot plot of shares of episodes at the last checkpoint. {'. '.join(values)}.",
         axis={"rows": rows},
-        note=blind if len(base) else "",
+        caption=GOAL.caption + (blind if len(base) else ""),
     )
 
 
@@ -60,14 +61,12 @@ def _points(last: pd.DataFrame, arm: str, color: int, names: list[str]) -> list[
         return runs
     present = [p for p in names if p in set(mine["probe"])]
     means = [over_seeds(mine[mine["probe"] == p]["value"], SHARE) for p in present]
-    mean, low, high, n = zip(*means, strict=True)
-    pooled = Series("goal", arm, "mean", color, present, numbers(mean), low=numbers(low),
-                    high=numbers(high), n=integers(n))  # fmt: skip
-    return [*runs, pooled]
+    pooled = pd.DataFrame(means, columns=["mean", "low", "high", "n"])
+    return [*runs, mean_series("goal", arm, color, present, pooled)]
 
 
 def _baseline(base: pd.DataFrame, last: pd.DataFrame, names: list[str]) -> list[Series]:
-    of = {p: baseline_of(base, p, metric_of(last, p)) for p in names}
+    of = {p: queries.baseline_of(base, p, queries.metric_of(last, p)) for p in names}
     known = {p: rows for p, rows in of.items() if len(rows)}
     if not known:
         return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.report.figures.model import Series, integers, numbers
+from analysis.report.figures.model import Series, integers, mean_series, numbers
 from analysis.report.seed_means import ANY, SHARE, Z95, Bounds, mean_curve
 
 _MAX_RETURNS = 240
@@ -77,8 +77,5 @@ def _lines(
     if len(out) < 2:
         return out
     curve = mean_curve(mine[mine["flag"] != "failed"] if "flag" in mine else mine, "value", bounds)
-    mean = Series(
-        panel, arm, "mean", color, [int(s) for s in curve["step"]], numbers(curve["mean"]),
-        low=numbers(curve["low"]), high=numbers(curve["high"]), n=integers(curve["n"]),
-    )  # fmt: skip
-    return [*out, mean]
+    steps = (int(s) for s in curve["step"])
+    return [*out, mean_series(panel, arm, color, steps, curve)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -65,44 +65,18 @@ class Mark:
 
 @dataclass(frozen=True)
 class Figure:
-    """What is needed to draw, download and describe one figure, and the section it stands in."""
-
-    id: str
-    section: str
-    kind: str
-    title: str
-    caption: str
-    alt: str
-    x_title: str
-    panels: list[Panel]
-    series: list[Series]
-    marks: list[Mark]
-    axis: dict[str, Any]
-    missing: str
-    arm: str
-
-    def as_json(self) -> dict[str, Any]:
-        """The figure in JSON's own types."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """What a record draws of a study; texts that are empty here are the record's.
+    """What is needed to draw, download and describe one figure.
 
     Attributes:
         panels: the axes, from top to bottom.
-        series: lines and points; without any, the figure is replaced by what it needs.
+        series: lines and points; without any, `missing` stands in the figure's place.
         alt: what is to be seen, for those who cannot see it.
         marks: transitions.
         axis: what the x axis is (`axes.step_axis`, `axes.linear_axis`), or the rows of dots.
-        suffix: put after the id where one record makes several figures.
-        title: of this figure alone.
-        lead: put before the caption.
-        note: put after the caption.
-        x_title: of this figure alone.
-        missing: why there is nothing to draw.
         arm: the arm whose name is the title.
+        id: of the record; where a record makes several figures, `draw` gives what follows it.
+        title, caption, x_title, missing: of the record where `draw` leaves them empty.
+        section, kind: of the record.
     """
 
     panels: list[Panel]
@@ -110,13 +84,14 @@ class Drawing:
     alt: str
     marks: list[Mark] = field(default_factory=list)
     axis: dict[str, Any] = field(default_factory=dict)
-    suffix: str = ""
+    arm: str = ""
+    id: str = ""
     title: str = ""
-    lead: str = ""
-    note: str = ""
+    caption: str = ""
     x_title: str = ""
     missing: str = ""
-    arm: str = ""
+    section: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,7 +106,7 @@ class FigureRecord:
         caption: what is shown and how to read it.
         x_title: label of the x axis.
         needs: the sentence that stands in its place where the data are missing.
-        draw: from a study to drawings, reading tables only.
+        draw: from a study to figures, reading tables only.
     """
 
     id: str
@@ -141,28 +116,29 @@ class FigureRecord:
     caption: str
     x_title: str
     needs: str
-    draw: Callable[[StudyData], Iterable[Drawing]]
+    draw: Callable[[StudyData], Iterable[Figure]]
 
     def build(self, data: StudyData) -> list[Figure]:
         """The figures of a study, empty ones with the reason."""
         return [
-            Figure(
-                id=self.id + drawn.suffix,
+            replace(
+                figure,
+                id=self.id + figure.id,
+                title=figure.title or self.title,
+                caption=figure.caption or self.caption,
+                x_title=figure.x_title or self.x_title,
+                missing="" if figure.series else figure.missing or self.needs,
                 section=self.section,
                 kind=self.kind,
-                title=drawn.title or self.title,
-                caption=" ".join(filter(None, (drawn.lead, self.caption, drawn.note))),
-                alt=drawn.alt,
-                x_title=drawn.x_title or self.x_title,
-                panels=drawn.panels,
-                series=drawn.series,
-                marks=drawn.marks,
-                axis=drawn.axis,
-                missing="" if drawn.series else drawn.missing or self.needs,
-                arm=drawn.arm,
             )
-            for drawn in self.draw(data)
+            for figure in self.draw(data)
         ]
+
+
+def mean_series(panel: str, arm: str, color: int, x: Iterable[Any], mean: pd.DataFrame) -> Series:
+    """The mean of an arm's seeds, from the columns mean, low, high and n."""
+    y, low, high = (numbers(mean[name]) for name in ("mean", "low", "high"))
+    return Series(panel, arm, "mean", color, list(x), y, low=low, high=high, n=integers(mean["n"]))
 
 
 def numbers(values: Iterable[Any]) -> list[float | None]:

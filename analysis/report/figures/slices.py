@@ -11,31 +11,31 @@ import pandas as pd
 from analysis.report.comparisons import comparisons
 from analysis.report.data import StudyData
 from analysis.report.figures.axes import linear_axis
-from analysis.report.figures.model import Drawing, FigureRecord, Panel, Series, numbers
+from analysis.report.figures.model import Figure, FigureRecord, Panel, Series, numbers
 from analysis.report.seed_means import Z95
 
 _COLORS = {"random": 5, "gradient": 6, "between": 4}  # by kind of line
 
 
-def _near(data: StudyData) -> Iterator[Drawing]:
+def _near(data: StudyData) -> Iterator[Figure]:
     for i, one in enumerate(comparisons(data).shown):
         rows = pd.DataFrame(one.slices)
         if len(rows):
             rows = rows[rows["kind"] != "between"]
             x = 100 * rows["distance"] / rows["norm"]
-            yield _drawing(rows.assign(x=x), NEAR.x_title, f"-{i}", f"Around {one.a}")
+            yield _figure(rows.assign(x=x), NEAR.x_title, f"-{i}", f"Around {one.a}")
 
 
-def _between(data: StudyData) -> Iterator[Drawing]:
+def _between(data: StudyData) -> Iterator[Figure]:
     for i, one in enumerate(comparisons(data).shown):
         rows = pd.DataFrame(one.slices)
         rows = rows[rows["kind"] == "between"] if len(rows) else rows
         if len(rows):
             rows = rows.assign(x=100 * rows["fraction"])
-            yield _drawing(rows, BETWEEN.x_title, f"-{i}", f"From {one.a} to {one.b}")
+            yield _figure(rows, BETWEEN.x_title, f"-{i}", f"From {one.a} to {one.b}")
 
 
-def _drawing(rows: pd.DataFrame, x_title: str, suffix: str, title: str) -> Drawing:
+def _figure(rows: pd.DataFrame, x_title: str, id_: str, title: str) -> Figure:
     panels, series = [], []
     for measure, part in rows.groupby("measure", sort=False):
         name = str(measure)
@@ -54,7 +54,7 @@ def _drawing(rows: pd.DataFrame, x_title: str, suffix: str, title: str) -> Drawi
                 )
             )  # fmt: skip
     alt = f"Lines of {', '.join(p.title for p in panels)} over {x_title}."
-    return Drawing(panels, series, alt, axis=_axis(rows["x"]), suffix=suffix, title=title)
+    return Figure(panels, series, alt, axis=_axis(rows["x"]), id=id_, title=title)
 
 
 def _axis(x: pd.Series) -> dict[str, Any]:

@@ -7,34 +7,15 @@ from dataclasses import replace
 
 import pandas as pd
 
+from analysis.report import labels, queries
 from analysis.report.data import StudyData
 from analysis.report.figures.axes import STEPS, shared_axis
 from analysis.report.figures.lines import baseline_line, llc_lines, probe_lines, return_lines
-from analysis.report.figures.model import Drawing, FigureRecord, Mark, Panel, Series, numbers
-from analysis.report.labels import (
-    LLC_LABEL,
-    SCORES,
-    capital,
-    is_shared,
-    metric_title,
-    probe_title,
-    states_short,
-    text,
-)
-from analysis.report.queries import (
-    baseline_of,
-    baseline_rows,
-    llc_rows,
-    main_probe_rows,
-    metric_of,
-    probes_in_order,
-    score_rows,
-    states_in_order,
-)
+from analysis.report.figures.model import Figure, FigureRecord, Mark, Panel, Series, numbers
 from analysis.report.seed_means import ANY
 
 
-def _draw(data: StudyData) -> Iterator[Drawing]:
+def _draw(data: StudyData) -> Iterator[Figure]:
     """One figure per arm; panels, their order and their ranges are the same in all of them."""
     panels = _panels(data)
     for color, arm in enumerate(data.arms):
@@ -50,8 +31,8 @@ def _draw(data: StudyData) -> Iterator[Drawing]:
             f"probe outcomes, with {len(marks)} transitions marked. The same numbers are in the "
             "table below."
         )
-        yield Drawing(
-            shown, series, alt, marks=marks, axis=shared_axis(data), suffix=f"-{color}",
+        yield Figure(
+            shown, series, alt, marks=marks, axis=shared_axis(data), id=f"-{color}",
             title=f"Arm {arm}", arm=arm,
             missing=f"Arm {arm} has no training curve, estimate or probe result yet.",
         )  # fmt: skip
@@ -59,27 +40,30 @@ def _draw(data: StudyData) -> Iterator[Drawing]:
 
 def _panels(data: StudyData) -> list[Panel]:
     """Training return, LLC per state set, a panel per probe, a panel per goal score."""
-    llc, probes, scores = llc_rows(data), main_probe_rows(data), score_rows(data)
+    llc, probes = queries.llc_rows(data), queries.main_probe_rows(data)
+    scores = queries.score_rows(data)
     returns = [float(v) for run in data.runs for v in run.progress.get("ret", [])]
     span: tuple[float, float] | None = (min([0.0, *returns]), max([10.0, *returns]))
     panels = [Panel("return", "Training return", "reward per episode", span, source="return")]
-    for name in states_in_order(llc):
+    for name in queries.states_in_order(llc):
         mine = llc[llc["states"] == name]
-        span, height = _span(mine["llc"], mine["llc_stderr"]), 130 if is_shared(name) else 110
+        span = _span(mine["llc"], mine["llc_stderr"])
+        height = 130 if labels.is_shared(name) else 110
         source = f"llc:{mine['loss'].iloc[0]}:{name}"
-        title = f"LLC {states_short(name)}"
-        panels.append(Panel(f"llc:{name}", title, LLC_LABEL, span, height, source=source))
+        title = f"LLC {labels.states_short(name)}"
+        panels.append(Panel(f"llc:{name}", title, labels.LLC_LABEL, span, height, source=source))
     if llc.empty:
-        panels.append(Panel("llc", "LLC", LLC_LABEL, missing="no LLC estimates"))
-    for name in probes_in_order(probes):
-        metric = metric_of(probes, name)
-        title, label = capital(probe_title(name)), f"{metric_title(metric)}, share"
+        panels.append(Panel("llc", "LLC", labels.LLC_LABEL, missing="no LLC estimates"))
+    for name in queries.probes_in_order(probes):
+        metric = queries.metric_of(probes, name)
+        title = labels.capital(labels.probe_title(name))
+        label = f"{labels.metric_title(metric)}, share"
         key, source = f"probe:{name}", f"probe:{name}:{metric}"
         panels.append(Panel(key, title, label, (0.0, 1.0), 76, source=source))
     if probes.empty:
         panels.append(Panel("probe", "Probes", "share", missing="no probe results"))
-    for metric in [m for m in SCORES if m in set(scores["metric"])]:
-        title, label, span = SCORES[metric]
+    for metric in [m for m in labels.SCORES if m in set(scores["metric"])]:
+        title, label, span = labels.SCORES[metric]
         source = f"probe:suite:{metric}"
         panels.append(Panel(f"score:{metric}", title, label, span, 76, source=source))
     return panels
@@ -100,17 +84,17 @@ def _series(data: StudyData, arm: str, color: int, panel: Panel) -> list[Series]
         curves = {run.name: run.progress for run in data.runs_of(arm)}
         return return_lines(curves, arm, color)
     if kind == "llc" and name:
-        llc = llc_rows(data)
+        llc = queries.llc_rows(data)
         return llc_lines(llc[llc["states"] == name], arm, color, panel.key)
     if kind == "score":
-        scores = score_rows(data)
+        scores = queries.score_rows(data)
         mine = scores[scores["metric"] == name]
         return probe_lines(mine, arm, color, panel.key, panel.range or ANY)
     if not name:
         return []
-    probes, base = main_probe_rows(data), baseline_rows(data)
+    probes, base = queries.main_probe_rows(data), queries.baseline_rows(data)
     series = probe_lines(probes[probes["probe"] == name], arm, color, panel.key)
-    blind = baseline_of(base[base["arm"] == arm], name, metric_of(probes, name))
+    blind = queries.baseline_of(base[base["arm"] == arm], name, queries.metric_of(probes, name))
     if series and len(blind):
         steps = [step for s in series for step in s.x]
         value, ends = float(blind["value"].iloc[0]), [min(steps), max(steps)]
@@ -127,7 +111,7 @@ def _transitions(data: StudyData, arm: str, panels: list[Panel]) -> list[Mark]:
     for row in rows.to_dict("records"):
         low, high = numbers([row["step_low"], row["step_high"]])
         kind, detector, series, run = (
-            text(row[name]) for name in ("kind", "detector", "series", "run")
+            labels.text(row[name]) for name in ("kind", "detector", "series", "run")
         )
         marks.append(
             Mark(

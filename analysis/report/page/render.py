@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import asdict
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -55,52 +54,27 @@ def build_report(data: StudyData) -> str:
         predictions=prediction_result(data),
         paths=path_result(data),
         energy=energy_result(data),
-        icon=icon,
         labels=labels,
         make=reproduce,
         style=Markup("\n".join(_asset(name) for name in _STYLES)),  # our own files, no user text
         plotly=Markup(_plotly()) if any(not f.missing for f in figures) else "",
         script=Markup("\n".join(_asset(name) for name in _SCRIPTS)),
-        as_json=as_json,
-    )
-
-
-def as_json(value: Any) -> Markup:
-    """JSON that may stand inside a script element: `<`, `>`, `&` and line separators escaped."""
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    for bad, good in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
-        text = text.replace(bad, good)
-    return Markup(text)
-
-
-def icon(probe: str) -> Markup:
-    """An SVG drawing of a known probe as a strip of level; nothing for an unknown one.
-
-    A square with eyes is the agent with an arrow to its right, a disc the coin, the wall on the
-    right the end of the level.
-    """
-    if probe not in labels.PROBES:
-        return Markup("")
-    start, coins = labels.PROBES[probe].icon
-    x = 6 + start * 8
-    discs = "".join(f'<circle class="coin" cx="{6 + c * 8}" cy="21.5" r="4.6"/>' for c in coins)
-    return Markup(
-        '<svg class="icon" viewBox="0 0 180 34" aria-hidden="true" focusable="false">'
-        '<path class="ground" d="M0 27H180V34H0Z"/><path class="wall" d="M170 2h10v25h-10z"/>'
-        f'<rect class="agent" x="{x}" y="15" width="9" height="12" rx="2"/>'
-        f'<path class="look" d="M{x + 13} 21h9m-3-3 3 3-3 3"/>{discs}</svg>'
+        as_dict=asdict,
     )
 
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("analysis.report.page", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    # For JSON inside a script element; `tojson` escapes what could end the element.
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    return environment
 
 
 @cache

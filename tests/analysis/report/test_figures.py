@@ -14,7 +14,7 @@ from analysis.report import figures as registry
 from analysis.report.figures import FIGURES, Figure, FigureRecord, Series, all_figures
 from analysis.report.figures.axes import step_axis
 from analysis.report.figures.lines import thin
-from analysis.report.figures.model import Drawing, Panel
+from analysis.report.figures.model import Panel
 from analysis.report.labels import short
 from analysis.report.page import render
 from analysis.report.seed_means import mean_curve, over_seeds
@@ -60,7 +60,7 @@ def test_a_figure_is_added_by_its_record_alone(
     record = FigureRecord(
         id="own", section="goal", kind="steps", title="A new figure", caption="What is shown.",
         x_title="x", needs="Nothing.",
-        draw=lambda _: [Drawing([Panel("p", "t", "y")], series, "An alt.", axis=step_axis([0, 9]))],
+        draw=lambda _: [Figure([Panel("p", "t", "y")], series, "An alt.", axis=step_axis([0, 9]))],
     )  # fmt: skip
     monkeypatch.setattr(registry, "FIGURES", (*FIGURES, record))
     page = build_report(data)

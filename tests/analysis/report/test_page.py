@@ -13,7 +13,7 @@ import pytest
 
 from analysis.report import build_report, load_study
 from analysis.report.clips import scenes
-from analysis.report.page.render import as_json
+from analysis.report.page import render
 
 
 class Outline(HTMLParser):
@@ -107,11 +107,13 @@ def test_everything_from_files_is_escaped(demo: Path, tmp_path: Path) -> None:
 
 
 def test_json_cannot_leave_its_script() -> None:
-    text = str(as_json({"a": "</script><!--", "b": "\u2028&"}))
+    as_json = render._environment().filters["tojson"]
+    context = render._environment().get_template("page.html.jinja").new_context()
+    text = str(as_json(context.eval_ctx, {"a": "</script><!--", "b": "\u2028&"}))
     assert "<" not in text and "&" not in text and "\u2028" not in text
     assert json.loads(text) == {"a": "</script><!--", "b": "\u2028&"}
     with pytest.raises(ValueError, match="JSON compliant"):
-        as_json(float("nan"))
+        as_json(context.eval_ctx, float("nan"))
 
 
 def test_the_same_level_is_shown_for_every_arm(demo: Path) -> None:

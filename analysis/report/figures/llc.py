@@ -1,19 +1,42 @@
-"""Figure: loss against LLC along training."""
+"""Figures: the LLC of all arms along training, and against the loss."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pandas as pd
 
 from analysis.report.data import StudyData
-from analysis.report.figures.model import Drawing, FigureRecord, Panel, Series, integers, numbers
+from analysis.report.figures.axes import STEPS, shared_axis
+from analysis.report.figures.lines import llc_lines
+from analysis.report.figures.model import Figure, FigureRecord, Panel, Series, mean_series, numbers
 from analysis.report.labels import LLC_LABEL, states_title
 from analysis.report.queries import fixed_reference_rows, llc_rows, states_in_order
 from analysis.report.seed_means import Z95, mean_curve
 
 
-def _draw(data: StudyData) -> Iterator[Drawing]:
+def _along_training(data: StudyData) -> Iterator[Figure]:
+    """One panel per state set, one line per arm."""
+    llc = llc_rows(data)
+    panels: list[Panel] = []
+    series: list[Series] = []
+    for name in states_in_order(llc):
+        key = f"llc:{name}"
+        panels.append(Panel(key, f"LLC {states_title(name)}", LLC_LABEL, height=220))
+        for i, arm in enumerate(data.arms):
+            series += llc_lines(llc[llc["states"] == name], arm, i, key)
+    last = [
+        f"{s.name} {s.panel.partition(':')[2]} {y[-1]:.1f} at step {s.x[-1]}"
+        for s in series
+        if (y := [v for v in s.y if v is not None])
+    ]
+    alt = "Lines of the LLC over environment steps. Last values: " + "; ".join(last[:8]) + "."
+    panels = panels or [Panel("llc", "LLC", LLC_LABEL, missing="no estimates")]
+    yield Figure(panels, series, alt, axis=shared_axis(data))
+
+
+def _against_loss(data: StudyData) -> Iterator[Figure]:
     """A path through the checkpoints of each run, loss across and LLC up.
 
     The loss is the one to a fixed reference policy where such estimates exist; else the training
@@ -38,11 +61,11 @@ def _draw(data: StudyData) -> Iterator[Drawing]:
             "returns are no common scale."
         )
     series = _paths(rows, data) if len(rows) else []
-    yield Drawing(
+    yield Figure(
         [Panel("path", f"LLC {states_title(states)}" if series else "", LLC_LABEL, height=320)],
         series,
         f"Paths of {len(series)} agents through loss and LLC.",
-        note=note if series else "",
+        caption=f"{STAIRCASE.caption} {note}" if series else "",
         x_title=x_title if series else "",
     )
 
@@ -70,13 +93,8 @@ def _paths(rows: pd.DataFrame, data: StudyData) -> list[Series]:
             sound = mine[mine["status"].fillna("unknown") != "failed"]
             x, y = mean_curve(sound, "x"), mean_curve(sound, "llc")
             both = x.merge(y, on="step", suffixes=("_x", ""))
-            out.append(
-                Series(
-                    "path", arm, "mean", color, numbers(both["mean_x"]), numbers(both["mean"]),
-                    low=numbers(both["low"]), high=numbers(both["high"]), n=integers(both["n"]),
-                    step=[int(s) for s in both["step"]],
-                )
-            )  # fmt: skip
+            out.append(mean_series("path", arm, color, numbers(both["mean_x"]), both))
+            out[-1] = replace(out[-1], step=[int(s) for s in both["step"]])
     return out
 
 
@@ -90,6 +108,21 @@ def _path(part: pd.DataFrame, run: str, arm: str, color: int) -> Series:
     )  # fmt: skip
 
 
+COMPLEXITY = FigureRecord(
+    id="complexity",
+    section="complexity",
+    kind="steps",
+    title="How complex the policies are",
+    caption=(
+        "The local learning coefficient (LLC) of the checkpoints, in common axes. A larger "
+        "value means that fewer nearby weight settings keep the same behaviour. Bands: 95 % "
+        "intervals of the sampler's own error, or over seeds where an arm has several. Only "
+        "estimates on the same states are comparable between arms."
+    ),
+    x_title=STEPS,
+    needs="There are no LLC estimates (table llc is empty).",
+    draw=_along_training,
+)
 STAIRCASE = FigureRecord(
     id="staircase",
     section="staircase",
@@ -105,5 +138,5 @@ STAIRCASE = FigureRecord(
         "Needs LLC estimates and either a loss to a fixed reference or a training curve for the "
         "same checkpoints."
     ),
-    draw=_draw,
+    draw=_against_loss,
 )
