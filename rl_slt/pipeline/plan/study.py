@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
 
 from rl_slt.errors import InputError
 from rl_slt.settings import (
@@ -32,8 +32,24 @@ from rl_slt.settings_model import SettingsModel
 if TYPE_CHECKING:
     from agents import TrainConfig
 
+
+class _TrainSettings:
+    """In the JSON schema, a table of settings of `agents.TrainConfig`, none of them required."""
+
+    def __get_pydantic_json_schema__(
+        self, core: Any, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        from agents import TrainConfig
+
+        whole = handler.resolve_ref_schema(handler(TrainConfig.__pydantic_core_schema__))
+        return {
+            "type": "object", "properties": whole["properties"], "additionalProperties": False
+        }  # fmt: skip
+
+
 Count = Annotated[int, Field(ge=1)]
 Texts = Annotated[tuple[str, ...], Field(min_length=1)]
+Changes = Annotated[dict[str, Any], _TrainSettings()]
 
 
 class LLCPlan(SettingsModel):
@@ -171,11 +187,11 @@ class StudyPlan(SettingsModel):
     """of the study, and of its folder"""
     question: str
     """what the study is to answer, for its report"""
-    arms: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    arms: Annotated[dict[str, Changes], Field(min_length=1)]
     """what each arm changes of the training, by the arm's name"""
     base_preset: str = "paper"
     """preset of PPO settings that all arms build on: paper or demo"""
-    train: dict[str, Any] = Field(default_factory=dict)
+    train: Changes = Field(default_factory=dict)
     """what all arms change of the preset"""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     """seeds of training"""

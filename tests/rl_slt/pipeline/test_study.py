@@ -102,5 +102,8 @@ def test_the_schema_describes_every_setting_and_the_presets_are_of_it() -> None:
     for path in resources.files("rl_slt.pipeline.plan").joinpath("presets").iterdir():
         values = {"name": path.name} | tomllib.loads(path.read_text())
         jsonschema.validate(values, schema)
-        with pytest.raises(jsonschema.ValidationError, match="'whitening' was unexpected"):
-            jsonschema.validate(values | {"llc": {"whitening": 0}}, schema)
+        for part, wrong in {"llc": {"moon": 0}, "train": {"moon": 0}}.items():
+            with pytest.raises(jsonschema.ValidationError, match="'moon' was unexpected"):
+                jsonschema.validate(values | {part: wrong}, schema)
+        with pytest.raises(jsonschema.ValidationError, match="2 is greater than the maximum"):
+            jsonschema.validate(values | {"arms": {"a": {"coin": "end", "gamma": 2}}}, schema)
