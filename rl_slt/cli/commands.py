@@ -292,12 +292,12 @@ def compare(
 @cli.command("watch")
 @RUN
 @click.option("--share", type=FLOAT, default=0.1, show_default=True,
-              help="Largest share of one core's time beside the training.")  # fmt: skip
+              help="Largest share of one core's time next to the training.")  # fmt: skip
 @click.option("--error-rate", type=FLOAT, default=0.05, show_default=True,
               help="Probability of any warning on a run without a transition.")  # fmt: skip
 @click.option("--once", is_flag=True, help="Stop when the checkpoints so far are estimated.")
 def watch(run: Path, share: float, error_rate: float, once: bool) -> None:
-    """Estimate the LLC of new checkpoints beside a training run and warn of transitions.
+    """Estimate the LLC of new checkpoints next to a training run and warn of transitions.
 
     Every event is appended as a line of JSON to RUN/watch.jsonl. The watch takes only time that no
     other program wants (on Linux), and no more than its share while training goes on.

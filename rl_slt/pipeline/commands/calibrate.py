@@ -61,8 +61,10 @@ def calibrate(
     report_failures(failed)
     command = command_line(path, settings, found.settings.localization)
     write_calibration(path / "calibration", found, command)
-    for line in describe(path, found, command):
-        print(line)
+    value = f"localization {found.settings.localization:g}"
+    what = f"recommended: {value}" if found.sound else f"nothing tried is sound; nearest: {value}"
+    print(f"{what}  ({command})", f"why: {found.reason}", sep="\n")
+    print(f"table and plot: {path / 'calibration'}")
     return 0 if found.sound and not failed else 1
 
 
@@ -74,17 +76,6 @@ def command_line(path: Path, settings: dict[str, Any], localization: float) -> s
         for each in value if isinstance(value, tuple) else (value,):
             words += [option, str(each)]
     return shlex.join(words)
-
-
-def describe(path: Path, found: Calibration, command: str) -> list[str]:
-    """The recommendation in a few lines."""
-    value = f"localization {found.settings.localization:g}"
-    first = f"recommended: {value}" if found.sound else f"nothing tried is sound; nearest: {value}"
-    return [
-        f"{first}  ({command})",
-        f"why: {found.reason}",
-        f"table and plot: {path / 'calibration'}",
-    ]
 
 
 def write_calibration(folder: Path, found: Calibration, command: str) -> None:
