@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -39,9 +40,7 @@ class Solution:
     def __post_init__(self) -> None:
         values = (self.loss, self.llc, self.loss_stderr, self.llc_stderr)
         if not np.all(np.isfinite(values)) or min(values[2:]) < 0:
-            raise InputError(
-                f"solution {self.name!r} holds {values}; allowed: finite, errors at least 0"
-            )
+            raise InputError.of(f"solution {self.name!r}", values, "finite, errors at least 0")
 
 
 @dataclass(frozen=True)
@@ -62,14 +61,19 @@ class Preference:
 
 
 def free_energy(loss: Array | float, llc: Array | float, n: Array | float) -> Array:
-    """`F_n = n L + lambda log n` in nats, for n samples; arguments broadcast.
+    """`F_n = n L + lambda log n` in nats; arguments broadcast.
+
+    Args:
+        loss: L, mean loss in nats a sample.
+        llc: lambda, of that loss.
+        n: samples, at least 2.
 
     Raises:
         InputError: if an n is below 2.
     """
     count = np.asarray(n, dtype=float)
     if np.any(~(count >= 2)):
-        raise InputError(f"n is {count.min():g}; allowed: at least 2 samples")
+        raise InputError.of("n", float(count.min()), "at least 2 samples")
     return np.asarray(count * np.asarray(loss) + np.asarray(llc) * np.log(count))
 
 
@@ -97,6 +101,9 @@ def preference(a: Solution, b: Solution, draws: int = DRAWS, seed: int = 0) -> P
         b: another, its loss to the same reference over the same states.
         draws: normal draws of both losses and LLCs from their standard errors.
         seed: of these draws.
+
+    Returns:
+        Critical n, its 95 % limits, and the solution preferred below and above it.
     """
     rng = np.random.default_rng(seed)
     z = rng.standard_normal((4, draws))
@@ -107,15 +114,9 @@ def preference(a: Solution, b: Solution, draws: int = DRAWS, seed: int = 0) -> P
     low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (np.nan, np.nan)
     point = float(critical_n(np.asarray(b.loss - a.loss), np.asarray(b.llc - a.llc)))
     few, many = (a, b) if a.llc <= b.llc else (b, a)
-    if not np.isfinite(point):
-        few = many = _always(a, b)
+    if not np.isfinite(point):  # the one preferred at n = 1000 is so at every n above e
+        few = many = min((a, b), key=lambda s: float(free_energy(s.loss, s.llc, 1000.0)))
     return Preference(point, float(low), float(high), len(known) / draws, few.name, many.name)
-
-
-def _always(a: Solution, b: Solution) -> Solution:
-    """The one preferred at n = 1000, and so at every n above e."""
-    at = [float(free_energy(s.loss, s.llc, 1000.0)) for s in (a, b)]
-    return a if at[0] <= at[1] else b
 
 
 def staircase(llc: pd.DataFrame) -> pd.DataFrame:
@@ -123,8 +124,8 @@ def staircase(llc: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         llc: table `llc`. Rows whose reference is the checkpoint itself have no loss to speak of and
-            are left out. The loss is that at the checkpoint, `loss_init`; its error from the states
-            being a sample, `loss_init_stderr`, is used where the table has that column.
+            are left out. The loss is that at the checkpoint, `loss_init`; its sampling error over
+            states, `loss_init_stderr`, is used where the table has that column.
 
     Returns:
         Columns run, arm, series, reference, states, step, loss, loss_stderr, llc, llc_stderr, by
@@ -153,27 +154,27 @@ def compare_arms(
         Columns series, a, b (arms), delta_loss and delta_llc (b less a), critical_n, low, high,
         share, few, many, seeds (the smaller number of seeds).
     """
-    rows: list[dict[str, object]] = []
+    rows: list[tuple[object, ...]] = []
     groups = list(stairs.groupby("series", sort=True))
     for done, (series, group) in enumerate(groups):
         last = group.sort_values("step").groupby("run").tail(1)
-        arms = {str(arm): _mean_solution(str(arm), rows_) for arm, rows_ in last.groupby("arm")}
-        names = sorted(arms)
-        for i, first in enumerate(names):
-            for second in names[i + 1 :]:
-                (a, na), (b, nb) = arms[first], arms[second]
-                rows.append(
-                    {"series": series, "a": first, "b": second, "delta_loss": b.loss - a.loss,
-                     "delta_llc": b.llc - a.llc, **vars(preference(a, b)), "seeds": min(na, nb)}
-                )  # fmt: skip
+        seeds = last.groupby("arm")["run"].nunique()
+        arms = [_mean_solution(str(arm), rows_) for arm, rows_ in last.groupby("arm")]
+        for a, b in combinations(arms, 2):
+            found = preference(a, b)
+            rows.append(
+                (series, a.name, b.name, b.loss - a.loss, b.llc - a.llc, *vars(found).values(),
+                 int(min(seeds[a.name], seeds[b.name])))
+            )  # fmt: skip
         if progress is not None:
             progress(done + 1, len(groups))
-    columns = ["series", "a", "b", "delta_loss", "delta_llc", "critical_n", "low", "high",
-               "share", "few", "many", "seeds"]  # fmt: skip
+    names = [field.name for field in fields(Preference)]
+    columns = ["series", "a", "b", "delta_loss", "delta_llc", *names, "seeds"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _mean_solution(arm: str, rows: pd.DataFrame) -> tuple[Solution, int]:
+def _mean_solution(arm: str, rows: pd.DataFrame) -> Solution:
+    """Mean over the seeds of an arm; their standard error is added to that of the estimates."""
     k = len(rows)
 
     def error(value: str, stderr: str) -> float:
@@ -181,8 +182,7 @@ def _mean_solution(arm: str, rows: pd.DataFrame) -> tuple[Solution, int]:
         seeds = float(rows[value].std(ddof=1)) / np.sqrt(k) if k > 1 else 0.0
         return float(np.hypot(own, seeds))
 
-    solution = Solution(
+    return Solution(
         float(rows["loss"].mean()), float(rows["llc"].mean()),
         error("loss", "loss_stderr"), error("llc", "llc_stderr"), arm,
     )  # fmt: skip
-    return solution, k

@@ -1,4 +1,4 @@
-"""Is the final goal already told early? Over seeds, against chance."""
+"""Does an early value already show the final goal? Over seeds, against chance."""
 
 from __future__ import annotations
 
@@ -29,19 +29,20 @@ def path_dependence(
     within_arms: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
-    """How well an early LLC or probe tells on which side of `cut` a run's goal ends up.
+    """How well an early LLC or probe predicts on which side of `cut` a run's goal ends up.
 
     Leave one run out: it is given the class whose mean, over the other runs, its early value is
-    nearer to. Chance is the mean accuracy over pairings of early values with final goals anew,
-    within arms; the p-value is the share of them that do as well.
+    nearer to. Chance is the mean accuracy when final goals are permuted within arms; the p-value is
+    the share of permutations that do as well.
 
     Args:
-        llc: table `llc`.
+        llc: table `llc`; its column `arm` (or that of `probes`) says which runs repeat one
+            condition.
         probes: table `probes`.
         probe: whose final value is the goal.
         metric: of that probe.
-        cut: value that parts the two goals; by default the middle of the largest gap.
-        within_arms: pair anew within arms only, so that the arm itself tells nothing.
+        cut: value between the two goals; by default the middle of the largest gap.
+        within_arms: permute within arms only, so that knowing the arm does not help.
         progress: called with (features done, features in all).
 
     Returns:
@@ -55,7 +56,7 @@ def path_dependence(
     y = probe_series(probes)
     goal = _final(y[(y["probe"] == probe) & (y["metric"] == metric)])
     if goal.empty:
-        raise InputError(f"no probe {probe!r} with metric {metric!r} in the table")
+        raise InputError.of("probe", f"{probe}/{metric}", "a probe and metric in the table")
     at = _largest_gap(goal.to_numpy(dtype=float)) if cut is None else cut
     features = _features(llc_series(llc), y)
     arms, last = arms_of_runs(llc, probes), y["step"].max()
@@ -64,7 +65,7 @@ def path_dependence(
         for step in [s for s in table.columns if s < last]:
             early = table[step].dropna()
             runs = sorted(set(early.index) & set(goal.index))
-            row = _judge(early[runs].to_numpy(float), goal[runs].to_numpy(float) > at,
+            row = _accuracy(early[runs].to_numpy(float), goal[runs].to_numpy(float) > at,
                          [arms[r] if within_arms else "" for r in runs])  # fmt: skip
             rows.append({"feature": name, "step": step} | row)
         if progress is not None:
@@ -99,7 +100,7 @@ def left_out_accuracy(early: Array, goals: npt.NDArray[np.bool_]) -> Array:
     return np.asarray(right.mean(axis=1))
 
 
-def _judge(early: Array, goal: npt.NDArray[np.bool_], arms: list[str]) -> dict[str, object]:
+def _accuracy(early: Array, goal: npt.NDArray[np.bool_], arms: list[str]) -> dict[str, object]:
     n = len(early)
     empty = {"accuracy": np.nan, "chance": np.nan, "p_value": np.nan, "n": n}
     if n < MIN_RUNS:
@@ -109,8 +110,7 @@ def _judge(early: Array, goal: npt.NDArray[np.bool_], arms: list[str]) -> dict[s
     if all(len(set(goal[np.asarray(arms) == arm])) == 1 for arm in set(arms)):
         accuracy = float(left_out_accuracy(early, goal[None])[0])
         return empty | {"accuracy": accuracy, "note": "the arm alone tells the goal"}
-    orders = pairings(arms, DRAWS)
-    chance = float(left_out_accuracy(early, goal[orders]).mean())
+    chance = float(left_out_accuracy(early, goal[pairings(arms, DRAWS)]).mean())
     accuracy, p_value = permutation_p(
         lambda rows: left_out_accuracy(early, goal[rows]), arms, DRAWS, one_sided=True
     )
@@ -136,7 +136,5 @@ def _features(x: pd.DataFrame, y: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def _largest_gap(values: Array) -> float:
     """Middle of the largest gap between sorted values."""
     order = np.sort(values)
-    if len(order) < 2:
-        return float(order[0])
-    k = int(np.argmax(np.diff(order)))
-    return float(0.5 * (order[k] + order[k + 1]))
+    k = int(np.argmax(np.diff(order, append=order[-1])))
+    return float(0.5 * (order[k] + order[min(k + 1, len(order) - 1)]))

@@ -1,4 +1,4 @@
-"""Does the LLC foretell the goal, beyond what is cheaper to know?
+"""Does the LLC predict the goal, beyond what is cheaper to know?
 
 Out of sample by training seed: a ridge regression learns from all seeds but one and predicts the
 probe of the seed left out, from what was known `horizon` checkpoints before.
@@ -64,10 +64,10 @@ def predict_goal(
         InputError: for a horizon below 1 or covariates without run and step.
     """
     if horizon < 1:
-        raise InputError(f"horizon is {horizon}; allowed: at least 1 checkpoint")
-    lacking = [c for c in ("run", "step") if c not in covariates]
-    if lacking:
-        raise InputError(f"covariates lack the column {lacking[0]!r}")
+        raise InputError.of("horizon", horizon, "at least 1 checkpoint")
+    for name in ("run", "step"):
+        if name not in covariates:
+            raise InputError(f"covariates: must have a column {name!r}")
     known = [c for c in BASELINE if c in covariates]
     x, y = llc_series(llc), probe_series(probes)
     wanted = sorted(set(zip(y["probe"], y["metric"], strict=True)) if pairs is None else set(pairs))
@@ -80,50 +80,52 @@ def predict_goal(
             two.rename(columns={"value": "probe"}), on=["run", "step"]
         )
         data = data.merge(covariates[["run", "step", *known]], on=["run", "step"], how="left")
+        data = data.sort_values(["run", "step"])
+        by_run = data.groupby("run")
+        ahead = data.assign(
+            target=by_run["probe"].shift(-horizon), llc_change=by_run["llc"].diff().fillna(0.0)
+        ).dropna(subset=["target", "probe", "llc"])
         named = {"llc_series": series, "probe": probe, "metric": metric, "horizon": horizon}
-        rows += [named | row for row in _models(_ahead(data, horizon), known)]
+        rows += [named | row for row in _models(ahead, known)]
         if progress is not None:
             progress(done + 1, len(targets))
     frame = pd.DataFrame(rows, columns=COLUMNS).astype({"p_value": "float64"})
     return frame.assign(q_value=q_values(frame["p_value"]))
 
 
-def _ahead(data: pd.DataFrame, horizon: int) -> pd.DataFrame:
-    """Rows of known features, with the probe's value ahead as `target`."""
-    data = data.sort_values(["run", "step"])
-    by_run = data.groupby("run")
-    return data.assign(
-        target=by_run["probe"].shift(-horizon), llc_change=by_run["llc"].diff().fillna(0.0)
-    ).dropna(subset=["target", "probe", "llc"])
-
-
 def _models(data: pd.DataFrame, known: list[str]) -> list[dict[str, object]]:
+    """A row for each model of `target`, which is the probe's value ahead."""
     usable = [c for c in known if len(data) and data[c].notna().mean() >= KNOWN_SHARE]
     data = data.dropna(subset=usable)  # the first checkpoint has no step behind it
-    base = ["probe", *usable]
-    of = {"baseline": base, "baseline + llc": [*base, "llc", "llc_change"],
-          "llc": ["llc", "llc_change"]}  # fmt: skip
-    seeds = data["run"].nunique()
-    note = _note(seeds, [c for c in BASELINE if c not in usable])
-    fewest = len(data) - int(data["run"].value_counts().max()) if len(data) else 0
-    if seeds >= 2 and fewest < MIN_ROWS:
-        note = "; ".join(filter(None, [f"too few checkpoints: {fewest} to learn from", note]))
+    base, own = ["probe", *usable], ["llc", "llc_change"]
+    features = {"baseline": base, "baseline + llc": [*base, *own], "llc": own}
+    counts = data["run"].value_counts()
+    seeds, fewest = len(counts), len(data) - int(counts.max()) if len(data) else 0
+    missing = [c for c in BASELINE if c not in usable]
+    notes = {
+        f"too few checkpoints: {fewest} to learn from": seeds >= 2 and fewest < MIN_ROWS,
+        "one run cannot show a prediction: no seed to leave out": seeds < 2,
+        f"no p-value below {MIN_SEEDS} seeds": 2 <= seeds < MIN_SEEDS,
+        f"baseline without {', '.join(missing)}": bool(missing),
+    }
+    shared = {"seeds": seeds, "n": len(data),
+              "note": "; ".join(note for note, holds in notes.items() if holds)}  # fmt: skip
+    rows = {
+        name: {"model": name, "features": ", ".join(of)} | shared
+        for name, of in (features | {"mean": []}).items()
+    }
     if seeds < 2 or fewest < MIN_ROWS:
-        return [_row(name, features, seeds, len(data), note) for name, features in of.items()]
+        return [rows[name] for name in features]
     runs = data["run"].to_numpy()
     target = data["target"].to_numpy(dtype=float)
-    mean = _mean_of_others(data)
-    errors = {name: _left_out(data[f].to_numpy(float), target, runs) for name, f in of.items()}
-    total = float(np.mean((target - mean) ** 2))
-    rows = []
-    for name, features in of.items():
-        mse = float(np.mean(errors[name]))
-        row = _row(name, features, seeds, len(data), note)
-        row |= {"rmse": np.sqrt(mse), "r2": 1.0 - mse / total if total > 0 else np.nan}
-        if name == "baseline + llc":
-            row |= _gain(errors["baseline"], errors[name], runs)
-        rows.append(row)
-    return [*rows, _row("mean", [], seeds, len(data), note) | {"rmse": np.sqrt(total), "r2": 0.0}]
+    errors = {n: _left_out(data[of].to_numpy(float), target, runs) for n, of in features.items()}
+    total = float(np.mean((target - _mean_of_others(data)) ** 2))
+    for name, error in errors.items():
+        mse = float(np.mean(error))
+        rows[name] |= {"rmse": np.sqrt(mse), "r2": 1.0 - mse / total if total > 0 else np.nan}
+    rows["baseline + llc"] |= _gain(errors["baseline"], errors["baseline + llc"], runs)
+    rows["mean"] |= {"rmse": np.sqrt(total), "r2": 0.0}
+    return list(rows.values())
 
 
 def _left_out(features: Array, target: Array, runs: npt.NDArray[np.object_]) -> Array:
@@ -162,18 +164,3 @@ def _gain(without: Array, with_llc: Array, runs: npt.NDArray[np.object_]) -> dic
     low, high = np.quantile(means, [0.025, 0.975])
     return {"gain": float(saved.mean()), "gain_low": float(low), "gain_high": float(high),
             "p_value": sign_flip_p(saved)}  # fmt: skip
-
-
-def _note(seeds: int, missing: list[str]) -> str:
-    notes = []
-    if seeds < 2:
-        notes.append("one run cannot show a prediction: no seed to leave out")
-    elif seeds < MIN_SEEDS:
-        notes.append(f"no p-value below {MIN_SEEDS} seeds")
-    if missing:
-        notes.append(f"baseline without {', '.join(missing)}")
-    return "; ".join(notes)
-
-
-def _row(name: str, features: list[str], seeds: int, n: int, note: str) -> dict[str, object]:
-    return {"model": name, "features": ", ".join(features), "seeds": seeds, "n": n, "note": note}

@@ -65,7 +65,7 @@ class Points:
 
 
 def clean_points(steps: object, values: object, stderr: object = None) -> Points:
-    """Sort, drop what is unusable, and weigh points by their standard error.
+    """Sort, drop what is unusable, and weight points by their standard error.
 
     Unusable: a value or standard error that is not finite, and a single point that stands off
     both its neighbors' sides by more than `OUTLIER` robust standard deviations (a failed estimate
@@ -78,14 +78,12 @@ def clean_points(steps: object, values: object, stderr: object = None) -> Points
     x, y = _vector("steps", steps), _vector("values", values)
     s = np.zeros_like(y) if stderr is None else _vector("stderr", stderr)
     if not len(x) == len(y) == len(s):
-        raise InputError(
-            f"steps, values and stderr have lengths {len(x)}, {len(y)} and {len(s)}; "
-            "allowed: equal lengths"
-        )
+        lengths = f"{len(x)}, {len(y)} and {len(s)}"
+        raise InputError(f"steps, values and stderr: must have equal lengths, not {lengths}")
     if not np.all(np.isfinite(x)) or np.any(x < 0) or len(np.unique(x)) < len(x):
-        raise InputError("steps must be finite, at least 0 and without repeats")
+        raise InputError("steps: must be finite, at least 0 and without repeats")
     if np.any(s < 0):
-        raise InputError(f"stderr holds {s[s < 0][0]:g}; allowed: values of at least 0, or NaN")
+        raise InputError.of("stderr", float(s[s < 0][0]), "at least 0, or NaN")
     order = np.argsort(x)
     x, y, s = x[order], y[order], s[order]
     grid = x
@@ -104,7 +102,7 @@ def _vector(name: str, values: object) -> Array:
         series = pd.to_numeric(pd.Series(values))
         out = series.to_numpy(dtype=float, na_value=np.nan)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name} must be a sequence of numbers: {error}") from error
+        raise InputError(f"{name}: must be a sequence of numbers: {error}") from error
     return np.array(out, copy=True)
 
 

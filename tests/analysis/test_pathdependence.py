@@ -85,5 +85,5 @@ def test_accuracy_leaves_the_run_itself_out() -> None:
 
 
 def test_unknown_probe_is_named() -> None:
-    with pytest.raises(InputError, match="'nope'"):
+    with pytest.raises(InputError, match="probe='nope/coin': must be"):
         path_dependence(*tables(GOAL, GOAL, ["a"] * 8), "nope", "coin")

@@ -63,9 +63,9 @@ def test_one_run_says_what_it_cannot_show() -> None:
 
 def test_mistakes_are_named() -> None:
     llc, probes, covariates = tables(1, 1.0)
-    with pytest.raises(InputError, match="horizon is 0"):
+    with pytest.raises(InputError, match="horizon=0: must be at least 1"):
         predict_goal(llc, probes, covariates, horizon=0)
-    with pytest.raises(InputError, match="lack the column 'run'"):
+    with pytest.raises(InputError, match="must have a column 'run'"):
         predict_goal(llc, probes, covariates.drop(columns="run"))
 
 

@@ -51,7 +51,7 @@ def test_large_errors_take_weight_away() -> None:
         ([0, 0, 1], [1, 2, 3], None, "repeats"),
         ([-1, 0, 1], [1, 2, 3], None, "at least 0"),
         ([0, 1, np.inf], [1, 2, 3], None, "finite"),
-        ([0, 1, 2], [1, 2, 3], [1, -1, 1], "stderr holds -1"),
+        ([0, 1, 2], [1, 2, 3], [1, -1, 1], "stderr=-1.0: must be at least 0"),
         ([0, 1, 2], ["a", "b", "c"], None, "numbers"),
         ([[0, 1]], [[1, 2]], None, "steps"),
     ],
