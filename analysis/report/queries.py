@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import pandas as pd
 
+from analysis.probes.intervals import wilson
 from analysis.report.data import StudyData
 from analysis.report.labels import PROBES, SCORES, is_own, is_shared
 from analysis.series import current_setting, setting_of
@@ -31,7 +32,7 @@ def fixed_reference_rows(data: StudyData) -> pd.DataFrame:
 
 
 def _one_setting(data: StudyData, to_self: bool) -> pd.DataFrame:
-    frame = data.table("llc").dropna(subset=["run", "step", "arm"])
+    frame = data.table("llc").dropna(subset=["run", "step"])
     frame = frame[frame["reference"].fillna("self").eq("self") == to_self]
     if frame.empty:
         return frame
@@ -61,10 +62,17 @@ def bad_rows(data: StudyData) -> pd.DataFrame:
 
 @once
 def probe_rows(data: StudyData) -> pd.DataFrame:
-    """Agents' probe scores of every checkpoint, of sampled actions where there are any."""
-    table = data.table("probes").dropna(subset=["run", "step", "probe", "metric", "arm"])
+    """Agents' probe scores of every checkpoint, of sampled actions where there are any.
+
+    Where a run has episodes but no scores, shares of episodes stand in.
+    """
+    table = data.table("probes").dropna(subset=["run", "step", "probe", "metric"])
     if "mode" in table and bool((table["mode"] == "sampled").any()):
         table = table[table["mode"].fillna("sampled") == "sampled"]
+    episodes = data.table("episodes")
+    bare = (episodes["policy"] == "agent") & ~episodes["run"].isin(table["run"])
+    parts = (table, _shares(episodes[bare], ["run", "arm", "step", "probe"]))
+    table = pd.concat([part for part in parts if len(part)] or [table], ignore_index=True)
     return table.drop_duplicates(["run", "step", "probe", "metric"], keep="last")
 
 
@@ -72,13 +80,29 @@ def probe_rows(data: StudyData) -> pd.DataFrame:
 def baseline_rows(data: StudyData, policy: str = "coin-blind") -> pd.DataFrame:
     """A scripted policy's share of episodes per arm and probe.
 
-    From the scores `coin_rate:POLICY` and `end_rate:POLICY`; the columns are those of `probes`,
-    with the agent's name of the metric.
+    From the scores `coin_rate:POLICY` and `end_rate:POLICY` where there are any, else counted in
+    `episodes`. Columns: arm, probe, metric (as the agent's), value, ci_low, ci_high, n.
     """
-    table = data.table("probes").dropna(subset=["run", "probe", "metric", "arm"])
+    table = data.table("probes").dropna(subset=["run", "probe", "metric"])
     table = table[table["metric"].str.endswith(f":{policy}")]
+    if table.empty:
+        episodes = data.table("episodes")
+        return _shares(episodes[episodes["policy"] == policy], ["arm", "probe"])
     table = table.assign(metric=table["metric"].str.removesuffix(f":{policy}"))
     return table.drop_duplicates(["arm", "probe", "metric"], keep="last")
+
+
+def _shares(episodes: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Shares of coins and ends with Wilson intervals, of sampled actions where there are any."""
+    sampled = episodes[episodes["mode"] == "sampled"]
+    known = sampled if len(sampled) else episodes
+    known = known.rename(columns={"coin_collected": "coin_rate", "end_reached": "end_rate"})
+    single = known.melt(by, ["coin_rate", "end_rate"], "metric").dropna(subset=["value"])
+    single["value"] = single["value"].astype(float)
+    groups = single.groupby([*by, "metric"], sort=False)["value"]
+    out = groups.agg(value="mean", hits="sum", n="count").reset_index()
+    ends = [wilson(hits, n) for hits, n in zip(out.pop("hits"), out["n"], strict=True)]
+    return out.assign(ci_low=[low for low, _ in ends], ci_high=[high for _, high in ends])
 
 
 def baseline_of(baseline: pd.DataFrame, probe: str, metric: str) -> pd.DataFrame:
@@ -126,7 +150,7 @@ def coin_rows(data: StudyData) -> pd.DataFrame:
 def distance_rows(data: StudyData) -> pd.DataFrame:
     """Table `counterfactual`, an effect once: the coin's effect by its side and distance."""
     key = ["run", "step", "side", "distance", "metric"]
-    table = data.table("counterfactual").dropna(subset=[*key, "value", "arm"])
+    table = data.table("counterfactual").dropna(subset=[*key, "value"])
     table = table.drop_duplicates(key, keep="last")
     return table.sort_values(["run", "step", "side", "distance"])
 

@@ -89,6 +89,6 @@ GOAL = FigureRecord(
         "(with no coin in the level: reaches the end). Bars are 95 % intervals."
     ),
     x_title="share of episodes",
-    needs="There are no probe results (table probes).",
+    needs="There are no probe results (tables probes, episodes).",
     draw=_draw,
 )

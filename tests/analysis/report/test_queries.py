@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from scipy.stats import binomtest
 
 from analysis.report import load_study
 from analysis.report.data import StudyData
@@ -14,6 +15,7 @@ from analysis.report.queries import (
     llc_rows,
     main_metric,
     main_probe_rows,
+    probe_rows,
 )
 
 
@@ -56,13 +58,31 @@ def test_other_losses_parameters_and_references_are_not_mixed_in(data: StudyData
     assert set(fixed_reference_rows(mixed)["llc"]) == {3.0}
 
 
-def test_baselines_are_read_from_scores(data: StudyData) -> None:
-    rows = baseline_rows(data)
-    value = rows[(rows["arm"] == "end") & (rows["probe"] == "ground")]
+def test_episodes_stand_in_for_missing_scores(data: StudyData) -> None:
     episodes = data.table("episodes")
-    mine = episodes[(episodes["run"] == "end-s0") & (episodes["probe"] == "ground")]
-    assert value["metric"].tolist() == ["coin_rate"]
-    assert value["value"].item() == mine["coin_collected"].mean()
+    mine = episodes.assign(policy="agent", step=7)
+    bare = with_table(with_table(data, "probes", data.table("probes").iloc[:0]), "episodes", mine)
+    rows = probe_rows(bare)
+    one = rows[
+        (rows["run"] == "end-s0") & (rows["probe"] == "end") & (rows["metric"] == "coin_rate")
+    ]
+    truth = mine[(mine["run"] == "end-s0") & (mine["probe"] == "end")]["coin_collected"]
+    assert one["value"].item() == truth.mean() and one["arm"].item() == "end"
+    interval = binomtest(int(truth.sum()), 60).proportion_ci(method="wilson")
+    assert one[["ci_low", "ci_high"]].to_numpy()[0] == pytest.approx(interval, abs=1e-12)
+
+
+def test_baselines_are_read_from_scores_or_counted(data: StudyData) -> None:
+    counted = baseline_rows(with_table(data, "probes", data.table("probes").iloc[:0]))
+    for rows in (baseline_rows(data), counted):
+        value = rows[(rows["arm"] == "end") & (rows["probe"] == "ground")]
+        episodes = data.table("episodes")
+        mine = episodes[(episodes["run"] == "end-s0") & (episodes["probe"] == "ground")]
+        shown = value[value["metric"] == "coin_rate"]["value"]
+        assert shown.item() == mine["coin_collected"].mean()
+    row = data.table("probes").head(1).assign(metric="coin_rate:coin-blind", value=0.123)
+    scored = baseline_rows(with_table(data, "probes", row))
+    assert scored["value"].tolist() == [0.123] and scored["metric"].tolist() == ["coin_rate"]
 
 
 def test_a_probe_is_shown_by_coins_or_without_coin_by_ends(data: StudyData) -> None:
