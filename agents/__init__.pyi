@@ -19,7 +19,6 @@ from .files import (
     write_json,
 )
 from .importing import import_agent
-from .malloc import keep_freed_memory
 from .networks import NETWORKS, build_network
 from .run import LOCK, UNNAMED, Run, safe_name
 from .training import train
@@ -41,7 +40,6 @@ __all__ = [
     "find_checkpoint",
     "import_agent",
     "is_finished",
-    "keep_freed_memory",
     "list_checkpoints",
     "load_policy",
     "ppo_preset",

@@ -20,7 +20,6 @@ from agents.config import TrainConfig
 from agents.devices import check_device, chosen_precision
 from agents.environment import Evaluator, make_env
 from agents.files import TEMPORARY, clean_dead, write_json
-from agents.malloc import keep_freed_memory
 from agents.networks import NETWORKS
 from agents.policy import FramePolicy
 from agents.ppo import FramePPO
@@ -65,7 +64,7 @@ def train(
     with _locked(out), _threads(config.threads):
         if is_finished(out):
             return
-        keep_freed_memory()
+        envs.keep_freed_memory()
         _prepare(config, out, arm)
         _train(config, out, device, progress)
 

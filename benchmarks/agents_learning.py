@@ -30,9 +30,9 @@ def learn(kind: str, seed: int, steps: int) -> list[list[float]]:
     import envs
     from agents import ppo_preset
     from agents.environment import make_env
-    from agents.malloc import keep_freed_memory
     from agents.training import build_model
     from benchmarks.agents_stock import stock_model
+    from envs import keep_freed_memory
 
     torch.set_num_threads(1)
     config = ppo_preset(

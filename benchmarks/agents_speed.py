@@ -40,9 +40,9 @@ def measure(kind: str, network: str, threads: int, n_steps: int, updates: int) -
     import envs
     from agents import ppo_preset
     from agents.environment import make_env
-    from agents.malloc import keep_freed_memory
     from agents.training import build_model
     from benchmarks.agents_stock import stock_model
+    from envs import keep_freed_memory
 
     torch.set_num_threads(threads)
     if kind != "stock":

@@ -8,7 +8,7 @@ import lazy_loader
 
 ENV_ID = "rl_slt/CoinRun-v0"
 gymnasium.register(
-    ENV_ID, entry_point="envs.single:ProcgenEnv", vector_entry_point="envs.make:make_vec"
+    ENV_ID, entry_point="envs.make:ProcgenEnv", vector_entry_point="envs.make:make_vec"
 )
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

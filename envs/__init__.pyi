@@ -12,10 +12,8 @@ from .actions import (
     RIGHT_JUMP,
     horizontal,
 )
-from .clips import Clip, record
-from .config import cores
+from .clips import COLORS, Clip, evenly_spaced, film_strip, gif_bytes, record_clip
 from .edit import agent_of, move_coin, render_states
-from .films import COLORS, evenly, film_strip, gif_bytes, shot
 from .games import find_game
 from .level_seeds import (
     ALL_LEVELS,
@@ -27,16 +25,17 @@ from .level_seeds import (
     check_held_out,
     parse_levels,
 )
-from .make import make_vec, to_sb3
-from .parse import parse_placement
-from .placements import Placement
-from .policies import NetworkPolicy, kl, log_probs, logits_of, sample_actions
+from .make import make_vec
+from .malloc import keep_freed_memory
+from .pictures import level_sheet, render_frame, whole_level
+from .placements import Placement, parse_placement
+from .policies import NetworkPolicy, ScriptedPolicy, kl, log_probs, logits_of, sample_actions
 from .reach import fewest_steps
 from .replays import Replay, replay
+from .sb3 import to_sb3
 from .scripted import CoinBlindPolicy, CoinSeekerPolicy, RandomPolicy
-from .settings import PLAIN_FLAT, LevelSettings
-from .sheet import level_sheet
-from .simulator import scratch
+from .settings import PLAIN_FLAT, LevelSettings, cores
+from .simulator import shared_simulator
 from .tasks import Task
 from .vector import ProcgenVectorEnv
 
@@ -72,16 +71,18 @@ __all__ = [
     "ProcgenVectorEnv",
     "RandomPolicy",
     "Replay",
+    "ScriptedPolicy",
     "Task",
     "agent_of",
     "check_held_out",
     "cores",
-    "evenly",
+    "evenly_spaced",
     "fewest_steps",
     "film_strip",
     "find_game",
     "gif_bytes",
     "horizontal",
+    "keep_freed_memory",
     "kl",
     "level_sheet",
     "log_probs",
@@ -90,11 +91,12 @@ __all__ = [
     "move_coin",
     "parse_levels",
     "parse_placement",
-    "record",
+    "record_clip",
+    "render_frame",
     "render_states",
     "replay",
     "sample_actions",
-    "scratch",
-    "shot",
+    "shared_simulator",
     "to_sb3",
+    "whole_level",
 ]

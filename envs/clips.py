@@ -1,18 +1,66 @@
-"""Clips of one episode: an agent, a scripted policy or random play, with coin and end marked."""
+"""Clips of episodes: the agent's view with coin and end marked, as strips and moving pictures."""
 
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from PIL import Image
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
-from envs.films import COLORS, FPS, evenly, film_strip, gif_bytes, shot
 from envs.make import make_vec
-from envs.pictures import view
+from envs.pictures import render_frame
 from envs.placements import Placement
-from envs.scripted import ScriptedPolicy
+from envs.policies import ScriptedPolicy
 from envs.settings import LevelSettings
 
-SCALE = 4
+COLORS = {"coin": "#1a9641", "end": "#2b6cb0", "death": "#c0392b", "timeout": "#7f7f7f"}
+FPS = 15
+GAP = 6  # pixels between pictures of a strip
+_PAPER, _INK, _LINE = "#ffffff", "#222222", 20
+
+
+def evenly_spaced(count: int, length: int) -> list[int]:
+    """At most `count` indices of a sequence, evenly spaced, the first and the last among them."""
+    return sorted({*np.linspace(0, length - 1, min(count, length)).round().astype(int).tolist()})
+
+
+def film_strip(
+    pictures: Sequence[Image.Image], captions: Sequence[str], title: str, color: str
+) -> Image.Image:
+    """Pictures side by side, a caption under each, the last one framed in a color."""
+    side, gap, line = pictures[0].width, GAP, _LINE
+    width = len(pictures) * (side + gap) + gap
+    sheet = Image.new("RGB", (width, side + 2 * line + 2 * gap), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((gap, 3), title, fill=_INK, font=_font(14))
+    for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        left, top = gap + i * (side + gap), line + gap
+        sheet.paste(picture, (left, top))
+        last = i == len(pictures) - 1
+        if last:
+            draw.rectangle(
+                (left - 3, top - 3, left + side + 2, top + side + 2), outline=color, width=4
+            )
+        draw.text((left, top + side + 4), caption, fill=color if last else _INK, font=_font(12))
+    return sheet
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size=size)
+
+
+def gif_bytes(pictures: Sequence[Image.Image], color: str, fps: int = FPS) -> bytes:
+    """An endless GIF of the pictures; the last one, framed in a color, stays for a second."""
+    last = pictures[-1].copy()
+    side = last.width - 1
+    ImageDraw.Draw(last).rectangle((0, 0, side, side), outline=color, width=max(2, side // 40))
+    frames = [*pictures[:-1], last]
+    small = [p.quantize(64, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+             for p in frames]  # fmt: skip
+    durations = [round(1000 / fps)] * (len(frames) - 1) + [1000]
+    out = io.BytesIO()
+    small[0].save(out, "GIF", save_all=True, append_images=small[1:], duration=durations, loop=0)
+    return out.getvalue()
 
 
 @dataclass(frozen=True)
@@ -39,18 +87,18 @@ class Clip:
         )
 
     def gif(self, fps: int = FPS) -> bytes:
-        """An animated GIF; the last picture, framed in the outcome's colour, stays for a second."""
+        """An animated GIF; the last picture, framed in the outcome's color, stays for a second."""
         return gif_bytes(self.frames, COLORS[self.outcome], fps)
 
     def strip(self, pictures: int = 8) -> Image.Image:
         """A film strip of evenly spaced pictures, first and last among them, with captions."""
-        chosen = evenly(pictures, len(self.frames))
+        chosen = evenly_spaced(pictures, len(self.frames))
         labels = [f"step {i}" for i in chosen[:-1]] + [f"step {chosen[-1]}: {self.outcome}"]
         shown = [self.frames[i] for i in chosen]
         return film_strip(shown, labels, self.caption, COLORS[self.outcome])
 
 
-def record(
+def record_clip(
     policy: ScriptedPolicy,
     coin: str | Placement,
     level_seed: int,
@@ -63,8 +111,17 @@ def record(
 ) -> Clip:
     """Play one episode of one level and keep its pictures.
 
-    `policy` is called as the scripted ones are; `envs.NetworkPolicy` wraps a network.
     Pink marks the coin, blue the end column; arrows where they are out of sight.
+
+    Args:
+        policy: called as the scripted ones are; `envs.NetworkPolicy` wraps a network.
+        coin: a placement or its text.
+        level_seed: of the level.
+        settings: the level's difficulty, parts and looks.
+        game: its name.
+        time_limit: steps until the episode is truncated.
+        stop_at_end: end the episode where the agent reaches the end column.
+        seed: of a mixture of placements.
     """
     vector = make_vec(
         1,
@@ -77,17 +134,10 @@ def record(
         stop_at_end=stop_at_end,
         game=game,
     )
-    try:
-        return _play(policy, vector, str(coin), level_seed)
-    finally:
-        vector.close()
-
-
-def _play(policy: ScriptedPolicy, vector: Any, placement: str, level_seed: int) -> Clip:
     obs, infos = vector.reset()
-    coin, end_x = tuple(infos["coin_xy"][0].tolist()), int(infos["end_x"][0])
-    where = (coin if coin[0] >= 0 else None, end_x, vector.config.game)
-    frames = [_picture(obs[0], infos["agent_xy"][0], where)]
+    end_x, coin_xy = int(infos["end_x"][0]), tuple(infos["coin_xy"][0].tolist())
+    marks = (coin_xy if coin_xy[0] >= 0 else None, end_x)
+    frames = [render_frame(obs[0], infos["agent_xy"][0], *marks, game=game)]
     first = "neither"
     while True:
         obs, _, terminated, truncated, infos = vector.step(policy(obs, vector))
@@ -95,31 +145,21 @@ def _play(policy: ScriptedPolicy, vector: Any, placement: str, level_seed: int) 
             break
         if infos["end_reached"][0] and first == "neither":
             first = "end"
-        frames.append(_picture(obs[0], infos["agent_xy"][0], where))
+        frames.append(render_frame(obs[0], infos["agent_xy"][0], *marks, game=game))
+    vector.close()
     final = {name: value[0] for name, value in infos["final_info"].items()}
-    outcome, cause = str(final["outcome"]), str(final["death_cause"])
     if first == "neither":
         reached = "end" if final["end_reached"] else "neither"
         first = "coin" if final["coin_collected"] else reached
-    frames.append(_picture(infos["final_obs"][0], final["agent_xy"], where))
+    frames.append(render_frame(infos["final_obs"][0], final["agent_xy"], *marks, game=game))
     return Clip(
-        frames,
-        policy.name,
-        placement,
-        level_seed,
-        outcome,
-        cause,
-        first,
-        int(final["length"]),
-        float(final["ret"]),
+        frames=frames,
+        policy=policy.name,
+        placement=str(coin),
+        level_seed=level_seed,
+        outcome=str(final["outcome"]),
+        death_cause=str(final["death_cause"]),
+        first=first,
+        length=int(final["length"]),
+        ret=float(final["ret"]),
     )
-
-
-def _picture(
-    frame: Any, agent_xy: Any, where: tuple[tuple[int, int] | None, int, str]
-) -> Image.Image:
-    """One frame, enlarged, and marked where it is known what the view shows."""
-    coin, end_x, game = where
-    if game != "coinrun":
-        return view(frame, SCALE)
-    return shot(frame, agent_xy, coin, end_x, SCALE)

@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.layout import Cell, Cells
+from envs.game import Cell, Cells, Game
 from envs.state import RY, VX, VY, State, X, Y
 
 COIN, EMPTY, BARRIER = 1, 100, 19
@@ -19,11 +19,11 @@ _LETTERS = bytes({COIN: b"o"[0], EMPTY: b"."[0], BARRIER: b"|"[0], **dict.fromke
 
 
 class CoinRunLayout:
-    """A CoinRun level; see `envs.layout.Layout`.
+    """A CoinRun level; see `envs.game.Layout`.
 
     Read as texts, one a column up to the coin's, each from the bottom: `#` wall, `.` empty, `|`
     barrier of enemies, `o` coin, `~` else. A level has some 40 columns, and numpy's calls on so few
-    are dearer than a look at each, the more so between two steps of procgen.
+    are slower than a look at each, the more so between two steps of procgen.
     """
 
     supports = frozenset({"end", "section", "ground", "behind", "none", "at", "both"})
@@ -130,7 +130,36 @@ def write_agent(state: State, cell: Cell) -> None:
 
 
 def touches(xy: NDArray[np.float32], cell: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Whether an agent centred at xy [n, 2] touches a cell [n, 2] as procgen counts it."""
+    """Whether an agent centered at xy [n, 2] touches a cell [n, 2] as procgen counts it."""
     half = np.array([0.5 - TOUCH, 0.5787 - TOUCH], np.float32)
     low, high = np.floor(xy - half), np.floor(xy + half)
     return np.asarray(((low <= cell) & (cell <= high)).all(axis=1))
+
+
+def extent(state: State) -> tuple[int, int]:
+    """Columns up to the end wall, and rows up to a jump above the highest ground."""
+    open_cells = ~np.isin(state.grid, WALLS)
+    columns = np.flatnonzero(open_cells[1:-1].any(axis=0))
+    ground = np.argmax(open_cells[1:], axis=0)[columns]
+    return int(columns[-1]) + 2, min(int(ground.max()) + 9, state.grid.shape[0])
+
+
+GAME = Game(
+    name="coinrun",
+    modes=("easy", "hard"),
+    layout=CoinRunLayout,
+    write_agent=write_agent,
+    touches=touches,
+    coin=COIN,
+    empty=(EMPTY, BARRIER),
+    time_limit=1000,
+    own_fields=7,
+    stock_is_end=True,
+    known_motion=True,
+    has_probes=True,
+    view=13.0,
+    extent=extent,
+    deadly_entities={"saw": SAW, "enemy": ENEMY},
+    deadly_cells={"lava": LAVA},
+    enemy=ENEMY,
+)

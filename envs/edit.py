@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.game import Cell
 from envs.games import find_game
-from envs.layout import Cell
 from envs.settings import LevelSettings
-from envs.simulator import scratch
+from envs.simulator import shared_simulator
 from envs.state import State
 from rl_slt import InputError
 
@@ -74,5 +74,5 @@ def render_states(states: Sequence[bytes], settings: LevelSettings) -> NDArray[n
     for state in states:
         parsed = State(state)
         check_settings(parsed, settings)
-        frames.append(scratch(parsed.game, settings).render(state))
+        frames.append(shared_simulator(parsed.game, settings).render(state))
     return np.stack(frames) if frames else np.zeros((0, 64, 64, 3), np.uint8)

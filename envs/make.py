@@ -1,18 +1,17 @@
-"""Making environments: the calls that users know."""
+"""Making environments, in Gymnasium's vector form and its single form."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from envs.config import Order, Track, VecConfig
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
 from envs.level_seeds import parse_levels
-from envs.parse import parse_placement
-from envs.placements import Placement
-from envs.settings import LevelSettings
+from envs.placements import Placement, parse_placement
+from envs.settings import LevelSettings, Order, Track, VecConfig
 from envs.tasks import Task
 from envs.vector import ProcgenVectorEnv
-
-if TYPE_CHECKING:
-    from envs.sb3 import ProcgenSB3VecEnv
 
 
 def make_vec(
@@ -37,19 +36,19 @@ def make_vec(
         num_envs: number of environments.
         coin: a placement or its text, see `envs.parse_placement`.
         levels: half-open range of level seeds, a pair or `A:B`; None and `all` are unlimited.
-        seed: of the level sequences and of mixtures; `reset(seed=...)` starts them anew.
+        seed: of the level sequences and of mixtures; `reset(seed=...)` starts them again.
         settings: the levels' difficulty, parts and looks.
         time_limit: steps until an episode is truncated (default: procgen's own limit, 1000).
-        track: follow the agents: `agent_xy`, `end_reached`, `coin_collected`, causes of death.
-            `sparse` looks at them only when they may have come to the end or to one of two coins:
+        track: the agents: `agent_xy` (cells), `end_reached`, `coin_collected`, causes of death.
+            `sparse` reads them only when they may have come to the end or to one of two coins:
             episodes end just the same, several times as fast, and `agent_xy` is where the agent
             was seen last.
         order: `drawn` as procgen draws levels, or `sequential`: environment i starts on the
             i-th level of the range, each next episode anywhere takes the next one.
         stop_at_end: end an episode where the agent reaches the end column (needs track).
-        game: `coinrun` or `maze`.
-        tasks: episodes to play, each once, dealt out as environments come free, instead of `coin`,
-            `levels`, `time_limit` and `order`; the vector's `task` says which are being played.
+        game: one of `envs.games.GAMES`, `coinrun` or `maze`.
+        tasks: episodes to play, each once, given to environments as they come free, instead of
+            `coin`, `levels`, `time_limit` and `order`; `task` of the result says which are played.
         threads: that step the games; what happens is the same. On idle cores several take two
             thirds of the time, and a fifth more work; None is 4 (at most the cores there are) for
             32 environments or more, else 1.
@@ -75,8 +74,54 @@ def make_vec(
     return ProcgenVectorEnv(config, render_mode)
 
 
-def to_sb3(vector: Any) -> "ProcgenSB3VecEnv":
-    """A stable-baselines3 VecEnv over a vector environment of `make_vec` (not reset yet)."""
-    from envs.sb3 import ProcgenSB3VecEnv  # imports torch: only who trains pays for it
+class ProcgenEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
+    """One game with controlled coin and start; keywords as in `envs.make_vec`, without num_envs.
 
-    return ProcgenSB3VecEnv(vector)
+    The frame of a step that ends an episode is the true last one after a time limit and
+    `stop_at_end`; procgen shows none after a death or a coin, and the frame before stands in.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012
+
+    def __init__(self, render_mode: str | None = None, **options: Any) -> None:
+        self.render_mode = render_mode
+        self.vector = make_vec(1, render_mode=render_mode, **options)
+        self.observation_space = self.vector.single_observation_space
+        self.action_space = self.vector.single_action_space
+        self._obs = np.zeros((64, 64, 3), np.uint8)
+        self._next: tuple[NDArray[np.uint8], dict[str, Any]] | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        """The next level; with a seed, the first of that seed's sequence."""
+        super().reset(seed=seed)
+        if seed is not None or self._next is None:
+            obs, infos = self.vector.reset(seed=seed)
+            self._next = obs[0], _row(infos)
+        (self._obs, info), self._next = self._next, None
+        return self._obs, info
+
+    def step(self, action: Any) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
+        """One step with an action from 0 to 14."""
+        obs, rewards, terminated, truncated, infos = self.vector.step(np.asarray([action]))
+        info = _row(infos)
+        if terminated[0] or truncated[0]:
+            self._next = obs[0], info
+            self._obs, info = infos["final_obs"][0], _row(infos["final_info"])
+        else:
+            self._obs = obs[0]
+        return self._obs, float(rewards[0]), bool(terminated[0]), bool(truncated[0]), info
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """The current frame [64, 64, 3]."""
+        return self._obs if self.render_mode == "rgb_array" else None
+
+    def close(self) -> None:
+        """Close the game."""
+        self.vector.close()
+
+
+def _row(infos: dict[str, Any]) -> dict[str, Any]:
+    """The only environment's own infos."""
+    return {name: value[0] for name, value in infos.items() if not name.startswith(("_", "final_"))}

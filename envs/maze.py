@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.layout import Cell, Cells, shuffled
+from envs.game import Cell, Cells, Game, shuffled
 from envs.state import State, X, Y
 
 CHEESE, EMPTY = 2, 100
@@ -17,7 +17,7 @@ REGION = 5  # cells, each way
 
 
 class MazeLayout:
-    """A maze; see `envs.layout.Layout`."""
+    """A maze; see `envs.game.Layout`."""
 
     supports = frozenset({"end", "ground", "none", "at", "both"})
 
@@ -70,3 +70,16 @@ def write_agent(state: State, cell: Cell) -> None:
 def touches(xy: NDArray[np.float32], cell: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Whether the agents at xy [n, 2] are in these cells [n, 2]."""
     return np.asarray((np.floor(xy) == cell).all(axis=1))
+
+
+GAME = Game(
+    name="maze",
+    modes=("easy", "hard", "memory"),
+    layout=MazeLayout,
+    write_agent=write_agent,
+    touches=touches,
+    coin=CHEESE,
+    empty=(EMPTY,),
+    time_limit=500,
+    own_fields=2,
+)

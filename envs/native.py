@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.malloc import keep_freed_memory
 from envs.settings import LevelSettings
 from envs.silence_gym import silence_gym
 
@@ -35,7 +36,7 @@ class _Key:
 
 
 # Every library object ever made. Were one collected while another is being made, its destructor
-# would wait for a lock of cffi that this very thread holds, for ever.
+# would wait for a lock of cffi that this very thread holds, indefinitely.
 _KEPT: list[Any] = []
 
 
@@ -47,6 +48,7 @@ class Native:
     """
 
     def __init__(self, num: int, game: str, settings: LevelSettings, threads: int = 1) -> None:
+        keep_freed_memory()  # or the frames of each step would be fetched from the system again
         options = settings.native_options()
         self.key = _Key(num, game, settings, threads)
         workers = threads if threads > 1 else 0  # 0: the calling thread, which hands nothing over

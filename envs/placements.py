@@ -1,15 +1,17 @@
-"""Where the coin lies and where the agent starts, as frozen values.
+"""Where the coin lies and where the agent starts, as frozen values, and their texts.
 
 `place(layout)` gives the `Spot` of one level. It draws from generators seeded by the level
 alone, so a level has the same coin and start whatever else is asked for (matched pairs).
 """
 
+import math
+import re
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
-from envs.layout import Cell, Cells, Layout, shuffled
+from envs.game import Cell, Cells, Layout, shuffled
 from rl_slt import InputError
 
 VIEW_ROWS = 5  # the agent sees 6 rows up and down, the outermost only in part
@@ -35,8 +37,7 @@ class Placement:
     def place(self, layout: Layout) -> Spot:
         """Coins and start for this level; InputError when the level does not allow it."""
         if self.name not in layout.supports:
-            known = ", ".join(sorted(layout.supports))
-            raise InputError(f"placement {str(self)!r} does not exist in this game: {known}")
+            raise _unsupported(self, layout)
         agent = mid_start(layout) if self.mid else None
         return Spot(self.coins(layout, agent), agent)
 
@@ -129,10 +130,8 @@ class At(Placement):
         """The cell, checked against the level."""
         cell = (self.x, self.y)
         if cell == agent or not layout.is_free(cell):
-            raise InputError(
-                f"placement at={self.x},{self.y}: the cell is not free in level "
-                f"{layout.level_seed} (end of the level: column {layout.end[0]})"
-            )
+            level = f"level {layout.level_seed}, which ends at column {layout.end[0]}"
+            raise InputError.of("coin", str(self), f"a free cell of {level}")
         return (cell,)
 
     def __str__(self) -> str:
@@ -152,7 +151,7 @@ class Behind(Placement):
     def place(self, layout: Layout) -> Spot:
         """The first start of the level's order that has such a coin, and one such coin."""
         if self.name not in layout.supports:
-            raise InputError(f"placement {str(self)!r} does not exist in this game")
+            raise _unsupported(self, layout)
         start, coins = start_with_coins(layout, self.low, self.high)
         return Spot((shuffled(layout, coins, f"behind{start}")[0],), start)
 
@@ -163,7 +162,7 @@ class Behind(Placement):
 
 @dataclass(frozen=True, kw_only=True)
 class Mix(Placement):
-    """Placement `a` with probability `p`, else `b`, drawn anew for every episode."""
+    """Placement `a` with probability `p`, else `b`, drawn again for every episode."""
 
     p: float
     a: Placement
@@ -191,8 +190,13 @@ def ground_cell(
     """The first coin cell in the level's order that is not taken, if possible not avoided."""
     cells = [c for c in shuffled(layout, layout.coin_cells, "ground") if c not in taken]
     if not cells:
-        raise InputError(f"level {layout.level_seed} has no free cell for a coin on the ground")
+        raise InputError.of("level", layout.level_seed, "one with a free cell for a ground coin")
     return next((cell for cell in cells if cell not in avoided), cells[0])
+
+
+def _unsupported(placement: Placement, layout: Layout) -> InputError:
+    known = ", ".join(sorted(layout.supports))
+    return InputError.of("coin", str(placement), f"one of {known} in this game")
 
 
 def _beside(layout: Layout, cell: Cell) -> Cell:
@@ -235,3 +239,75 @@ def _nearest_pair(layout: Layout, low: int, high: int) -> tuple[Cell, Cells]:
     pairs = product(layout.start_cells or layout.coin_cells, layout.coin_cells)
     start, coin = min(pairs, key=miss)
     return start, [coin]
+
+
+# ---- From text -------------------------------------------------------------------------------
+
+ALLOWED = (
+    "end, section, ground, behind, behind=MIN-MAX, none, at=X,Y, both, mix:P:A:B "
+    "(each but behind and mix also with @mid)"
+)
+WORLD = 64  # columns and rows of the largest world
+_SIMPLE = {kind.name: kind for kind in (End, Section, Ground, Nowhere, Both)}
+
+
+def parse_placement(text: "str | Placement") -> Placement:
+    """The placement that a text names; `str` of it gives the text back.
+
+    Raises:
+        InputError: naming the wrong part and what is allowed.
+
+    Example:
+        >>> parse_placement("mix:0.05:ground:end@mid")
+        Mix(mid=False, p=0.05, a=Ground(mid=False), b=End(mid=True))
+    """
+    if isinstance(text, Placement):
+        return text
+    if not isinstance(text, str):
+        raise InputError.of("coin", text, ALLOWED)
+    placement, rest = _parse(text.strip(), text)
+    if rest:
+        raise InputError.of("coin", text, f"one placement; it goes on with {rest!r}")
+    return placement
+
+
+def _parse(text: str, whole: str) -> tuple[Placement, str]:
+    """One placement from the start of the text, and what follows it."""
+    if not text.startswith("mix:"):
+        word, colon, rest = text.partition(":")
+        return _parse_simple(word, whole), colon + rest
+    number, _, rest = text[4:].partition(":")
+    try:
+        p = float(number)
+    except ValueError:
+        p = math.nan
+    if not 0 <= p <= 1:
+        raise InputError.of("coin", whole, f"mix:P:A:B with P from 0 to 1, not {number!r}")
+    a, rest = _parse(rest, whole)
+    if not rest.startswith(":"):
+        raise InputError.of("coin", whole, "mix:P:A:B, with two parts A and B")
+    b, rest = _parse(rest[1:], whole)
+    return Mix(p=p, a=a, b=b), rest
+
+
+def _parse_simple(word: str, whole: str) -> Placement:
+    body, at, start = word.partition("@")
+    if at and start not in ("mid", "spawn"):
+        raise InputError.of("coin", whole, f"with @mid or @spawn, not @{start}")
+    mid = start == "mid"
+    if body in _SIMPLE:
+        return _SIMPLE[body](mid=mid)
+    if match := re.fullmatch(r"at=(\d+),(\d+)", body):
+        x, y = int(match[1]), int(match[2])
+        if max(x, y) >= WORLD:
+            raise InputError.of("coin", whole, f"in cells from 0,0 to {WORLD - 1},{WORLD - 1}")
+        return At(x=x, y=y, mid=mid)
+    if match := re.fullmatch(r"behind(?:=(\d+)-(\d+))?", body):
+        if start == "spawn":
+            raise InputError.of("coin", whole, "without @spawn: behind starts in mid-level")
+        low, high = (int(match[1]), int(match[2])) if match[1] else DEFAULT_BEHIND
+        if not 1 <= low <= high < WORLD:
+            raise InputError.of("coin", whole, f"with 1 <= MIN <= MAX < {WORLD} columns")
+        return Behind(low=low, high=high)
+    where = "" if word == whole else f"; wrong at {word!r}"
+    raise InputError.of("coin", whole, ALLOWED + where)

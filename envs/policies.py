@@ -6,7 +6,7 @@ A policy is a torch module from states `[N, ...]` to action logits `[N, A]`, or 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +82,16 @@ def sample_actions(
 
     drawn = torch.multinomial(logits.softmax(-1), 1, generator=source)
     return np.asarray(drawn[:, 0].cpu().numpy())
+
+
+class ScriptedPolicy(Protocol):
+    """A policy that may read more than the observation."""
+
+    name: str
+
+    def __call__(self, obs: NDArray[np.uint8], vector: ProcgenVectorEnv) -> Actions:
+        """Actions [n] for the current step."""
+        ...
 
 
 class NetworkPolicy:

@@ -1,4 +1,4 @@
-"""Actions taken once more from the start of levels: unseen, and many games at a time."""
+"""Actions taken again from the start of levels: unseen, and many games at a time."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from envs import native
 from envs.actions import NOOP
 from envs.placements import Placement
 from envs.settings import LevelSettings
-from envs.simulator import Scratch, scratch
+from envs.simulator import Simulator, shared_simulator
 
 WIDTH = 16  # games; stepping one alone costs twice as much
 
@@ -28,7 +28,7 @@ def replay(
     game: str, settings: LevelSettings, replays: Sequence[Replay]
 ) -> list[tuple[float, int]]:
     """Return and steps of each: until its episode ended, or all its actions were taken."""
-    spare, games = scratch(game, settings), native.acquire(WIDTH, game, settings)
+    simulator, games = shared_simulator(game, settings), native.acquire(WIDTH, game, settings)
     left = deque(sorted(range(len(replays)), key=lambda i: -len(replays[i].actions)))
     playing: dict[int, int] = {}  # which replay, by game
     steps = np.zeros(WIDTH, np.int64)
@@ -38,7 +38,7 @@ def replay(
         for slot in range(WIDTH):
             if slot not in playing and left:
                 playing[slot], steps[slot] = left.popleft(), 0
-                games.set_state(slot, _start(spare, replays[playing[slot]]))
+                games.set_state(slot, _start(simulator, replays[playing[slot]]))
         for slot, number in playing.items():
             actions[slot] = replays[number].actions[steps[slot]]
         games.step(actions)
@@ -52,9 +52,10 @@ def replay(
     return [found[number] for number in range(len(replays))]
 
 
-def _start(spare: Scratch, replay: Replay) -> bytearray:
+def _start(simulator: Simulator, replay: Replay) -> bytearray:
     """The first state, not drawn."""
-    fresh = spare.level(replay.level, remember=True)
-    state = spare.placed(fresh, replay.placement, spare.spot(replay.level, replay.placement)[0])
+    spot, _ = simulator.spot(replay.level, replay.placement)
+    fresh = simulator.level(replay.level, remember=True)
+    state = simulator.placed(fresh, replay.placement, spot)
     state.hide()
     return state.without_generators()

@@ -93,3 +93,8 @@ class ProcgenSB3VecEnv(VecEnv):
     def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
         """The current frames."""
         return list(self.vector.render() or [None] * self.num_envs)
+
+
+def to_sb3(vector: ProcgenVectorEnv) -> ProcgenSB3VecEnv:
+    """A stable-baselines3 VecEnv over a vector environment of `make_vec` (not reset yet)."""
+    return ProcgenSB3VecEnv(vector)

@@ -6,27 +6,15 @@ returns actions int64 [n]. `CoinBlindPolicy` shows what "always right" earns by 
 """
 
 from collections.abc import Hashable
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.actions import JUMP, LEFT, LEFT_JUMP, N_ACTIONS, NOOP, RIGHT, RIGHT_JUMP
 from envs.edit import agent_of, coins_of
-from envs.simulator import Scratch, scratch
+from envs.policies import Actions
+from envs.simulator import Simulator, shared_simulator
 from envs.vector import ProcgenVectorEnv
-
-Actions = NDArray[np.int64]
-
-
-class ScriptedPolicy(Protocol):
-    """A policy that may read more than the observation."""
-
-    name: str
-
-    def __call__(self, obs: NDArray[np.uint8], vector: ProcgenVectorEnv) -> Actions:
-        """Actions [n] for the current step."""
-        ...
 
 
 class RandomPolicy:
@@ -55,7 +43,7 @@ class CoinBlindPolicy:
 class CoinSeekerPolicy:
     """Walks and jumps to the coin, or to the end where there is none, looking ahead in a copy.
 
-    Every `patience` steps it tries a few plans of `horizon` steps on a spare game in the same
+    Every `patience` steps it tries a few plans of `horizon` steps in a simulator from the same
     state and follows the first that gets the coin or makes good way, else the best that
     survives. It needs CoinRun and a few milliseconds a plan.
     """
@@ -74,18 +62,18 @@ class CoinSeekerPolicy:
     def act(self, vector: ProcgenVectorEnv, index: int, episode: Hashable) -> int:
         """The action for one environment, whose `episode` may be named by anything."""
         if not self._plans.get(episode):
-            spare = scratch(vector.config.game, vector.config.settings)
-            self._plans[episode] = self._plan(vector.game_state(index), spare)
+            simulator = shared_simulator(vector.config.game, vector.config.settings)
+            self._plans[episode] = self._plan(vector.game_state(index), simulator)
         return self._plans[episode].pop(0)
 
-    def _plan(self, state: bytes, spare: Scratch) -> list[int]:
+    def _plan(self, state: bytes, simulator: Simulator) -> list[int]:
         """The next steps: the start of the best plan."""
         coins, (x, _) = coins_of(state), agent_of(state)
         target = coins[0] if coins else None
         rightward = target is None or target[0] + 0.5 >= x
         best, plan = -np.inf, [NOOP]
         for candidate in self._candidates(rightward):
-            score = self._score(state, candidate, spare, target, rightward)
+            score = self._score(state, candidate, simulator, target, rightward)
             if score > best:
                 best, plan = score, candidate
             if best >= 1000 or (target is None and best > 0.45 * self.horizon):
@@ -116,16 +104,16 @@ class CoinSeekerPolicy:
         self,
         state: bytes,
         plan: list[int],
-        spare: Scratch,
+        simulator: Simulator,
         target: tuple[int, int] | None,
         rightward: bool,
     ) -> float:
         """1000 and more for the coin, the sooner the more; the way made; -1000 for a death."""
         x = agent_of(state)[0]
-        reward, steps, end_xy = spare.play(state, plan)
-        if end_xy is None:
+        reward, steps, end = simulator.play(state, plan)
+        if end is None:
             return 2000.0 - steps if reward > 0 else steps - 1000.0
-        way = end_xy[0] - x if rightward else x - end_xy[0]
+        way = end[0] - x if rightward else x - end[0]
         if target is None:
             return way
-        return -abs(end_xy[0] - target[0] - 0.5) - 0.5 * abs(end_xy[1] - target[1] - 0.5)
+        return -abs(end[0] - target[0] - 0.5) - 0.5 * abs(end[1] - target[1] - 0.5)

@@ -6,11 +6,12 @@ from dataclasses import astuple
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from envs.config import VecConfig
+from envs.settings import VecConfig
 from rl_slt import InputError
 
-FORMAT = 1
+FORMAT = 2
 
 
 def _header(config: VecConfig) -> dict[str, Any]:
@@ -28,28 +29,30 @@ def _header(config: VecConfig) -> dict[str, Any]:
     }
 
 
-def pack(config: VecConfig, states: list[bytes], own: dict[str, int], arrays: Any) -> bytes:
-    """Bytes from game states, our own integers and the episodes' arrays."""
-    header = _header(config) | {"own": own, "sizes": [len(state) for state in states]}
+def pack(config: VecConfig, states: list[bytes], arrays: dict[str, NDArray[Any]]) -> bytes:
+    """Bytes from game states and arrays."""
+    header = _header(config) | {"sizes": [len(state) for state in states]}
     buffer = io.BytesIO()
     text = np.frombuffer(json.dumps(header).encode(), np.uint8)
     np.savez(buffer, header=text, states=np.frombuffer(b"".join(states), np.uint8), **arrays)
     return buffer.getvalue()
 
 
-def unpack(config: VecConfig, blob: bytes) -> tuple[list[bytes], dict[str, int], Any]:
-    """The parts of `pack`; InputError when the bytes are of another kind of environment."""
+def unpack(config: VecConfig, blob: bytes) -> tuple[list[bytes], dict[str, NDArray[Any]]]:
+    """The states and arrays of `pack`.
+
+    Raises:
+        InputError: the bytes are of another kind of environment, or of none.
+    """
     try:
         arrays = dict(np.load(io.BytesIO(blob), allow_pickle=False))
-        header = json.loads(bytes(arrays["header"]))
+        header = json.loads(bytes(arrays.pop("header")))
     except (ValueError, KeyError, OSError, EOFError) as error:
         raise InputError(f"these {len(blob)} bytes are no saved vector environment") from error
     for name, value in _header(config).items():
         if header.get(name) != value:
-            raise InputError(
-                f"the saved environment has {name} {header.get(name)!r}, this one {value!r}"
-            )
+            raise InputError.of(name, header.get(name), f"{value!r}, as in this environment")
     ends = np.cumsum(header["sizes"])
-    data = bytes(arrays["states"])
+    data = bytes(arrays.pop("states"))
     states = [data[end - size : end] for end, size in zip(ends, header["sizes"], strict=True)]
-    return states, header["own"], arrays
+    return states, arrays

@@ -1,5 +1,6 @@
-"""A spare procgen game: produces fresh levels and draws states, away from any running episode."""
+"""A procgen game apart from running episodes: makes fresh levels, tries actions, draws states."""
 
+import struct
 from collections import OrderedDict
 from functools import lru_cache
 from typing import Any
@@ -7,52 +8,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.games import Game, find_game
-from envs.layout import Cell, Layout
-from envs.level_states import FreshLevels
+from envs.game import Cell, Game, Layout
+from envs.games import find_game
 from envs.native import Native
 from envs.placements import End, Placement, Spot
 from envs.settings import LevelSettings
-from envs.state import UNSEEN, State, agent_xy, generator_text, level_generators
+from envs.state import TRIVIAL, UNSEEN, Motion, State, agent_motion
 
 NEVER = 2**31 - 1  # steps: no timeout of procgen's own, which shows no terminal frame
-REMEMBERED_ENDS = 4096
 REMEMBERED_SPOTS = 4096
 REMEMBERED_LEVELS = 1024  # of about 27 KB
 
 
-class Scratch:
-    """One spare game of a kind; everything it does is determined by the states it is given."""
+class Simulator:
+    """A sandbox for one kind of game; what it does is determined by the states it is given."""
 
     def __init__(self, game: Game, settings: LevelSettings) -> None:
         self.game, self._settings = game, settings
         self._native = Native(1, game.name, settings)
-        self._base = self._make_base()
-        self._fresh = FreshLevels(Native(1, game.name, settings), self._base)
-        self._ends: OrderedDict[int, Cell] = OrderedDict()
         self._levels: OrderedDict[int, bytes] = OrderedDict()
         self._spots: OrderedDict[tuple[int, Placement], tuple[Spot, Cell]] = OrderedDict()
-
-    def _make_base(self) -> State:
-        state = State(self._native.get_state(0))
-        state.timeout = NEVER
-        return self.advance(state).with_trivial_generators()
-
-    def advance(self, state: State) -> State:
-        """The fresh state that a forced reset leads to: the next level of its own generator."""
-        seen, state.visibility = state.visibility, UNSEEN  # half of the cost would be drawing
-        self._native.set_state(0, state.data)
-        self._native.step(-1)
-        after = State(self._native.peek_state(0))
-        state.visibility = after.visibility = seen
-        return after
-
-    def after(self, state: State, action: int) -> NDArray[np.uint8] | None:
-        """The frame [64, 64, 3] after one more step; None where the episode ends by itself."""
-        state.timeout = NEVER
-        self._native.set_state(0, state.without_generators())
-        self._native.step(action)
-        return None if self._native.first[0] else self._native.obs[0].copy()
+        # A second game does nothing but make levels, from this template.
+        self._maker = Native(1, game.name, settings)
+        base = State(self._native.get_state(0)).with_trivial_generators()
+        base.timeout = NEVER
+        self._visibility, base.visibility = base.visibility, UNSEEN  # drawing is half of the cost
+        self._maker.set_state(0, base.data)
+        self._range_at, self._generator_at = base.level_range_at, base.level_generator_at
+        self._template = base.without_generators()
 
     def __contains__(self, seed: int) -> bool:
         """Whether the fresh state of a level is remembered."""
@@ -62,19 +45,17 @@ class Scratch:
         """The fresh state of one level, with trivial generators; remembered if so asked."""
         if seed in self._levels:
             return State(self._levels[seed])
-        state = self._fresh.make(seed)
+        struct.pack_into("<2i", self._template, self._range_at, seed, seed + 1)
+        self._maker.set_state(0, self._template)
+        self._maker.step(-1)
+        view, at = self._maker.peek_state(0), self._generator_at
+        length = int.from_bytes(view[at : at + 4], "little")
+        state = State(b"".join((view[:at], TRIVIAL, view[at + 4 + length :])))
+        state.visibility = self._visibility
+        state.forget_draw()
         if remember:
             _keep(self._levels, seed, bytes(state.data), REMEMBERED_LEVELS)
         return state
-
-    def seeded(self, seed: int, num: int, levels: tuple[int, int]) -> list[State]:
-        """First states of `num` environments, as procgen made with `rand_seed=seed` has them."""
-        states = []
-        for generator in level_generators(seed, num):
-            state = self._base.with_level_generator(generator_text(generator))
-            state.level_range = levels
-            states.append(self.advance(state))
-        return states
 
     def layout(self, seed: int) -> Layout:
         """The layout of one level."""
@@ -85,7 +66,10 @@ class Scratch:
     ) -> tuple[Spot, Cell]:
         """Where coin and agent go in a level, and its end; remembered for those asked for last.
 
-        `state`: the level's fresh state, where it is at hand.
+        Args:
+            seed: of the level.
+            placement: of coin and agent, no mixture.
+            state: the level's fresh state, where it is at hand.
         """
         key = (seed, placement)
         if key not in self._spots:
@@ -103,25 +87,26 @@ class Scratch:
             self.game.write_agent(state, spot.agent)
         return state
 
-    def end(self, seed: int) -> Cell:
-        """The end cell of one level, remembered for the levels asked for last."""
-        if seed not in self._ends:
-            _keep(self._ends, seed, self.layout(seed).end, REMEMBERED_ENDS)
-        return self._ends[seed]
-
     def play(
         self, state: bytes | bytearray, actions: list[int]
-    ) -> tuple[float, int, tuple[float, float] | None]:
-        """Return, steps and the agent's last position when these actions are taken.
+    ) -> tuple[float, int, Motion | None]:
+        """Return, steps and the agent's last motion when these actions are taken.
 
-        The position is None when the episode ended on the way.
+        The motion is None when the episode ended on the way.
         """
         self._native.set_state(0, state)
         for steps, action in enumerate(actions, 1):
             self._native.step(action)
             if self._native.first[0]:
                 return float(self._native.rew[0]), steps, None
-        return 0.0, len(actions), agent_xy(self._native.peek_state(0))
+        return 0.0, len(actions), agent_motion(self._native.peek_state(0))
+
+    def advance(self, state: bytes | bytearray, actions: list[int]) -> bytes:
+        """The state after these actions, in which the episode does not end."""
+        self._native.set_state(0, state)
+        for action in actions:
+            self._native.step(action)
+        return self._native.get_state(0)
 
     def render(self, state: bytes | bytearray) -> NDArray[np.uint8]:
         """The observation [64, 64, 3] of a state."""
@@ -130,8 +115,8 @@ class Scratch:
 
 
 @lru_cache(maxsize=REMEMBERED_LEVELS)
-def _layout_of(spare: Scratch, seed: int) -> Layout:
-    return spare.layout(seed)
+def _layout_of(simulator: Simulator, seed: int) -> Layout:
+    return simulator.layout(seed)
 
 
 def _keep(memory: OrderedDict[Any, Any], key: Any, value: Any, size: int) -> None:
@@ -142,6 +127,6 @@ def _keep(memory: OrderedDict[Any, Any], key: Any, value: Any, size: int) -> Non
 
 
 @lru_cache(maxsize=16)
-def scratch(game: str, settings: LevelSettings) -> Scratch:
-    """The spare game of this kind, shared by all who ask."""
-    return Scratch(find_game(game), settings)
+def shared_simulator(game: str, settings: LevelSettings) -> Simulator:
+    """The simulator of this kind of game, shared by all who ask."""
+    return Simulator(find_game(game), settings)

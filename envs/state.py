@@ -17,7 +17,7 @@ from rl_slt import InputError
 
 VERSION = 0
 END_MARKER = 0xCAFECAFE
-OWN_FIELDS = {"coinrun": 7, "maze": 2}  # 4-byte fields of the game itself, after the grid
+OWN_FIELDS: dict[str, int] = {}  # 4-byte fields after the grid, by game (see `envs.game`)
 ENTITY_FIELDS = 31
 OPTION_FIELDS = (
     *("paint_vel_info", "use_generated_assets", "use_monochrome_assets", "restrict_themes"),
@@ -36,7 +36,7 @@ _LOW = OPTION_FIELDS.index("level_seed_low")
 _VISIBILITY = 7  # of the world fields
 _DRAWING_FIELDS, _WORLD_FIELDS = 19, 9
 _PLAYER = 0
-UNSEEN = 0.5  # cells drawn where nobody looks: of fewer, some are dearer
+UNSEEN = 0.5  # cells drawn where nobody looks: fewer can be slower
 _INT = struct.Struct("<i").unpack_from
 _TWO_INTS = struct.Struct("<2i").unpack_from
 _THREE_INTS = struct.Struct("<3i").unpack_from
@@ -55,12 +55,6 @@ Motion = tuple[float, float, float, float]  # x, y (cells from the bottom left),
 
 class StateError(InputError):
     """A state that does not parse: another procgen version, another game or damaged bytes."""
-
-
-def agent_xy(view: memoryview | bytes) -> tuple[float, float]:
-    """Centre of the agent (columns, rows from the bottom), read without parsing the rest."""
-    x, y, _, _ = agent_motion(view)
-    return x, y
 
 
 def agent_motion(view: memoryview | bytes) -> Motion:
@@ -251,15 +245,6 @@ class State:
         """The game's own fields after the grid, as float32 (alias of the data)."""
         return np.frombuffer(self.data, "<f4", OWN_FIELDS[self.game], self._own)
 
-    def own_ints(self) -> NDArray[np.int32]:
-        """The game's own fields after the grid, as int32 (alias of the data)."""
-        return np.frombuffer(self.data, "<i4", OWN_FIELDS[self.game], self._own)
-
-    def with_level_generator(self, text: bytes) -> "State":
-        """A copy whose generator of level seeds has the state written in `text`."""
-        block = struct.pack("<2i", 1, len(text)) + text
-        return State(self.data[: self._generator] + block + self.data[self._generator_end :])
-
     def with_trivial_generators(self) -> "State":
         """A copy whose three generators are all zeros.
 
@@ -297,19 +282,10 @@ class State:
         return State(self.data[: self._entities_at] + block + self.data[self._drawing :])
 
 
-Words = tuple[NDArray[np.uint32], int]
-
-
-def generator_words(generator: np.random.RandomState) -> Words:
+def generator_words(generator: np.random.RandomState) -> tuple[NDArray[np.uint32], int]:
     """The 624 words of a Mersenne twister and its place in them."""
     inner = generator.get_state(legacy=False)["state"]
     return inner["key"], int(inner["pos"])
-
-
-def generator_text(generator: np.random.RandomState) -> bytes:
-    """A Mersenne twister as libstdc++ writes it: its words and its place."""
-    words, place = generator_words(generator)
-    return " ".join(map(str, [*words.tolist(), place])).encode()
 
 
 def level_generators(seed: int, num: int) -> list[np.random.RandomState]:

@@ -1,15 +1,16 @@
-"""Lists of episodes to play: each with its level, its coin and start, and its own limit."""
+"""Which level comes next in each environment: sampled, one after the other, or from a list."""
 
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.level_seeds import N_LEVELS
-from envs.parse import parse_placement
+from envs.level_seeds import N_LEVELS, Levels
+from envs.placements import Placement, parse_placement
+from envs.state import generator_words, level_generators
 from rl_slt import InputError
 
 NEVER = 2**30  # steps
@@ -20,7 +21,7 @@ class Task:
     """One episode to play.
 
     Attributes:
-        placement: of coin and start, as text.
+        placement: of coin and start, as text; no mixture.
         level: its seed.
         limit: steps after which it is truncated.
     """
@@ -31,20 +32,109 @@ class Task:
 
     def __post_init__(self) -> None:
         if parse_placement(self.placement).is_mixture:
-            raise InputError(f"placement {self.placement!r} of a task is a mixture: take one")
+            raise InputError.of("placement of a task", self.placement, "one placement, no mixture")
         if not 0 <= self.level < N_LEVELS:
-            raise InputError(f"level {self.level!r} of a task, allowed: 0 to {N_LEVELS - 1}")
+            raise InputError.of("level of a task", self.level, f"from 0 to {N_LEVELS - 1}")
         if self.limit < 1:
-            raise InputError(f"limit {self.limit!r} of a task, allowed: steps from 1")
+            raise InputError.of("limit of a task", self.limit, "at least 1 step")
 
 
-class Listed:
-    """Deals tasks where an environment comes free; with none left, the last one for nobody to see.
+class LevelQueue(Protocol):
+    """Gives a level to an environment whenever one of its episodes begins."""
+
+    def take(self, index: int) -> int:
+        """Level seed of the next episode of an environment."""
+        ...
+
+    def following(self, index: int) -> int | None:
+        """The level after that where procgen itself is to make it, else None."""
+        ...
+
+    def save(self, which: Any = slice(None)) -> dict[str, NDArray[Any]]:
+        """Everything that decides what comes next, in these environments."""
+        ...
+
+    def load(self, arrays: Any) -> None:
+        """Take the arrays of `save`."""
+        ...
+
+
+class SampledLevels:
+    """procgen's own sequences: one std::mt19937 for each environment, kept on our side.
+
+    procgen is given the one level that comes next, so its own generators can stay trivial, which
+    makes states faster to read and write.
+    """
+
+    def __init__(self, seed: int, num: int, levels: Levels) -> None:
+        self._low, self._size = levels[0], levels[1] - levels[0]
+        self._generators = level_generators(seed, num)
+        self._raw = [generator._bit_generator.random_raw for generator in self._generators]
+        self._upcoming = [self._draw(index) for index in range(num)]
+
+    def _draw(self, index: int) -> int:
+        return self._low + int(self._raw[index]()) % self._size
+
+    def take(self, index: int) -> int:
+        """See `LevelQueue`."""
+        seed, self._upcoming[index] = self._upcoming[index], self._draw(index)
+        return seed
+
+    def following(self, index: int) -> int | None:
+        """See `LevelQueue`."""
+        return self._upcoming[index]
+
+    def save(self, which: Any = slice(None)) -> dict[str, NDArray[Any]]:
+        """See `LevelQueue`."""
+        words, places = zip(*(generator_words(g) for g in self._generators), strict=True)
+        return {
+            "queue_words": np.array(words, np.uint32)[which],
+            "queue_places": np.array(places, np.int64)[which],
+            "queue_upcoming": np.array(self._upcoming, np.int64)[which],
+        }
+
+    def load(self, arrays: Any) -> None:
+        """See `LevelQueue`."""
+        self._upcoming = arrays["queue_upcoming"].tolist()
+        states = zip(arrays["queue_words"], arrays["queue_places"], strict=True)
+        for generator, (words, place) in zip(self._generators, states, strict=True):
+            generator.set_state(("MT19937", words, int(place), 0, 0.0))
+
+
+class ListedLevels:
+    """The levels of a range one after the other, wherever an episode begins, again and again."""
+
+    def __init__(self, levels: Levels) -> None:
+        self._low, self._size = levels[0], levels[1] - levels[0]
+        self._taken = 0
+
+    def take(self, index: int) -> int:
+        """See `LevelQueue`."""
+        seed = self._low + self._taken % self._size
+        self._taken += 1
+        return seed
+
+    def following(self, index: int) -> int | None:
+        """See `LevelQueue`."""
+        return None
+
+    def save(self, which: Any = slice(None)) -> dict[str, NDArray[Any]]:
+        """See `LevelQueue`."""
+        return {"queue_taken": np.array([self._taken])}
+
+    def load(self, arrays: Any) -> None:
+        """See `LevelQueue`."""
+        self._taken = int(arrays["queue_taken"][0])
+
+
+class TaskQueue:
+    """Tasks, each given once to an environment that comes free; then the last one, unseen.
 
     Those with the longest limit first, else in order: so that, towards the end, few environments
     have nothing to play.
 
-    `task` `[n]` says which task each environment plays, -1 for none.
+    Attributes:
+        task: `[n]`, which task each environment plays; -1 for none.
     """
 
     def __init__(self, tasks: Sequence[Task], num: int) -> None:
@@ -54,28 +144,32 @@ class Listed:
         self._left = deque(order)
 
     def take(self, index: int) -> int:
-        """Deal the next task to an environment; its level seed."""
+        """See `LevelQueue`."""
         self.task[index] = self._left.popleft() if self._left else -1
-        return self.now(index).level
+        return self.tasks[self.task[index]].level
 
-    def now(self, index: int) -> Task:
-        """What an environment plays: one with nothing left to play repeats the last task."""
-        return self.tasks[self.task[index]]
+    def following(self, index: int) -> int | None:
+        """See `LevelQueue`."""
+        return None
+
+    def placement(self, index: int) -> Placement:
+        """Of the task that an environment plays; without one it repeats the last task."""
+        return parse_placement(self.tasks[self.task[index]].placement)
 
     def limit(self, index: int) -> int:
-        """Steps until the episode of an environment is cut; never where nobody looks on."""
-        return self.now(index).limit if self.task[index] >= 0 else NEVER
+        """Steps until the episode of an environment is truncated; without a task, never."""
+        return self.tasks[self.task[index]].limit if self.plays(index) else NEVER
 
     def plays(self, index: int) -> bool:
-        """Whether an environment plays a task: else nobody looks on."""
+        """Whether an environment plays a task."""
         return bool(self.task[index] >= 0)
 
     def save(self, which: Any = slice(None)) -> dict[str, NDArray[Any]]:
-        """What is left to deal, and what was dealt to whom; of these environments alone."""
+        """See `LevelQueue`."""
         left = np.array(self._left, np.int64)
-        return {"stream_left": left, "stream_task": self.task[which].copy()}
+        return {"queue_left": left, "queue_task": self.task[which].copy()}
 
     def load(self, arrays: Any) -> None:
-        """Take the arrays of `save`."""
-        self._left = deque(arrays["stream_left"].tolist())
-        self.task[...] = arrays["stream_task"]
+        """See `LevelQueue`."""
+        self._left = deque(arrays["queue_left"].tolist())
+        self.task[...] = arrays["queue_task"]

@@ -18,25 +18,20 @@ from numpy.typing import NDArray
 
 from envs import native
 from envs.actions import N_ACTIONS
-from envs.config import VecConfig
-from envs.deaths import UNKNOWN
 from envs.episodes import Episodes
-from envs.frames import Frames
-from envs.info_builder import Reporter
 from envs.level_seeds import ALL_LEVELS
-from envs.parse import parse_placement
-from envs.placements import Placement, Spot
+from envs.placements import Placement
 from envs.serialization import pack, unpack
-from envs.simulator import NEVER, REMEMBERED_LEVELS, scratch
+from envs.settings import VecConfig
+from envs.simulator import REMEMBERED_LEVELS, shared_simulator
 from envs.state import State
-from envs.streams import Drawn, Sequential
-from envs.tasks import Listed
-from envs.tracking import FOLLOWERS, Follower
+from envs.tasks import LevelQueue, ListedLevels, SampledLevels, TaskQueue
+from envs.tracking import TRACKERS, UNKNOWN, Tracker
 from rl_slt import InputError
 
-Frame = NDArray[np.uint8]
 _TRUE = 1  # as bytes of booleans have it
 _MIXTURE = 7  # keeps the generator of mixtures apart from others with the same seed
+Mask = NDArray[np.bool_]
 
 
 class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[Any]]):
@@ -49,29 +44,18 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
 
     def __init__(self, config: VecConfig, render_mode: str | None = None) -> None:
         super().__init__()
-        self.config = config
-        self.num_envs = config.num_envs
-        self.render_mode = render_mode
+        self.config, self.num_envs, self.render_mode = config, config.num_envs, render_mode
         self.single_observation_space = gymnasium.spaces.Box(0, 255, (64, 64, 3), np.uint8)
         self.single_action_space = gymnasium.spaces.Discrete(N_ACTIONS)
-        self._game = config.game_object
-        self._scratch = scratch(config.game, config.settings)
+        self._simulator = shared_simulator(config.game, config.settings)
         self._native = native.acquire(
             self.num_envs, config.game, config.settings, config.step_threads
         )
-        self._frames = Frames()
-        # Nothing to do where an episode begins: procgen itself begins them, after our limit, too.
-        self._lazy = config.stock and not config.track
         low, high = config.levels or ALL_LEVELS
         self._remember = high - low <= REMEMBERED_LEVELS or config.tasks is not None
-        self._limit = config.time_limit or self._game.time_limit
-        self._all = np.ones(self.num_envs, np.bool_)
         self._nowhere = np.zeros(self.num_envs, np.bool_)
-        self._none = np.full(self.num_envs, None, object)
-        self._blank = np.full(self.num_envs, "", object)
         self._no_rewards = bytes(self._native.rew.nbytes)
-        self._stream: Drawn | Sequential | Listed
-        self._seed_all(config.seed)
+        self._begin_all(config.seed)
 
     @cached_property
     def observation_space(self) -> gymnasium.Space[Any]:  # type: ignore[override]
@@ -85,102 +69,80 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
 
     # ---- Beginning episodes -------------------------------------------------------------------
 
-    def _seed_all(self, seed: int) -> None:
+    def _begin_all(self, seed: int) -> None:
         """Bring every environment to its first episode under this seed."""
-        levels = self.config.levels or ALL_LEVELS
+        config, levels = self.config, self.config.levels or ALL_LEVELS
+        limit = config.time_limit or config.game_object.time_limit
         self._mixture_seed = seed
-        self._episodes = Episodes(self.num_envs, self._limit)
-        end_of = self._scratch.end if self._lazy else None
-        self._reporter = Reporter(self._episodes, bool(self.config.track), end_of)
-        self._follower: Follower | None = None
-        if self.config.track:
-            kind = FOLLOWERS[self.config.track]
-            self._follower = kind(self.config, self._native, self._scratch, self._episodes)
-        if self._lazy:
-            for index, state in enumerate(self._scratch.seeded(seed, self.num_envs, levels)):
-                self._install(index, state)
+        self._episodes = Episodes(self.num_envs, limit, bool(config.track))
+        self._tracker: Tracker | None = None
+        if config.track:
+            tracker = TRACKERS[config.track]
+            self._tracker = tracker(self._native, self._simulator, self._episodes)
+        self._tasks = TaskQueue(config.tasks, self.num_envs) if config.tasks else None
+        self._queue: LevelQueue
+        if self._tasks is not None:
+            self._queue = self._tasks
+        elif config.order == "drawn":
+            self._queue = SampledLevels(seed, self.num_envs, levels)
         else:
-            self._stream = self._new_stream(seed, levels)
-            self._trivial = False
-            for index in range(self.num_envs):
-                self._begin(index)
-            self._trivial = True  # the generators of level seeds and assets, from now on
-        self._obs = self._frames.copy(self._native.obs)
+            self._queue = ListedLevels(levels)
+        # The first states bring trivial generators, which the games then keep: a level made uses
+        # none, and procgen is given the next level's seed.
+        self._generators_set = False
+        for index in range(self.num_envs):
+            self._begin(index)
+        self._generators_set = True
+        self._obs = self._native.obs.copy()
         self._untouched = True
 
-    def _new_stream(self, seed: int, levels: tuple[int, int]) -> Drawn | Sequential | Listed:
-        if self.config.tasks is not None:
-            return Listed(self.config.tasks, self.num_envs)
-        drawn = self.config.order == "drawn"
-        return Drawn(seed, self.num_envs, levels) if drawn else Sequential(levels)
-
     def _begin(self, index: int, natural: bool = False) -> None:
-        """Start the next episode of one environment.
+        """Begin the next episode of one environment, with coin and agent placed.
 
-        `natural`: procgen has reset the game itself, so its state may be the one to edit.
+        Args:
+            index: of the environment.
+            natural: procgen has reset the game itself, so its state may be the one to edit.
         """
-        seed = self._stream.take(index)
-        own = natural and seed not in self._scratch and isinstance(self._stream, Drawn)
-        if own:
+        queue = self._queue
+        seed, following = queue.take(index), queue.following(index)
+        if natural and following is not None and seed not in self._simulator:
             state = State(self._native.peek_state(index))
             if state.step_field("level_seed") != seed:
-                raise RuntimeError("procgen drew another level than was foreseen")
+                raise RuntimeError("procgen made another level than the one given to it")
         else:
-            state = self._scratch.level(seed, self._remember)
-        self._install(index, state)
-
-    def _install(self, index: int, state: State) -> None:
-        """Place coin and agent in a fresh state and let the environment go on from there."""
-        episodes = self._episodes
-        episodes.begin(index)
-        seed = episodes.level_seed[index] = state.step_field("level_seed")
-        if self._lazy:
-            self._put(index, state)
-            return
+            state = self._simulator.level(seed, self._remember)
         placement = self._placement(index)
-        given = None if isinstance(self._stream, Listed) else state  # lists share their layouts
-        spot, end = self._scratch.spot(int(seed), placement, given)
-        state = self._edited(index, state, placement, spot)
-        episodes.place(index, spot.coins, end, state.agent_xy)
-        # At first everything is told; later generators stay as they are: a level made uses none.
-        told = state.without_generators() if self._trivial else state.data
-        self._native.set_state(index, told)
-        self._attend(index, state.data)
+        # Remembered levels share their layouts between placements.
+        spot, end = self._simulator.spot(seed, placement, None if self._remember else state)
+        state = self._simulator.placed(state, placement, spot)
+        if self._tasks is not None and not self._tasks.plays(index):
+            state.hide()
+        if following is not None:
+            state.level_range = (following, following + 1)
+        self._episodes.begin(index, seed, spot.coins, end, state.agent_xy)
+        given = state.without_generators() if self._generators_set else state.data
+        self._native.set_state(index, given)
+        self._follow(index, state.data)
 
-    def _put(self, index: int, state: State) -> None:
-        """Let one game go on from this state."""
-        if self._lazy:
-            state.timeout = self._limit
-        self._native.set_state(index, state.data)
-
-    def _attend(self, index: int, state: bytes | bytearray) -> None:
-        """Limit and follower of an environment whose episode goes on from this state."""
-        follow = True
-        if isinstance(self._stream, Listed):
-            self._episodes.limit(index, self._stream.limit(index))
-            follow = self._stream.plays(index)
-        if self._follower is not None:
-            self._follower.begin(index, state, follow)
+    def _follow(self, index: int, state: bytes | bytearray) -> None:
+        """Limit and tracker of an environment whose episode goes on from this state."""
+        track = True
+        if self._tasks is not None:
+            self._episodes.limit(index, self._tasks.limit(index))
+            track = self._tasks.plays(index)
+        if self._tracker is not None:
+            self._tracker.begin(index, state, track)
 
     def _placement(self, index: int) -> Placement:
         """The placement of an environment's episode: its task's, or the one drawn of a mixture."""
-        if isinstance(self._stream, Listed):
-            return parse_placement(self._stream.now(index).placement)
+        if self._tasks is not None:
+            return self._tasks.placement(index)
         placement = self.config.placement
         if placement.is_mixture:
-            key = [self._mixture_seed, _MIXTURE, index, int(self._episodes.number[index])]
+            episode = int(self._episodes.number[index]) + 1
+            key = [self._mixture_seed, _MIXTURE, index, episode]
             placement = placement.choose(np.random.default_rng(key))
         return placement
-
-    def _edited(self, index: int, state: State, placement: Placement, spot: Spot) -> State:
-        """The fresh state with coin and start placed and the level that follows foretold."""
-        state = self._scratch.placed(state, placement, spot)
-        if isinstance(self._stream, Listed) and not self._stream.plays(index):
-            state.hide()
-        if isinstance(self._stream, Drawn):
-            following = self._stream.upcoming[index]
-            state.level_range = (following, following + 1)
-        return state
 
     # ---- Stepping -----------------------------------------------------------------------------
 
@@ -190,119 +152,88 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         """Begin a new episode everywhere; with a seed, from the start of that seed's sequence."""
         super().reset(seed=seed)
         if seed is not None:
-            self._seed_all(seed)
+            self._begin_all(seed)
         elif not self._untouched:
             for index in range(self.num_envs):
-                if self._lazy:
-                    state = State(self._native.peek_state(index))
-                    self._install(index, self._scratch.advance(state))
-                else:
-                    self._begin(index)
-            self._obs = self._frames.copy(self._native.obs)
+                self._begin(index)
+            self._obs = self._native.obs.copy()
         self._untouched = False
         return self.now()
 
     def now(self) -> tuple[NDArray[np.uint8], dict[str, Any]]:
         """Observations and infos as they stand."""
-        return self._obs, self._reporter.infos(self._all)
+        return self._obs, self._episodes.infos()
 
     def step(
         self, actions: Any
     ) -> tuple[NDArray[np.uint8], NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
         """Step all environments with actions int [n] from 0 to 14."""
         actions = np.asarray(actions)
-        told = actions.tolist()
-        if actions.shape != (self.num_envs,) or min(told) < 0 or max(told) >= N_ACTIONS:
-            raise InputError(f"actions must be {self.num_envs} integers from 0 to {N_ACTIONS - 1}")
+        listed = actions.tolist()
+        if actions.shape != (self.num_envs,) or min(listed) < 0 or max(listed) >= N_ACTIONS:
+            allowed = f"{self.num_envs} integers from 0 to {N_ACTIONS - 1}"
+            raise InputError.of("actions", listed, allowed)
         self._untouched = False
-        if self._follower is not None:
-            self._follower.act(actions)
+        if self._tracker is not None:
+            self._tracker.act(actions)
         due = self._episodes.step()
-        last = self._last(due, told) if due and self._lazy else {}
         self._native.step(actions)
         rewards, terminated = self._native.rew.copy(), self._native.first.copy()
         if rewards.tobytes() != self._no_rewards:
             self._episodes.ret += rewards
-        for index, frame in last.items():
-            terminated[index] = frame is None
-        if self._follower is not None:
-            self._follower.look(terminated)
+        if self._tracker is not None:
+            self._tracker.update(terminated)
         over, truncated, stopped = terminated, np.zeros(self.num_envs, np.bool_), self._nowhere
         if self.config.stop_at_end:
             stopped = self._episodes.end_reached & ~terminated
             over = terminated | stopped
-        extra = None
+        ends = {}
         if due or _TRUE in over.tobytes():
             for index in due:
                 truncated[index] = not over[index]
-            extra = self._turn_over(told, rewards, terminated, over | truncated, stopped, last)
-        self._obs = self._frames.copy(self._native.obs)
-        infos = self._reporter.infos(self._all)
-        if extra is not None:
-            infos.update(extra)
-        return self._obs, rewards, over, truncated, infos
+            ends = self._end(listed, rewards, terminated, over | truncated, stopped)
+        self._obs = self._native.obs.copy()
+        return self._obs, rewards, over, truncated, self._episodes.infos() | ends
 
-    def _last(self, due: list[int], actions: list[int]) -> dict[int, Frame | None]:
-        """The last frames of episodes that procgen cuts off by the step about to be taken.
-
-        None where the agent dies or gets the coin by this very step.
-        """
-        states = ((index, State(self._native.peek_state(index))) for index in due)
-        return {index: self._scratch.after(state, actions[index]) for index, state in states}
-
-    def _turn_over(
+    def _end(
         self,
         actions: list[int],
         rewards: NDArray[np.float32],
-        terminated: NDArray[np.bool_],
-        ended: NDArray[np.bool_],
-        stopped: NDArray[np.bool_],
-        last: dict[int, Frame | None],
+        terminated: Mask,
+        ended: Mask,
+        stopped: Mask,
     ) -> dict[str, Any]:
-        """Report the episodes that ended and begin new ones in their place.
-
-        `last`: last frames of those that procgen itself has cut off.
-        """
-        final_obs, outcome, causes = self._none.copy(), self._blank.copy(), self._blank.copy()
-        natural, paid = terminated.tolist(), rewards.tolist()
-        which = [index for index, end in enumerate(ended.tolist()) if end]
+        """Report the episodes that ended and begin new ones in their place."""
+        final_obs = np.full(self.num_envs, None, object)
+        outcome, causes = (np.full(self.num_envs, "", object) for _ in range(2))
+        which = np.flatnonzero(ended).tolist()
         for index in which:
-            if natural[index]:
-                final_obs[index] = self._obs[index].copy()
-            else:
-                final_obs[index] = last[index] if last else self._native.obs[index].copy()
-            if not natural[index]:
+            if not terminated[index]:
+                final_obs[index] = self._native.obs[index].copy()
                 outcome[index] = "end" if stopped[index] else "timeout"
-            elif paid[index] > 0:
-                outcome[index] = "coin"
-            else:
-                outcome[index], causes[index] = "death", self._cause(index, actions[index])
-        final = self._reporter.final(ended, outcome, causes)
+                continue
+            final_obs[index] = self._obs[index].copy()
+            outcome[index] = "coin" if rewards[index] > 0 else "death"
+            if outcome[index] == "death":
+                tracker = self._tracker
+                causes[index] = tracker.cause(index, actions[index]) if tracker else UNKNOWN
+        final = self._episodes.final(ended, outcome, causes)
         for index in which:
-            if self._lazy:
-                self._episodes.begin(index)
-                self._episodes.level_seed[index] = self._native.level_seed[index]
-            else:
-                self._begin(index, natural[index])
+            self._begin(index, natural=bool(terminated[index]))
         return {
-            "final_obs": final_obs,
-            "_final_obs": ended,
-            "final_info": final,
-            "_final_info": ended,
-        }
-
-    def _cause(self, index: int, action: int) -> str:
-        """What killed an agent by this action, as far as it is followed."""
-        return UNKNOWN if self._follower is None else self._follower.cause(index, action)
+            "final_obs": final_obs, "_final_obs": ended, "final_info": final, "_final_info": ended,
+        }  # fmt: skip
 
     # ---- Saving, closing ----------------------------------------------------------------------
 
     def get_state(self) -> bytes:
         """The whole vector environment as bytes: games, generators, counters."""
         states = [self.game_state(index) for index in range(self.num_envs)]
-        stream = {} if self._lazy else self._stream.save()
-        own = {"mixture_seed": self._mixture_seed}
-        return pack(self.config, states, own, self._episodes.save() | stream)
+        return pack(self.config, states, self._arrays())
+
+    def set_state(self, blob: bytes) -> None:
+        """Go on from the bytes of `get_state` of an environment with the same configuration."""
+        self._restore(*unpack(self.config, blob))
 
     def narrowed(self, which: NDArray[np.int64]) -> "ProcgenVectorEnv":
         """One of only these environments, all going on; this one is closed.
@@ -312,47 +243,41 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         """
         if self.config.tasks is None:
             raise InputError("only an environment that was made with tasks can be narrowed")
-        assert isinstance(self._stream, Listed)
-        config = self.config.replace(num_envs=len(which))
-        states = [self._native.get_state(index) for index in which.tolist()]
-        rows = {name: value[which] for name, value in self._episodes.save().items()}
-        other = ProcgenVectorEnv(config, self.render_mode)
-        other._restore(states, self._mixture_seed, rows | self._stream.save(which))
+        other = ProcgenVectorEnv(self.config.replace(num_envs=len(which)), self.render_mode)
+        states = [self.game_state(index) for index in which.tolist()]
+        other._restore(states, self._arrays(which))
         self.close()
         return other
 
-    def set_state(self, blob: bytes) -> None:
-        """Go on from the bytes of `get_state` of an environment with the same configuration."""
-        states, own, arrays = unpack(self.config, blob)
-        self._restore(states, own["mixture_seed"], arrays)
+    def _arrays(self, which: Any = slice(None)) -> dict[str, NDArray[Any]]:
+        """All but the games of these environments."""
+        rows = {name: value[which] for name, value in self._episodes.save().items()}
+        return rows | self._queue.save(which) | {"mixture_seed": np.array(self._mixture_seed)}
 
-    def _restore(self, states: list[bytes], mixture_seed: int, arrays: dict[str, Any]) -> None:
-        for index, state in enumerate(states):
-            self._put(index, State(state))
-        self._mixture_seed = mixture_seed
+    def _restore(self, states: list[bytes], arrays: dict[str, NDArray[Any]]) -> None:
+        self._mixture_seed = int(arrays["mixture_seed"])
         self._episodes.load(arrays)
-        if not self._lazy:
-            self._stream.load(arrays)
-            for index, state in enumerate(states):
-                self._attend(index, state)
-        self._obs = self._frames.copy(self._native.obs)
+        self._queue.load(arrays)
+        for index, state in enumerate(states):
+            self._native.set_state(index, state)
+            self._follow(index, state)
+        self._obs = self._native.obs.copy()
         self._untouched = False
 
     @property
     def task(self) -> NDArray[np.int64]:
         """Which of the tasks each environment plays [n]; -1 where none is left."""
-        tasks = self._stream.task if not self._lazy and isinstance(self._stream, Listed) else None
-        return np.full(self.num_envs, -1, np.int64) if tasks is None else tasks.copy()
+        if self._tasks is None:
+            return np.full(self.num_envs, -1, np.int64)
+        return self._tasks.task.copy()
 
     def episode_numbers(self) -> NDArray[np.int64]:
         """How many episodes each environment has begun [n]."""
         return self._episodes.number.copy()
 
     def game_state(self, index: int) -> bytes:
-        """Procgen's state of one environment, for `envs.edit` and for policies that cheat."""
-        state = State(self._native.peek_state(index))
-        state.timeout = NEVER
-        return bytes(state.data)
+        """Procgen's state of one environment, for edits and privileged-information policies."""
+        return self._native.get_state(index)
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """The current frames [64, 64, 3], one for each environment."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import envs
 from analysis.probes.actors import Actor, Turn
 from analysis.probes.suite import ProbeSuite, coin_at_end, control_of
-from envs import Replay, fewest_steps, replay, scratch
+from envs import Replay, fewest_steps, replay, shared_simulator
 
 
 class Recorded:
@@ -97,6 +97,6 @@ def _again(suite: ProbeSuite, probe: str, seed: int, control: Path) -> Replay | 
     placement = envs.parse_placement(probe)
     steps = len(control.actions)
     if control.end_reached:  # both cells are touched from up to a column and a half off the middle
-        spot, end = scratch("coinrun", suite.settings).spot(seed, placement)
+        spot, end = shared_simulator("coinrun", suite.settings).spot(seed, placement)
         steps -= fewest_steps(end[0] - spot.coins[0][0] - 2)
     return Replay(seed, placement, control.actions[:steps].tolist()) if steps > 0 else None

@@ -15,7 +15,7 @@ from PIL import Image
 from analysis.probes.actors import NetworkActor, Turn
 from analysis.probes.rollout import play, shared_noise
 from analysis.probes.suite import ProbeSuite
-from envs import COLORS, Task, evenly, film_strip, gif_bytes, shot
+from envs import COLORS, Task, evenly_spaced, film_strip, gif_bytes, render_frame
 
 OUTCOMES = {
     "coin": "got the coin", "end": "reached the end", "death": "died", "timeout": "ran out of time",
@@ -84,7 +84,7 @@ def render_clip(
         f"{title + ': ' if title else ''}{placement}, level {level_seed}: "
         f"{ending} after {row['length']} steps"
     )
-    chosen = evenly(n_frames, len(frames))
+    chosen = evenly_spaced(n_frames, len(frames))
     labels = [f"step {i}" for i in chosen[:-1]] + [f"step {chosen[-1]}: {ending}"]
     shown = range(0, len(frames), -(-len(frames) // max_gif_frames))
     return Clip(
@@ -114,7 +114,7 @@ class _Film:
 
     def picture(self, index: int, scale: int) -> Image.Image:
         """One kept frame, enlarged and marked."""
-        return shot(self.frames[index], *self.places[index], scale)
+        return render_frame(self.frames[index], *self.places[index], scale)
 
 
 class Pick(NamedTuple):

@@ -23,7 +23,7 @@ from analysis.probes.sensitivity import drift, kl, log_softmax, total_variation
 from analysis.probes.suite import ProbeSuite
 from analysis.probes.visits import visited_states
 from analysis.schema import conform
-from envs import agent_of, scratch
+from envs import agent_of, shared_simulator
 
 NEAR, VIEW_COLUMNS, VIEW_ROWS = 2, 6, 5
 PROBE = "counterfactual"
@@ -88,7 +88,7 @@ def _places(
     suite: ProbeSuite, level: int, state: bytes
 ) -> Iterator[tuple[str, tuple[int, int] | None, tuple[float, float]]]:
     """Condition, cell of the coin, and how far that is from the agent."""
-    layout = scratch("coinrun", suite.settings).layout(level)
+    layout = shared_simulator("coinrun", suite.settings).layout(level)
     x, y = (int(value) for value in agent_of(state))
     yield "none", None, (np.nan, np.nan)
     cells = [("moved", cell) for cell in layout.coin_cells]

@@ -365,7 +365,7 @@ def validate(only: tuple[str, ...], quick: bool, sampler: str, seed: int, out: P
 @RUN
 @click.option("--step", type=INTEGER, help="Checkpoint [the last].")
 @click.option("--coin", default="behind", show_default=True, help="Coin placement.")
-@click.option("--level", type=INTEGER, default=2_000_000_000, show_default=True, help="Level seed.")
+@click.option("--level", type=INTEGER, help="Level seed [the first of the probes' levels].")
 @click.option("--policy", default="agent", show_default=True,
               help="agent, random, coin-blind or coin-seeker.")  # fmt: skip
 @click.option("--mode", default="sampled", show_default=True, help="sampled or greedy actions.")

@@ -1,5 +1,6 @@
 """Gymnasium's two forms and stable-baselines3's, checked by their own checkers."""
 
+import copy
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -9,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
+from gymnasium.wrappers.vector import DictInfoToList, NumpyToTorch
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 from stable_baselines3.common.evaluation import evaluate_policy
 
 import envs
-from envs.config import VecConfig
+from envs.settings import VecConfig
 
 ID = envs.ENV_ID
 
@@ -101,18 +103,6 @@ HOLDS: list[Callable[[Any], Any]] = [
 ]
 
 
-@pytest.mark.parametrize("hold", HOLDS)
-def test_memory_of_frames_is_used_again_but_only_when_nobody_looks(
-    hold: Callable[[Any], Any],
-) -> None:
-    vector = envs.make_vec(4, "end")
-    held = hold(vector.reset()[0])
-    before = np.array(held)
-    places = {vector.step(np.full(4, 7))[0].ctypes.data for _ in range(12)}
-    np.testing.assert_array_equal(held, before)
-    assert len(places) <= 3
-
-
 def test_what_is_held_stays_and_what_is_let_go_may_change() -> None:
     rng = np.random.default_rng(0)
     vector = envs.make_vec(3, "ground", seed=1, time_limit=9)
@@ -127,20 +117,40 @@ def test_what_is_held_stays_and_what_is_let_go_may_change() -> None:
             np.testing.assert_array_equal(now, then)
 
 
-def test_lazy_infos_behave_like_a_dict() -> None:
-    vector = envs.make_vec(2, "end", (3, 4))
+@pytest.mark.parametrize("options", [{}, {"coin": "ground"}, {"coin": "both", "track": True}])
+def test_infos_are_a_plain_dict_that_wrappers_can_rebuild(options: dict[str, Any]) -> None:
+    """As Gymnasium's wrappers rebuild a mapping, take out of it and put into it."""
+    vector = envs.make_vec(2, levels=(3, 4), **options)
+    for _, infos in (vector.reset(), vector.step([7, 7])[3:]):
+        assert type(infos) is dict
+        rebuilt = type(infos)(**{name: value.copy() for name, value in infos.items()})
+        assert rebuilt.keys() == infos.keys() == {**infos}.keys()
+        coin = pickle.loads(pickle.dumps(rebuilt))["coin_xy"].tolist()
+        assert rebuilt.setdefault("coin_xy").tolist() == rebuilt.pop("coin_xy").tolist() == coin
+        assert infos["end_x"].tolist() == [12, 12] and "coin_xy" not in rebuilt
+        if not options:
+            assert coin == [[12, 4], [12, 4]]
+
+
+def test_gymnasiums_wrappers_take_infos() -> None:
+    vector = NumpyToTorch(envs.make_vec(2, levels=(3, 4)))
     _, infos = vector.reset()
-    assert "coin_xy" in infos and infos.get("missing", 5) == 5
-    plain = dict(infos)
-    assert plain["coin_xy"].tolist() == [[12, 4], [12, 4]] and plain["end_x"].tolist() == [12, 12]
-    _, infos = vector.reset()
-    assert dict(infos.items())["end_x"].tolist() == [12, 12]
-    _, infos = vector.reset()
-    assert pickle.loads(pickle.dumps(infos))["end_x"].tolist() == [12, 12]
-    _, infos = vector.reset()
-    assert infos.copy()["end_x"].tolist() == [12, 12]
-    _, infos = vector.reset()
-    assert {**infos}["end_x"].tolist() == [12, 12]
+    assert infos["coin_xy"].tolist() == [[12, 4], [12, 4]] and infos["end_x"].dtype == torch.int32
+    *_, infos = vector.step(torch.tensor([7, 7]))
+    assert infos["coin_xy"].tolist() == [[12, 4], [12, 4]]
+    listed = DictInfoToList(envs.make_vec(2, levels=(3, 4))).reset()[1]
+    assert [info["end_x"] for info in listed] == [12, 12]
+
+
+def test_infos_that_are_kept_do_not_change() -> None:
+    vector = envs.make_vec(3, "ground", time_limit=4, track=True)
+    kept = [vector.reset()[1]] + [vector.step([8, 8, 8])[4] for _ in range(3)]
+    then = copy.deepcopy(kept)
+    for _ in range(9):
+        vector.step([8, 4, 1])
+    for one, two in zip(kept, then, strict=True):
+        for name, value in one.items():
+            np.testing.assert_array_equal(value, two[name])
 
 
 def test_sb3_infos_and_truncation() -> None:
@@ -193,11 +203,11 @@ def test_games_play_the_same_on_any_number_of_threads(options: dict[str, Any]) -
 
 
 def test_many_games_share_the_cores_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("envs.config.cores", lambda: 3)
+    monkeypatch.setattr("envs.settings.cores", lambda: 3)
     assert VecConfig(num_envs=64).step_threads == 3
     assert VecConfig(num_envs=8).step_threads == 1  # handing so few over takes longer
     assert VecConfig(num_envs=64, threads=1).step_threads == 1
-    monkeypatch.setattr("envs.config.cores", lambda: 96)
+    monkeypatch.setattr("envs.settings.cores", lambda: 96)
     assert VecConfig(num_envs=64).step_threads == 4
 
 
@@ -212,7 +222,7 @@ def test_maze_by_the_same_interfaces(coin: str, mode: str) -> None:
     for index in range(8):
         cells = envs.edit.coins_of(vector.game_state(index))
         assert len(cells) == {"none": 0, "both": 2}.get(coin, 1)
-        layout = vector._scratch.layout(index)
+        layout = vector._simulator.layout(index)
         corner = np.max(layout._cells, axis=0)
         assert (np.array(layout.end) > corner - 5).all()
         if coin != "none":

@@ -7,7 +7,7 @@ import envs
 from envs.coinrun import BARRIER, COIN, EMPTY, CoinRunLayout
 from envs.games import GAMES
 from envs.placements import Spot
-from envs.simulator import Scratch, scratch
+from envs.simulator import Simulator, shared_simulator
 from envs.state import State
 
 SETTINGS = {
@@ -26,7 +26,7 @@ PLACEMENTS = {text: envs.parse_placement(text) for text in TEXTS}
 class Level:
     """One level and the spots of all placements in it."""
 
-    def __init__(self, spare: Scratch, seed: int) -> None:
+    def __init__(self, spare: Simulator, seed: int) -> None:
         self.state = spare.level(seed)
         self.layout = CoinRunLayout(self.state)
         self.spots = {text: p.place(self.layout) for text, p in PLACEMENTS.items()}
@@ -41,7 +41,7 @@ class Level:
 
 @pytest.fixture(scope="module", params=SETTINGS)
 def levels(request: pytest.FixtureRequest) -> list[Level]:
-    spare = scratch("coinrun", SETTINGS[request.param])
+    spare = shared_simulator("coinrun", SETTINGS[request.param])
     return [Level(spare, seed) for seed in SEEDS]
 
 
@@ -136,7 +136,7 @@ def test_a_displaced_coin_stays_where_it_is_when_the_start_moves(levels: list[Le
 
 
 def test_sections_of_a_literal_level() -> None:
-    layout = scratch("coinrun", envs.LevelSettings()).layout(0)
+    layout = shared_simulator("coinrun", envs.LevelSettings()).layout(0)
     assert layout.end == (21, 9)
     assert isinstance(layout, CoinRunLayout)
     heights = [layout.surface(x) for x in range(1, 22)]
@@ -145,5 +145,5 @@ def test_sections_of_a_literal_level() -> None:
 
 
 def test_spots_do_not_depend_on_anything_but_the_level() -> None:
-    layout = scratch("coinrun", envs.LevelSettings()).layout(3)
+    layout = shared_simulator("coinrun", envs.LevelSettings()).layout(3)
     assert PLACEMENTS["behind"].place(layout) == Spot(((3, 1),), (6, 3))

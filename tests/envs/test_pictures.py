@@ -9,12 +9,10 @@ import torch
 from PIL import Image
 
 import envs
-from envs.clips import record
-from envs.films import GAP, evenly, shot
-from envs.pictures import CELL, COIN_MARK, END_MARK, whole_level
-from envs.policies import NetworkPolicy
-from envs.scripted import CoinBlindPolicy, CoinSeekerPolicy, RandomPolicy, ScriptedPolicy
-from envs.sheet import level_sheet
+from envs.clips import GAP, evenly_spaced, record_clip
+from envs.pictures import CELL, COIN_MARK, END_MARK, level_sheet, render_frame, whole_level
+from envs.policies import NetworkPolicy, ScriptedPolicy
+from envs.scripted import CoinBlindPolicy, CoinSeekerPolicy, RandomPolicy
 from rl_slt import InputError
 
 
@@ -68,8 +66,8 @@ class Jumper(torch.nn.Module):
 
 @pytest.mark.parametrize("mode", ["sampled", "greedy"])
 def test_networks_play_like_scripted_policies(mode: str) -> None:
-    clip = record(NetworkPolicy(Jumper(), mode), "end", 4, time_limit=60)
-    twin = record(CoinBlindPolicy(), "end", 4, time_limit=60)
+    clip = record_clip(NetworkPolicy(Jumper(), mode), "end", 4, time_limit=60)
+    twin = record_clip(CoinBlindPolicy(), "end", 4, time_limit=60)
     assert (clip.outcome, clip.length) == (twin.outcome, twin.length)
 
 
@@ -81,20 +79,20 @@ def test_sampled_actions_follow_the_logits() -> None:
 
 
 def test_a_clip_tells_what_happened() -> None:
-    clip = record(CoinSeekerPolicy(), "behind", 3, time_limit=60)
+    clip = record_clip(CoinSeekerPolicy(), "behind", 3, time_limit=60)
     assert (clip.outcome, clip.first, clip.ret) == ("coin", "coin", 10.0)
     assert len(clip.frames) == clip.length + 1 and "level 3" in clip.caption
     gif = Image.open(io.BytesIO(clip.gif()))
     assert gif.size == clip.frames[0].size
     assert getattr(gif, "n_frames", 1) > 1
     assert clip.strip(4).width == 4 * 256 + 5 * GAP
-    blind = record(CoinBlindPolicy(), "behind", 3, envs.PLAIN_FLAT, time_limit=60)
+    blind = record_clip(CoinBlindPolicy(), "behind", 3, envs.PLAIN_FLAT, time_limit=60)
     assert (blind.outcome, blind.first) == ("end", "end")
 
 
 def test_coin_and_end_are_marked_where_they_are() -> None:
     def marked(coin: tuple[int, int] | None, end_x: int, color: tuple[int, int, int]) -> np.ndarray:
-        picture = shot(np.zeros((64, 64, 3), np.uint8), (10.5, 5.5), coin, end_x)
+        picture = render_frame(np.zeros((64, 64, 3), np.uint8), (10.5, 5.5), coin, end_x)
         return np.argwhere((np.asarray(picture) == color).all(axis=2))
 
     cell = 256 / 13
@@ -105,9 +103,9 @@ def test_coin_and_end_are_marked_where_they_are() -> None:
     assert marked(None, 12, END_MARK)[:, 1].mean() == pytest.approx(128 + 2 * cell, abs=2)
 
 
-def test_pictures_of_a_strip_are_spread_evenly() -> None:
-    assert evenly(3, 11) == [0, 5, 10]
-    assert evenly(8, 1) == [0] and evenly(8, 2) == [0, 1]
+def test_pictures_of_a_strip_are_spread_evenly_spaced() -> None:
+    assert evenly_spaced(3, 11) == [0, 5, 10]
+    assert evenly_spaced(8, 1) == [0] and evenly_spaced(8, 2) == [0, 1]
 
 
 def test_a_whole_level_shows_every_cell_where_it_is() -> None:
@@ -115,7 +113,7 @@ def test_a_whole_level_shows_every_cell_where_it_is() -> None:
     vector.reset()
     state = vector.game_state(0)
     picture = np.asarray(whole_level(state, envs.PLAIN_FLAT))
-    end_x = vector._scratch.end(11)[0]
+    end_x = vector._simulator.layout(11).end[0]
     assert picture.shape[1] == (end_x + 2) * CELL
     ((x, y),) = envs.edit.coins_of(state)
     gone = np.asarray(whole_level(envs.move_coin(state, None), envs.PLAIN_FLAT))
@@ -150,7 +148,7 @@ def test_parts_of_levels_are_switched_off_by_name(name: str) -> None:
         found = []
         for index in range(40):
             state = envs.state.State(vector.game_state(index))
-            layout = vector._game.layout(state)
+            layout = vector.config.game_object.layout(state)
             layout.lava = bool(np.isin(state.grid, (17, 18)).any())  # type: ignore[attr-defined]
             found.append(SWITCHES[name](layout))
         vector.close()

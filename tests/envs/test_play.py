@@ -40,7 +40,7 @@ def test_the_old_place_of_the_coin_does_not_pay(coin: str) -> None:
     vector = envs.make_vec(1, coin, (0, 40), order="sequential", track=True)
     for seed in range(25):
         _, infos = vector.reset()
-        end = vector._scratch.layout(seed).end
+        end = vector._simulator.layout(seed).end
         put_agent(vector, end)
         _, rewards, terminated, _, infos = vector.step(STAY)
         assert rewards[0] == 0 and not terminated[0]
@@ -52,7 +52,7 @@ def test_both_tells_the_two_coins_apart() -> None:
     vector = envs.make_vec(1, "both", (0, 40), order="sequential", track=True)
     for turn in range(20):
         _, infos = vector.reset()
-        end = vector._scratch.layout(int(infos["level_seed"][0])).end
+        end = vector._simulator.layout(int(infos["level_seed"][0])).end
         displaced = tuple(infos["coin_xy"][0].tolist())
         assert len(coins_of(vector.game_state(0))) == 2
         target = displaced if turn % 2 else end
@@ -72,7 +72,7 @@ def test_both_tells_the_two_coins_apart() -> None:
 def test_stop_at_end_ends_with_the_true_frame() -> None:
     vector = envs.make_vec(1, "none", (3, 4), track=True, stop_at_end=True)
     vector.reset()
-    put_agent(vector, vector._scratch.layout(3).end)
+    put_agent(vector, vector._simulator.layout(3).end)
     frame = envs.render_states([vector.game_state(0)], envs.LevelSettings())[0]
     _, rewards, terminated, truncated, infos = vector.step(STAY)
     assert terminated[0] and not truncated[0] and rewards[0] == 0
@@ -83,7 +83,7 @@ def test_stop_at_end_ends_with_the_true_frame() -> None:
 def test_without_stop_the_end_is_only_noted() -> None:
     vector = envs.make_vec(1, "none", (3, 4), track=True)
     vector.reset()
-    put_agent(vector, vector._scratch.layout(3).end)
+    put_agent(vector, vector._simulator.layout(3).end)
     _, _, terminated, _, infos = vector.step(STAY)
     assert infos["end_reached"][0] and not terminated[0]
 
@@ -117,15 +117,15 @@ def test_causes_of_death(mode: str) -> None:
     vector = envs.make_vec(1, "none", (0, 300), order="sequential", track=True, settings=settings)
     found = {"saw": 0, "lava": 0, "enemy": 0}
     for seed in range(150):
-        layout = vector._scratch.layout(seed)
-        lava = [(x, y) for y, x in np.argwhere(vector._scratch.level(seed).grid == 18).tolist()]
+        layout = vector._simulator.layout(seed)
+        lava = [(x, y) for y, x in np.argwhere(vector._simulator.level(seed).grid == 18).tolist()]
         places = {"saw": layout.saws, "enemy": layout.enemies, "lava": lava}
         for cause, cells in places.items():
             others = [x for name, c in places.items() if name != cause for x, _ in c]
             alone = cells and not any(abs(x - cells[-1][0]) < 6 for x in others)
             if not alone or found[cause] >= 5:
                 continue
-            vector._stream._dealt = seed
+            vector._queue._taken = seed
             vector.reset()
             x, y = cells[-1]
             put_agent(vector, (x, y + 2))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import envs
-from envs import tracking as following
+from envs import tracking
 from envs.reach import Reach, fewest_steps
 from envs.replays import WIDTH, Replay, replay
 from envs.state import agent_motion
@@ -158,11 +158,11 @@ def test_where_one_hazard_is_alone_it_is_the_cause(monkeypatch: pytest.MonkeyPat
     """Playing the last step again without the other kinds says the same."""
     tasks = [Task("none", level, 200) for level in range(60)]
     known = [row["death_cause"] for row in finals(make("sparse", 32, tasks), tasks=tasks)]
-    monkeypatch.setattr(following, "only_hazard", lambda *_: "")
+    monkeypatch.setattr(tracking, "only_hazard", lambda *_: "")
     played = [row["death_cause"] for row in finals(make("sparse", 32, tasks), tasks=tasks)]
     assert known == played
     assert {"saw", "lava"} <= set(known)
-    monkeypatch.setattr(following, "only_hazard", lambda *_: "fright")
+    monkeypatch.setattr(tracking, "only_hazard", lambda *_: "fright")
     assert "fright" in [r["death_cause"] for r in finals(make("sparse", 32, tasks), tasks=tasks)]
 
 

@@ -8,7 +8,14 @@ from typing import Any
 
 import envs
 from agents import load_policy, write_atomic, write_bytes
-from envs import CoinBlindPolicy, CoinSeekerPolicy, NetworkPolicy, RandomPolicy, record
+from envs import (
+    CLIP_LEVEL,
+    CoinBlindPolicy,
+    CoinSeekerPolicy,
+    NetworkPolicy,
+    RandomPolicy,
+    record_clip,
+)
 from rl_slt.errors import InputError
 from rl_slt.pipeline.commands.over_runs import check_file
 from rl_slt.pipeline.disk.layout import open_run
@@ -47,7 +54,7 @@ def film(
     *,
     step: int | None = None,
     coin: str = "behind",
-    level: int = 0,
+    level: int | None = None,
     policy: str = "agent",
     mode: str = "sampled",
     seed: int = 0,
@@ -59,7 +66,7 @@ def film(
         out: file to write: `.gif`, or `.png` for a film strip.
         step: of the checkpoint; None is the last.
         coin: placement.
-        level: seed of the level.
+        level: its seed; None is the first of the probes' levels.
         policy: `agent`, or a key of `SCRIPTED`.
         mode: how the agent acts, `sampled` or `greedy`.
         seed: of the action noise.
@@ -80,7 +87,10 @@ def film(
     else:
         raise InputError.of("policy", policy, f"one of agent, {', '.join(SCRIPTED)}")
     limit = train.time_limit or 1000
-    clip = record(player, coin, level, train.settings, game=train.game, time_limit=limit, seed=seed)
+    level = CLIP_LEVEL if level is None else level
+    clip = record_clip(
+        player, coin, level, train.settings, game=train.game, time_limit=limit, seed=seed
+    )
     if out.suffix == ".gif":
         write_bytes(out, clip.gif(_FPS))
     else:

@@ -25,8 +25,8 @@ from typing import Any, Protocol
 
 import torch
 
-from agents import Run, check_device, keep_freed_memory
-from envs import cores
+from agents import Run, check_device
+from envs import cores, keep_freed_memory
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.store import record_failure
 

@@ -25,7 +25,7 @@ from agents import (
     write_json,
 )
 from analysis import compare
-from envs import MOVES, Clip, NetworkPolicy, kl, log_probs, record
+from envs import MOVES, Clip, NetworkPolicy, kl, log_probs, record_clip
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, open_run
 from rl_slt.pipeline.disk.locks import stage_lock
@@ -188,7 +188,7 @@ def _state(
     picture.save(folder / f"{number}-state.png")
     clips, moves = [], []
     for letter, side in zip("ab", sides, strict=True):
-        clip = record(
+        clip = record_clip(
             NetworkPolicy(side.policy, "sampled", settings.seed), about["placement"],
             int(about["level_seed"]), sides[0].train.settings,
             game=side.train.game, time_limit=side.train.time_limit or 500, seed=settings.seed,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agents import load_policy
 from analysis import probes
+from envs import find_game
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.disk.locks import stage_locks
@@ -39,8 +40,8 @@ def plan_suite(run: Run, plan: ProbePlan) -> probes.ProbeSuite:
         allowed = ", ".join(probes.SUITES)
         raise InputError(f"unknown probe suite {plan.suite!r}; allowed: {allowed}")
     train = run.training
-    if train.game != "coinrun":
-        raise InputError(f"run {run.path} plays {train.game!r}; the probe suites are of 'coinrun'")
+    if not find_game(train.game).has_probes:
+        raise InputError(f"run {run.path} plays {train.game!r}, which has no probe suites")
     named = probes.SUITES[plan.suite]
     suite = dataclasses.replace(
         named, mode=plan.mode, settings=train.settings, n_levels=plan.levels or named.n_levels,
