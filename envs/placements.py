@@ -300,14 +300,14 @@ def _parse_simple(word: str, whole: str) -> Placement:
     if match := re.fullmatch(r"at=(\d+),(\d+)", body):
         x, y = int(match[1]), int(match[2])
         if max(x, y) >= WORLD:
-            raise InputError.of("coin", whole, f"in cells from 0,0 to {WORLD - 1},{WORLD - 1}")
+            raise InputError.of("coin", whole, f"at=X,Y from 0,0 to {WORLD - 1},{WORLD - 1}")
         return At(x=x, y=y, mid=mid)
     if match := re.fullmatch(r"behind(?:=(\d+)-(\d+))?", body):
         if start == "spawn":
             raise InputError.of("coin", whole, "without @spawn: behind starts in mid-level")
         low, high = (int(match[1]), int(match[2])) if match[1] else DEFAULT_BEHIND
         if not 1 <= low <= high < WORLD:
-            raise InputError.of("coin", whole, f"with 1 <= MIN <= MAX < {WORLD} columns")
+            raise InputError.of("coin", whole, f"behind=MIN-MAX, 1 <= MIN <= MAX < {WORLD}")
         return Behind(low=low, high=high)
     where = "" if word == whole else f"; wrong at {word!r}"
     raise InputError.of("coin", whole, ALLOWED + where)
