@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from rl_slt.pipeline.disk.layout import Run, Study, open_path, runs_of
-from rl_slt.pipeline.engine.eta import duration
+from rl_slt.pipeline.engine.progress import duration
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ def _one_torch_thread() -> None:
 @pytest.fixture(autouse=True)
 def _no_test_stands_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """`watch` takes idle time alone from its first line on; in a test process that would stay."""
-    monkeypatch.setattr("rl_slt.pipeline.engine.throttle.stand_back", lambda: None)
+    monkeypatch.setattr("rl_slt.pipeline.engine.throttle.lower_priority", lambda: None)
 
 
 @pytest.fixture(scope="session")

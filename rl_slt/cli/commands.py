@@ -306,9 +306,9 @@ def watch(run: Path, share: float, error_rate: float, once: bool) -> None:
     Example:
       rl-slt watch runs/a --share 0.1
     """
-    from rl_slt.pipeline.engine.throttle import stand_back
+    from rl_slt.pipeline.engine.throttle import lower_priority
 
-    stand_back()  # before torch is loaded: that, too, takes seconds
+    lower_priority()  # before torch is loaded: that, too, takes seconds
     from rl_slt.pipeline.commands.watch import Watch, follow
 
     for event in follow(run, Watch(share=share, error_rate=error_rate, once=once)):

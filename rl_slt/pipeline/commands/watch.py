@@ -28,7 +28,7 @@ from rl_slt.pipeline.disk.layout import Run, open_path
 from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.disk.store import UnitStore, clear_leftovers
 from rl_slt.pipeline.engine.jobs import Job, run_guarded
-from rl_slt.pipeline.engine.throttle import Pace
+from rl_slt.pipeline.engine.throttle import Throttle
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages.llc import Unit, assemble, make, plan_units
 
@@ -76,7 +76,7 @@ def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
         clear_leftovers(run.path)
         reported = {_mark(event) for event in read_events(run)}
         seen: list[Checkpoint] = []
-        pace = Pace(watch.share)
+        throttle = Throttle(watch.share)
         while True:
             finished = run.finished
             if (checkpoints := run.checkpoints) != seen:
@@ -84,7 +84,7 @@ def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
                 units = plan_units(run, watch.plan, [run.training.coin])
                 for unit in (unit for unit in units if unit.key not in reported):
                     reported.add(unit.key)
-                    yield _log(run, _estimate(run, unit, None if finished else pace))
+                    yield _log(run, _estimate(run, unit, None if finished else throttle))
                     yield from _warnings(run, units, level, reported)
                 yield from _warnings(run, units, level, reported)  # one that a kill kept back
                 # An `llc` command that holds the lock will bring the tables up to date itself.
@@ -94,7 +94,7 @@ def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
                 yield _log(run, {"event": "end", "finished": finished})
                 return
             time.sleep(_POLL)
-            pace()
+            throttle()
 
 
 def significant_transitions(
@@ -143,13 +143,13 @@ def _mark(event: dict[str, Any]) -> str:
     return str(event.get("estimate_id") or f"{event.get('detector')} {event.get('step')}")
 
 
-def _estimate(run: Run, unit: Unit, pace: Pace | None) -> dict[str, Any]:
-    """Make one estimate if it is not there yet; with a pace it rests all along, and after it."""
+def _estimate(run: Run, unit: Unit, throttle: Throttle | None) -> dict[str, Any]:
+    """Make one estimate if it is not there yet; a throttle rests all along, and after it."""
     start = time.process_time()
-    outcome = run_guarded(Job(f"step {unit.step}", make, (unit, pace)))
+    outcome = run_guarded(Job(f"step {unit.step}", make, (unit, throttle)))
     spent = time.process_time() - start
-    if pace is not None:
-        pace()
+    if throttle is not None:
+        throttle()
     if outcome.reason:
         return {"event": "failed", "step": unit.step, "reason": outcome.reason}
     row = UnitStore(run.path, "llc").read_unit(unit.key, "llc").iloc[0]

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,25 @@ def file_digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()[:20]
     except OSError:
         return "unreadable"
+
+
+@dataclass(frozen=True)
+class StageItems:
+    """What a stage says of its work items, by which `rl-slt status` counts them.
+
+    Attributes:
+        stage: its name, and the kind of its items.
+        table: a table of each item, which names checkpoints.
+        series: columns of the table that tell its series apart.
+        planned: names of the series that the `settings` of a study ask for.
+        per_checkpoint: whether one item holds all series of a checkpoint.
+    """
+
+    stage: str
+    table: str
+    series: tuple[str, ...]
+    planned: Callable[[dict[str, Any]], list[str]] = lambda settings: []
+    per_checkpoint: bool = False
 
 
 @dataclass(frozen=True)

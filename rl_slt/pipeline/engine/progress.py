@@ -6,99 +6,65 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
-from typing import Protocol
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 _LINE_EVERY = 15.0  # seconds between plain lines
 
 
-class Meter(Protocol):
-    """What a stage reports to."""
+class Meter:
+    """What a stage reports to.
+
+    Args:
+        title: of the stage.
+        total: amount of work.
+        unit: its name in the rate; without one no rate is shown.
+        bar: of a terminal; None prints a line on stderr now and then.
+    """
+
+    def __init__(self, title: str, total: float, unit: str = "", bar: Progress | None = None):
+        self.title, self.total, self.unit, self.bar = title, total, unit, bar
+        self.begun = self.printed = time.monotonic()
+        self.first: float | None = None  # what was done before does not count for the rate
+        if bar is not None:
+            bar.add_task(title, total=total, note="")
 
     def update(self, done: float, note: str = "") -> None:
-        """So much is done, with a few words beside it."""
-        ...
-
-
-class _Rate(ProgressColumn):
-    """Units per second, where the unit has a name."""
-
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self.unit = unit
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:,.0f} {self.unit}/s" if self.unit and task.speed else "")
-
-
-class _Bar:
-    def __init__(self, bar: Progress, total: float, title: str) -> None:
-        self.bar = bar
-        self.task = bar.add_task(title, total=total, note="")
-
-    def update(self, done: float, note: str = "") -> None:
-        self.bar.update(self.task, completed=done, note=note)
-
-
-class _Lines:
-    def __init__(self, total: float, title: str, unit: str) -> None:
-        self.total, self.title, self.unit = total, title, unit
-        self.start = self.last = time.monotonic()
-        self.first_done: float | None = None
-
-    def update(self, done: float, note: str = "") -> None:
+        """Show that this much is done in all, with a few words next to it."""
         now = time.monotonic()
-        if self.first_done is None:
-            self.first_done = done
-        if now - self.last < _LINE_EVERY:
-            return
-        self.last = now
-        spent, new = now - self.start, done - self.first_done
-        left = f", {_clock(spent * (self.total - done) / new)} left" if new > 0 else ""
-        if new > 0 and self.unit:
-            left += f", {new / spent:,.0f} {self.unit}/s"
-        line = f"{self.title}: {done:,.0f}/{self.total:,.0f} ({_clock(spent)} spent{left}) {note}"
-        print(line.rstrip(), file=sys.stderr, flush=True)
+        self.first = done if self.first is None else self.first
+        spent, new = now - self.begun, done - self.first
+        facts = [f"{duration(spent)} spent"]
+        if new > 0 and spent > 0:
+            facts.append(f"{duration(spent * (self.total - done) / new)} left")
+            facts += [f"{new / spent:,.0f} {self.unit}/s"] if self.unit else []
+        if self.bar is not None:
+            self.bar.update(
+                self.bar.task_ids[0], completed=done, note=", ".join([*facts[1:], note])
+            )
+        elif now - self.printed >= _LINE_EVERY:
+            self.printed = now
+            line = f"{self.title}: {done:,.0f}/{self.total:,.0f} ({', '.join(facts)}) {note}"
+            print(line.rstrip(), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
-def meter(title: str, total: float, quiet: bool = False, unit: str = "") -> Iterator[Meter]:
-    """A meter for a stage of `total` units; a unit with a name shows its rate."""
-    if quiet or not sys.stderr.isatty():
-        yield _Lines(total, title, unit) if not quiet else _Silent()
+def meter(title: str, total: float, unit: str = "") -> Iterator[Meter]:
+    """A meter for a stage of `total` units of work; a unit with a name shows its rate."""
+    if not sys.stderr.isatty():
+        yield Meter(title, total, unit)
         return
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        _Rate(unit),
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         TextColumn("{task.fields[note]}"),
-    )
+    )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        yield _Bar(bar, total, title)
+        yield Meter(title, total, unit, bar)
 
 
-class _Silent:
-    def update(self, done: float, note: str = "") -> None:
-        pass
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+def duration(seconds: float) -> str:
+    """Seconds for people: `40 s`, `12 min` or `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

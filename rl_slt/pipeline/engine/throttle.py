@@ -1,4 +1,4 @@
-"""Work that leaves the machine to others: a share of one core's time, kept by resting."""
+"""Work that leaves the machine to others: a share of one core's time, kept by sleeping."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import os
 import time
 
 
-def stand_back() -> None:
-    """Let this thread, and those that it starts, have only the time that nobody else wants.
+def lower_priority() -> None:
+    """Let this thread, and those that it starts, have only the time that no other program wants.
 
     The lowest priority alone is not enough: threads that work in step, as those of a training do,
     all wait for the one that has to wait for a core.
@@ -19,8 +19,11 @@ def stand_back() -> None:
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
-class Pace:
+class Throttle:
     """Call it often: it sleeps until what was computed since the last call is within the share.
+
+    Args:
+        share: of one core's time, above 0, at most 1.
 
         rest = CPU seconds since the last call / share - seconds since the last call
 
@@ -32,7 +35,7 @@ class Pace:
         self._mark()
 
     def __call__(self, *_: object) -> None:
-        """Rest; what a caller says of its progress is not looked at."""
+        """Sleep as long as needed; a caller's progress is unused."""
         spent, elapsed = time.process_time() - self._spent, time.monotonic() - self._at
         rest = spent / self.share - elapsed
         if rest > 0:

@@ -21,7 +21,14 @@ from rl_slt.errors import InputError
 from rl_slt.gradients.flat import match_parameters
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.disk.locks import stage_locks
-from rl_slt.pipeline.disk.store import UnitStore, clear_leftovers, digest, file_digest, write_table
+from rl_slt.pipeline.disk.store import (
+    StageItems,
+    UnitStore,
+    clear_leftovers,
+    digest,
+    file_digest,
+    write_table,
+)
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome, attempt
 from rl_slt.pipeline.engine.progress import meter
 from rl_slt.pipeline.plan.by_name import FROM_STATES, build_loss, check_loss, fit_batch
@@ -31,6 +38,19 @@ from rl_slt.pipeline.states.state_sets import Recipe, collect, parse_states
 from rl_slt.samplers.chains import Progress
 
 _VERSION = 7  # raise when the same settings would give other numbers
+
+
+def _planned(settings: dict[str, Any]) -> list[str]:
+    """The series that a study asks for; none where its settings are damaged."""
+    plan = settings.get("llc")
+    plan = plan if isinstance(plan, dict) else {}
+    losses, states = plan.get("losses"), plan.get("states")
+    if not isinstance(losses, list) or not isinstance(states, list):
+        return []
+    return [f"{loss} on {spec}" for loss in losses for spec in states]
+
+
+ITEMS = StageItems("llc", "llc", ("loss", "states"), _planned)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Progress: a line with what is done, the time left and the rate, also where no terminal is."""
 
 import io
-import re
 
 import pytest
 from rich.console import Console
@@ -27,7 +26,7 @@ def test_plain_lines_tell_what_is_done_how_long_and_how_fast(
         clock[0] = 20.0
         bar.update(200, "2 under way")
     line = capsys.readouterr().err
-    assert line == "training: 200/1,000 (0:20 spent, 1:20 left, 10 steps/s) 2 under way\n"
+    assert line == "training: 200/1,000 (20 s spent, 80 s left, 10 steps/s) 2 under way\n"
 
 
 def test_what_was_done_before_does_not_count_for_the_rate(
@@ -37,16 +36,32 @@ def test_what_was_done_before_does_not_count_for_the_rate(
         bar.update(50)
         clock[0] = 20.0
         bar.update(60)
-    assert "60/100 (0:20 spent, 1:20 left)" in capsys.readouterr().err
+    assert "60/100 (20 s spent, 80 s left)" in capsys.readouterr().err
 
 
-def test_a_terminal_shows_the_rate() -> None:
+def test_a_terminal_shows_the_time_left_and_the_rate(clock: list[float]) -> None:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=100)
-    columns = (TextColumn("{task.description}"), progress._Rate("steps"))
-    times = iter(range(0, 1000, 2))
-    with Progress(*columns, console=console, get_time=lambda: float(next(times))) as bar:
-        task = bar.add_task("training", total=1000)
-        for done in (100, 200, 300, 400):
-            bar.update(task, completed=done)
-    assert re.search(r"[1-9]\d* steps/s", screen.getvalue())
+    columns = (TextColumn("{task.description}"), TextColumn("{task.fields[note]}"))
+    with Progress(*columns, console=console, get_time=lambda: clock[0]) as bar:
+        meter = progress.Meter("training", 1000, "steps", bar)
+        for done in (0, 100, 200):
+            clock[0] = done / 10
+            meter.update(done, "2 under way")
+    assert "training 80 s left, 10 steps/s, 2 under way" in screen.getvalue()
+
+
+def test_a_stage_on_a_terminal_draws_its_bar(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with progress.meter("LLC", 3) as bar:
+        bar.update(3, "last one")
+    assert "3/3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(40, "40 s"), (89, "89 s"), (720, "12 min"), (12600, "3.5 h")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert progress.duration(seconds) == text

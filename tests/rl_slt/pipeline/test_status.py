@@ -12,11 +12,10 @@ import torch
 import agents
 from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
 from analysis import schema
-from rl_slt.pipeline.commands.status import describe
+from rl_slt.pipeline.commands.status import describe, item_seconds, steps_per_second
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.disk.store import UnitStore, failures, record_failure
-from rl_slt.pipeline.engine.eta import duration, steps_per_second, unit_seconds
 
 STEPS = (0, 256, 512, 768)
 
@@ -117,13 +116,6 @@ def test_a_night_between_two_commands_does_not_count(tmp_path: Path) -> None:
     for number, step in enumerate(STEPS[:3]):
         put(run, step, number)
     put(run, STEPS[3], 2000)
-    assert unit_seconds([run], "llc") == 30
+    assert item_seconds([run], "llc") == 30
     assert steps_per_second(run) == pytest.approx(8)
-    assert unit_seconds([run], "probe") is None
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(40, "40 s"), (89, "89 s"), (720, "12 min"), (12600, "3.5 h")]
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+    assert item_seconds([run], "probe") is None

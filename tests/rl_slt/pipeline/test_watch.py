@@ -79,7 +79,7 @@ def test_the_levels_of_all_tests_that_are_made_add_up_to_at_most_the_error_rate(
     """Noise alone comes in through `follow`: no warning, and no more tests than it divides by."""
     monkeypatch.setattr("os.nice", lambda n: 0)
     values = 10 + np.random.default_rng(1).normal(0, 0.3, 20)
-    make = lambda unit, pace: fake_estimate(run, unit, values[unit.step // 16384])  # noqa: E731
+    make = lambda unit, throttle: fake_estimate(run, unit, values[unit.step // 16384])  # noqa: E731
     monkeypatch.setattr(watch, "make", make)
     tests: dict[tuple[str, int], float] = {}
     level = 0.0
@@ -169,11 +169,11 @@ def test_an_estimate_rests_all_along_while_the_training_goes_on(
     """After every step of the chains and at the end; not where no training is left to disturb."""
     monkeypatch.setattr("os.nice", lambda n: 0)
     calls: list[tuple[object, ...]] = []
-    monkeypatch.setattr(watch.Pace, "__call__", lambda self, *progress: calls.append(progress))
+    monkeypatch.setattr(watch.Throttle, "__call__", lambda self, *progress: calls.append(progress))
     fake_estimates(run, np.full(20, 10.0))
     unit = plan_units(Run(run), PLAN, ["end"])[3]
     shutil.rmtree(run / "parts" / "llc" / unit.key)
-    event = watch._estimate(Run(run), unit, watch.Pace(0.1))
+    event = watch._estimate(Run(run), unit, watch.Throttle(0.1))
     assert event["event"] == "estimate" and event["llc"] != 10
     assert calls == [*[(k, 10) for k in range(1, 11)], ()]
     calls.clear()

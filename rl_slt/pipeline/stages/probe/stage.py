@@ -13,7 +13,7 @@ from envs import find_game
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.disk.locks import stage_locks
-from rl_slt.pipeline.disk.store import UnitStore, clear_leftovers, file_digest
+from rl_slt.pipeline.disk.store import StageItems, UnitStore, clear_leftovers, file_digest
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome, attempt
 from rl_slt.pipeline.engine.progress import meter
 from rl_slt.pipeline.plan.study import ProbePlan
@@ -24,6 +24,7 @@ from rl_slt.pipeline.stages.probe.tables import assemble
 from rl_slt.pipeline.stages.probe.work_item import ProbeUnit as Unit
 from rl_slt.pipeline.stages.probe.work_item import states_key
 
+ITEMS = StageItems("probe", "probes", ("probe",), per_checkpoint=True)
 _STATES = 100  # levels behind the counterfactual and internal probes, where not said otherwise
 
 
