@@ -25,7 +25,7 @@ import pandas as pd
 import torch
 from llc_nets import machine
 
-from rl_slt.known.registry import PROBLEMS
+from rl_slt.known import PROBLEMS
 from rl_slt.known.validate import estimate_problem
 
 HERE = Path(__file__).parent
@@ -64,7 +64,7 @@ def row(name: str, found: pd.DataFrame) -> str:
     met = abs(bias) < BIAS and covered >= COVERAGE and good.mean() >= GOOD
     verdict = "yes" if met else f"no: {', '.join(misses)}" if misses else "within chance"
     cells = (
-        name, f"{problem.exact:.4g}", f"{problem.limit:g}", f"{llc.mean():.4g}",
+        name, f"{problem.exact:.4g}", f"{problem.lambda_:g}", f"{llc.mean():.4g}",
         f"{bias:+.1%} ± {error:.1%}", f"{covered:.1%}", f"{good.mean():.1%}",
         f"{np.median(stderr / llc):.1%}", n, f"{found['cpu_s'].mean():.1f}", verdict,
     )  # fmt: skip

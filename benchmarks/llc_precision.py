@@ -52,12 +52,12 @@ def loss_change(
     for delta in torch.cat(run.snapshots[::4]):
         means = []
         for target in (exact, rounded):
-            module = target.flat.load(target.flat.start + delta)
+            module = target.flat.load(target.flat.w_star + delta)
             rows = [target.losses(module, part) for part in target.data.chunks(512)]
-            means.append(float((torch.cat(rows) - target.start_losses).double().mean()))
+            means.append(float((torch.cat(rows) - target.center_losses).double().mean()))
         changes.append(exact.nbeta * (means[1] - means[0]))
     error = float(np.std(changes, ddof=1) / len(changes) ** 0.5)
-    return exact.nbeta * float(rounded.start_losses.mean()), float(np.mean(changes)), error
+    return exact.nbeta * float(rounded.center_losses.mean()), float(np.mean(changes)), error
 
 
 def row(unit: Unit, seeds: int) -> str:

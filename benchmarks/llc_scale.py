@@ -60,7 +60,7 @@ def memory(n: int) -> str:
         watch.start()
         began = time.process_time()
         settings = {"localization": 100.0, "draws": 40, "burn_in": 20, "batch_size": 64}
-        estimate_llc(Conv(), states, data_error=False, **settings)  # type: ignore[arg-type]
+        estimate_llc(Conv(), states, states_error=False, **settings)  # type: ignore[arg-type]
         spent = time.process_time() - began
         watch.done.set()
         watch.join()
@@ -76,7 +76,7 @@ def cost(chains: int, draws: int) -> float:
         states,
         sampler=BAOAB(),
         localization=100.0,
-        data_error=False,
+        states_error=False,
         **settings,  # type: ignore[arg-type]
     )
     return time.process_time() - began

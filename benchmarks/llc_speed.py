@@ -66,7 +66,7 @@ def bare(name: str, precision: str, draws: int, batch: int) -> Callable[[], None
 
     def work() -> None:
         for _ in range(CHAINS * draws):
-            gradient(target.flat.start, fields)
+            gradient(target.flat.w_star, fields)
 
     return work
 

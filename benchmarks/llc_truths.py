@@ -21,8 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rl_slt.known.problem import Problem
-from rl_slt.known.registry import PROBLEMS
+from rl_slt.known import PROBLEMS, Problem
 
 Loss = Callable[[list[Tensor]], Tensor]
 SAMPLED = ("reduced-rank", "reduced-rank-tight", "reduced-rank-zero", "deep-linear", "low-rank")
@@ -131,7 +130,7 @@ def main() -> None:
         error = means.std(ddof=1) / math.sqrt(len(means))
         drift = values[:, half:].mean() / values[:, :half].mean() - 1
         cells = (
-            name, f"{problem.nbeta:.1f}", f"{problem.localization:g}", f"{problem.limit:g}",
+            name, f"{problem.nbeta:.1f}", f"{problem.localization:g}", f"{problem.lambda_:g}",
             f"{means.mean():.4f}", f"{error:.4f}", f"{drift:+.2%}",
         )  # fmt: skip
         print("| " + " | ".join(cells) + " |", flush=True)

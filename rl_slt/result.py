@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from rl_slt.plots import trace_figure
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLORS = {"ok": "#1a7f37", "suspect": "#9a6700", "failed": "#cf222e"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,8 +21,8 @@ class LLCEstimate:
     Attributes:
         llc: `nbeta (E[L] - L(w*))`.
         stderr: Monte Carlo standard error alone, from correlated draws over all chains.
-        stderr_data: the share of the error that comes from the states being a sample, or None.
-        rhat: rank-normalised split R-hat of the loss.
+        stderr_data: sampling error over states (jackknife), or None.
+        rhat: rank-normalized split R-hat of the loss.
         ess: effective sample size of the loss's mean.
         draws: one row per chain and draw after burn-in, in the columns of `llc_draws`.
         status: `ok`, `suspect` or `failed`.
@@ -30,12 +32,15 @@ class LLCEstimate:
         loss_mean: `loss_init + llc / nbeta`, the posterior's mean loss.
         step_size: the one in use after burn-in, in the sampler's coordinates.
         nbeta, localization, burn_in, n_states, chains, batch_size, sampler, loss, seed: settings.
+        precision: of convolutions, as it was: `float32` or `bfloat16`.
+        device: where it was computed: `cpu` or `cuda`.
+        threads: of torch on the CPU; sums may round differently with another number.
         gradient_norm: norm of the loss's gradient at w* over all data (0 at a minimum).
         sample_gradients: gradients of single samples spent, all chains, adaptation included.
         seconds: wall clock.
-        info: further numbers: virial ratio, acceptance, drift z, dimension, whitening rank,
-            and whether convolutions were made in bfloat16 (1) or float32 (0), and gradients by
-            a traced graph, all chains at once where that is faster (1), or by the policy (0).
+        info: further numbers: virial ratio (1 under the posterior), acceptance, drift z,
+            dimension, preconditioner rank, and whether convolutions were made in bfloat16 (1), and
+            gradients by a traced graph, all chains at once where that is faster (1).
     """
 
     llc: float
@@ -59,6 +64,9 @@ class LLCEstimate:
     sampler: str
     loss: str
     seed: int
+    precision: str
+    device: str
+    threads: int
     gradient_norm: float
     sample_gradients: int
     seconds: float
@@ -74,10 +82,6 @@ class LLCEstimate:
         """Nominal 95 % interval from the Monte Carlo error alone."""
         return self.llc - 1.96 * self.stderr, self.llc + 1.96 * self.stderr
 
-    def with_more(self, **fields: Any) -> LLCEstimate:
-        """A copy with some fields replaced."""
-        return replace(self, **fields)
-
     def __repr__(self) -> str:
         text = f"LLC {self.llc:.3g} ± {self.stderr:.2g} ({self.status}"
         text += f": {self.message})" if self.message else ")"
@@ -85,17 +89,16 @@ class LLCEstimate:
 
     def _repr_html_(self) -> str:
         """A small table, for notebooks."""
-        colour = {"ok": "#1a7f37", "suspect": "#9a6700", "failed": "#cf222e"}[self.status]
-        verdict = f'<b style="color:{colour}">{self.status}</b> {escape(self.message)}'
-        data = "not estimated" if self.stderr_data is None else f"{self.stderr_data:.2g}"
+        verdict = f'<b style="color:{COLORS[self.status]}">{self.status}</b>'
+        states = "not estimated" if self.stderr_data is None else f"{self.stderr_data:.2g}"
+        rounded = ", convolutions in bfloat16" if self.precision == "bfloat16" else ""
         rows = {
             "LLC": f"{self.llc:.4g} ± {self.stderr:.2g} (Monte Carlo)",
-            "error from the states": data,
-            "verdict": verdict,
+            "sampling error over states": states,
+            "verdict": f"{verdict} {escape(self.message)}",
             "R-hat, ESS": f"{self.rhat:.3f}, {self.ess:.0f}",
             f"{self.loss} at w*, posterior mean": f"{self.loss_init:.4g}, {self.loss_mean:.4g}",
-            "sampler": f"{self.sampler}, step {self.step_size:.3g}, {self.chains} chains"
-            + (", convolutions in bfloat16" if self.info.get("bfloat16") else ""),
+            "sampler": f"{self.sampler}, step {self.step_size:.3g}, {self.chains} chains{rounded}",
             "nβ, localization, N": f"{self.nbeta:.4g}, {self.localization:g}, {self.n_states}",
             "cost": f"{self.sample_gradients:,} sample gradients, {self.seconds:.1f} s",
         }
@@ -103,5 +106,7 @@ class LLCEstimate:
         return f"<table>{cells}</table>"
 
     def plot_trace(self) -> Figure:
-        """Chains over draws, and their running means beside the estimate."""
-        return trace_figure(self)
+        """Chains over draws, and their running means next to the estimate."""
+        from rl_slt.verdict.trace import trace_figure  # matplotlib, for those who look alone
+
+        return trace_figure(self.draws, self.nbeta, self.llc, self.stderr, self.status)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,7 @@ TOLERANCE = 0.03
 ONE_Z, ALL_Z = 3.0, 2.0  # for one policy among several, and for all together
 
 
-@dataclass(frozen=True)
-class Recommendation:
+class Recommendation(NamedTuple):
     """One setting for all policies.
 
     Attributes:
@@ -41,15 +40,18 @@ def recommend(table: pd.DataFrame, policies: Sequence[str] | None = None) -> Rec
     wanted = list(dict.fromkeys(table["policy"]) if policies is None else policies)
     grid = table[table["varied"].isin(["localization", "half-step"])]
     notes: list[str] = []
-    for gamma, part in grid.groupby("localization"):
-        doubts, shift = _doubts(part, wanted)
-        if not doubts:
+    for gamma in sorted(grid["localization"].unique().tolist()):
+        objections, shift = _objections(grid[grid["localization"] == gamma], wanted)
+        if not objections:
             why = f"localization {gamma:g}: every estimate is ok and halving the step {shift}"
-            fails, more = _checks(table, float(str(gamma)))
-            return Recommendation(
-                float(str(gamma)), not fails, "; ".join([*notes, why, *fails, *more])
-            )
-        notes.append(f"localization {gamma:g} rejected ({', '.join(doubts)})")
+            here = table[table["localization"] == gamma]
+            checks = [*_checks(here)]
+            failed = [text for text, fine in checks if not fine]
+            passed = [text for text, fine in checks if fine]
+            remarks = [*_effects(here), *order_of_policies(table)]
+            reason = "; ".join([*notes, why, *failed, *passed, *remarks])
+            return Recommendation(gamma, not failed, reason)
+        notes.append(f"localization {gamma:g} rejected ({', '.join(objections)})")
     largest = float(grid["localization"].max()) if len(grid) else float("nan")
     return Recommendation(largest, False, "; ".join([*notes, _advice(grid)]))
 
@@ -70,7 +72,7 @@ def pooled(changes: pd.DataFrame) -> tuple[float, float]:
     return mean, float(weight.sum() ** -0.5)
 
 
-def _doubts(part: pd.DataFrame, wanted: Sequence[str]) -> tuple[list[str], str]:
+def _objections(part: pd.DataFrame, wanted: Sequence[str]) -> tuple[list[str], str]:
     """What speaks against one localization, and what halving the step did there."""
     base = part[part["varied"] == "localization"]
     ok = set(base.loc[base["status"] == "ok", "policy"])
@@ -86,24 +88,14 @@ def _doubts(part: pd.DataFrame, wanted: Sequence[str]) -> tuple[list[str], str]:
     moved = changes[(size > TOLERANCE) & (size > ONE_Z * changes["error"])]
     mean, error = pooled(changes)
     together = abs(mean) > TOLERANCE and abs(mean) > ALL_Z * error
-    words = f"changes them by {mean:+.1%} ± {error:.1%} together, none beyond {size.max():.1%}"
+    text = f"changes them by {mean:+.1%} ± {error:.1%} together, none beyond {size.max():.1%}"
     if len(moved):
-        return [f"halving the step moves {', '.join(moved.index)}"], words
-    return ([f"halving the step {words}"] if together else []), words
+        return [f"halving the step moves {', '.join(moved.index)}"], text
+    return ([f"halving the step {text}"] if together else []), text
 
 
-def _checks(table: pd.DataFrame, gamma: float) -> tuple[list[str], list[str]]:
-    """What failed, and what else is to be said, of the checks at one localization."""
-    here = table[table["localization"] == gamma]
-    fails: list[str] = []
-    more: list[str] = []
-    for words, fine in _judged(here):
-        (more if fine else fails).append(words)
-    return fails, [*more, *_told(table, here)]
-
-
-def _judged(here: pd.DataFrame) -> Iterator[tuple[str, bool]]:
-    """The control with nbeta 0, and the exact sampler: words, and whether they are fine."""
+def _checks(here: pd.DataFrame) -> Iterator[tuple[str, bool]]:
+    """The control with nbeta 0, and the exact sampler: in words, and whether they are fine."""
     control = here[here["varied"] == "control"]
     if len(control):
         off = (control["virial"] - 1).abs()
@@ -114,9 +106,9 @@ def _judged(here: pd.DataFrame) -> Iterator[tuple[str, bool]]:
     pair, exact = (here[here["varied"] == v] for v in ("exact-pair", "exact"))
     if len(exact):
         changes = shifts(exact, pair)
-        doubtful = exact.loc[exact["status"] != "ok", "policy"].tolist()
-        if doubtful or not len(changes):
-            yield f"the exact sampler itself is not ok for {', '.join(doubtful) or 'any'}", False
+        bad = exact.loc[exact["status"] != "ok", "policy"].tolist()
+        if bad or not len(changes):
+            yield f"the exact sampler itself is not ok for {', '.join(bad) or 'any'}", False
             return
         mean, error = pooled(changes)
         fine = abs(mean) <= max(TOLERANCE, ALL_Z * error)
@@ -124,24 +116,19 @@ def _judged(here: pd.DataFrame) -> Iterator[tuple[str, bool]]:
         yield f"{verdict} exact sampling ({mean:+.1%} ± {error:.1%})", fine
 
 
-def _told(table: pd.DataFrame, here: pd.DataFrame) -> Iterator[str]:
-    """What else was seen: the effect of nbeta and of other steps, and whether the order holds."""
+def _effects(here: pd.DataFrame) -> Iterator[str]:
+    """What another nbeta and other step sizes do to the estimates at one localization."""
     base = here[here["varied"] == "localization"]
-    if not len(base):
-        return
-    nbeta = here[here["varied"] == "nbeta"]
-    for value, part in nbeta.groupby("nbeta"):
+    for value, part in here[here["varied"] == "nbeta"].groupby("nbeta"):
         mean, error = pooled(shifts(base, part))
         factor = float(str(value)) / float(base["nbeta"].iloc[0])
         yield f"{factor:g} times nbeta changes them by {mean:+.0%} ± {error:.0%}"
-    steps = here[here["varied"] == "step-size"]
-    for value, part in steps.groupby("step_size"):
+    for value, part in here[here["varied"] == "step-size"].groupby("step_size"):
         mean, error = pooled(shifts(base, part))
         yield f"step size {value:g} changes them by {mean:+.1%} ± {error:.1%}"
-    yield from order_words(table)
 
 
-def order_words(table: pd.DataFrame) -> Iterator[str]:
+def order_of_policies(table: pd.DataFrame) -> Iterator[str]:
     """Whether the order of the policies is the same at every localization and nbeta tried."""
     part = table[table["varied"].isin(["localization", "nbeta"]) & (table["status"] == "ok")]
     settings = [g.set_index("policy") for _, g in part.groupby(["localization", "nbeta"])]
@@ -150,8 +137,7 @@ def order_words(table: pd.DataFrame) -> Iterator[str]:
     for a, b in combinations(names, 2):
         both = [s.loc[[a, b]] for s in settings if a in s.index and b in s.index]
         gaps = [s["llc"].diff().iloc[1] / np.hypot(*s["stderr"]) for s in both]
-        signs = {gap > 0 for gap in gaps if abs(gap) > ALL_Z}
-        if len(signs) > 1:
+        if len({gap > 0 for gap in gaps if abs(gap) > ALL_Z}) > 1:
             turning.append(f"{a} and {b}")
     if turning:
         yield f"the order of {', '.join(turning)} depends on the settings"

@@ -1,4 +1,4 @@
-"""States a policy is judged on, with whatever was recorded beside them."""
+"""States a policy is judged on, with whatever was recorded with them."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class PolicyData:
 
     def __post_init__(self) -> None:
         if not isinstance(self.states, Tensor) or self.states.ndim < 1 or not len(self.states):
-            raise InputError("states must be a tensor [N, ...] with N >= 1")
+            raise InputError("states: must be a tensor [N, ...] with N >= 1")
         if self.states.is_floating_point() and not bool(torch.isfinite(self.states).all()):
-            raise InputError("states hold NaN or infinite values; all must be finite")
-        for name, value in self._records():
+            raise InputError("states: hold NaN or infinite values; all must be finite")
+        for name, value in self.tensors().items():
             if len(value) != len(self.states):
                 raise InputError(
                     f"{name} has {len(value)} rows; it must have one per state ({len(self.states)})"
@@ -52,15 +52,9 @@ class PolicyData:
     def __len__(self) -> int:
         return len(self.states)
 
-    def _records(self) -> Iterator[tuple[str, Tensor]]:
-        for name in FIELDS:
-            value = getattr(self, name)
-            if name != "states" and value is not None:
-                yield name, value
-
     def tensors(self) -> dict[str, Tensor]:
         """The fields that are present, by name."""
-        return {"states": self.states, **dict(self._records())}
+        return {name: value for name in FIELDS if (value := getattr(self, name)) is not None}
 
     @classmethod
     def trusted(cls, tensors: dict[str, Tensor]) -> PolicyData:
@@ -100,8 +94,8 @@ class PolicyData:
 
     def chunks(self, size: int) -> Iterator[PolicyData]:
         """The data in order, at most `size` rows at a time (so frames become floats in parts)."""
-        for start in range(0, len(self), size):
-            yield self.take(slice(start, start + size))
+        for first in range(0, len(self), size):
+            yield self.take(slice(first, first + size))
 
 
 FIELDS = tuple(field.name for field in fields(PolicyData))

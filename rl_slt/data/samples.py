@@ -1,38 +1,44 @@
-"""What one sample is: a state, or a whole episode."""
+"""What one sample is (a state, or a whole episode), batches of them, and those that repeat."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import InputError
 
+MOST_BYTES = 1 << 28  # data that are compared at all
 
-class Units:
-    """Data cut into samples; an index counts samples, whatever their length.
+
+class Samples:
+    """Data divided into samples; an index counts samples, whatever their length.
+
+    Args:
+        data: N states with their records.
+        sample_unit: "state", or "episode" where a sample is all states of one episode.
 
     Attributes:
         n: number of samples.
 
     Raises:
-        InputError: the unit is neither "state" nor "episode", or episodes are asked for and
-            `episode` is absent.
+        InputError: another unit, or episodes are asked for and `episode` is absent.
     """
 
-    def __init__(self, data: PolicyData, unit: str) -> None:
+    def __init__(self, data: PolicyData, sample_unit: str) -> None:
         self.data = data
         self._members: list[Tensor] | None = None
-        if unit == "episode":
+        if sample_unit == "episode":
             if data.episode is None:
-                raise InputError(
-                    "this loss is per episode; the data must name each state's episode"
-                )
+                raise InputError.of("episode", None, "given, for this loss is per episode")
             order = torch.argsort(data.episode, stable=True)
             counts = torch.unique(data.episode, return_counts=True)[1]
             self._members = list(order.split(counts.tolist()))
-        elif unit != "state":
-            raise InputError(f'a loss\'s unit is {unit!r}; it must be "state" or "episode"')
+        elif sample_unit != "state":
+            raise InputError.of("sample_unit", sample_unit, '"state" or "episode"')
         self.n = len(data) if self._members is None else len(self._members)
 
     @property
@@ -54,17 +60,42 @@ class Batches:
     ones (random reshuffling, as in training), and cost a small part of a permutation each.
     """
 
-    def __init__(self, units: Units, size: int, generator: torch.Generator) -> None:
-        self._units, self._size, self._generator = units, size, generator
-        self._order = torch.empty(0, dtype=torch.int64, device=units.device)
+    def __init__(self, samples: Samples, size: int, generator: torch.Generator) -> None:
+        self._samples, self._size, self._generator = samples, size, generator
+        self._order = torch.empty(0, dtype=torch.int64, device=samples.device)
 
     def next(self) -> Tensor | None:
         """Samples of the next batch `[size]`; None means all."""
-        if self._size >= self._units.n:
+        n, device = self._samples.n, self._samples.device
+        if self._size >= n:
             return None
         if len(self._order) < self._size:
-            self._order = torch.randperm(
-                self._units.n, generator=self._generator, device=self._units.device
-            )
+            self._order = torch.randperm(n, generator=self._generator, device=device)
         batch, self._order = self._order[: self._size], self._order[self._size :]
         return batch
+
+
+def distinct(fields: Iterable[Tensor]) -> tuple[Tensor, Tensor] | None:
+    """The rows that differ, where that is at most every second one.
+
+    In small worlds an agent comes to the same states again and again: a loss over all data need
+    then be computed once for each, 64 times less often where twelve states were visited 64 times.
+
+    Args:
+        fields: `[N, ...]` each; two rows are equal where all fields are, byte for byte.
+
+    Returns:
+        Rows `[K]` in order, one of each kind, and the kinds' shares of all rows `[K]`, double
+        precision; None where more than half of the rows differ, or they take over 256 MiB.
+    """
+    fields = list(fields)
+    if sum(field.nbytes for field in fields) > MOST_BYTES:
+        return None
+    flat = [field.contiguous().reshape(len(field), -1).cpu().numpy() for field in fields]
+    rows = np.concatenate([field.view(np.uint8) for field in flat], axis=1)
+    kinds = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.shape[1])))[:, 0]
+    _, first, counts = np.unique(kinds, return_index=True, return_counts=True)
+    if 2 * len(first) > len(rows):
+        return None
+    order = np.argsort(first)
+    return torch.from_numpy(first[order]), torch.from_numpy(counts[order] / len(rows))

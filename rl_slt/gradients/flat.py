@@ -41,7 +41,7 @@ class FlatPolicy:
     free keep their values, take no gradient and get no noise.
 
     Attributes:
-        start: `[d]`, the free parameters of the policy as handed in, w*.
+        w_star: `[d]`, the free parameters of the policy as handed in.
         names: names of the free parameters, in the order of the flat vector.
     """
 
@@ -70,7 +70,7 @@ class FlatPolicy:
         ):
             param.data = value.view(param.shape)
             param.grad = grad.view(param.shape)
-        self.start = self._values.clone()
+        self.w_star = self._values.clone()
 
     def load(self, w: Tensor) -> nn.Module:
         """The module at parameters `w` `[d]` (valid until the next load)."""

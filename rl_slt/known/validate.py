@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Sequence
 
 import pandas as pd
 import torch
+from torch import Tensor, nn
 
 from rl_slt.errors import InputError
-from rl_slt.estimate import estimate_llc
-from rl_slt.known.problem import Problem
-from rl_slt.known.registry import PROBLEMS
-from rl_slt.known.symmetry import ReluPolicy, permuted, rescaled
+from rl_slt.estimate import estimate_with
+from rl_slt.known import PROBLEMS
+from rl_slt.known.problems import Problem
 from rl_slt.result import LLCEstimate
 from rl_slt.samplers.base import Sampler
 from rl_slt.samplers.chains import Progress
+from rl_slt.settings import Settings
 
 BIAS = 0.03
 SYMMETRIES = ("symmetry-permutation", "symmetry-scale")
 COLUMNS = (
-    "problem", "sampler", "llc", "stderr", "low", "high", "exact", "exact_error", "limit",
-    "taken", "bias", "rhat", "ess", "status", "verdict", "seconds",
+    "problem", "sampler", "llc", "stderr", "low", "high", "exact", "exact_error", "lambda",
+    "finite_beta_gap", "bias", "rhat", "ess", "status", "verdict", "seconds",
 )  # fmt: skip
 
 
@@ -43,10 +45,10 @@ def validate(
 
     Returns:
         One row per problem: estimate, standard error, 95 % interval (`low`, `high`), the exact
-        value at the same settings, lambda (`limit`), what nbeta and localization take away from
-        it (`taken`, relative), relative `bias` to the exact value, and the `verdict`: `pass` when
-        the estimate is `ok` and within 3 % of the exact value or within three standard errors of
-        it, else `fail`.
+        value at the same settings, `lambda` (the limit of large nbeta and small localization),
+        what these take away from it in the exact value (`finite_beta_gap`, relative), relative
+        `bias` to the exact value, and the `verdict`: `pass` when the estimate is `ok` and within
+        3 % of the exact value or within three standard errors of it, else `fail`.
 
     Raises:
         InputError: an unknown name.
@@ -72,25 +74,57 @@ def estimate_problem(
     problem: Problem, sampler: Sampler | None, seed: int, chains: int = 4
 ) -> LLCEstimate:
     """The estimate of a problem at its own settings and, but for these, the defaults."""
-    return estimate_llc(
-        problem.policy,
-        problem.data,
-        loss=problem.loss,
-        sampler=sampler,
-        nbeta=problem.nbeta,
-        localization=problem.localization,
-        chains=chains,
-        seed=seed,
-        data_error=False,
+    settings = Settings(
+        sampler=sampler, nbeta=problem.nbeta, localization=problem.localization, chains=chains
     )
+    return estimate_with(
+        problem.policy, problem.data, settings, problem.loss, seed=seed, states_error=False
+    )
+
+
+class ReluPolicy(nn.Module):
+    """A policy with one hidden ReLU layer."""
+
+    def __init__(self, inputs: int, hidden: int, actions: int, seed: int = 0) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+
+        def draw(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.randn(*shape, generator=generator) / shape[-1] ** 0.5)
+
+        self.first, self.bias = draw(hidden, inputs), draw(hidden)
+        self.second = draw(actions, hidden)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Logits `[B, A]`."""
+        return torch.relu(states @ self.first.T + self.bias) @ self.second.T
+
+
+@torch.no_grad()
+def permuted(policy: ReluPolicy, order: Tensor) -> ReluPolicy:
+    """The same policy with its hidden units in another order: the LLC is exactly the same."""
+    twin = copy.deepcopy(policy)
+    twin.first.copy_(policy.first[order])
+    twin.bias.copy_(policy.bias[order])
+    twin.second.copy_(policy.second[:, order])
+    return twin
+
+
+@torch.no_grad()
+def rescaled(policy: ReluPolicy, factor: float) -> ReluPolicy:
+    """Hidden units scaled in and scaled out again: the same LLC where gamma is small."""
+    twin = copy.deepcopy(policy)
+    twin.first.mul_(factor)
+    twin.bias.mul_(factor)
+    twin.second.div_(factor)
+    return twin
 
 
 def _known(name: str, sampler: Sampler | None, seed: int) -> dict[str, object]:
     began = time.perf_counter()
     problem = PROBLEMS[name]()
     e = estimate_problem(problem, sampler, seed)
-    limit = math.nan if problem.limit is None else problem.limit
-    return _row(name, e, problem.exact, problem.exact_error, limit, began)
+    return _row(name, e, problem.exact, problem.exact_error, problem.lambda_, began)
 
 
 def _symmetry(name: str, seed: int) -> dict[str, object]:
@@ -100,22 +134,19 @@ def _symmetry(name: str, seed: int) -> dict[str, object]:
     states = torch.randn(300, 4, generator=torch.Generator().manual_seed(1))
     order = torch.tensor([3, 0, 5, 1, 4, 2])
     twin = permuted(policy, order) if name == SYMMETRIES[0] else rescaled(policy, 1.25)
-    gamma = 1.0 if name == SYMMETRIES[0] else 0.3
-    settings = {"localization": gamma, "nbeta": 300.0, "data_error": False}
-    own = estimate_llc(policy, states, seed=seed + 1, **settings)  # type: ignore[arg-type]
-    other = estimate_llc(twin, states, seed=seed, **settings)  # type: ignore[arg-type]
+    settings = Settings(localization=1.0 if name == SYMMETRIES[0] else 0.3, nbeta=300.0)
+    own = estimate_with(policy, states, settings, seed=seed + 1, states_error=False)
+    other = estimate_with(twin, states, settings, seed=seed, states_error=False)
     return _row(name, other, own.llc, own.stderr, math.nan, began)
 
 
 def _row(
-    name: str, e: LLCEstimate, exact: float, error: float, limit: float, began: float
+    name: str, e: LLCEstimate, exact: float, error: float, lambda_: float, began: float
 ) -> dict[str, object]:
-    gap = abs(e.llc - exact)
-    close = gap <= max(BIAS * abs(exact), 3 * math.hypot(e.stderr, error))
+    close = abs(e.llc - exact) <= max(BIAS * abs(exact), 3 * math.hypot(e.stderr, error))
     values = (
-        name, e.sampler, e.llc, e.stderr, *e.interval, exact, error, limit, 1 - exact / limit,
-        e.llc / exact - 1,
-        e.rhat, e.ess, e.status, "pass" if close and e.status == "ok" else "fail",
-        time.perf_counter() - began,
+        name, e.sampler, e.llc, e.stderr, *e.interval, exact, error, lambda_, 1 - exact / lambda_,
+        e.llc / exact - 1, e.rhat, e.ess, e.status,
+        "pass" if close and e.status == "ok" else "fail", time.perf_counter() - began,
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))

@@ -1,4 +1,4 @@
-"""Per-sample losses of a policy, one per file, by name."""
+"""Per-sample losses of a policy, one per file, by name; a new one needs its file and this entry."""
 
 from rl_slt.losses.base import Loss
 from rl_slt.losses.kl import PolicyKL

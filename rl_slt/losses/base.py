@@ -1,9 +1,11 @@
-"""What a loss is: per-sample losses [B] of a policy on a batch, and a few optional promises."""
+"""What a loss is and must say of itself, and the parts that losses share."""
 
 from __future__ import annotations
 
+import dataclasses
+import warnings
 from collections.abc import Callable
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Generator, Tensor, nn
@@ -24,27 +26,35 @@ class LossFunction(Protocol):
 
 
 class Loss:
-    """Base of the built-in losses: the defaults of the optional promises.
+    """Base of the built-in losses: a frozen dataclass of its settings that says what it needs.
 
     Attributes:
-        name: what tables call it.
-        unit: `"state"`, or `"episode"` when a sample is an episode (then N and B count episodes).
+        name: what tables and the command line call it.
+        sample_unit: `"state"`, or `"episode"` when a sample is an episode (then N and B count
+            episodes).
+        needs: fields of the data, besides states, that must have been recorded in on-policy
+            episodes; empty where states alone suffice.
+        options: fields of the dataclass that may be set in the text form of a loss, as in
+            `regret:clip=10,self-normalized`.
+        has_reference: whether another policy than the checkpoint can be the reference.
         batched: False when the loss must not be tried under `torch.func.vmap` over chains.
-        zero_at_start: True when the loss at w* is 0 by definition, so no baseline is measured.
     """
 
     name: ClassVar[str] = "custom"
-    unit: ClassVar[str] = "state"
+    sample_unit: ClassVar[Literal["state", "episode"]] = "state"
+    needs: ClassVar[tuple[str, ...]] = ()
+    options: ClassVar[tuple[str, ...]] = ()
+    has_reference: ClassVar[bool] = False
     batched: ClassVar[bool] = True
 
     @property
-    def zero_at_start(self) -> bool:
-        """Whether the baseline is exactly 0."""
+    def zero_at_center(self) -> bool:
+        """Whether the loss at w* is 0 by definition, so that no baseline is measured."""
         return False
 
     @property
     def redrawn(self) -> bool:
-        """Whether `refresh` draws anew: such a loss has no fixed energy for a Metropolis test."""
+        """Whether `refresh` redraws: such a loss has no fixed energy for a Metropolis test."""
         return False
 
     @property
@@ -52,19 +62,29 @@ class Loss:
         """The named reference policy; None is the checkpoint itself."""
         return None
 
+    @classmethod
+    def option_forms(cls) -> dict[str, type]:
+        """The text name of each option (`self-normalized`) and its type: bool (a flag) or float."""
+        flags = {f.name for f in dataclasses.fields(cls) if f.type in ("bool", bool)}  # type: ignore[arg-type]
+        return {n.replace("_", "-"): bool if n in flags else float for n in cls.options}
+
     def __call__(self, policy: Policy, batch: PolicyData) -> Tensor:
         """Per-sample losses `[B]`."""
         raise NotImplementedError
 
     def prepare(self, policy: nn.Module, data: PolicyData, generator: Generator) -> PolicyData:
-        """Fill the absent fields this loss reads, once, from the policy at w*."""
+        """Fill the absent fields this loss reads, once, from the policy at w*.
+
+        Raises:
+            InputError: a field in `needs` is absent.
+        """
         return data
 
     def refresh(self, batch: PolicyData, generator: Generator) -> PolicyData:
         """Redraw what is random in a batch; called before every gradient."""
         return batch
 
-    def start_loss(self, batch: PolicyData) -> Tensor | None:
+    def loss_at_center(self, batch: PolicyData) -> Tensor | None:
         """Per-sample losses `[B]` at w* of a redrawn batch; None when they are fixed per sample."""
         return None
 
@@ -75,7 +95,7 @@ class Loss:
     def score(self, policy: Policy, batch: PolicyData, generator: Generator) -> Tensor | None:
         """Per-sample scalars `[B]`; E[g g'] of their gradients g is the Gauss-Newton matrix.
 
-        None when the loss does not know; the curvature is then taken from gradient differences.
+        None when the loss does not know; no direction is preconditioned then.
         """
         return None
 
@@ -86,7 +106,11 @@ class PlainLoss(Loss):
     def __init__(self, function: LossFunction) -> None:
         self.function = function
         self.name = getattr(function, "__name__", type(function).__name__)  # type: ignore[misc]
-        self.unit = getattr(function, "unit", "state")  # type: ignore[misc]
+        self.sample_unit = getattr(function, "sample_unit", "state")  # type: ignore[misc]
+        if hasattr(function, "unit"):
+            self.sample_unit = function.unit  # type: ignore[misc]
+            text = "unit of a loss is deprecated; it is now called sample_unit"
+            warnings.warn(text, DeprecationWarning, stacklevel=5)
 
     def __call__(self, policy: Policy, batch: PolicyData) -> Tensor:
         """Per-sample losses `[B]`."""
@@ -105,11 +129,15 @@ class PlainLoss(Loss):
 
 
 def as_loss(loss: LossFunction) -> Loss:
-    """The loss itself when it is one of ours, else the function wrapped."""
+    """The loss itself when it is one of ours, else the function wrapped.
+
+    Raises:
+        InputError: it cannot be called.
+    """
     if isinstance(loss, Loss):
         return loss
     if not callable(loss):
-        raise InputError(f"loss is {loss!r}; it must be a callable loss(policy, batch) -> [B]")
+        raise InputError.of("loss", loss, "a callable loss(policy, batch) -> [B]")
     return PlainLoss(loss)
 
 
@@ -125,6 +153,61 @@ def policy_logits(policy: nn.Module, data: PolicyData, chunk: int = 512) -> Tens
     return torch.cat(parts)
 
 
+def reference_logits(policy: nn.Module, reference: nn.Module | None, data: PolicyData) -> Tensor:
+    """Logits `[N, A]` of the reference (None: the policy itself), computed in evaluation mode.
+
+    Raises:
+        InputError: the logits are not `[N, A]`, are not finite, or the two policies' A differ.
+    """
+    own = _checked(policy_logits(policy, data), len(data), "the policy")
+    if reference is None:
+        return own
+    was_training = {m: m.training for m in reference.modules()}
+    reference.eval()
+    try:
+        place = next((p.device for p in reference.parameters()), data.states.device)
+        logits = policy_logits(reference, data.to(place))
+        other = _checked(logits, len(data), "the reference policy")
+    finally:
+        for module, mode in was_training.items():
+            module.training = mode
+    if other.shape != own.shape:
+        raise InputError(
+            f"the reference policy has {other.shape[1]} actions; it must have {own.shape[1]}"
+        )
+    return other.to(own)
+
+
+def _checked(logits: Tensor, n: int, who: str) -> Tensor:
+    if logits.ndim != 2 or len(logits) != n:
+        raise InputError(f"{who} returned logits {list(logits.shape)}; they must be [{n}, actions]")
+    if not bool(torch.isfinite(logits).all()):
+        raise InputError(f"{who} returned NaN or infinite logits on the states; all must be finite")
+    return logits
+
+
+def check_needs(loss: Loss, data: PolicyData) -> None:
+    """Raise InputError unless the data hold all fields that the loss needs."""
+    for name in loss.needs:
+        if getattr(data, name) is None:
+            raise InputError(f"the {loss.name} loss needs {name}; the data have none")
+
+
+def with_log_probs(loss: Loss, policy: nn.Module, data: PolicyData) -> PolicyData:
+    """Data with the log-probabilities of their actions, from the policy where absent.
+
+    Raises:
+        InputError: a field that the loss needs is absent, or an action is not the policy's.
+    """
+    check_needs(loss, data)
+    logits = policy_logits(policy, data if data.log_probs is None else data.take(slice(0, 1)))
+    check_actions(data, logits)
+    if data.log_probs is not None:
+        return data
+    assert data.actions is not None
+    return data.with_fields(log_probs=action_log_probs(logits, data.actions))
+
+
 def check_actions(data: PolicyData, logits: Tensor) -> None:
     """Raise InputError unless all actions are among the policy's: a GPU would say so too late."""
     assert data.actions is not None
@@ -138,6 +221,12 @@ def draw_actions(logits: Tensor, generator: Generator) -> Tensor:
     """One action `[B]` per row of `[B, A]` logits, by the Gumbel-max trick."""
     noise = torch.empty_like(logits).exponential_(generator=generator)
     return (logits - noise.log()).argmax(-1)
+
+
+def fisher_score(policy: Policy, batch: PolicyData, generator: Generator) -> Tensor:
+    """`log pi_w(a|s)` `[B]`, `a ~ pi_w`: E[g g'] of its gradients g is the Fisher matrix."""
+    logits = logits_of(policy(batch.states))
+    return action_log_probs(logits, draw_actions(logits.detach(), generator))
 
 
 def log_softmax(logits: Tensor) -> Tensor:

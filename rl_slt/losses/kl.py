@@ -10,12 +10,11 @@ from rl_slt.data.policy_data import PolicyData
 from rl_slt.losses.base import (
     Loss,
     Policy,
-    action_log_probs,
-    draw_actions,
+    fisher_score,
     log_softmax,
     logits_of,
+    reference_logits,
 )
-from rl_slt.losses.reference import reference_logits
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,14 +25,15 @@ class PolicyKL(Loss):
     so the baseline carries no noise and an estimate is never negative by more than its error.
 
     Attributes:
-        reference: another policy to measure from (a fixed yardstick), or None for the checkpoint.
+        reference: another policy to measure from (a fixed reference), or None for the checkpoint.
     """
 
     reference: nn.Module | None = None
     name = "kl"
+    has_reference = True
 
     @property
-    def zero_at_start(self) -> bool:
+    def zero_at_center(self) -> bool:
         """True for the self-KL."""
         return self.reference is None
 
@@ -49,6 +49,5 @@ class PolicyKL(Loss):
         return data.with_fields(reference_logits=reference_logits(policy, self.reference, data))
 
     def score(self, policy: Policy, batch: PolicyData, generator: Generator) -> Tensor:
-        """`log pi_w(a|s)`, `a ~ pi_w`: the outer product of its gradient is the Fisher matrix."""
-        logits = logits_of(policy(batch.states))
-        return action_log_probs(logits, draw_actions(logits.detach(), generator))
+        """The Fisher score `[B]`: the Hessian of the KL at its minimum is the Fisher matrix."""
+        return fisher_score(policy, batch, generator)

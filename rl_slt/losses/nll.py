@@ -13,9 +13,10 @@ from rl_slt.losses.base import (
     action_log_probs,
     check_actions,
     draw_actions,
+    fisher_score,
     logits_of,
+    reference_logits,
 )
-from rl_slt.losses.reference import reference_logits
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,16 +29,17 @@ class PolicyNLL(Loss):
 
     Attributes:
         reference: another policy to draw from, or None for the checkpoint itself.
-        redraw: draw fresh actions at each step.
+        redraw: draw new actions at each step.
     """
 
     reference: nn.Module | None = None
     redraw: bool = True
     name = "nll"
+    has_reference = True
 
     @property
     def redrawn(self) -> bool:
-        """Whether actions are drawn anew for every gradient."""
+        """Whether actions are redrawn for every gradient."""
         return self.redraw
 
     def __call__(self, policy: Policy, batch: PolicyData) -> Tensor:
@@ -54,14 +56,14 @@ class PolicyNLL(Loss):
         return data.with_fields(reference_logits=logits)
 
     def refresh(self, batch: PolicyData, generator: Generator) -> PolicyData:
-        """Fresh actions from the reference."""
+        """New actions from the reference."""
         if not self.redraw:
             return batch
         assert batch.reference_logits is not None
         actions = draw_actions(batch.reference_logits, generator)
         return PolicyData.trusted(batch.tensors() | {"actions": actions})
 
-    def start_loss(self, batch: PolicyData) -> Tensor | None:
+    def loss_at_center(self, batch: PolicyData) -> Tensor | None:
         """`-log pi*(a|s)` of the drawn actions, `[B]`."""
         if not self.redraw or self.reference is not None:
             return None
@@ -69,6 +71,5 @@ class PolicyNLL(Loss):
         return -action_log_probs(batch.reference_logits, batch.actions)
 
     def score(self, policy: Policy, batch: PolicyData, generator: Generator) -> Tensor:
-        """`log pi_w(a|s)`, `a ~ pi_w`: the outer product of its gradient is the Fisher matrix."""
-        logits = logits_of(policy(batch.states))
-        return action_log_probs(logits, draw_actions(logits.detach(), generator))
+        """The Fisher score `[B]`, as for the KL, from which the loss differs by a constant."""
+        return fisher_score(policy, batch, generator)

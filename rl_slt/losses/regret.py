@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
 
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import InputError
-from rl_slt.losses.base import Loss, Policy, action_log_probs, logits_of
-from rl_slt.losses.surrogate import with_log_probs
+from rl_slt.losses.base import Loss, Policy, action_log_probs, logits_of, with_log_probs
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,15 +33,17 @@ class Regret(Loss):
     discount: float = 0.999
     self_normalized: bool = False
     clip: float | None = None
-    name: ClassVar[str] = "regret"
-    unit: ClassVar[str] = "episode"
-    batched: ClassVar[bool] = False
+    name = "regret"
+    sample_unit = "episode"
+    needs = ("actions", "rewards", "episode")
+    options = ("clip", "self_normalized")
+    batched = False
 
     def __post_init__(self) -> None:
         if not 0 < self.discount <= 1:
-            raise InputError(f"discount={self.discount}; it must be in (0, 1]")
+            raise InputError.of("discount", self.discount, "above 0 and at most 1")
         if self.clip is not None and not self.clip > 0:
-            raise InputError(f"clip={self.clip}; it must be above 0, or None")
+            raise InputError.of("clip", self.clip, "above 0, or none")
 
     def __call__(self, policy: Policy, batch: PolicyData) -> Tensor:
         """Per-episode losses `[E]`, in the order of episode ids' first appearance."""
@@ -62,9 +62,9 @@ class Regret(Loss):
         """Fill absent `log_probs` from the checkpoint.
 
         Raises:
-            InputError: actions, rewards or episode are absent.
+            InputError: actions, rewards or episode are absent, or an action is not the policy's.
         """
-        return with_log_probs(policy, data, "regret", ("actions", "rewards", "episode"))
+        return with_log_probs(self, policy, data)
 
     def report(self, policy: Policy, batch: PolicyData) -> dict[str, float]:
         """Share of weights clipped, and effective sample size of the final weights per episode."""
@@ -89,7 +89,7 @@ class Regret(Loss):
 def positions(batch: PolicyData) -> tuple[Tensor, Tensor]:
     """Row (episode in order of appearance) and step within it, `[B]` each.
 
-    States of an episode must be adjacent and in time order, as `Units` gives them.
+    States of an episode must be adjacent and in time order, as `Samples` gives them.
     """
     assert batch.episode is not None
     _, lengths = torch.unique_consecutive(batch.episode, return_counts=True)

@@ -9,14 +9,7 @@ from torch import Generator, Tensor, nn
 
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import InputError
-from rl_slt.losses.base import (
-    Loss,
-    Policy,
-    action_log_probs,
-    check_actions,
-    logits_of,
-    policy_logits,
-)
+from rl_slt.losses.base import Loss, Policy, action_log_probs, logits_of, with_log_probs
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +28,12 @@ class Surrogate(Loss):
 
     clip: float | None = None
     name = "surrogate"
+    needs = ("actions", "advantages")
+    options = ("clip",)
 
     def __post_init__(self) -> None:
         if self.clip is not None and not self.clip > 0:
-            raise InputError(f"clip={self.clip}; it must be above 0, or None")
+            raise InputError.of("clip", self.clip, "above 0, or none")
 
     def __call__(self, policy: Policy, batch: PolicyData) -> Tensor:
         """Per-sample losses `[B]`."""
@@ -58,23 +53,4 @@ class Surrogate(Loss):
         Raises:
             InputError: actions or advantages are absent.
         """
-        return with_log_probs(policy, data, "surrogate", ("actions", "advantages"))
-
-
-def with_log_probs(
-    policy: nn.Module, data: PolicyData, who: str, needs: tuple[str, ...]
-) -> PolicyData:
-    """Data with the log-probabilities of their actions, from the policy where absent.
-
-    Raises:
-        InputError: one of the fields in `needs` is absent.
-    """
-    for name in needs:
-        if getattr(data, name) is None:
-            raise InputError(f"the {who} loss needs {name}; the data have none")
-    logits = policy_logits(policy, data if data.log_probs is None else data.take(slice(0, 1)))
-    check_actions(data, logits)
-    if data.log_probs is not None:
-        return data
-    assert data.actions is not None
-    return data.with_fields(log_probs=action_log_probs(logits, data.actions))
+        return with_log_probs(self, policy, data)

@@ -8,7 +8,7 @@ from torch import Generator, Tensor, nn
 
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import InputError
-from rl_slt.losses.base import Loss, Policy
+from rl_slt.losses.base import Loss, Policy, check_needs
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,6 +16,7 @@ class Value(Loss):
     """`(V_w(s) - R)^2`, R the data's discounted returns, in squared units of reward."""
 
     name = "value"
+    needs = ("returns",)
 
     def __call__(self, policy: Policy, batch: PolicyData) -> Tensor:
         """Per-sample losses `[B]`."""
@@ -30,8 +31,7 @@ class Value(Loss):
         Raises:
             InputError: returns are absent, or the policy has no value head.
         """
-        if data.returns is None:
-            raise InputError("the value loss needs returns; the data have none")
+        check_needs(self, data)
         if not isinstance(policy(data.states[:1]), tuple):
             raise InputError("the value loss needs a policy that returns (logits, value)")
         return data

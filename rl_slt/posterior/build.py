@@ -36,7 +36,7 @@ def build_target(
     seed: int,
     precision: str = "float32",
 ) -> Target:
-    """The localised posterior of a policy, on a private copy of it, on the policy's own device.
+    """The localized posterior of a policy, on a private copy of it, on the policy's own device.
 
     Raises:
         InputError: weights, states or parameter patterns are wrong, the loss is not per sample, or
@@ -85,22 +85,22 @@ def device_of(policy: nn.Module) -> torch.device:
     return next(iter(places))
 
 
-def start_gradient(target: Target, seed: int) -> Tensor:
+def center_gradient(target: Target, seed: int) -> Tensor:
     """Gradient `[d]` of the loss at w* over all data; exactly 0 for a self-KL."""
-    if target.loss.zero_at_start:
-        return torch.zeros_like(target.flat.start)
-    return target.start_gradient(generator_for(seed, GRADIENT_STREAM, target.device))
+    if target.loss.zero_at_center:
+        return torch.zeros_like(target.flat.w_star)
+    return target.center_gradient(generator_for(seed, GRADIENT_STREAM, target.device))
 
 
 def _first_samples(data: PolicyData, loss: Loss) -> PolicyData:
-    if loss.unit == "episode" and data.episode is not None:
+    if loss.sample_unit == "episode" and data.episode is not None:
         return data.subset(data.episode == data.episode[0])
     return data.take(slice(0, 4))
 
 
 def _check_loss(loss: Loss, module: nn.Module, batch: PolicyData) -> None:
     value = loss(module, batch)
-    wanted = [1] if loss.unit == "episode" else [len(batch)]
+    wanted = [1] if loss.sample_unit == "episode" else [len(batch)]
     if not isinstance(value, Tensor) or list(value.shape) != wanted:
         shape = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
         raise InputError(f"loss {loss.name} returned {shape}; it must be one per sample, {wanted}")

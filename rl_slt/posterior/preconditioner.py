@@ -1,4 +1,4 @@
-"""A fixed linear change of coordinates that makes the posterior rounder."""
+"""A fixed linear change of coordinates in which the posterior's curvatures are alike."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class Whitening:
+class Preconditioner:
     """`T = diag(scale) (I + U diag(shrink - 1) U')`, U orthonormal `[d, k]`.
 
     With `scale = 1 / sqrt(gamma)` and `shrink_i = (1 + nbeta h_i / gamma)^(-1/2)` for the leading

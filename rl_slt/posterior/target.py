@@ -1,4 +1,4 @@
-"""The localised tempered posterior around a checkpoint, as energy and gradient."""
+"""The localized tempered posterior around a checkpoint, as energy and gradient."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor, nn
 
-from rl_slt.data.distinct import distinct
 from rl_slt.data.policy_data import PolicyData
-from rl_slt.data.samples import Units
+from rl_slt.data.samples import Samples, distinct
 from rl_slt.gradients.flat import FlatPolicy
 from rl_slt.gradients.precision import in_bfloat16
 from rl_slt.gradients.traced import TracedGradient, has_conv
 from rl_slt.losses.base import Loss
-from rl_slt.posterior.preconditioner import Whitening
+from rl_slt.posterior.preconditioner import Preconditioner
 
 # Samples in one pass over all data: of one chain; of all chains of a small network; of all chains
 # of another one, whose activations are all held at once.
@@ -30,15 +29,15 @@ class Evaluation(NamedTuple):
 
     Attributes:
         loss: mean loss over the batch.
-        start: mean loss at w* over the same batch (0 for a self-KL).
+        loss_at_center: mean loss at w* over the same batch (0 for a self-KL).
         energy: U, double precision.
         grad: gradient of U in the sampler's coordinates.
         prior: `(gamma / 2) |w - w*|^2`.
-        virial: `(w - w*) . grad U`, whose mean is d under the exact posterior.
+        virial: `(w - w*) . grad U`, whose mean is d under the exact posterior (Stein identity).
     """
 
     loss: Tensor
-    start: Tensor
+    loss_at_center: Tensor
     energy: Tensor
     grad: Tensor
     prior: Tensor
@@ -64,9 +63,9 @@ class Part(NamedTuple):
 class Target:
     """`U(w) = nbeta L_n(w) + (gamma / 2) |w - w*|^2`, minus the log of what is sampled.
 
-    Samplers see coordinates z with `w = w* + T z`, T a fixed linear map (`whitening`; the identity
-    unless one was made). A fixed T needs no correction term: it is a change of coordinates, and
-    the same as preconditioning by `T T'`. All chains are evaluated together: positions `[C, d]`.
+    Samplers see coordinates z with `w = w* + T z`, T a fixed linear map (`preconditioner`; the
+    identity unless one was made). A fixed T needs no correction term: it is a change of
+    coordinates. All chains are evaluated together: positions `[C, d]`.
 
     Attributes:
         dim: d, the number of free parameters.
@@ -90,15 +89,15 @@ class Target:
     ) -> None:
         self.flat, self.data, self.loss = flat, data, loss
         self.nbeta, self.localization = nbeta, localization
-        self.units = Units(data, loss.unit)
-        self.whitening: Whitening | None = None
+        self.samples = Samples(data, loss.sample_unit)
+        self.preconditioner: Preconditioner | None = None
         self.direction: Tensor | None = None
         self.grads = 0
         self._whole: dict[bool, Part] = {}
         small = self.dim <= BATCHED_LIMIT and not has_conv(flat.module)
         self.batched = small or self.device.type != "cpu"
         self.traced = self._try_tracing(bfloat16 and has_conv(flat.module))
-        self.start_losses = self._losses_at_start()
+        self.center_losses = self._losses_at_center()
         self._chunk = CHUNK
         if self.batched and self.traced:
             self._chunk = BATCHED_CHUNK if small else WIDE_CHUNK
@@ -111,12 +110,12 @@ class Target:
     @property
     def device(self) -> torch.device:
         """Where weights, data and chains are."""
-        return self.flat.start.device
+        return self.flat.w_star.device
 
     @property
     def dim(self) -> int:
-        """D."""
-        return len(self.flat.start)
+        """The number of free parameters, d."""
+        return len(self.flat.w_star)
 
     @property
     def free_dim(self) -> int:
@@ -125,17 +124,17 @@ class Target:
 
     @property
     def width(self) -> float:
-        """Standard deviation of the localising Gaussian; 1 where there is none."""
+        """Standard deviation of the localizing Gaussian; 1 where there is none."""
         return self.localization**-0.5 if self.localization > 0 else 1.0
 
     @property
     def n(self) -> int:
         """How many samples (states or episodes) the data hold."""
-        return self.units.n
+        return self.samples.n
 
     def weights(self, z: Tensor) -> Tensor:
         """`w - w*` `[C, d]` of coordinates `z` `[C, d]`."""
-        return self._held(z if self.whitening is None else self.whitening.forward(z))
+        return self._held(z if self.preconditioner is None else self.preconditioner.forward(z))
 
     def _held(self, rows: Tensor) -> Tensor:
         """Rows `[C, d]` without their component along the direction held."""
@@ -144,8 +143,8 @@ class Target:
         return rows - (rows @ self.direction)[:, None] * self.direction
 
     def coordinates(self, delta: Tensor) -> Tensor:
-        """Z `[C, d]` of `w - w*` `[C, d]`."""
-        return delta if self.whitening is None else self.whitening.inverse(delta)
+        """The coordinates z `[C, d]` of `w - w*` `[C, d]`."""
+        return delta if self.preconditioner is None else self.preconditioner.inverse(delta)
 
     def evaluate(
         self, z: Tensor, index: Sequence[Tensor | None], generators: Sequence[Generator]
@@ -158,14 +157,14 @@ class Target:
             generators: per chain, for losses that redraw.
         """
         delta = self.weights(z)
-        w = self.flat.start + delta
-        loss, grad, start = self._loss_grad(w, index, generators)
+        w = self.flat.w_star + delta
+        loss, grad, at_center = self._loss_grad(w, index, generators)
         grad_w = self._held(grad.mul_(self.nbeta).add_(delta, alpha=self.localization))
         virial = _dots(delta, grad_w)
-        grad_z = grad_w if self.whitening is None else self.whitening.transpose(grad_w)
+        grad_z = grad_w if self.preconditioner is None else self.preconditioner.transpose(grad_w)
         prior = 0.5 * self.localization * _dots(delta, delta)
         energy = self.nbeta * loss.double() + prior.double()
-        return Evaluation(loss, start, energy, grad_z, prior, virial)
+        return Evaluation(loss, at_center, energy, grad_z, prior, virial)
 
     def _loss_grad(
         self, w: Tensor, index: Sequence[Tensor | None], generators: Sequence[Generator]
@@ -178,20 +177,21 @@ class Target:
         if together and not self.loss.redrawn:
             return self._together(w, torch.stack(rows))
         batches = [
-            self.loss.refresh(self.units.take(i), g) for i, g in zip(rows, generators, strict=True)
+            self.loss.refresh(self.samples.take(i), g)
+            for i, g in zip(rows, generators, strict=True)
         ]
-        starts = torch.stack([self._start(b, i) for b, i in zip(batches, rows, strict=True)])
+        centers = torch.stack([self._center_loss(b, i) for b, i in zip(batches, rows, strict=True)])
         if together:
             fields = [b.tensors() for b in batches]
             stacked = {k: torch.stack([f[k] for f in fields]) for k in fields[0]}
-            return *self.traced(w, stacked), starts  # type: ignore[misc]
-        return *self._apart(w, batches), starts
+            return *self.traced(w, stacked), centers  # type: ignore[misc]
+        return *self._apart(w, batches), centers
 
     def _together(self, w: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """All chains in one graph, their batches `[C, B]` gathered at once."""
-        fields = self.units.take(rows.view(-1)).tensors()
+        fields = self.samples.take(rows.view(-1)).tensors()
         batch = {name: value.unflatten(0, rows.shape) for name, value in fields.items()}
-        return *self.traced(w, batch), self.start_losses[rows].mean(-1)  # type: ignore[misc]
+        return *self.traced(w, batch), self.center_losses[rows].mean(-1)  # type: ignore[misc]
 
     def _apart(self, w: Tensor, batches: Sequence[PolicyData]) -> tuple[Tensor, Tensor]:
         """One chain after the other."""
@@ -221,14 +221,14 @@ class Target:
             loss.add_(value, alpha=part.share)
             grad.add_(slope, alpha=part.share)
             self.grads += part.samples * len(w)
-        return loss, grad, self._mean_start.expand(len(w))
+        return loss, grad, self._mean_center_loss.expand(len(w))
 
-    def start_gradient(self, generator: Generator) -> Tensor:
+    def center_gradient(self, generator: Generator) -> Tensor:
         """Gradient `[d]` of the loss at w* over all data."""
-        return self._everything(self.flat.start[None], generator)[1][0]
+        return self._everything(self.flat.w_star[None], generator)[1][0]
 
     def _parts(self, once: bool) -> Iterator[Part]:
-        """The data in parts, in order; cut out once when one part holds everything.
+        """The data in parts, in order; taken out once when one part holds everything.
 
         Args:
             once: leave out samples that came before and weight those that are left.
@@ -243,9 +243,9 @@ class Target:
         for rows in self._ids[: len(ids)].split(self._chunk):
             mine = ids[rows]
             if weights is None:
-                part = Part(len(mine), self.units.take(mine), len(mine) / self.n)
+                part = Part(len(mine), self.samples.take(mine), len(mine) / self.n)
             else:
-                part = Part(len(mine), self.units.take(mine), 1.0, weights[rows])
+                part = Part(len(mine), self.samples.take(mine), 1.0, weights[rows])
             if len(mine) == len(ids):
                 self._whole[once] = part
             yield part
@@ -259,24 +259,24 @@ class Target:
         found = distinct([fields[name] for name in sorted(self.traced.reads)])
         if found is None:
             return None
-        return found[0].to(self.device), found[1].to(self.device, self.flat.start.dtype)
+        return found[0].to(self.device), found[1].to(self.device, self.flat.w_star.dtype)
 
     def _try_tracing(self, bfloat16: bool) -> TracedGradient | None:
         """The traced gradient where it is right, in bfloat16 if asked for and about as right."""
-        if self.loss.batched is False or self.loss.unit != "state":
+        if self.loss.batched is False or self.loss.sample_unit != "state":
             return None
         generator = Generator(self.device).manual_seed(0)
         size = (2, min(self.n, 8))
         rows = torch.randint(self.n, size, generator=generator, device=self.device)
-        batches = [self.loss.refresh(self.units.take(r), generator).tensors() for r in rows]
+        batches = [self.loss.refresh(self.samples.take(r), generator).tensors() for r in rows]
         stacked = {k: torch.stack([b[k] for b in batches]) for k in batches[0]}
-        noise = self.flat.start.new_empty(2, self.dim).normal_(generator=generator)
+        noise = self.flat.w_star.new_empty(2, self.dim).normal_(generator=generator)
         candidate = TracedGradient(self.flat, self.loss)
         noise /= self.dim**0.5
-        if not candidate.agrees(self.flat.start + 0.1 * noise, stacked, self.batched):
+        if not candidate.agrees(self.flat.w_star + 0.1 * noise, stacked, self.batched):
             return None
         if bfloat16:
-            candidate.round(self.flat.start + noise, stacked)
+            candidate.round(self.flat.w_star + noise, stacked)
         return candidate
 
     @contextmanager
@@ -291,26 +291,28 @@ class Target:
             self.traced = traced
 
     @cached_property
-    def _mean_start(self) -> Tensor:
-        return self.start_losses.mean()
+    def _mean_center_loss(self) -> Tensor:
+        return self.center_losses.mean()
 
     @cached_property
     def _ids(self) -> Tensor:
         """All samples."""
         return torch.arange(self.n, device=self.device)
 
-    def _start(self, batch: PolicyData, index: Tensor) -> Tensor:
+    def _center_loss(self, batch: PolicyData, index: Tensor) -> Tensor:
         """Mean loss at w* over a batch: a control variate, whose mean over batches is loss_init."""
-        redrawn = self.loss.start_loss(batch)
-        losses = self.start_losses[index] if redrawn is None else redrawn
+        redrawn = self.loss.loss_at_center(batch)
+        losses = self.center_losses[index] if redrawn is None else redrawn
         return losses.mean()
 
-    def _losses_at_start(self) -> Tensor:
+    def _losses_at_center(self) -> Tensor:
         """Per-sample losses `[n]` at w*, exact zeros where the loss is zero there by definition."""
-        if self.loss.zero_at_start and not self.rounded:
-            return self.flat.start.new_zeros(self.n)
-        module = self.flat.load(self.flat.start)
-        return torch.cat([self.losses(module, self.units.take(i)) for i in self._ids.split(CHUNK)])
+        if self.loss.zero_at_center and not self.rounded:
+            return self.flat.w_star.new_zeros(self.n)
+        module = self.flat.load(self.flat.w_star)
+        return torch.cat(
+            [self.losses(module, self.samples.take(i)) for i in self._ids.split(CHUNK)]
+        )
 
     def losses(self, module: nn.Module, batch: PolicyData) -> Tensor:
         """Per-sample losses `[B]` of a module, in the precision of the gradients."""

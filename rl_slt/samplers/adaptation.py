@@ -1,4 +1,4 @@
-"""Step sizes and whitening, adapted in burn-in and then left alone."""
+"""Step sizes and the preconditioner, adapted in burn-in and then left alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from rl_slt.losses.base import Loss
-from rl_slt.posterior.preconditioner import Whitening
+from rl_slt.posterior.preconditioner import Preconditioner
 from rl_slt.posterior.target import Target
 from rl_slt.samplers.base import Evaluate, Sampler
 
@@ -64,14 +64,14 @@ def fisher_rows(target: Target, z: Tensor, rows: int, generators: Sequence[Gener
 
     Their second moment is the loss's Gauss-Newton matrix, averaged over chains.
     """
-    w = target.flat.start + target.weights(z)
+    w = target.flat.w_star + target.weights(z)
     per = -(-rows // len(w))
     out = w.new_empty(per * len(w), target.dim)
     for c, generator in enumerate(generators):
         module = target.flat.load(w[c])
         index = torch.randint(target.n, (per,), generator=generator, device=target.device)
         for k in range(0, per, 32):
-            batch = target.units.take(index[k : k + 32])
+            batch = target.samples.take(index[k : k + 32])
             score = target.loss.score(module, batch, generator)
             assert score is not None
             target.flat.row_grads(score, out[c * per + k : c * per + k + len(score)])
@@ -96,8 +96,11 @@ def leading_curvature(rows: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     return values, basis
 
 
-def whiten(target: Target, z: Tensor, rank: int, generators: Sequence[Generator]) -> Tensor:
-    """Rebuild the target's whitening from the curvature at `z`; returns z in new coordinates."""
+def precondition(target: Target, z: Tensor, rank: int, generators: Sequence[Generator]) -> Tensor:
+    """Rebuild the target's preconditioner from the curvature at `z` `[C, d]`.
+
+    Returns z in the new coordinates. A loss without a score gets the localizer's width alone.
+    """
     delta = target.weights(z).clone()
     scale = z.new_full((), target.width)
     basis, shrink = z.new_empty(target.dim, 0), z.new_empty(0)
@@ -106,7 +109,7 @@ def whiten(target: Target, z: Tensor, rank: int, generators: Sequence[Generator]
         rows = fisher_rows(target, z, count, generators)
         values, basis = leading_curvature(rows, rank)
         shrink = ((1 + target.nbeta * values * target.width**2) ** -0.5).to(z.dtype)
-    target.whitening = Whitening(scale, basis.contiguous(), shrink)
+    target.preconditioner = Preconditioner(scale, basis.contiguous(), shrink)
     return target.coordinates(delta)
 
 

@@ -1,9 +1,9 @@
-"""Whether chains can be believed: convergence, error and a verdict in words."""
+"""Whether draws can be believed: convergence, Monte Carlo error, and a verdict in words."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from arviz_stats.base import array_stats
@@ -17,6 +17,7 @@ DRIFT_Z = 4.0
 VIRIAL_TOLERANCE = 0.1
 ACCEPT_FAILED = 0.1
 STDERR_SUSPECT = 0.25
+AXES = {"chain_axis": 0, "draw_axis": 1}
 
 
 @dataclass(frozen=True)
@@ -24,104 +25,89 @@ class Diagnosis:
     """Statistics of one quantity over chains and draws, and what they say.
 
     Attributes:
-        mean: over all chains and draws.
         stderr: Monte Carlo standard error of the mean, from the effective sample size.
-        rhat: rank-normalised split R-hat (Vehtari et al. 2021).
+        rhat: rank-normalized split R-hat (Vehtari et al. 2021).
         ess: effective sample size for the mean.
+        drift: z of the difference between the means of the two halves of all chains.
         status: `ok`, `suspect` or `failed`.
         message: the reasons, empty when ok.
     """
 
-    mean: float
     stderr: float
     rhat: float
     ess: float
+    drift: float
     status: str
     message: str
 
 
-def diagnose(
-    excess: Array,
-    virial: Array | None = None,
-    accept: Array | None = None,
-) -> Diagnosis:
-    """Judge draws of `nbeta (L - L(w*))` `[C, T]`.
+def diagnose(excess: Array, virial: Array | None = None, accept: Array | None = None) -> Diagnosis:
+    """Judge draws of `nbeta (L - L(w*))`, whose mean is the estimate.
 
     Args:
-        excess: the quantity averaged.
+        excess: the quantity averaged, `[C, T]`.
         virial: `(w - w*) . grad U / d` `[C, T]`; its mean is 1 under the posterior.
-        accept: acceptance probabilities `[C, T]`.
+        accept: acceptance probabilities `[C, T]` of a Metropolis test; None without one.
     """
-    if not np.isfinite(excess).all():
-        bad = [int(c) for c in np.flatnonzero(~np.isfinite(excess).all(axis=1))]
-        reason = f"the loss of chains {bad} is not finite: the step is too large"
+    finite = np.isfinite(excess).all(axis=1)
+    if not finite.all():
+        reason = f"the loss of {_chains(~finite)} is not finite: the step is too large"
         return Diagnosis(np.nan, np.nan, np.nan, np.nan, "failed", reason)
-    dead = [int(c) for c in np.flatnonzero(excess.std(axis=1) <= 1e-12 * (1 + abs(excess).max()))]
-    if dead:
-        reason = f"chains {dead} are dead: their loss never changes"
-        return Diagnosis(float(excess.mean()), np.nan, np.nan, np.nan, "failed", reason)
-    mean, axes = float(excess.mean()), {"chain_axis": 0, "draw_axis": 1}
-    rhat = float(array_stats.rhat(excess, method="rank", **axes))
-    ess = float(array_stats.ess(excess, method="mean", **axes))
-    stderr = float(array_stats.mcse(excess, method="mean", **axes))
-    failed = list(_failures(rhat, ess, accept))
-    doubts = list(_doubts(excess, mean, stderr, rhat, ess, virial))
-    status = "failed" if failed else "suspect" if doubts else "ok"
-    return Diagnosis(mean, stderr, rhat, ess, status, "; ".join(failed + doubts))
+    constant = excess.std(axis=1) <= 1e-12 * (1 + abs(excess).max())
+    if constant.any():
+        reason = f"constant: the loss of {_chains(constant)} never changes"
+        return Diagnosis(np.nan, np.nan, np.nan, np.nan, "failed", reason)
+    rhat = float(array_stats.rhat(excess, method="rank", **AXES))
+    ess = float(array_stats.ess(excess, method="mean", **AXES))
+    stderr, drift = mean_stderr(excess), _drift(excess)
+    failures = [*_failures(rhat, ess, accept)]
+    warnings = [*_warnings(float(excess.mean()), stderr, rhat, ess, drift, virial)]
+    status = "failed" if failures else "suspect" if warnings else "ok"
+    return Diagnosis(stderr, rhat, ess, drift, status, "; ".join(failures + warnings))
 
 
-def drift(excess: Array) -> float:
-    """Z of the difference between the means of the first and the second half of all chains."""
+def mean_stderr(draws: Array) -> float:
+    """Monte Carlo standard error of the mean of correlated draws `[C, T]`."""
+    return float(array_stats.mcse(draws, method="mean", **AXES))
+
+
+def _drift(excess: Array) -> float:
     half = excess.shape[1] // 2
     parts = excess[:, :half], excess[:, half:]
-    errors = [_mcse(p) for p in parts]
-    scale = float(np.linalg.norm(errors))
+    scale = float(np.linalg.norm([mean_stderr(p) for p in parts]))
     return float(parts[1].mean() - parts[0].mean()) / scale if scale > 0 else 0.0
 
 
-def _mcse(part: Array) -> float:
-    return float(array_stats.mcse(part, chain_axis=0, draw_axis=1, method="mean"))
+def _chains(which: NDArray[np.bool_]) -> str:
+    return f"chains {np.flatnonzero(which).tolist()}"
 
 
-def _failures(rhat: float, ess: float, accept: Array | None) -> Any:
+def _failures(rhat: float, ess: float, accept: Array | None) -> Iterator[str]:
     if rhat > RHAT_FAILED:
         yield f"chains disagree or drift (R-hat {rhat:.2f} above {RHAT_FAILED})"
     if ess < ESS_FAILED:
         yield f"effective sample size {ess:.0f} is below {ESS_FAILED:.0f}"
-    if accept is not None:
-        stuck = [int(c) for c in np.flatnonzero(accept.mean(axis=1) < ACCEPT_FAILED)]
-        if stuck:
-            yield f"chains {stuck} are stuck (acceptance below {ACCEPT_FAILED:.0%})"
+    if accept is not None and (low := accept.mean(axis=1) < ACCEPT_FAILED).any():
+        yield f"low acceptance of {_chains(low)} (below {ACCEPT_FAILED:.0%})"
 
 
-def _doubts(
-    excess: Array,
-    mean: float,
-    stderr: float,
-    rhat: float,
-    ess: float,
-    virial: Array | None,
-) -> Any:
+def _warnings(
+    mean: float, stderr: float, rhat: float, ess: float, drift: float, virial: Array | None
+) -> Iterator[str]:
     if RHAT_SUSPECT < rhat <= RHAT_FAILED:
         yield f"R-hat {rhat:.2f} is above {RHAT_SUSPECT}"
     if ESS_FAILED <= ess < ESS_SUSPECT:
         yield f"effective sample size {ess:.0f} is below {ESS_SUSPECT:.0f}"
-    z = drift(excess)
-    if abs(z) > DRIFT_Z:
-        yield f"the loss still drifts after burn-in ({z:+.1f} standard errors between halves)"
-    if virial is not None:
-        yield from _virial_doubt(virial)
+    if abs(drift) > DRIFT_Z:
+        yield f"the loss still drifts after burn-in ({drift:+.1f} standard errors between halves)"
+    # The Stein identity of the field w - w*: E[(w - w*) . grad U] = d, by partial integration.
+    if virial is not None and np.isfinite(virial).all() and (virial.std(axis=1) > 0).all():
+        ratio = float(virial.mean())
+        if abs(ratio - 1) > VIRIAL_TOLERANCE + 4 * mean_stderr(virial):
+            large = "step size too large: variance inflated"
+            why = large if ratio > 1 else "not yet at equilibrium with the localizer"
+            yield f"{why} (virial ratio {ratio:.2f})"
     if stderr > STDERR_SUSPECT * max(abs(mean), 0.2):
-        yield f"standard error {stderr:.2g} is large beside the estimate {mean:.3g}"
+        yield f"standard error {stderr:.2g} is large against the estimate {mean:.3g}"
     if mean < -2 * stderr:
         yield f"the estimate {mean:.3g} is below zero: w* is not a minimum of the loss"
-
-
-def _virial_doubt(virial: Array) -> Any:
-    """Stationarity: `E[(w - w*) . grad U] = d` holds for the posterior, by partial integration."""
-    if not np.isfinite(virial).all() or (virial.std(axis=1) == 0).any():
-        return
-    ratio = float(virial.mean())
-    if abs(ratio - 1) > VIRIAL_TOLERANCE + 4 * _mcse(virial):
-        why = "not yet at equilibrium with the localizer" if ratio < 1 else "heated by its steps"
-        yield f"chains are {why} (virial ratio {ratio:.2f}, 1 at equilibrium)"

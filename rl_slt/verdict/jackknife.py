@@ -1,4 +1,4 @@
-"""The share of an estimate's error that comes from the states being a sample."""
+"""The sampling error of an estimate over states."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rl_slt.posterior.target import Target
 STATES = 400
 
 
-def data_stderr(target: Target, snapshots: Sequence[Tensor], seed: int) -> float | None:
+def states_stderr(target: Target, snapshots: Sequence[Tensor], seed: int) -> float | None:
     """Standard error of the estimate over resampled states (infinitesimal jackknife).
 
     Giving state i a little more weight changes `nbeta E[L - L(w*)]` by
@@ -33,16 +33,16 @@ def data_stderr(target: Target, snapshots: Sequence[Tensor], seed: int) -> float
         The standard error (0 where the draws cannot tell it from none), or None with too few
         snapshots or a loss per episode or redrawn.
     """
-    if len(snapshots) < 4 or target.loss.redrawn or target.loss.unit != "state":
+    if len(snapshots) < 4 or target.loss.redrawn or target.loss.sample_unit != "state":
         return None
     index = torch.arange(target.n)
     if target.n > STATES:
         generator = torch.Generator().manual_seed(seed)
         index = torch.randperm(target.n, generator=generator)[:STATES]
     index = index.to(target.device)
-    batch = target.units.take(index)
+    batch = target.samples.take(index)
     rows = torch.cat([_losses(target, w, batch) for kept in snapshots for w in kept])
-    excess = (rows.double() - target.start_losses[index].double()).cpu().numpy()
+    excess = (rows.double() - target.center_losses[index].double()).cpu().numpy()
     half = len(excess) // 2
     influence = [_influence(part, target.nbeta) for part in (excess[:half], excess[half:])]
     if batch.episode is not None:
@@ -53,12 +53,12 @@ def data_stderr(target: Target, snapshots: Sequence[Tensor], seed: int) -> float
 
 
 def _losses(target: Target, delta: Tensor, batch: PolicyData) -> Tensor:
-    module = target.flat.load(target.flat.start + delta)
+    module = target.flat.load(target.flat.w_star + delta)
     return torch.cat([target.losses(module, part) for part in batch.chunks(512)])[None]
 
 
 def _influence(excess: NDArray[np.float64], nbeta: float) -> NDArray[np.float64]:
-    """Centred influence of each state, from draws `[M, B]` of its excess loss."""
+    """Centered influence of each state, from draws `[M, B]` of its excess loss."""
     total = excess.mean(axis=1)
     moved = ((total - total.mean())[:, None] * (excess - excess.mean(axis=0))).sum(axis=0)
     value = nbeta * excess.mean(axis=0) - nbeta**2 * moved / (len(excess) - 1)

@@ -6,9 +6,15 @@ import pandas as pd
 import pytest
 
 from rl_slt import BAOAB, SGLD, InputError, Regret, Settings
-from rl_slt.calibration.calibrate import calibrate, estimate_cell
-from rl_slt.calibration.recommend import order_words, recommend
-from rl_slt.calibration.sweep import COLUMNS, Cell, Sweep, carry_out
+from rl_slt.calibration.calibrate import (
+    COLUMNS,
+    Cell,
+    Sweep,
+    calibrate,
+    carry_out,
+    estimate_cell,
+)
+from rl_slt.calibration.recommend import order_of_policies, recommend
 from tests.rl_slt.small_policy import TwoHeads, data
 
 
@@ -79,9 +85,9 @@ def test_checks_at_the_recommended_localization(
 
 def test_whether_the_order_of_policies_holds_is_said() -> None:
     same = frame(*[pair(g, v, v, policy=n) for g in (10, 30) for n, v in (("a", 10), ("b", 20))])
-    assert [*order_words(same)] == ["the order of the policies is the same at all 2 settings"]
+    assert [*order_of_policies(same)] == ["the order of the policies is the same at all 2 settings"]
     turned = frame(same.to_dict("records"), pair(90, 9, 9, policy="a"), pair(90, 5, 5, policy="b"))
-    assert [*order_words(turned)] == ["the order of a and b depends on the settings"]
+    assert [*order_of_policies(turned)] == ["the order of a and b depends on the settings"]
 
 
 def test_the_sweep_is_planned_from_what_came_out() -> None:

@@ -51,7 +51,7 @@ def frames(size: int = 36, n: int = 24, first: bool = False) -> Tensor:
 def graph_of(target: Target, states: Tensor) -> GraphModule:
     fields = {"states": states, "reference_logits": torch.zeros(len(states), 5)}
     assert target.traced is not None
-    return target.traced._made(target.flat.start, fields, False)
+    return target.traced._made(target.flat.w_star, fields, False)
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ def test_gradients_are_the_plain_ones(kind: str, size: int) -> None:
     data = PolicyData(frames(size, first=kind == "channels first"))
     target = build_target(Atari(kind, size), data, PolicyKL(), 10.0, 1.0, None, 0)
     assert target.traced is not None
-    w = target.flat.start + 0.1 * torch.randn(target.dim)
-    batch = target.units.take(torch.arange(16))
+    w = target.flat.w_star + 0.1 * torch.randn(target.dim)
+    batch = target.samples.take(torch.arange(16))
     plain = torch.empty_like(w)
     value = target.flat.value_and_grad(lambda p: target.loss(p, batch), w, plain)
     found = target.traced(w, batch.tensors())

@@ -20,8 +20,7 @@ from rl_slt import (
     Value,
     estimate_llc,
 )
-from rl_slt.calibration.calibrate import estimate_cell
-from rl_slt.calibration.sweep import Cell
+from rl_slt.calibration.calibrate import Cell, estimate_cell
 from rl_slt.gradients.precision import full_float32
 from rl_slt.losses.base import LossFunction, Policy, logits_of
 from rl_slt.posterior.build import build_target, generator_for
@@ -31,7 +30,10 @@ from tests.rl_slt.other_device import moved, other_device
 from tests.rl_slt.small_policy import TwoHeads, data
 
 # A simulated tensor whose memory is exchanged keeps its strides.
-pytestmark = pytest.mark.filterwarnings("ignore:grad and param do not obey")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:grad and param do not obey"),
+    pytest.mark.filterwarnings("ignore::rl_slt.errors.ConvergenceWarning"),
+]
 
 
 class Conv(nn.Module):
@@ -76,7 +78,7 @@ def short(policy: nn.Module, loss: LossFunction, sampler: str | None = None) -> 
 
 
 def assert_same(one: LLCEstimate, two: LLCEstimate) -> None:
-    for column in ("loss_value", "loss_start"):
+    for column in ("loss_value", "loss_at_center"):
         np.testing.assert_array_equal(one.draws[column], two.draws[column])
     assert (one.status, one.message, one.llc) == (two.status, two.message, two.llc)
     np.testing.assert_equal([one.stderr_data, one.info], [two.stderr_data, two.info])

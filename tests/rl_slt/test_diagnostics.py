@@ -23,21 +23,21 @@ def test_healthy_chains_pass_and_their_error_counts_the_correlation() -> None:
 
 
 def test_intervals_cover() -> None:
-    hits = [abs((d := diagnose(healthy(s))).mean - 10) < 1.96 * d.stderr for s in range(100)]
+    hits = [abs((x := healthy(s)).mean() - 10) < 1.96 * diagnose(x).stderr for s in range(100)]
     assert np.mean(hits) >= 0.91
 
 
 @pytest.mark.parametrize(
     ("plant", "status", "word"),
     [
-        (lambda x: x[2].fill(7.0), "failed", "dead"),
+        (lambda x: x[2].fill(7.0), "failed", "constant: the loss of chains [2]"),
         (lambda x: x.__setitem__((1, 50), np.nan), "failed", "not finite"),
         (lambda x: x.__iadd__(np.linspace(-3, 3, 400)), "failed", "drift"),
         (lambda x: x.__iadd__(np.linspace(-0.9, 0.9, 400)), "suspect", "R-hat"),
         (lambda x: x.__setitem__(3, x[3] + 4), "failed", "disagree"),
         (lambda x: x.__isub__(20), "suspect", "below zero"),
     ],
-    ids=["dead", "nan", "drift", "slow drift", "disagree", "negative"],
+    ids=["constant", "nan", "drift", "slow drift", "disagree", "negative"],
 )
 def test_planted_failures(plant, status: str, word: str) -> None:
     x = healthy()
@@ -54,11 +54,14 @@ def test_a_drift_too_slow_for_rhat_is_seen() -> None:
     assert d.status == "suspect" and "drifts" in d.message
 
 
-def test_stuck_and_unequal_chains() -> None:
+def test_low_acceptance_and_a_wrong_virial_ratio() -> None:
     accept = np.full((4, 400), 0.8)
     accept[1] = 0.01
-    assert "stuck" in diagnose(healthy(), accept=accept).message
+    d = diagnose(healthy(), accept=accept)
+    assert d.status == "failed" and d.message == "low acceptance of chains [1] (below 10%)"
     cold = np.random.default_rng(0).normal(0.2, 0.01, (4, 400))
     d = diagnose(healthy(), virial=cold)
     assert d.status == "suspect" and "equilibrium" in d.message
     assert diagnose(healthy(), virial=cold + 0.8).status == "ok"
+    d = diagnose(healthy(), virial=cold + 1.0)
+    assert d.message == "step size too large: variance inflated (virial ratio 1.20)"

@@ -1,6 +1,9 @@
 """`estimate_llc` as its users meet it: inputs, promises, and the mistakes of others."""
 
 import math
+import subprocess
+import sys
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -11,6 +14,7 @@ from torch import nn
 from rl_slt import (
     HMC,
     SGLD,
+    ConvergenceWarning,
     InputError,
     OrthogonalSGLD,
     PolicyData,
@@ -18,21 +22,23 @@ from rl_slt import (
     PolicyNLL,
     Regret,
     RMSpropSGLD,
+    Settings,
     Surrogate,
     Value,
     estimate_llc,
+    estimate_with,
 )
-from rl_slt.estimate import MOST_DRAWS, _draws_lacking, choose_sampler
-from rl_slt.known.quadratic import quadratic
-from rl_slt.known.registry import PROBLEMS
+from rl_slt.estimate import MOST_DRAWS, choose_sampler, draws_lacking, prepare_chains
+from rl_slt.known import PROBLEMS, quadratic
 from rl_slt.known.validate import estimate_problem
 from rl_slt.losses import LOSSES
 from rl_slt.posterior.build import build_target
 from rl_slt.samplers import SAMPLERS
-from rl_slt.verdict.diagnostics import Diagnosis
 from tests.rl_slt.small_policy import TwoHeads, data
 
-QUICK = {"draws": 40, "burn_in": 20, "nbeta": 50.0, "data_error": False}
+# Short chains: what most of these tests look at is not their verdict.
+pytestmark = pytest.mark.filterwarnings("ignore::rl_slt.errors.ConvergenceWarning")
+QUICK = {"draws": 40, "burn_in": 20, "nbeta": 50.0, "states_error": False}
 
 
 def quick(policy: nn.Module, states: object, **settings: object):
@@ -101,7 +107,7 @@ def test_parameters_outside_the_subset_do_not_move() -> None:
     target = build_target(TwoHeads(), data(), PolicyKL(), 50.0, 1.0, "policy_head.*", 0)
     assert target.flat.names == ["policy_head.weight", "policy_head.bias"]
     frozen = {k: v.clone() for k, v in target.flat.module.state_dict().items() if "body" in k}
-    module = target.flat.load(target.flat.start + 1.0)
+    module = target.flat.load(target.flat.w_star + 1.0)
     assert all(torch.equal(module.state_dict()[k], v) for k, v in frozen.items())
     head = quick(TwoHeads(), data(), params="policy_head.*", draws=300)
     whole = quick(TwoHeads(), data(), draws=300)
@@ -165,12 +171,55 @@ def test_every_sampler_runs_on_every_loss(sampler: str, loss: str) -> None:
     assert math.isfinite(e.llc) and e.step_size > 0
 
 
-def test_the_preconditioner_is_frozen_in_the_draws() -> None:
-    e = quick(TwoHeads(), data(), sampler=RMSpropSGLD(step_size=1e-3), burn_in=0, draws=20)
-    assert e.step_size == 1e-3
+@pytest.mark.parametrize("burn_in", [0, 20])
+def test_a_samplers_own_preconditioner_moves_in_burn_in_and_stays_in_the_draws(
+    burn_in: int,
+) -> None:
+    target = build_target(TwoHeads(), data(), PolicyKL(), 50.0, 1.0, None, 0)
+    settings = Settings(sampler=RMSpropSGLD(step_size=1e-3), batch_size=16)
+    chains = prepare_chains(target, settings, 0)
+    chains.burn_in(burn_in, lambda: None)
+    metric = chains.sampler.metric(chains.state)
+    assert metric is not None and bool((metric != 1).any()) == (burn_in > 0)
+    for _ in range(3):
+        chains.draw(5, lambda: None)
+        assert torch.equal(chains.sampler.metric(chains.state), metric)  # type: ignore[arg-type]
 
 
-def test_data_error_shrinks_with_the_states() -> None:
+def test_a_doubtful_estimate_warns_and_a_sound_one_does_not() -> None:
+    short = {"sampler": SGLD(step_size=1e-5), "draws": 100, "burn_in": 0}
+    with pytest.warns(ConvergenceWarning, match=r"this LLC is (suspect|failed): .+") as caught:
+        estimate_llc(TwoHeads(), data(), **short)  # type: ignore[arg-type]
+    assert caught[0].filename == __file__
+    problem = quadratic((1.0,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        e = estimate_llc(problem.policy, problem.data, loss=problem.loss, draws=1500)
+        assert e.status == "ok"
+        estimate_with(TwoHeads(), data(), Settings(**short))  # type: ignore[arg-type]
+
+
+def test_an_estimate_says_where_and_how_it_was_computed() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3))
+    states = torch.rand(30, 1, 4, 4)
+    for precision in ("float32", "bfloat16", "auto"):
+        e = quick(net, states, precision=precision, draws=8, burn_in=2)
+        assert e.precision == ("bfloat16" if e.info["bfloat16"] else "float32")
+        assert (e.precision == precision) or precision == "auto"
+        assert (e.device, e.threads) == ("cpu", torch.get_num_threads())
+
+
+def test_an_estimate_loads_no_plotting_library() -> None:
+    code = """
+import sys, torch
+from rl_slt import PolicyKL, Settings, estimate_llc, estimate_with
+estimate_with(torch.nn.Linear(2, 3), torch.randn(40, 2), Settings(draws=8, burn_in=2))
+sys.exit([*{"matplotlib", "plotly", "pandas.plotting._matplotlib"} & {*sys.modules}] or 0)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_error_over_states_shrinks_with_the_states() -> None:
     generator = torch.Generator().manual_seed(0)
     errors = []
     for n in (100, 1600):
@@ -205,7 +254,7 @@ class Nan(TwoHeads):
         ({"states": torch.zeros(9, 7)}, r"cannot take states \[9, 7\]"),
         ({"states": torch.full((9, 4), math.inf)}, "NaN or infinite"),
         ({"states": torch.zeros(0, 4)}, "N >= 1"),
-        ({"batch_size": 500}, "batch_size=500; it must be at most"),
+        ({"batch_size": 500}, "batch_size=500: must be at most the number of samples, 120"),
         ({"chains": 1}, "chains=1"),
         ({"draws": -5}, "draws=-5"),
         ({"burn_in": -1}, "burn_in=-1"),
@@ -214,7 +263,7 @@ class Nan(TwoHeads):
         ({"params": "nothing.*"}, "matches none of body.weight"),
         ({"params": "value_head.*"}, "depends on none"),
         ({"loss": lambda p, b: p(b.states)[0].mean()}, r"returned \[\]; it must be one per sample"),
-        ({"loss": "kl"}, "must be a callable"),
+        ({"loss": "kl"}, "loss='kl': must be a callable"),
         ({"loss": PolicyNLL(), "sampler": HMC()}, "redraws its actions"),
         ({"loss": Value(), "states": torch.zeros(9, 4)}, "needs returns"),
         ({"loss": PolicyNLL(redraw=False), "states": acting(7)}, "actions hold 7; allowed: 0 to 2"),
@@ -260,8 +309,7 @@ def test_few_frames_of_a_convolutional_policy_are_no_case_for_hmc() -> None:
     ],
 )
 def test_draws_are_added_until_the_error_is_small(error: float, draws: int, more: int) -> None:
-    so_far = Diagnosis(2.0, 2.0 * error, 1.0, 100.0, "ok", "")
-    assert _draws_lacking(so_far, draws) == pytest.approx(more, abs=1)
+    assert draws_lacking(2.0, 2.0 * error, draws) == pytest.approx(more, abs=1)
 
 
 def test_an_open_number_of_draws_is_enough_for_the_error() -> None:

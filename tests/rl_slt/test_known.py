@@ -4,30 +4,38 @@ import pytest
 import torch
 
 from rl_slt import InputError
-from rl_slt.known.crossing import crossing_exact
-from rl_slt.known.deep_linear import deep_linear, deep_linear_limit
-from rl_slt.known.low_rank import low_rank_policy
-from rl_slt.known.reduced_rank import reduced_rank_limit
-from rl_slt.known.symmetry import ReluPolicy, permuted, rescaled
-from rl_slt.known.tabular import tabular
-from rl_slt.known.validate import COLUMNS, known_names, validate
+from rl_slt.known import deep_linear, tabular
+from rl_slt.known.matrix_products import (
+    deep_linear_lambda,
+    low_rank_policy,
+    reduced_rank_lambda,
+)
+from rl_slt.known.problems import crossing_exact
+from rl_slt.known.validate import (
+    COLUMNS,
+    ReluPolicy,
+    known_names,
+    permuted,
+    rescaled,
+    validate,
+)
 
 REDUCED = [((10, 6, 10, 4), 37.5), ((5, 3, 5, 0), 6.5), ((5, 4, 5, 0), 8), ((5, 3, 5, 2), 9.5)]
 
 
 @pytest.mark.parametrize(("sizes", "value"), REDUCED)
 def test_reduced_rank_formula(sizes: tuple[int, int, int, int], value: float) -> None:
-    assert reduced_rank_limit(*sizes) == value
-    assert deep_linear_limit(sizes[:3], sizes[3]) == pytest.approx(value)
+    assert reduced_rank_lambda(*sizes) == value
+    assert deep_linear_lambda(sizes[:3], sizes[3]) == pytest.approx(value)
 
 
 @pytest.mark.parametrize(("rank", "value"), [(0, 5.5), (2, 7.5), (4, 8.0)])
 def test_deep_linear_formula(rank: int, value: float) -> None:
-    assert deep_linear_limit((4, 4, 4, 4), rank) == pytest.approx(value)
+    assert deep_linear_lambda((4, 4, 4, 4), rank) == pytest.approx(value)
 
 
 @pytest.mark.parametrize("powers", [(1, 1), (1, 2), (2, 3)])
-def test_crossings_approach_their_limit(powers: tuple[int, int]) -> None:
+def test_crossings_approach_their_lambda(powers: tuple[int, int]) -> None:
     limit = 1 / (2 * max(powers))
     near, nearer = (crossing_exact(powers, nbeta, 1.0) for nbeta in (1e3, 1e6))
     assert abs(nearer - limit) < abs(near - limit)

@@ -3,11 +3,8 @@
 import pytest
 
 from rl_slt import SGLD, LLCEstimate, estimate_llc
-from rl_slt.known.crossing import crossing
-from rl_slt.known.problem import Problem
-from rl_slt.known.quadratic import quadratic, sgld_stationary
-from rl_slt.known.registry import PROBLEMS
-from rl_slt.known.tabular import tabular
+from rl_slt.known import PROBLEMS, Problem, crossing, quadratic, tabular
+from rl_slt.known.problems import sgld_stationary
 from rl_slt.samplers.base import Sampler
 
 CURVATURES = (4.0, 2.0, 1.0, 0.5, 0.0)
@@ -25,9 +22,9 @@ def estimate(problem: Problem, sampler: Sampler | None = None, **settings: objec
     )
 
 
-def test_sgld_has_its_own_stationary_law_on_a_quadratic() -> None:
+def test_sgld_has_its_own_stationary_variance_on_a_quadratic() -> None:
     problem = quadratic(CURVATURES)
-    step = 2e-3  # eps a = 0.8 in the stiffest direction: 25 % hot there
+    step = 2e-3  # eps a = 0.8 in the stiffest direction: variance 25 % too large there
     truth = sgld_stationary(CURVATURES, problem.nbeta, 1.0, step)
     settings = {"burn_in": 500, "draws": 6000, "batch_size": len(problem.data)}
     e = estimate(problem, SGLD(step_size=step), **settings)
@@ -59,4 +56,4 @@ def test_reduced_rank_regression() -> None:
 def test_zero_baseline_of_self_kl_is_exact() -> None:
     e = estimate(tabular(), draws=50, burn_in=10)
     assert e.loss_init == 0.0
-    assert (e.draws["loss_start"] == 0).all()
+    assert (e.draws["loss_at_center"] == 0).all()

@@ -35,7 +35,7 @@ def test_kl_to_a_named_reference() -> None:
     p, q = Fixed(0.0, 0.0), Fixed(math.log(3), 0.0)
     loss = PolicyKL(reference=q)
     batch = loss.prepare(p, PolicyData(torch.zeros(2, 1)), Generator())
-    assert not loss.zero_at_start
+    assert not loss.zero_at_center
     assert torch.allclose(loss(q, batch), torch.zeros(2), atol=1e-7)
     assert bool((loss(p, batch) > 0.1).all())
 
@@ -110,7 +110,7 @@ def test_protocol(name: str) -> None:
     loss, policy, generator = LOSSES[name](), TwoHeads().eval(), Generator().manual_seed(0)
     batch = loss.refresh(loss.prepare(policy, data(), generator), generator)
     value = loss(policy, batch)
-    assert value.shape == ((30,) if loss.unit == "episode" else (120,))
+    assert value.shape == ((30,) if loss.sample_unit == "episode" else (120,))
     assert value.requires_grad and torch.equal(value, loss(policy, batch))
     assert loss.name == name
     bare = PolicyData(torch.zeros(6, 4))

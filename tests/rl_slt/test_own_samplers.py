@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from rl_slt import BAOAB, HMC, SGLD, InputError, Sampler, estimate_llc
-from rl_slt.known.quadratic import quadratic
+from rl_slt.known import quadratic
 from rl_slt.samplers.base import Evaluate, Info, normal
 from tests.rl_slt.gaussian import gaussian, variance
 
@@ -100,6 +100,7 @@ def test_an_own_sampler_gets_the_step_that_it_can_take(
     assert e.stderr < 0.02 * e.llc
 
 
+@pytest.mark.filterwarnings("ignore::rl_slt.errors.ConvergenceWarning")  # few draws
 @pytest.mark.parametrize("sampler", [Renamed(), Euler(), RenamedBAOAB(), Leapfrog()])
 def test_an_own_sampler_heeds_the_noise_of_batches(sampler: Sampler) -> None:
     """In preconditioned coordinates of curvature about 1 its product alone would allow more."""

@@ -58,8 +58,8 @@ def test_only_convolutions_are_rounded(both: bool) -> None:
 def test_bytes_become_bfloat16_at_once_and_exactly() -> None:
     target = target_of(Frames())
     assert target.rounded and target.traced is not None
-    w = target.flat.start
-    batch = target.units.take(torch.arange(32)).tensors()
+    w = target.flat.w_star
+    batch = target.samples.take(torch.arange(32)).tensors()
     target.traced(w, batch)
     graph = list(target.traced._graphs.values())[-1].__wrapped__.__self__  # type: ignore[attr-defined]
     made = [
@@ -75,8 +75,8 @@ def test_bytes_become_bfloat16_at_once_and_exactly() -> None:
 def test_losses_and_gradients_are_those_of_float32_to_rounding(both: bool) -> None:
     exact, rounded = target_of(Frames(both), "float32"), target_of(Frames(both))
     torch.manual_seed(2)
-    w = exact.flat.start + 0.02 * torch.randn(exact.dim)
-    batch = exact.units.take(torch.arange(64))
+    w = exact.flat.w_star + 0.02 * torch.randn(exact.dim)
+    batch = exact.samples.take(torch.arange(64))
     assert exact.traced is not None and rounded.traced is not None
     (value, grad), (found, near) = (t.traced(w, batch.tensors()) for t in (exact, rounded))  # type: ignore[misc]
     torch.testing.assert_close(found, value, rtol=0.02, atol=0)
@@ -89,16 +89,16 @@ def test_losses_and_gradients_are_those_of_float32_to_rounding(both: bool) -> No
 
 def test_the_loss_at_the_checkpoint_has_the_same_rounding() -> None:
     exact, rounded = target_of(Frames(), "float32"), target_of(Frames())
-    assert not exact.start_losses.any()
-    assert 0 < rounded.start_losses.mean() < 1e-4
+    assert not exact.center_losses.any()
+    assert 0 < rounded.center_losses.mean() < 1e-4
 
 
 def test_networks_without_convolutions_and_doubles_stay_as_they_are() -> None:
     states, dense = torch.randn(64, 4), nn.Linear(4, 3)
     target = build_target(dense, states, PolicyKL(), 40.0, 1.0, None, 0, "bfloat16")
-    assert not target.rounded and not target.start_losses.any()
+    assert not target.rounded and not target.center_losses.any()
     double = target_of(Frames().double())
-    assert not double.rounded and double.start_losses.dtype == torch.float64
+    assert not double.rounded and double.center_losses.dtype == torch.float64
 
 
 def test_estimates_agree_and_say_how_they_were_made() -> None:

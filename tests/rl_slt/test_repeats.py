@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from rl_slt import PolicyData, PolicyKL, PolicyNLL
-from rl_slt.data.distinct import distinct
+from rl_slt.data.samples import distinct
 from rl_slt.losses.base import Loss
 from rl_slt.posterior.build import build_target, generator_for
 from rl_slt.posterior.target import Target
@@ -31,7 +31,7 @@ def test_nothing_is_gained_where_most_rows_differ_or_they_are_too_large(
     assert distinct([torch.tensor([1, 2, 3, 1])]) is None
     same = torch.ones(4, 8)
     assert distinct([same]) is not None
-    monkeypatch.setattr("rl_slt.data.distinct.MOST_BYTES", 100)
+    monkeypatch.setattr("rl_slt.data.samples.MOST_BYTES", 100)
     assert distinct([same]) is None
 
 
@@ -87,7 +87,7 @@ def test_the_loss_at_the_start_is_weighted_too() -> None:
     found = target.evaluate(torch.zeros(2, target.dim), [None] * 2, generators)
     assert target.grads < 100
     torch.testing.assert_close(found.start, found.loss)
-    torch.testing.assert_close(found.start[0], target.start_losses.mean())
+    torch.testing.assert_close(found.loss_at_center[0], target.center_losses.mean())
 
 
 def test_losses_that_draw_anew_see_every_sample() -> None:

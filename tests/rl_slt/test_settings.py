@@ -30,6 +30,7 @@ def test_a_wrong_setting_is_refused_in_one_form(given: dict[str, Any], message: 
     assert str(caught.value).startswith(message)
 
 
+@pytest.mark.filterwarnings("ignore::rl_slt.errors.ConvergenceWarning")
 def test_the_old_names_of_settings_work_and_warn() -> None:
     with pytest.warns(DeprecationWarning, match="whitening is deprecated; it is now called prec"):
         assert Settings(whitening=3) == Settings(preconditioner_rank=3)  # type: ignore[call-arg]
@@ -37,6 +38,9 @@ def test_the_old_names_of_settings_work_and_warn() -> None:
     with pytest.warns(DeprecationWarning, match="whitening is deprecated"):
         e = estimate_llc(TwoHeads(), data(), whitening=3, **small)  # type: ignore[call-arg]
     assert e.info["rank"] == 3
+    with pytest.warns(DeprecationWarning, match="data_error is deprecated; it is now called stat"):
+        e = estimate_llc(TwoHeads(), data(), data_error=False, **small)  # type: ignore[call-arg]
+    assert e.stderr_data is None
 
 
 def test_every_setting_that_people_type_says_what_it_is() -> None:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from rl_slt import PolicyData, PolicyKL, PolicyNLL
-from rl_slt.data.samples import Batches, Units
+from rl_slt.data.samples import Batches, Samples
 from rl_slt.gradients.graph_passes import drop_idle, fuse_bias, reuse_memory
 from rl_slt.posterior.build import build_target
 from rl_slt.posterior.target import Target
@@ -42,8 +42,10 @@ def frames(n: int = 40) -> PolicyData:
 def both(target: Target, at: float) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Loss and gradient of one batch, traced and plain."""
     assert target.traced is not None and not target.batched
-    w = target.flat.start + at * torch.randn(target.dim, generator=torch.Generator().manual_seed(2))
-    batch = target.units.take(torch.arange(16))
+    w = target.flat.w_star + at * torch.randn(
+        target.dim, generator=torch.Generator().manual_seed(2)
+    )
+    batch = target.samples.take(torch.arange(16))
     plain = torch.empty_like(w)
     value = target.flat.value_and_grad(lambda p: target.loss(p, batch), w, plain)
     target.traced(w, batch.tensors())
@@ -87,7 +89,7 @@ def test_control_flow_on_the_data_is_left_to_the_plain_path() -> None:
     assert target.traced is None
     plain = torch.empty(target.dim)
     value = target.flat.value_and_grad(
-        lambda p: target.loss(p, target.data), target.flat.start, plain
+        lambda p: target.loss(p, target.data), target.flat.w_star, plain
     )
     assert float(value) == pytest.approx(0, abs=1e-7)
 
@@ -176,12 +178,12 @@ def test_batched_gradients_are_the_plain_ones_in_few_steps(bias: bool) -> None:
     data = PolicyData(torch.randn(60, 6))
     target = build_target(policy, data, PolicyKL(), 10.0, 1.0, None, 0)
     assert target.traced is not None and target.batched
-    w = target.flat.start + 0.2 * torch.randn(3, target.dim)
+    w = target.flat.w_star + 0.2 * torch.randn(3, target.dim)
     rows = torch.randint(60, (3, 20))
     for _ in range(2):  # the graph is used again
         loss, grad, _ = target._together(w, rows)
     for c in range(3):
-        batch, plain = target.units.take(rows[c]), torch.empty(target.dim)
+        batch, plain = target.samples.take(rows[c]), torch.empty(target.dim)
         value = target.flat.value_and_grad(
             lambda p, b=batch: target.loss(p, b),  # type: ignore[misc]
             w[c],
@@ -190,12 +192,12 @@ def test_batched_gradients_are_the_plain_ones_in_few_steps(bias: bool) -> None:
         assert float(loss[c]) == pytest.approx(float(value), rel=1e-5)
         assert torch.allclose(grad[c], plain, atol=1e-6 + 1e-5 * float(plain.abs().max()))
     assert torch.equal(
-        target.flat.start, torch.cat([p.detach().flatten() for p in policy.parameters()])
+        target.flat.w_star, torch.cat([p.detach().flatten() for p in policy.parameters()])
     )
 
 
 def test_batches_hold_each_sample_once_a_pass_in_ever_new_order() -> None:
-    units = Units(PolicyData(torch.arange(22.0)[:, None]), "state")
+    units = Samples(PolicyData(torch.arange(22.0)[:, None]), "state")
     one, other = (Batches(units, 5, torch.Generator().manual_seed(s)) for s in (0, 1))
     passes = [[one.next() for _ in range(4)] for _ in range(200)]  # 2 of 22 are left over
     for batches in passes:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agents import write_atomic, write_json
-from rl_slt.calibration.calibrate import Calibration
-from rl_slt.calibration.sweep import Sweep
+from rl_slt.calibration.calibrate import Calibration, Sweep
 from rl_slt.errors import InputError
 from rl_slt.pipeline.commands.over_runs import report_failures, study_settings
 from rl_slt.pipeline.disk.layout import open_path

@@ -41,7 +41,7 @@ def run_validation(
 def text_table(table: pd.DataFrame) -> str:
     """The table in columns: estimate with its interval, exact value, lambda, verdict, seconds.
 
-    `taken` is what nbeta and the localization take away from lambda in the exact value.
+    `gap` is what finite nbeta and the localization take away from lambda in the exact value.
     """
     shown = pd.DataFrame(
         {
@@ -52,8 +52,8 @@ def text_table(table: pd.DataFrame) -> str:
                 f"[{a:.3f}, {b:.3f}]" for a, b in zip(table["low"], table["high"], strict=True)
             ],
             "exact": table["exact"].map("{:.3f}".format),
-            "lambda": table["limit"].map(lambda v: "-" if pd.isna(v) else f"{v:.3g}"),
-            "taken": table["taken"].map(lambda v: "-" if pd.isna(v) else f"{v:.0%}"),
+            "lambda": table["lambda"].map(lambda v: "-" if pd.isna(v) else f"{v:.3g}"),
+            "gap": table["finite_beta_gap"].map(lambda v: "-" if pd.isna(v) else f"{v:.0%}"),
             "bias": table["bias"].map("{:+.1%}".format),
             "status": table["status"],
             "verdict": table["verdict"],

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from rl_slt.data.policy_data import PolicyData
-from rl_slt.data.samples import Units
+from rl_slt.data.samples import Samples
 from rl_slt.errors import InputError
 from rl_slt.losses import LOSSES
 from rl_slt.pipeline.states.state_sets import parse_states
@@ -91,10 +91,10 @@ def build_loss(text: str, reference: nn.Module | None, discount: float | None = 
 
 def fit_batch(settings: Settings, text: str, data: Tensor | PolicyData) -> Settings:
     """Batches of at most as many episodes as there are: only who collected them knows how many."""
-    unit = LOSSES[parse_loss(text)[0]].unit
+    unit = LOSSES[parse_loss(text)[0]].sample_unit
     if unit == "state" or settings.batch_size is None or not isinstance(data, PolicyData):
         return settings
-    return settings.replace(batch_size=min(settings.batch_size, Units(data, unit).n))
+    return settings.replace(batch_size=min(settings.batch_size, Samples(data, unit).n))
 
 
 def build_sampler(name: str, step_size: float | None) -> Any:

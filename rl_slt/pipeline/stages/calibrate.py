@@ -11,8 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from agents import read_json_object, write_json
-from rl_slt.calibration.calibrate import Calibration, conclude, estimate_cell
-from rl_slt.calibration.sweep import Cell, Sweep, carry_out, row_of
+from rl_slt.calibration.calibrate import (
+    Calibration,
+    Cell,
+    Sweep,
+    carry_out,
+    conclude,
+    estimate_cell,
+    row_of,
+)
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, Study, runs_of
 from rl_slt.pipeline.disk.locks import stage_lock
