@@ -98,7 +98,7 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class Varied(SettingsModel):
-    """What a calibration tries: the part of `rl_slt.calibration.calibrate.Sweep` that people choose."""
+    """What a calibration tries: what people choose of `rl_slt.calibration.calibrate.Sweep`."""
 
     localizations: Annotated[tuple[Positive, ...], Field(min_length=1)] = (30.0, 100.0, 300.0)
     """at each, policies are estimated with the step size as adapted (or given) and half of it"""
