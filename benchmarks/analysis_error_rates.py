@@ -30,8 +30,7 @@ from synthetic_series import (
     steps_in_noise,
 )
 
-from analysis.associations.lags import best_lag, curve_lag
-from analysis.associations.within import detrended_ranks, shift_test
+from analysis.associations.within import best_lag, curve_lag, detrended_ranks, shift_test
 from analysis.transitions import DETECTORS, detect_transitions
 
 Rng = np.random.Generator
@@ -49,16 +48,16 @@ def found_by(signal: Signal) -> dict[str, pd.DataFrame]:
 
 def off_by(signal: Signal, rows: pd.DataFrame) -> float:
     """Checkpoints between the first planted change and the nearest transition of its sign."""
-    place, size = signal.changes[0]
+    location, size = signal.changes[0]
     same = rows[rows["kind"] == ("rise" if size > 0 else "fall")]
     at = np.searchsorted(signal.steps, same["step"].to_numpy(dtype=float))
-    return float(np.min(np.abs(at - place))) if len(at) else np.inf
+    return float(np.min(np.abs(at - location))) if len(at) else np.inf
 
 
 def covered(signal: Signal, rows: pd.DataFrame) -> bool:
-    """Whether the interval of the nearest transition holds the planted place."""
-    place = signal.steps[signal.changes[0][0]]
-    return bool(((rows["step_low"] <= place) & (rows["step_high"] >= place)).any())
+    """Whether the interval of the nearest transition holds the planted location."""
+    location = signal.steps[signal.changes[0][0]]
+    return bool(((rows["step_low"] <= location) & (rows["step_high"] >= location)).any())
 
 
 def rates(
@@ -66,7 +65,7 @@ def rates(
 ) -> tuple[np.ndarray, int]:
     """Means of what is counted in each series, and the number of series.
 
-    A cell that is bad after `count` series is judged anew by `AGAIN` times as many new ones alone,
+    A cell that is bad after `count` series is judged again by `AGAIN` times as many new ones alone,
     whatever these show: with 70 cells and few series some are bad by chance.
     """
     first = np.mean([draw() for _ in range(count)], axis=0)
@@ -103,7 +102,7 @@ def planted_steps(count: int, seed: int, size: float = 3.0) -> list[dict[str, ob
             def draw(rng: Rng = rng, phi: float = phi, spoiled: bool = spoiled) -> np.ndarray:
                 change = (int(rng.integers(6, N - 5)), float(rng.choice([-size, size])))
                 signal = steps_in_noise(rng, N, (change,), phi, uneven=spoiled)
-                return _told(spoil(rng, signal) if spoiled else signal)
+                return _counted(spoil(rng, signal) if spoiled else signal)
 
             tally, series = rates(
                 draw, count, lambda r: bool(np.any(r[:, 0] < FOUND) or np.any(r[:, 1] < PLACED))
@@ -123,7 +122,7 @@ def planted_steps(count: int, seed: int, size: float = 3.0) -> list[dict[str, ob
     return out
 
 
-def _told(signal: Signal) -> np.ndarray:
+def _counted(signal: Signal) -> np.ndarray:
     """For each detector: step found, placed within one, interval holds it, more than one."""
     out = []
     for rows in found_by(signal).values():
@@ -264,9 +263,10 @@ def _head(count: int, seed: int) -> str:
     return (
         f"{count} series a cell, {N} checkpoints unless said otherwise: a rate of 0.05 is known to "
         f"{error(0.05, count)} (95 %), one of 0.9 to {error(0.9, count)}. A cell on the wrong side "
-        f"of what is wanted is judged anew by {again} new series alone, whatever they show (column "
-        f"series): {error(0.05, again)} and {error(0.9, again)}. Seed {seed}; the detectors were "
-        f"calibrated on other series. Python {platform.python_version()}, {packages}; 2 cores, CPU."
+        f"of what is wanted is judged again by {again} new series alone, whatever they show "
+        f"(column series): {error(0.05, again)} and {error(0.9, again)}. Seed {seed}; the "
+        f"detectors were calibrated on other series. Python {platform.python_version()}, "
+        f"{packages}; 2 cores, CPU."
     )
 
 

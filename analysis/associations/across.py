@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from analysis.associations.lags import curve_lag
 from analysis.associations.permutations import MIN_RUNS, mean_of_table, permutation_p
-from analysis.associations.within import coincidence, statistic_row
+from analysis.associations.within import coincidence, curve_lag, statistic_row
 
 Array = npt.NDArray[np.float64]
 Row = dict[str, object]

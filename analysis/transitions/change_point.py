@@ -71,7 +71,7 @@ class CostAR1(BaseCost):
 
     def __init__(self, points: Points, phi: float, sigma: float) -> None:
         self.signal: Array = points.values[:, None]
-        self._table = segment_costs(points.values[None], points.axis, phi)[0] / sigma**2
+        self._table = segment_costs(points.values[None], points, phi)[0] / sigma**2
 
     def fit(self, signal: Array) -> CostAR1:
         """Nothing to do: the costs belong to the points given at the start."""

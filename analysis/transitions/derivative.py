@@ -61,35 +61,17 @@ DETECTOR = Detector(
 )
 
 
-def slope_scores(points: Points, phi: float, sigma: float) -> Array:
-    """Smoothed derivative over its standard error, at each bandwidth and point, `[h, m]`."""
-    rows = _slope_rows(tuple(points.index.tolist()))
-    spread = points.scale[:, None] * _ar1_root(points, phi)
-    errors = sigma * np.linalg.norm(rows @ spread, axis=-1)
-    return np.asarray((rows @ points.values) / np.maximum(errors, 1e-300))
-
-
-def slope_threshold(points: Points, phi: float) -> float:
-    """Largest of all slope scores that noise alone exceeds in 5 % of series."""
-    noise = _draws(len(points))
-    rows = _slope_rows(tuple(points.index.tolist()))
-    root = points.scale[:, None] * _ar1_root(points, phi)
-    filtered = rows @ root
-    scores = (filtered / np.linalg.norm(filtered, axis=-1, keepdims=True)) @ noise
-    return float(np.quantile(np.abs(scores).max(axis=(0, 1)), 1.0 - LEVEL))
-
-
 def _runs(points: Points, family: Family, noise: Fit) -> list[int]:
     """Ramps for the runs of significant slope, the finest bandwidth that shows each first."""
-    scores = slope_scores(points, noise.phi, noise.sigma)
-    limit = slope_threshold(points, noise.phi)
+    scores, limit = slope_scores(points, noise)
     taken = np.zeros(len(points), dtype=int)
     chosen: list[int] = []
     for row in scores:
         signs = np.where(np.abs(row) > limit, np.sign(row), 0).astype(int)
-        for low, high in _same_sign(signs):
+        ends = np.flatnonzero(np.diff(signs)) + 1
+        for low, high in zip([0, *ends], [*(ends - 1), len(signs) - 1], strict=True):
             near = slice(max(low - 1, 0), high + 2)
-            if np.any(taken[near] == signs[low]):
+            if signs[low] == 0 or np.any(taken[near] == signs[low]):
                 continue
             taken[low : high + 1] = signs[low]
             peak = low + int(np.argmax(np.abs(row[low : high + 1])))
@@ -97,21 +79,26 @@ def _runs(points: Points, family: Family, noise: Fit) -> list[int]:
     return chosen
 
 
-def _same_sign(signs: npt.NDArray[np.int_]) -> list[tuple[int, int]]:
-    """First and last place of each run of one sign other than 0."""
-    cuts = np.flatnonzero(np.diff(signs)) + 1
-    bounds = zip([0, *cuts], [*(cuts - 1), len(signs) - 1], strict=True)
-    return [(int(a), int(b)) for a, b in bounds if signs[a] != 0]
+def slope_scores(points: Points, noise: Fit) -> tuple[Array, float]:
+    """Smoothed derivative over its standard error, and what noise alone rarely exceeds.
 
+    Args:
+        points: of a series.
+        noise: its correlation and standard deviation.
 
-def _ar1_root(points: Points, phi: float) -> Array:
+    Returns:
+        Scores at each bandwidth and point, `[h, m]`, and the largest of them all that 95 % of
+        series of such noise stay below.
+    """
+    rows = _slope_rows(tuple(points.index.tolist()))
     distance = np.abs(points.index[:, None] - points.index[None, :])
-    return np.asarray(np.linalg.cholesky(phi**distance))
-
-
-@lru_cache(maxsize=8)
-def _draws(m: int) -> Array:
-    return np.random.default_rng(0).standard_normal((m, DRAWS))
+    root = points.scale[:, None] * np.linalg.cholesky(noise.phi**distance)
+    filtered = rows @ root  # what the weights make of white noise, `[h, m, m]`
+    size = np.linalg.norm(filtered, axis=-1)
+    scores = (rows @ points.values) / np.maximum(noise.sigma * size, 1e-300)
+    drawn = np.random.default_rng(0).standard_normal((len(points), DRAWS))
+    null = np.abs((filtered / size[..., None]) @ drawn).max(axis=(0, 1))
+    return scores, float(np.quantile(null, 1.0 - LEVEL))
 
 
 @lru_cache(maxsize=64)

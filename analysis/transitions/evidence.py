@@ -51,7 +51,7 @@ def any_change_p_value(points: Points, name: str) -> tuple[float, list[int]]:
         the shape of largest gain.
     """
     family = build_family(name, points.index)
-    gains, members = gains_by_shape(points.values[None], points.axis, family)
+    gains, members = gains_by_shape(points.values[None], points, family)
     less = {of: float(gain[0]) - offset(name, of, len(points)) for of, gain in gains.items()}
     best = max(less, key=lambda of: less[of])
     return p_value(name, len(points), less[best]), members[best][0].tolist()

@@ -86,25 +86,24 @@ def prune(points: Points, family: Family, chosen: list[int], keep: int, reach: f
     change at all; the number of changes with the largest sum of gains less costs stays.
     """
     limit = threshold(family.name, len(points))
+
+    def null_log(changes: list[int]) -> float:
+        return float(null_loglik(points.values[None], points, design(family, changes))[0])
+
     chosen = sorted(chosen, key=lambda k: family.location[k])
     path, profits = [chosen], []
     while len(chosen) > keep:
         without = [[c for c in chosen if c != k] for k in chosen]
-        nulls = [_null_log(points, family, rest) for rest in without]
+        nulls = [null_log(rest) for rest in without]
         weakest = int(np.argmax(nulls))
         rest = refine_locations(points, family, without[weakest], reach)
         base, column = design(family, without[weakest]), family.columns[:, [chosen[weakest]]]
-        null = max(nulls[weakest], _null_log(points, family, rest))
+        null = max(nulls[weakest], null_log(rest))
         profits.append(float(_logs(points, base, column)[0]) - null - limit)
         chosen = rest
         path.append(chosen)
     left = [sum(profits[j:]) for j in range(len(path))]  # of the last one 0
     return path[int(np.argmax(left))]
-
-
-def _null_log(points: Points, family: Family, chosen: list[int]) -> float:
-    base = design(family, chosen)
-    return float(null_loglik(points.values[None], points.axis, base)[0])
 
 
 def refine_locations(points: Points, family: Family, chosen: list[int], reach: float) -> list[int]:
@@ -184,10 +183,11 @@ def _without_plateau(family: Family, chosen: list[int], sizes: Array) -> list[li
 
 def _bends(family: Family, chosen: list[int], sizes: Array, i: int, j: int) -> bool:
     """Whether the smaller of two changes has under a third of the larger and lies on its ramp."""
-    small, large = (i, j) if abs(sizes[i]) < abs(sizes[j]) else (j, i)
-    location, ramp = family.location[chosen[small]], chosen[large]
-    inside = family.begin(ramp) <= location <= family.end(ramp)
-    return bool(inside and 3 * abs(sizes[small]) < abs(sizes[large]))
+    small, large = sorted((i, j), key=lambda k: abs(sizes[k]))
+    on_ramp = (
+        family.begin(chosen[large]) <= family.location[chosen[small]] <= family.end(chosen[large])
+    )
+    return bool(on_ramp and 3 * abs(sizes[small]) < abs(sizes[large]))
 
 
 def _middle(points: Points, family: Family, members: list[int], sizes: Array) -> float:
@@ -213,7 +213,7 @@ def _location_logs(points: Points, family: Family, chosen: list[int], j: int) ->
 
 
 def _logs(points: Points, base: Array, columns: Array) -> Array:
-    return candidate_logliks(points.values[None], points.axis, base, columns)[0]
+    return candidate_logliks(points.values[None], points, base, columns)[0]
 
 
 def _likely_locations(location: Array, logs: Array) -> tuple[float, float]:

@@ -22,11 +22,6 @@ NULL_MAX = 0.9  # without a change, noise may be this correlated
 CHANGE_MAX = 0.5  # next to a change it may not: else a wandering series passes for steps
 
 
-def phis(cap: float) -> Array:
-    """Correlations tried, from 0 up to cap, `[p]`."""
-    return np.asarray(_GRID[: np.searchsorted(_GRID, cap, side="right")])
-
-
 def prewhiten(columns: Array, phi: Array | float, gaps: Array) -> Array:
     """Columns `[m, k]` with the correlation of AR(1) noise taken out; `[p, m, k]` for phi `[p]`."""
     r = np.asarray(phi, dtype=float)[..., None, None] ** gaps[:, None]
@@ -116,7 +111,7 @@ def candidate_logliks(values: Array, axis: Axis, base: Array, columns: Array) ->
 
 @lru_cache(maxsize=64)
 def _bases(m: int, gaps: bytes, base: bytes, columns: bytes, cap: float) -> Bases:
-    phi, gap = phis(cap), np.frombuffer(gaps)
+    phi, gap = _GRID[cap >= _GRID], np.frombuffer(gaps)
     q0, _ = np.linalg.qr(prewhiten(np.frombuffer(base).reshape(m, -1), phi, gap))
     q = prewhiten(np.frombuffer(columns).reshape(m, -1), phi, gap)
     q -= q0 @ (q0.transpose(0, 2, 1) @ q)
@@ -137,13 +132,13 @@ class Fit:
 def fit_design(points: Points, design: Array, cap: float) -> Fit:
     """Fit a mean curve; `sigma` never falls below the usual standard error of the points."""
     m, b = design.shape
-    axis, y = points.axis, points.values[None]
-    of = bases(axis, design, design[:, :0], cap)
-    rss = residuals(y, axis, of)[1]
-    best = int(np.argmax(loglik(rss, axis, of.phi)[:, 0]))
+    y = points.values[None]
+    of = bases(points, design, design[:, :0], cap)
+    rss = residuals(y, points, of)[1]
+    best = int(np.argmax(loglik(rss, points, of.phi)[:, 0]))
     phi = float(of.phi[best])
-    x = prewhiten(design / axis.scale[:, None], phi, axis.gaps)
-    e = prewhiten((y / axis.scale).T, phi, axis.gaps)[:, 0]
+    x = prewhiten(design / points.scale[:, None], phi, points.gaps)
+    e = prewhiten((y / points.scale).T, phi, points.gaps)[:, 0]
     coefficients, *_ = np.linalg.lstsq(x, e, rcond=None)
     sigma = max(float(np.sqrt(rss[best, 0] / max(m - b, 1))), float(np.median(points.stderr)))
     return Fit(phi, sigma, coefficients, sigma**2 * np.linalg.pinv(x.T @ x))

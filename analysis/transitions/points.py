@@ -18,7 +18,12 @@ OUTLIER = 6.0  # robust standard deviations by which one point must stand off bo
 
 @dataclass(frozen=True)
 class Axis:
-    """Checkpoint numbers `[m]` of the points and their noise relative to an ordinary one, `[m]`."""
+    """Where the points of a series lie and how much each is worth.
+
+    Attributes:
+        index: numbers of the checkpoints, `[m]`; unusable ones count, so that a gap stays a gap.
+        scale: noise standard deviation of a point relative to an ordinary one, at least 1, `[m]`.
+    """
 
     index: Array
     scale: Array
@@ -33,22 +38,20 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Points:
-    """Usable points of a series, in order of step; all arrays have the shape `[m]`.
+class Points(Axis):
+    """Usable points of a series, in order of step.
 
-    `index` numbers the checkpoints, unusable ones included, so that a gap stays a gap.
-    `scale` is the noise standard deviation of a point relative to an ordinary one (at least 1).
+    Attributes:
+        steps: environment steps, `[m]`.
+        values: the series, `[m]`.
+        stderr: its standard errors, 0 where none is known, `[m]`.
+        grid: steps of all checkpoints, unusable ones included, `[n]`.
     """
 
     steps: Array
-    index: Array
     values: Array
-    scale: Array
     stderr: Array
-    grid: Array  # steps of all checkpoints, unusable ones included, `[n]`
-
-    def __len__(self) -> int:
-        return len(self.values)
+    grid: Array
 
     def earliest(self, location: float) -> float:
         """First checkpoint at which a change can be that the point at `location` shows first.
@@ -57,11 +60,6 @@ class Points:
         """
         before = self.index[self.index < location]
         return float(before[-1] + 1.0) if len(before) else location
-
-    @cached_property
-    def axis(self) -> Axis:
-        """Where the points lie and how much each is worth."""
-        return Axis(self.index, self.scale)
 
 
 def clean_points(steps: object, values: object, stderr: object = None) -> Points:
@@ -86,32 +84,25 @@ def clean_points(steps: object, values: object, stderr: object = None) -> Points
         raise InputError.of("stderr", float(s[s < 0][0]), "at least 0, or NaN")
     order = np.argsort(x)
     x, y, s = x[order], y[order], s[order]
-    grid = x
-    index = np.arange(len(x), dtype=float)
-    keep = np.isfinite(y) & np.isfinite(s)
-    x, y, s, index = x[keep], y[keep], s[keep], index[keep]
-    keep = ~_isolated(y)
-    x, y, s, index = x[keep], y[keep], s[keep], index[keep]
-    scale = _relative_scale(y, s)
-    keep = scale <= WORTHLESS
-    return Points(x[keep], index[keep], y[keep], scale[keep], s[keep], grid)
+    index = np.flatnonzero(np.isfinite(y) & np.isfinite(s))
+    index = index[~_isolated(y[index])]
+    scale = _relative_scale(y[index], s[index])
+    index, scale = index[scale <= WORTHLESS], scale[scale <= WORTHLESS]
+    return Points(index.astype(float), scale, x[index], y[index], s[index], grid=x)
 
 
 def _vector(name: str, values: object) -> Array:
     try:
-        series = pd.to_numeric(pd.Series(values))
-        out = series.to_numpy(dtype=float, na_value=np.nan)
+        return pd.to_numeric(pd.Series(values)).to_numpy(dtype=float, na_value=np.nan, copy=True)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name}: must be a sequence of numbers: {error}") from error
-    return np.array(out, copy=True)
 
 
 def noise_level(values: Array) -> float:
     """Robust standard deviation of differences of neighbors, over sqrt(2)."""
     if len(values) < 3:
         return 0.0
-    jumps = np.abs(np.diff(values))
-    return float(np.median(jumps) / 0.6745 / np.sqrt(2.0))
+    return float(np.median(np.abs(np.diff(values))) / 0.6745 / np.sqrt(2.0))
 
 
 def _isolated(values: Array) -> npt.NDArray[np.bool_]:

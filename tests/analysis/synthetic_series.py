@@ -39,8 +39,10 @@ def ar1(rng: np.random.Generator, n: int, phi: float, size: int | None = None) -
 def log_steps(n: int, last: float = 1e6, rng: np.random.Generator | None = None) -> Array:
     """Step 0 and n - 1 log-spaced steps up to `last`; with a generator, unevenly spaced, `[n]`."""
     gaps = np.ones(n - 1) if rng is None else rng.uniform(0.2, 1.8, n - 1)
-    places = np.cumsum(gaps)
-    powers = 3.0 + (np.log10(last) - 3.0) * (places - places[0]) / (places[-1] - places[0])
+    locations = np.cumsum(gaps)
+    powers = 3.0 + (np.log10(last) - 3.0) * (locations - locations[0]) / (
+        locations[-1] - locations[0]
+    )
     return np.concatenate([[0.0], np.round(10.0**powers)])
 
 
@@ -58,8 +60,8 @@ def steps_in_noise(
 ) -> Signal:
     """Level shifts `(first checkpoint, size)` in AR(1) noise of unit marginal variance."""
     values = ar1(rng, n, phi)
-    for place, size in changes:
-        values[place:] += size
+    for location, size in changes:
+        values[location:] += size
     steps = log_steps(n, rng=rng if uneven else None)
     return Signal(steps, values, np.full(n, 0.3), changes)
 

@@ -1,4 +1,4 @@
-"""Does an early value tell the final goal?"""
+"""Does an early value show the final goal?"""
 
 import numpy as np
 import pandas as pd
@@ -39,11 +39,11 @@ def at(found: pd.DataFrame, feature: str, step: int) -> pd.Series:
 def test_an_early_sign_is_found_and_chance_is_chance() -> None:
     early = 10 * GOAL + 0.1 * RNG.standard_normal(8)
     found = path_dependence(*tables(early, GOAL, ["a"] * 8), "behind", "coin")
-    told = at(found, "llc:kl/frozen", 10)
-    assert told["accuracy"] == 1.0
-    assert 0.3 < told["chance"] < 0.6
-    assert told["p_value"] < 0.05
-    assert told["q_value"] >= told["p_value"]
+    found_at = at(found, "llc:kl/frozen", 10)
+    assert found_at["accuracy"] == 1.0
+    assert 0.3 < found_at["chance"] < 0.6
+    assert found_at["p_value"] < 0.05
+    assert found_at["q_value"] >= found_at["p_value"]
     before = at(found, "llc:kl/frozen", 0)
     assert before["accuracy"] == 0.5  # every run alike: all ties
     assert before["p_value"] > 0.5

@@ -9,14 +9,14 @@ from analysis.prediction import predict_goal
 from rl_slt import InputError
 
 
-def tables(runs: int, told: float, n: int = 24) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The probe follows a hidden course one checkpoint late; the LLC shows it as far as told."""
+def tables(runs: int, shown: float, n: int = 24) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The probe follows a hidden course one checkpoint late; the LLC shows it as far as shown."""
     rng = np.random.default_rng(0)
     llc, probes, covariates = [], [], []
     for seed in range(runs):
         key = {"run": f"a-s{seed}", "step": log_steps(n).astype(int)}
         hidden = ar1(rng, n + 1, 0.3)
-        seen = told * hidden[1:] + 0.3 * ar1(rng, n, 0.0)
+        seen = shown * hidden[1:] + 0.3 * ar1(rng, n, 0.0)
         llc.append(pd.DataFrame(
             key | {"seed": seed, "loss": "kl", "reference": "self", "states": "frozen",
                    "params": "all", "llc": seen, "llc_stderr": 0.3, "status": "ok"}
@@ -35,7 +35,7 @@ def with_llc(found: pd.DataFrame) -> pd.Series:
 
 
 def test_an_llc_that_knows_more_gains() -> None:
-    found = predict_goal(*tables(6, told=1.0))
+    found = predict_goal(*tables(6, shown=1.0))
     assert set(found["model"]) == {"baseline", "baseline + llc", "llc", "mean"}
     row = with_llc(found)
     assert row["gain"] > 0.3
@@ -47,16 +47,16 @@ def test_an_llc_that_knows_more_gains() -> None:
 
 
 def test_an_llc_that_knows_nothing_gains_nothing() -> None:
-    row = with_llc(predict_goal(*tables(6, told=0.0)))
+    row = with_llc(predict_goal(*tables(6, shown=0.0)))
     assert row["gain"] < 0.05
     assert row["p_value"] > 0.05
 
 
 def test_one_run_says_what_it_cannot_show() -> None:
-    found = predict_goal(*tables(1, told=1.0))
+    found = predict_goal(*tables(1, shown=1.0))
     assert found["rmse"].isna().all()
     assert found["note"].str.contains("one run cannot show").all()
-    four = predict_goal(*tables(4, told=1.0))
+    four = predict_goal(*tables(4, shown=1.0))
     assert four["p_value"].isna().all()
     assert four["note"].str.contains("no p-value below 5 seeds").all()
 
@@ -70,6 +70,6 @@ def test_mistakes_are_named() -> None:
 
 
 def test_too_few_checkpoints_give_no_numbers() -> None:
-    found = predict_goal(*tables(3, told=1.0, n=4))
+    found = predict_goal(*tables(3, shown=1.0, n=4))
     assert found["rmse"].isna().all()
     assert found["note"].str.contains("too few checkpoints: 6 to learn from").all()

@@ -24,7 +24,7 @@ def curves(rng: np.random.Generator, runs: int, linked: bool) -> tuple[np.ndarra
     return x, y
 
 
-def turns(values: np.ndarray) -> list[np.ndarray]:
+def changes(values: np.ndarray) -> list[np.ndarray]:
     return [np.array([float(np.argmax(v > 0.5))]) for v in values]
 
 
@@ -33,7 +33,7 @@ def rates(linked: bool, runs: int, count: int) -> dict[str, float]:
     hits: dict[str, float] = {}
     for _ in range(count):
         x, y = curves(rng, runs, linked)
-        for row in across_runs(x, y, ["a"] * runs, turns(x), turns(y)):
+        for row in across_runs(x, y, ["a"] * runs, changes(x), changes(y)):
             hit = float(row["p_value"] <= 0.05)  # type: ignore[operator]
             hits[str(row["statistic"])] = hits.get(str(row["statistic"]), 0.0) + hit / count
     return hits
@@ -56,15 +56,15 @@ def test_what_arms_share_is_no_link() -> None:
     arms = ["a"] * 5 + ["b"] * 5
     level = np.repeat([0.0, 10.0], 5)[:, None]
     x, y = level + ar1(rng, 30, 0.5, size=10), level + ar1(rng, 30, 0.5, size=10)
-    row = across_runs(x, y, arms, turns(x), turns(y))[0]
+    row = across_runs(x, y, arms, changes(x), changes(y))[0]
     assert row["p_value"] > 0.05  # type: ignore[operator]
-    row = across_runs(x, y, ["a"] * 10, turns(x), turns(y))[0]
+    row = across_runs(x, y, ["a"] * 10, changes(x), changes(y))[0]
     assert row["p_value"] < 0.05  # type: ignore[operator]
 
 
 def test_fewer_than_five_runs_have_no_p_value() -> None:
     x, y = curves(np.random.default_rng(0), 4, True)
-    for row in across_runs(x, y, ["a"] * 4, turns(x), turns(y)):
+    for row in across_runs(x, y, ["a"] * 4, changes(x), changes(y)):
         assert np.isnan(row["p_value"])  # type: ignore[call-overload]
         assert "needs 5 runs, has 4" in str(row["note"])
 

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from synthetic_series import ar1, learning_curve, random_walk, sigmoid
 
-from analysis.associations.lags import best_lag, curve_lag, effective_size
 from analysis.associations.within import (
+    best_lag,
     circular_correlations,
     coincidence,
+    curve_lag,
     detrended_ranks,
+    effective_size,
     shift_test,
     within_run,
 )

@@ -19,8 +19,8 @@ def run(signal: Signal, **kw: object) -> pd.DataFrame:
 
 
 def off_by(signal: Signal, rows: pd.DataFrame) -> float:
-    places = np.searchsorted(signal.steps, rows["step"].to_numpy(dtype=float))
-    return min((abs(int(p) - signal.changes[0][0]) for p in places), default=np.inf)
+    locations = np.searchsorted(signal.steps, rows["step"].to_numpy(dtype=float))
+    return min((abs(int(p) - signal.changes[0][0]) for p in locations), default=np.inf)
 
 
 @pytest.mark.parametrize("detector", DETECTORS)
@@ -113,7 +113,7 @@ def test_p_value_and_threshold_agree() -> None:
 
 
 def rates(count: int, phi: float, change: float, seed: int) -> dict[str, np.ndarray]:
-    """Shares of spoiled series in which each detector finds any, and places it within one."""
+    """Shares of spoiled series in which each detector finds any, and locations it within one."""
     rng = np.random.default_rng(seed)
     tally = {name: np.zeros(2) for name in DETECTORS}
     for _ in range(count):

@@ -6,7 +6,7 @@ from scipy.stats import multivariate_normal
 from synthetic_series import ar1
 
 from analysis.transitions.noise import fit_design, log_volume, prewhiten
-from analysis.transitions.points import Points
+from analysis.transitions.points import Axis, Points
 from analysis.transitions.segments import best_segments, segment_costs
 
 INDEX = np.array([0.0, 1, 2, 4, 5, 9, 10, 11, 12, 13])
@@ -26,7 +26,7 @@ def test_fit_is_generalised_least_squares() -> None:
     rng = np.random.default_rng(2)
     scale = rng.uniform(1, 3, len(INDEX))
     y = 2.0 + scale * rng.standard_normal(len(INDEX))
-    points = Points(INDEX, INDEX, y, scale, np.zeros_like(y), INDEX)
+    points = Points(INDEX, scale, INDEX, y, np.zeros_like(y), INDEX)
     fit = fit_design(points, np.ones((len(y), 1)), cap=0.0)
     weight = scale**-2.0
     assert fit.coefficients[0] == pytest.approx(np.sum(weight * y) / weight.sum())
@@ -35,14 +35,14 @@ def test_fit_is_generalised_least_squares() -> None:
 
 def test_noise_level_is_never_below_the_points_errors() -> None:
     y = np.random.default_rng(3).standard_normal(len(INDEX))
-    points = Points(INDEX, INDEX, y, np.ones_like(y), np.full_like(y, 7.0), INDEX)
+    points = Points(INDEX, np.ones_like(y), INDEX, y, np.full_like(y, 7.0), INDEX)
     assert fit_design(points, np.ones((len(y), 1)), cap=0.9).sigma == 7.0
 
 
 @pytest.mark.parametrize("phi", [0.0, 0.6])
 def test_segment_costs_are_least_squares(phi: float) -> None:
     rng = np.random.default_rng(4)
-    axis = Points(INDEX, INDEX, 0 * INDEX, rng.uniform(1, 2, len(INDEX)), 0 * INDEX, INDEX).axis
+    axis = Axis(INDEX, rng.uniform(1, 2, len(INDEX)))
     y = rng.standard_normal((3, len(INDEX)))
     costs = segment_costs(y, axis, phi)
     for a, b in [(0, 10), (2, 5), (4, 6), (3, 10)]:
@@ -56,7 +56,7 @@ def test_segment_costs_are_least_squares(phi: float) -> None:
 def test_best_segments_finds_the_changes_of_a_clean_signal() -> None:
     y = np.array([0.0] * 8 + [5.0] * 7 + [-2.0] * 9) + 0.01 * ar1(np.random.default_rng(0), 24, 0.0)
     index = np.arange(24.0)
-    axis = Points(index, index, y, np.ones(24), np.zeros(24), index).axis
+    axis = Axis(index, np.ones(24))
     logs, where = best_segments(y[None], axis)
     assert where[0, 1, :2].tolist() == [15, 8]
     assert logs[0, 1] - logs[0, 0] > 50

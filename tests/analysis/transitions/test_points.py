@@ -15,7 +15,7 @@ def test_points_are_sorted_and_gaps_stay_gaps() -> None:
     values[4] = np.nan
     points = clean_points(STEPS[::-1], values[::-1])
     assert points.steps.tolist() == [k for k in STEPS if k != 4]
-    assert points.axis.gaps.tolist() == [1, 1, 1, 2, 1, 1, 1, 1, 1, 1]
+    assert points.gaps.tolist() == [1, 1, 1, 2, 1, 1, 1, 1, 1, 1]
     assert np.all(points.scale == 1.0)
 
 

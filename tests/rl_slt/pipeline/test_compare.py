@@ -36,18 +36,18 @@ def run(tmp_path: Path) -> Path:
 
 def test_a_comparison_is_whole_and_made_once(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = compare_agents(run, run, SMALL, (0, 1000))
-    told = json.loads((folder / "comparison.json").read_text())
-    assert (told["a"]["step"], told["b"]["step"]) == (0, 1000)
+    payload = json.loads((folder / "comparison.json").read_text())
+    assert (payload["a"]["step"], payload["b"]["step"]) == (0, 1000)
     states = pd.read_parquet(folder / "states.parquet")
-    assert len(states) == 16 and told["largest"]["largest"] == states["tv"].max()
+    assert len(states) == 16 and payload["largest"]["largest"] == states["tv"].max()
     slices = pd.read_parquet(folder / "slices.parquet")
     assert set(slices["kind"]) == {"random", "gradient", "between"}
     own = slices[slices["measure"] == "KL from r@0"]
     assert own.loc[own["distance"] == 0, "value"].abs().max() < 1e-6
     to = slices[(slices["measure"] == "KL from r@1000") & (slices["fraction"] == 1)]
     assert to["value"].abs().max() < 1e-6
-    place = told["places"][0]
-    for name in (place["picture"], *(c[k] for c in place["clips"] for k in ("strip", "file"))):
+    state = payload["places"][0]
+    for name in (state["picture"], *(c[k] for c in state["clips"] for k in ("strip", "file"))):
         assert (folder / name).stat().st_size > 0
     monkeypatch.setattr(compare, "_write", lambda *a: pytest.fail("made again"))
     assert compare_agents(run, run, SMALL, (0, 1000)) == folder
