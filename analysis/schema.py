@@ -15,16 +15,17 @@ from rl_slt import InputError
 
 _KINDS: dict[str, Any] = {"s": "string", "i": "Int64", "f": "float64", "b": "boolean"}
 
-# Columns of every table, the first two: whose row it is, and the arm that this run belongs to.
-_ALL = {"run": "s", "arm": "s"}
-TABLES: dict[str, dict[str, str]] = {name: _ALL | own for name, own in {
+# Columns of every table: whose row it is, the arm that this run belongs to, and at the end the
+# version in `rl_slt/versions.py` of what made the row.
+_FIRST, _LAST = {"run": "s", "arm": "s"}, {"version": "i"}
+TABLES: dict[str, dict[str, str]] = {name: _FIRST | own | _LAST for name, own in {
     "llc": {
         "seed": "i", "step": "i", "estimate_id": "s", "loss": "s", "reference": "s",
         "states": "s", "params": "s", "sampler": "s", "step_size": "f", "nbeta": "f",
         "localization": "f", "n_states": "i", "chains": "i", "draws": "i", "burn_in": "i",
         "chain_seed": "i", "llc": "f", "llc_stderr": "f", "llc_stderr_data": "f", "rhat": "f",
         "ess": "f", "loss_init": "f", "loss_mean": "f", "status": "s", "message": "s",
-        "seconds": "f",
+        "seconds": "f", "precision": "s", "device": "s", "threads": "i",
     },
     "llc_draws": {
         "step": "i", "estimate_id": "s", "loss": "s", "states": "s", "chain": "i",
@@ -77,7 +78,12 @@ TABLES: dict[str, dict[str, str]] = {name: _ALL | own for name, own in {
 
 ALL_RUNS = "*"  # stands in `run` of statistics over runs, and in `arm` where they are over arms
 UNNAMED = "unnamed"  # stands in `arm` where neither a study nor `--arm` named it
+# What stands in columns that a table may lack: one of others, or one that an analysis returns.
+DEFAULTS: dict[str, Any] = {
+    "arm": UNNAMED, "version": pd.NA, "precision": pd.NA, "device": pd.NA, "threads": pd.NA,
+}  # fmt: skip
 OVER_RUNS = ("associations", "predictions", "path_dependence", "free_energy")  # of a study
+DERIVED = ("transitions", "staircase", *OVER_RUNS)  # made again by each analysis, from the others
 
 
 def empty(table: str) -> pd.DataFrame:
@@ -89,11 +95,11 @@ def empty(table: str) -> pd.DataFrame:
 def conform(table: str, frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with the table's columns first, in order and of their kinds.
 
-    Analyses need not know of arms: whoever writes the tables of a run puts in the run's arm.
+    Analyses need not know of arms and versions: whoever writes a run's tables puts them in.
 
     Args:
         table: name of the table.
-        frame: its rows; without a column `arm`, or where that is missing, they are of no named arm.
+        frame: its rows; it may lack the columns in `DEFAULTS`.
 
     Returns:
         A copy; further columns follow the table's own as they are.
@@ -102,7 +108,9 @@ def conform(table: str, frame: pd.DataFrame) -> pd.DataFrame:
         InputError: if a column is missing or holds values of another kind.
     """
     columns = _columns(table)
-    frame = frame.assign(arm=frame["arm"].fillna(UNNAMED) if "arm" in frame else UNNAMED)
+    absent = [name for name in DEFAULTS if name in columns and name not in frame]
+    frame = frame.assign(**{name: DEFAULTS[name] for name in absent})
+    frame["arm"] = frame["arm"].fillna(UNNAMED)
     missing = [name for name in columns if name not in frame]
     if missing:
         raise InputError(f"table {table!r} lacks the columns {', '.join(missing)}")

@@ -28,7 +28,7 @@ from rl_slt.estimate import prepare_chains
 from rl_slt.losses.kl import PolicyKL
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.plan.study import LLCPlan
-from rl_slt.pipeline.stages.llc import Unit, open_unit, plan_units
+from rl_slt.pipeline.stages.llc import Estimate, load_inputs, plan_estimates
 from rl_slt.posterior.build import build_target
 
 HERE = Path(__file__).parent
@@ -60,8 +60,8 @@ def loss_change(
     return exact.nbeta * float(rounded.center_losses.mean()), float(np.mean(changes)), error
 
 
-def row(unit: Unit, seeds: int) -> str:
-    policy, states, loss = open_unit(unit)
+def row(unit: Estimate, seeds: int) -> str:
+    policy, states, loss = load_inputs(unit)
     rounding, change, error = loss_change(policy, states, unit.plan)
     llc, spent, stderr = {}, {}, []
     for kind in KINDS:
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "results" / "llc_precision.md")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    units = plan_units(Run(args.run), LLCPlan(states=("frozen",)), ("end", "ground"))
+    units = plan_estimates(Run(args.run), LLCPlan(states=("frozen",)), ("end", "ground"))
     text = f"""# LLC with convolutions in bfloat16
 
 By `benchmarks/llc_precision.py`, which says what is measured; {args.seeds} seeds, {machine()}.

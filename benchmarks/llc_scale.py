@@ -23,10 +23,10 @@ import torch
 from llc_nets import Conv, case, machine
 from tiny_results import PROGRAM
 
+from agents import Run
 from rl_slt import BAOAB, estimate_llc
-from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.plan.study import LLCPlan
-from rl_slt.pipeline.stages.llc import make, plan_units
+from rl_slt.pipeline.stages.llc import make, plan_estimates
 
 HERE = Path(__file__).parent
 
@@ -89,7 +89,7 @@ def checkpoints(counts: tuple[int, ...]) -> list[float]:
                    "--set", f"checkpoints=linear:{max(counts)}"]  # fmt: skip
         subprocess.run(command, check=True, capture_output=True)
         run = Run(Path(folder) / "run")
-        units = plan_units(run, LLCPlan(states=("frozen",)), [run.training.coin])
+        units = plan_estimates(run, LLCPlan(states=("frozen",)), [run.training.coin])
         make(units[0])  # collects the states
         spent = []
         for count in counts:

@@ -183,7 +183,7 @@ def _read_table(path: Path, table: str, note: Note) -> pd.DataFrame:
     frame = _read(path, pd.read_parquet, note)
     if frame is None:
         return schema.empty(table)
-    lacking = [name for name in schema.TABLES[table] if name not in frame and name != "arm"]
+    lacking = [name for name in schema.TABLES[table] if name not in {*frame, *schema.DEFAULTS}]
     if lacking and len(frame):
         note(f"{_label(path)} lacks the columns {', '.join(lacking)}.")
     try:

@@ -20,17 +20,17 @@ from typing import Any
 import pandas as pd
 from pydantic import Field
 
-from agents import Checkpoint
+from agents import Checkpoint, Run
 from analysis import DETECTORS, detect_transitions
 from rl_slt import SettingsModel
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.layout import Run, open_path
+from rl_slt.pipeline.disk.layout import open_run
 from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.disk.store import UnitStore, clear_leftovers
 from rl_slt.pipeline.engine.jobs import Job, run_guarded
 from rl_slt.pipeline.engine.throttle import Throttle
 from rl_slt.pipeline.plan.study import LLCPlan
-from rl_slt.pipeline.stages.llc import Unit, assemble, make, plan_units
+from rl_slt.pipeline.stages.llc import Estimate, assemble, make, plan_estimates
 
 EVENTS = "watch.jsonl"
 CHEAP = LLCPlan(states=("frozen",), n_states=1024, draws=80, burn_in=60, batch_size=32)
@@ -67,9 +67,7 @@ def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
     Raises:
         InputError: if the path is no run, or another process watches it.
     """
-    run = open_path(path)
-    if not isinstance(run, Run):
-        raise InputError(f"{path} is a study; watch one of its runs")
+    run = open_run(path)
     level = watch.level(max(len(run.training.checkpoint_steps), len(run.checkpoints)))
     _ = run.finished  # a damaged index is refused before anything is locked
     with stage_lock(run.path, "watch"):
@@ -81,12 +79,12 @@ def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
             finished = run.finished
             if (checkpoints := run.checkpoints) != seen:
                 seen = checkpoints
-                units = plan_units(run, watch.plan, [run.training.coin])
-                for unit in (unit for unit in units if unit.key not in reported):
-                    reported.add(unit.key)
-                    yield _log(run, _estimate(run, unit, None if finished else throttle))
-                    yield from _warnings(run, units, level, reported)
-                yield from _warnings(run, units, level, reported)  # one that a kill kept back
+                items = plan_estimates(run, watch.plan, [run.training.coin])
+                for item in (item for item in items if item.key not in reported):
+                    reported.add(item.key)
+                    yield _log(run, _estimate(run, item, None if finished else throttle))
+                    yield from _warnings(run, items, level, reported)
+                yield from _warnings(run, items, level, reported)  # one that a kill kept back
                 # An `llc` command that holds the lock will bring the tables up to date itself.
                 with contextlib.suppress(InputError), stage_lock(run.path, "llc"):
                     assemble(run)
@@ -116,11 +114,11 @@ def significant_transitions(
 
 
 def _warnings(
-    run: Run, units: list[Unit], level: float, reported: set[str]
+    run: Run, items: list[Estimate], level: float, reported: set[str]
 ) -> Iterator[dict[str, Any]]:
     """Report the significant transitions of the estimates so far that are not reported yet."""
     store = UnitStore(run.path, "llc")
-    made = [store.read_unit(unit.key, "llc").iloc[0] for unit in units if store.has(unit.key)]
+    made = [store.read_unit(item.key, "llc").iloc[0] for item in items if store.has(item.key)]
     good = [row for row in made if row["status"] != "failed"]
     steps = [int(row["step"]) for row in good]
     values, stderr = ([float(row[name]) for row in good] for name in ("llc", "llc_stderr"))
@@ -143,23 +141,23 @@ def _mark(event: dict[str, Any]) -> str:
     return str(event.get("estimate_id") or f"{event.get('detector')} {event.get('step')}")
 
 
-def _estimate(run: Run, unit: Unit, throttle: Throttle | None) -> dict[str, Any]:
+def _estimate(run: Run, item: Estimate, throttle: Throttle | None) -> dict[str, Any]:
     """Make one estimate if it is not there yet; a throttle rests all along, and after it."""
     start = time.process_time()
-    outcome = run_guarded(Job(f"step {unit.step}", make, (unit, throttle)))
+    outcome = run_guarded(Job(f"step {item.step}", make, (item, throttle)))
     spent = time.process_time() - start
     if throttle is not None:
         throttle()
     if outcome.reason:
-        return {"event": "failed", "step": unit.step, "reason": outcome.reason}
-    row = UnitStore(run.path, "llc").read_unit(unit.key, "llc").iloc[0]
+        return {"event": "failed", "step": item.step, "reason": outcome.reason}
+    row = UnitStore(run.path, "llc").read_unit(item.key, "llc").iloc[0]
     llc, stderr = (  # JSON knows no NaN
         float(row[name]) if math.isfinite(row[name]) else None for name in ("llc", "llc_stderr")
     )
     return {
         "event": "estimate",
-        "step": unit.step,
-        "estimate_id": unit.key,
+        "step": item.step,
+        "estimate_id": item.key,
         "llc": llc,
         "stderr": stderr,
         "status": str(row["status"]),

@@ -23,6 +23,7 @@ from analysis import schema
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Study
 from rl_slt.settings_model import SettingsModel
+from rl_slt.versions import STAGES
 
 
 def digest(value: Any) -> str:
@@ -182,9 +183,12 @@ def read_table(path: Path) -> pd.DataFrame:
 def write_table(table: str, frame: pd.DataFrame, owner: Run | Study) -> None:
     """Write one of the run's or study's tables, whole or not at all.
 
-    Every row of a run's table is of the run's arm; those of a study come with theirs.
+    Every row of a run's table is of the run's arm; those of a study come with theirs. What is
+    derived again each time is of the present version.
     """
-    data = schema.conform(table, frame.assign(arm=owner.arm) if isinstance(owner, Run) else frame)
+    arm = {"arm": owner.arm} if isinstance(owner, Run) else {}
+    version = {"version": STAGES[table]} if table in schema.DERIVED else {}
+    data = schema.conform(table, frame.assign(**arm, **version))
     owner.tables.mkdir(parents=True, exist_ok=True)
     path = owner.tables / f"{table}.parquet"
     write_atomic(path, lambda temporary: data.to_parquet(temporary, index=False))

@@ -20,12 +20,10 @@ from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, Study
 from rl_slt.pipeline.disk.locks import wait_for_lock
 from rl_slt.pipeline.disk.store import clear_leftovers, read_table, write_table
-from rl_slt.pipeline.engine.jobs import SerialEngine
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages import covariates
 from rl_slt.pipeline.stages.over_runs import over_runs
 
-_MADE_HERE = ("transitions", "associations", "staircase", "covariates")  # anew by each analysis
 _FEWEST = 6  # points under which a series is not searched for transitions
 
 
@@ -51,7 +49,7 @@ def _analyse_study(study: Study) -> None:
     _check_tables(runs)
     for run in runs:
         clear_leftovers(run.path)
-    covariates.collect_runs(runs, SerialEngine(), _llc_plan(study))
+    covariates.collect_runs(runs, _llc_plan(study))
     for run in runs:
         _derive(run)
     for name in schema.TABLES:
@@ -71,12 +69,12 @@ def analyse_run(run: Run) -> None:
     with wait_for_lock(run.path, "analyse"):
         _check_tables([run])
         clear_leftovers(run.path)
-        covariates.collect_runs([run], SerialEngine())
+        covariates.collect_runs([run])
         _derive(run)
 
 
 def _check_tables(runs: Sequence[Run]) -> None:
-    names = set(schema.TABLES) - {"llc_draws", *schema.OVER_RUNS, *_MADE_HERE}
+    names = set(schema.TABLES) - {"llc_draws", "covariates", *schema.DERIVED}
     for run in runs:
         for name in sorted(names):
             try:

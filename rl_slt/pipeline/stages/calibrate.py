@@ -1,4 +1,4 @@
-"""The sweep of a calibration over a few checkpoints, each estimate a restartable unit."""
+"""The sweep of a calibration over a few checkpoints, each estimate restartable."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents import read_json_object, write_json
+from agents import Run, read_json_object, write_json
 from rl_slt.calibration.calibrate import (
     Calibration,
     Cell,
@@ -21,31 +21,59 @@ from rl_slt.calibration.calibrate import (
     row_of,
 )
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.layout import Run, Study, runs_of
+from rl_slt.pipeline.disk.layout import Study, runs_of
 from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.disk.store import clear_leftovers, digest
-from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome
-from rl_slt.pipeline.engine.progress import Meter, meter
+from rl_slt.pipeline.engine.jobs import Engine, Outcome
+from rl_slt.pipeline.engine.progress import meter
+from rl_slt.pipeline.engine.work import run_items
 from rl_slt.pipeline.plan.by_name import fit_batch
 from rl_slt.pipeline.plan.study import LLCPlan
-from rl_slt.pipeline.stages.llc import Unit, open_unit, plan_units
+from rl_slt.pipeline.stages.llc import Estimate, load_inputs, plan_estimates
+from rl_slt.versions import version_key
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One estimate of the sweep on one checkpoint: all that its worker needs."""
+    """One estimate of the sweep on one checkpoint, a `WorkItem`.
 
-    unit: Unit
+    Attributes:
+        estimate: the checkpoint, loss and states.
+        cell: the settings that are tried.
+        folder: where trials are stored.
+    """
+
+    estimate: Estimate
     cell: Cell
     folder: str
 
     @property
-    def path(self) -> Path:
-        """The finished estimate; its name is a hash of all that the numbers depend on."""
+    def key(self) -> str:
+        """Hash of all that the numbers depend on."""
         settings, sampler = dict(self.cell.settings), self.cell.settings.sampler
         settings["sampler"] = sampler and [sampler.name, dataclasses.asdict(sampler)]
         cell = vars(self.cell) | {"settings": settings}
-        return Path(self.folder) / f"{digest([self.unit.key, cell])}.json"
+        return digest([version_key("calibrate"), self.estimate.key, cell])
+
+    @property
+    def run(self) -> str:
+        """Folder of the run."""
+        return self.estimate.run
+
+    @property
+    def step(self) -> int:
+        """Environment steps of the checkpoint."""
+        return self.estimate.step
+
+    @property
+    def label(self) -> str:
+        """What it is called in front of people."""
+        return f"calibration of {self.cell.policy} ({self.cell.varied})"
+
+    @property
+    def path(self) -> Path:
+        """The finished estimate."""
+        return Path(self.folder) / f"{self.key}.json"
 
 
 def calibrate_path(
@@ -66,30 +94,48 @@ def calibrate_path(
     Raises:
         InputError: for an unknown run, or no checkpoint.
     """
-    units = chosen_units(target, plan, names)
+    chosen = chosen_estimates(target, plan, names)
     folder = target.path / "parts" / "calibrate"
-    with stage_lock(target.path, "calibrate"), meter("calibrate", sweep.count(len(units))) as bar:
+    with stage_lock(target.path, "calibrate"), meter("calibrate", sweep.count(len(chosen))) as bar:
         for place in {target.path, *(run.path for run in runs_of(target))}:
             clear_leftovers(place)
         failed: list[Outcome] = []
-        stage = _Stage(units, folder, engine, bar, failed)
-        table = carry_out(sweep, list(units), stage.make)
-        calibration = conclude(sweep, list(units), table)
+        begun = 0
+
+        def try_cells(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+            nonlocal begun
+            trials = [Trial(chosen[cell.policy], cell, str(folder)) for cell in cells]
+            missing = [trial for trial in trials if not trial.path.exists()]
+            before, begun = begun + len(trials) - len(missing), begun + len(trials)
+            bar.update(before)
+            report = lambda done, label: bar.update(before + done, label)  # noqa: E731
+            failed.extend(run_items(missing, make_trial, engine, report))
+            rows = [_read_row(trial) for trial in trials if trial.path.exists()]
+            if trials and not rows:  # nothing to go on with: say why the first one failed
+                first = failed[0]
+                if first.trace:
+                    raise RuntimeError(first.trace)
+                raise InputError(f"{first.label}: {first.reason}")
+            return rows
+
+        table = carry_out(sweep, list(chosen), try_cells)
+        calibration = conclude(sweep, list(chosen), table)
     return calibration, failed
 
 
-def chosen_units(target: Run | Study, plan: LLCPlan, names: Sequence[str]) -> dict[str, Unit]:
+def chosen_estimates(
+    target: Run | Study, plan: LLCPlan, names: Sequence[str]
+) -> dict[str, Estimate]:
     """First, middle and last checkpoint of the runs, by name; equal weights only once."""
     check_plan(plan)
-    runs = _chosen_runs(target, names)
     coins = sorted({run.training.coin for run in runs_of(target)})
-    units: dict[str, Unit] = {}
-    for run in runs:
-        each = plan_units(run, plan, coins)
+    chosen: dict[str, Estimate] = {}
+    for run in _chosen_runs(target, names):
+        each = plan_estimates(run, plan, coins)
         for i in sorted({0, len(each) // 2, len(each) - 1}):
-            if each[i].weights not in {u.weights for u in units.values()}:
-                units[f"{run.name}@{each[i].step}"] = each[i]
-    return units
+            if each[i].weights not in {known.weights for known in chosen.values()}:
+                chosen[f"{run.name}@{each[i].step}"] = each[i]
+    return chosen
 
 
 def check_plan(plan: LLCPlan) -> None:
@@ -104,64 +150,27 @@ def _chosen_runs(target: Run | Study, names: Sequence[str]) -> list[Run]:
     known = {run.name: run for run in runs}
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise InputError(f"unknown run {unknown[0]!r}; allowed: {', '.join(known)}")
+        raise InputError.of("run", unknown[0], f"one of {', '.join(known)}")
     if names:
         return [known[name] for name in dict.fromkeys(names)]
     arms = {run.arm: run for run in reversed(runs)}
     return list(reversed(arms.values()))
 
 
-@dataclass
-class _Stage:
-    """Makes the cells of a stage on the engine; what is finished is read, not made again."""
-
-    units: dict[str, Unit]
-    folder: Path
-    engine: Engine
-    bar: Meter
-    failed: list[Outcome]
-    done: int = 0
-
-    def make(self, cells: Sequence[Cell]) -> list[dict[str, Any]]:
-        trials = [Trial(self.units[cell.policy], cell, str(self.folder)) for cell in cells]
-        jobs = [
-            Job(f"calibration of {t.cell.policy} ({t.cell.varied})", make_trial, (t,), t.unit.run)
-            for t in trials
-            if not t.path.exists()
-        ]
-        before, self.done = self.done + len(trials) - len(jobs), self.done + len(trials)
-        self.bar.update(before)
-        for done, outcome in enumerate(self.engine.run(jobs, lambda: None), start=1):
-            self.bar.update(before + done, outcome.label)
-            if outcome.reason:
-                self.failed.append(outcome)
-        rows = [_read_row(t) for t in trials if t.path.exists()]
-        if trials and not rows:
-            self._give_up()
-        return rows
-
-    def _give_up(self) -> None:
-        """There is nothing to go on with: say why the first estimate failed."""
-        first = self.failed[0]
-        if first.trace:
-            raise RuntimeError(first.trace)
-        raise InputError(f"{first.label}: {first.reason}")
-
-
 def make_trial(trial: Trial) -> None:
     """Compute one estimate and store it (called on a worker)."""
     if trial.path.exists():
         return
-    unit, start = trial.unit, time.perf_counter()
-    policy, states, loss = open_unit(unit)
-    settings = fit_batch(trial.cell.settings, unit.loss, states)
-    cell = dataclasses.replace(trial.cell, settings=settings)
-    estimate = estimate_cell(cell, policy, states, loss, unit.plan.seed)
+    item, start = trial.estimate, time.perf_counter()
+    policy, states, loss = load_inputs(item)
+    settings = trial.cell.settings.replace(precision=item.precision)
+    cell = dataclasses.replace(trial.cell, settings=fit_batch(settings, item.loss, states))
+    estimate = estimate_cell(cell, policy, states, loss, item.plan.seed)
     row = row_of(cell, estimate) | {
-        "run": Path(unit.run).name,
-        "step": unit.step,
-        "loss": unit.loss,
-        "states": unit.recipe.spec,
+        "run": Path(item.run).name,
+        "step": item.step,
+        "loss": item.loss,
+        "states": item.states.name,
         "seconds": time.perf_counter() - start,
     }
     plain = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}

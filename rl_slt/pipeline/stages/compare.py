@@ -32,8 +32,8 @@ from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.disk.store import digest, file_digest
 from rl_slt.pipeline.plan.study import CompareSettings
 from rl_slt.pipeline.states.visits import Visits, mean_return, visit
+from rl_slt.versions import version_key
 
-_VERSION = 3  # raise when the same settings would give other numbers
 _LOSS_STATES = 256  # on which the losses of slices are taken
 Progress = Callable[[int, int], None]
 
@@ -82,7 +82,8 @@ def compare_agents(
     weights = [file_digest(s.checkpoint.path / "policy.safetensors") for s in (first, second)]
     if weights[0] == weights[1]:
         raise InputError(f"{first.name} and {second.name} have equal weights: nothing differs")
-    key = digest([_VERSION, first.name, second.name, weights, settings.as_dict()])
+    version = version_key("compare")
+    key = digest([version, first.name, second.name, weights, settings.as_dict()])
     folder = first.run.path / "comparisons" / key
     if (folder / "comparison.json").exists():
         return folder

@@ -9,84 +9,94 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from torch import Tensor, nn
 
-from agents import Checkpoint, load_policy
+from agents import Run, load_policy
 from analysis.report import read_progress
-from envs import FROZEN_LEVELS, kl, log_probs
+from envs import kl, log_probs
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.disk.store import UnitStore, digest, file_digest, write_table
-from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome
+from rl_slt.pipeline.engine.jobs import Outcome, SerialEngine
+from rl_slt.pipeline.engine.work import run_items
 from rl_slt.pipeline.plan.study import LLCPlan
-from rl_slt.pipeline.states.state_sets import Recipe, collect
+from rl_slt.pipeline.stages.llc import states_of
+from rl_slt.pipeline.states.state_sets import StateSetSpec, collect
+from rl_slt.versions import STAGES, version_key
 
 _STATES = 512  # of the frozen set, evenly spaced: enough for two digits
-_VERSION = 2  # raise when the same settings would give other numbers
 
 
 @dataclass(frozen=True)
-class _Unit:
-    """One checkpoint, and the one before it; `key` is a hash of all that the numbers depend on."""
+class Covariates:
+    """The covariates of one checkpoint, a `WorkItem`.
 
-    checkpoint: Checkpoint
-    before: Checkpoint | None
+    Attributes:
+        run: folder of the run.
+        step: environment steps of the checkpoint.
+        checkpoint: its folder.
+        before: folder of the checkpoint before it; empty for the first.
+        states: where entropy and KL are measured.
+        key: hash of all that the numbers depend on.
+    """
+
+    run: str
+    step: int
+    checkpoint: str
+    before: str
+    states: StateSetSpec
     key: str
 
+    @property
+    def label(self) -> str:
+        """What it is called in front of people."""
+        return f"covariates of {Path(self.run).name} at step {self.step}"
 
-def collect_runs(
-    runs: Sequence[Run],
-    engine: Engine,
-    plan: LLCPlan | None = None,
-    placements: Sequence[str] = (),
-) -> list[Outcome]:
+
+def collect_runs(runs: Sequence[Run], plan: LLCPlan | None = None) -> list[Outcome]:
     """Bring the table `covariates` of the runs up to date; finished checkpoints are kept.
 
     Args:
         runs: runs without checkpoints or training settings are left as they are.
-        engine: where the runs are worked on, one job each.
         plan: whose frozen states are used (their number and seed), so that they are collected once.
-        placements: coin placements of these states; those of the runs by default.
 
     Returns:
-        The runs that failed, with their reasons.
+        The checkpoints that failed, with their reasons.
     """
     known = [run for run in runs if run.checkpoints and isinstance(run.config.get("train"), dict)]
-    shared = sorted(placements) or sorted({run.training.coin for run in known})
-    recipes = [_recipe(run, plan or LLCPlan(), shared) for run in known]
-    jobs = [
-        Job(f"covariates of {run.name}", make, (str(run.path.resolve()), recipe))
-        for run, recipe in zip(known, recipes, strict=True)
-        if _missing(run, recipe)
-    ]
-    failed = [outcome for outcome in engine.run(jobs, lambda: None) if outcome.reason]
-    for run, recipe in zip(known, recipes, strict=True):
-        _assemble(run, recipe)
+    placements = sorted({run.training.coin for run in known})
+    failed = []
+    for run in known:
+        items, store = _plan(run, plan or LLCPlan(), placements), UnitStore(run.path, "covariates")
+        failed += run_items([i for i in items if not store.has(i.key)], make, SerialEngine())
+        frames = [store.read_unit(i.key, "covariates") for i in items if store.has(i.key)]
+        if frames:
+            frame = pd.concat(frames, ignore_index=True)
+            curve = read_progress(run.path / "progress.csv", lambda note: None)
+            frame["return"] = return_at(curve, frame["step"].to_numpy(dtype=float))
+            write_table("covariates", frame, run)
     return failed
 
 
-def make(path: str, recipe: Recipe) -> None:
-    """Compute and store what is missing of one run (called on a worker).
+def make(item: Covariates) -> None:
+    """Compute the covariates of one checkpoint and store them (called on a worker).
 
     A checkpoint that does not load is left out, and so is the step from it to the next.
     """
-    run = Run(Path(path))
-    states = collect(recipe, None, run.path / "parts" / "states")
-    states = states[:: max(1, len(states) // _STATES)][:_STATES]
-    store = UnitStore(run.path, "covariates")
-    for unit in _missing(run, recipe):
-        try:
-            policy = load_policy(unit.checkpoint.path)
-            before = load_policy(unit.before.path) if unit.before else None
-        except InputError:
-            continue
-        row = {"run": run.name, "step": unit.checkpoint.step, "return": np.nan}
-        frame = pd.DataFrame([row | measure(policy, before, states)])
-        store.put(unit.key, {"covariates": frame})
+    run = Run(Path(item.run))
+    states = _some_states(item.states, run.path / "parts" / "states")
+    try:
+        policy = load_policy(Path(item.checkpoint))
+        before = load_policy(Path(item.before)) if item.before else None
+    except InputError:
+        return
+    row = {"run": run.name, "step": item.step, "return": np.nan, "version": STAGES["covariates"]}
+    frame = pd.DataFrame([row | measure(policy, before, states)])
+    UnitStore(run.path, "covariates").put(item.key, {"covariates": frame})
 
 
 def measure(policy: nn.Module, before: nn.Module | None, states: Tensor) -> dict[str, float]:
@@ -107,45 +117,25 @@ def measure(policy: nn.Module, before: nn.Module | None, states: Tensor) -> dict
     return {"entropy": entropy, "weight_norm": square**0.5, "step_kl": step_kl}
 
 
-def _recipe(run: Run, plan: LLCPlan, placements: Sequence[str]) -> Recipe:
-    train = run.training
-    return Recipe(
-        spec="frozen",
-        placements=tuple(placements),
-        settings=train.settings,
-        levels=FROZEN_LEVELS,
-        n=plan.n_states,
-        time_limit=train.time_limit,
-        seed=plan.seed,
-    )
+@lru_cache(maxsize=1)
+def _some_states(spec: StateSetSpec, cache: Path) -> Tensor:
+    states = collect(spec, None, cache)
+    return states[:: max(1, len(states) // _STATES)][:_STATES]
 
 
-def _units(run: Run, recipe: Recipe) -> list[_Unit]:
-    units: list[_Unit] = []
-    before, weights_before = None, ""
+def _plan(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[Covariates]:
+    """The work on every checkpoint of a run, in their order."""
+    states = states_of(run, plan, "frozen", placements)
+    items: list[Covariates] = []
+    before, weights_before = "", ""
     for checkpoint in run.checkpoints:
+        folder = str(checkpoint.path.resolve())
         weights = file_digest(checkpoint.path / "policy.safetensors")
-        key = digest([_VERSION, _STATES, recipe.key(""), weights, weights_before])
-        units.append(_Unit(checkpoint, before, key))
-        before, weights_before = checkpoint, weights
-    return units
-
-
-def _missing(run: Run, recipe: Recipe) -> list[_Unit]:
-    store = UnitStore(run.path, "covariates")
-    return [unit for unit in _units(run, recipe) if not store.has(unit.key)]
-
-
-def _assemble(run: Run, recipe: Recipe) -> None:
-    """Write the table from the units of this recipe, with the training return at each step."""
-    store = UnitStore(run.path, "covariates")
-    keys = [unit.key for unit in _units(run, recipe) if store.has(unit.key)]
-    if not keys:
-        return
-    frame = pd.concat([store.read_unit(key, "covariates") for key in keys], ignore_index=True)
-    curve = read_progress(run.path / "progress.csv", lambda note: None)
-    frame["return"] = return_at(curve, frame["step"].to_numpy(dtype=float))
-    write_table("covariates", frame, run)
+        key = digest([version_key("covariates"), _STATES, states, weights, weights_before])
+        home = str(run.path.resolve())
+        items.append(Covariates(home, checkpoint.step, folder, before, states, key))
+        before, weights_before = folder, weights
+    return items
 
 
 def return_at(curve: pd.DataFrame, steps: np.ndarray) -> np.ndarray:

@@ -1,8 +1,7 @@
-"""The LLC stage: every checkpoint x loss x state set of some runs, each a restartable unit."""
+"""The LLC stage: every checkpoint x loss x state set of some runs, each estimate restartable."""
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from torch import Tensor, nn
 
-from agents import Checkpoint, check_device, load_policy
+from agents import Run, check_device, load_policy
 from analysis import schema
 from analysis.probes import SUITES
 from envs import FROZEN_LEVELS
 from rl_slt import PolicyData, estimate_with
 from rl_slt.errors import InputError
 from rl_slt.gradients.flat import match_parameters
-from rl_slt.pipeline.disk.layout import Run
+from rl_slt.gradients.precision import wants_bfloat16
+from rl_slt.gradients.traced import has_conv
 from rl_slt.pipeline.disk.locks import stage_locks
 from rl_slt.pipeline.disk.store import (
     StageItems,
@@ -29,15 +30,16 @@ from rl_slt.pipeline.disk.store import (
     file_digest,
     write_table,
 )
-from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome, attempt
+from rl_slt.pipeline.engine.jobs import Engine, Outcome, attempt
 from rl_slt.pipeline.engine.progress import meter
+from rl_slt.pipeline.engine.work import run_items
 from rl_slt.pipeline.plan.by_name import FROM_STATES, build_loss, check_loss, fit_batch
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.states.episodes import collect_episodes
-from rl_slt.pipeline.states.state_sets import Recipe, collect, parse_states
+from rl_slt.pipeline.states.state_sets import StateSetSpec, collect, parse_states
 from rl_slt.samplers.chains import Progress
-
-_VERSION = 7  # raise when the same settings would give other numbers
+from rl_slt.settings import Settings
+from rl_slt.versions import STAGES, version_key
 
 
 def _planned(settings: dict[str, Any]) -> list[str]:
@@ -54,8 +56,22 @@ ITEMS = StageItems("llc", "llc", ("loss", "states"), _planned)
 
 
 @dataclass(frozen=True)
-class Unit:
-    """One estimate: all that its worker needs, and all that its numbers depend on."""
+class Estimate:
+    """One estimate to make, a `WorkItem`: all that its worker needs.
+
+    Attributes:
+        run: folder of the run.
+        step: environment steps of the checkpoint.
+        checkpoint: its folder.
+        weights: hash of its policy.
+        reference: folder of the reference policy's checkpoint, or `self`.
+        reference_weights: hash of that policy; empty for `self`.
+        loss: as `by_name.parse_loss` reads it.
+        states: what the loss is averaged over.
+        plan: all other settings.
+        precision: of convolutions, `float32` or `bfloat16`: what the plan's `auto` comes to.
+        cache: folder of cached states.
+    """
 
     run: str
     step: int
@@ -64,8 +80,9 @@ class Unit:
     reference: str
     reference_weights: str
     loss: str
-    recipe: Recipe
+    states: StateSetSpec
     plan: LLCPlan
+    precision: str
     cache: str
 
     @property
@@ -79,20 +96,39 @@ class Unit:
         return digest(self._settings())
 
     @property
+    def label(self) -> str:
+        """What it is called in front of people."""
+        name = Path(self.run).name
+        return f"llc of {name} at step {self.step} ({self.loss}, {self.states.name})"
+
+    @property
     def visitor(self) -> str:
         """Hash of the weights that visit the states: empty for frozen sets."""
-        return self.weights if parse_states(self.recipe.spec).own else ""
+        return self.weights if parse_states(self.states.name).own else ""
+
+    @property
+    def device(self) -> str:
+        """The kind of device that the chains run on: `cpu` or `cuda`, whichever GPU it is."""
+        return self.plan.device.partition(":")[0]
+
+    @property
+    def settings(self) -> Settings:
+        """The estimator's settings."""
+        return self.plan.settings().replace(precision=self.precision)
 
     def _settings(self) -> list[Any]:
-        plan = self.plan.values()
-        for listed in ("losses", "states", "reference"):  # named one by one in the unit itself
+        plan = self.plan.values() | {"precision": self.precision, "device": self.device}
+        for listed in ("losses", "states", "reference"):  # named one by one in the item itself
             plan.pop(listed)
         own = "self" if self.reference == "self" else self.reference_weights
-        return [_VERSION, self.loss, own, dataclasses.asdict(self.recipe), plan]
+        return [version_key("llc"), self.loss, own, self.states, plan]
 
 
-def plan_units(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[Unit]:
-    """The units of one run, in the order of its checkpoints.
+def plan_estimates(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[Estimate]:
+    """The estimates of one run, in the order of its checkpoints.
+
+    `precision = "auto"` is resolved here, for the networks of this run on the plan's device, so
+    that the key says how numbers are made, and workers make them so whatever they would prefer.
 
     Args:
         run: the run.
@@ -106,43 +142,58 @@ def plan_units(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[Unit]
     if not checkpoints:
         raise InputError(f"run {run.path} has no complete checkpoint yet")
     reference = _reference(run, plan.reference)
-    ref_hash = file_digest(reference / "policy.safetensors") if reference else ""
-    recipes = [_recipe(run, plan, spec, placements) for spec in plan.states]
-    _check_params(checkpoints, plan.params)
-    units = []
-    for checkpoint in checkpoints:
-        weights = file_digest(checkpoint.path / "policy.safetensors")
-        for loss in plan.losses:
-            for recipe in recipes:
-                check_loss(loss, recipe.spec, plan.reference)
-                units.append(
-                    Unit(
-                        run=str(run.path.resolve()),
-                        step=checkpoint.step,
-                        checkpoint=str(checkpoint.path.resolve()),
-                        weights=weights,
-                        reference=str(reference.resolve()) if reference else "self",
-                        reference_weights=ref_hash,
-                        loss=loss,
-                        recipe=recipe,
-                        plan=plan,
-                        cache=str((run.path / "parts" / "states").resolve()),
-                    )
-                )
-    return units
+    reference_weights = file_digest(reference / "policy.safetensors") if reference else ""
+    rounded = plan.device == "cpu" and wants_bfloat16(plan.precision)
+    if plan.params != "all" or rounded:
+        policy = _first_policy(run)
+        if policy is not None and plan.params != "all":
+            match_parameters(policy, plan.params.split(","))
+        rounded = rounded and policy is not None and has_conv(policy)
+    for loss in plan.losses:
+        for text in plan.states:
+            check_loss(loss, text, plan.reference)
+    sets = [states_of(run, plan, text, placements) for text in plan.states]
+    return [
+        Estimate(
+            run=str(run.path.resolve()),
+            step=checkpoint.step,
+            checkpoint=str(checkpoint.path.resolve()),
+            weights=file_digest(checkpoint.path / "policy.safetensors"),
+            reference=str(reference.resolve()) if reference else "self",
+            reference_weights=reference_weights,
+            loss=loss,
+            states=states,
+            plan=plan,
+            precision="bfloat16" if rounded else "float32",
+            cache=str((run.path / "parts" / "states").resolve()),
+        )
+        for checkpoint in checkpoints
+        for loss in plan.losses
+        for states in sets
+    ]
 
 
-def _check_params(checkpoints: Sequence[Checkpoint], params: str) -> None:
-    """Raise InputError if the first checkpoint that loads has no parameters of these names."""
-    if params == "all":
-        return
-    for checkpoint in checkpoints:
-        try:
-            policy = load_policy(checkpoint)
-        except InputError:
-            continue  # its own units will fail and say so
-        match_parameters(policy, params.split(","))
-        return
+def states_of(run: Run, plan: LLCPlan, text: str, placements: Sequence[str]) -> StateSetSpec:
+    """The state set of that name for a run.
+
+    Args:
+        run: whose level settings and time limit it has.
+        plan: the number of states, and the seed.
+        text: name of the set.
+        placements: of the coin, for a frozen set that names none.
+    """
+    name, train, probed = parse_states(text), run.training, SUITES["standard"].seeds
+    levels = {"frozen": FROZEN_LEVELS, "probe": (probed[0], probed[-1] + 1)}
+    own = (train.coin,) if name.own else tuple(placements)
+    return StateSetSpec(
+        name=str(name),
+        placements=(name.placement,) if name.placement else own,
+        settings=train.settings,
+        levels=levels.get(name.source, train.levels),
+        n=plan.n_states,
+        time_limit=train.time_limit,
+        seed=plan.seed,
+    )
 
 
 def estimate_runs(
@@ -151,136 +202,122 @@ def estimate_runs(
     """Make every estimate that is not there yet and assemble the tables of the runs.
 
     Returns:
-        The units that failed, with their reasons; their neighbours are finished all the same.
+        The estimates that failed, with their reasons; their neighbors are finished all the same.
     """
     shared = sorted(placements) or sorted({run.training.coin for run in runs})
-    units = [unit for run in runs for unit in plan_units(run, plan, shared)]
+    estimates = [estimate for run in runs for estimate in plan_estimates(run, plan, shared)]
     failed: list[Outcome] = []
     with stage_locks(runs, "llc"):
         for run in runs:
             clear_leftovers(run.path)
-        jobs = [_job(u) for u in units if not UnitStore(Path(u.run), "llc").has(u.key)]
-        jobs.sort(key=lambda job: job.args[0].recipe.spec != "frozen")
+        missing = [e for e in estimates if not UnitStore(Path(e.run), "llc").has(e.key)]
+        missing.sort(key=lambda e: e.states.name != "frozen")
         try:
-            with meter("LLC", len(jobs)) as bar:
-                for done, outcome in enumerate(engine.run(jobs, lambda: None), start=1):
-                    bar.update(done, outcome.label.removeprefix("llc of "))
-                    if outcome.reason:
-                        failed.append(outcome)
+            with meter("LLC", len(missing)) as bar:
+                failed += run_items(
+                    missing, make, engine,
+                    lambda done, label: bar.update(done, label.removeprefix("llc of ")),
+                )  # fmt: skip
         finally:
             for run in runs:
                 failed += attempt(f"llc tables of {run.name}", assemble, run)
     return failed
 
 
-def _job(unit: Unit) -> Job:
-    name, spec = Path(unit.run).name, unit.recipe.spec
-    return Job(f"llc of {name} at step {unit.step} ({unit.loss}, {spec})", make, (unit,), unit.run)
-
-
 def assemble(run: Run) -> None:
-    """Write `llc` and `llc_draws` of a run from its finished units."""
+    """Write `llc` and `llc_draws` of a run from its finished estimates."""
     store = UnitStore(run.path, "llc")
     order = ["loss", "states", "setting_id", "step"]
-    llc = store.read("llc")
+    llc, draws = store.read("llc"), store.read("llc_draws")
     if len(llc):
-        llc = llc.sort_values(["created", *order], kind="stable").sort_values(order, kind="stable")
-    draws = store.read("llc_draws")
+        llc = llc.sort_values([*order, "created"], kind="stable")
     if len(draws):
         draws = draws.sort_values(["step", "estimate_id", "chain", "draw"], kind="stable")
     write_table("llc", llc, run)
     write_table("llc_draws", draws, run)
 
 
-def make(unit: Unit, progress: Progress | None = None) -> None:
+def make(item: Estimate, progress: Progress | None = None) -> None:
     """Compute one estimate and store it (called on a worker)."""
     start = time.perf_counter()
-    run, plan = Run(Path(unit.run)), unit.plan
+    run, plan = Run(Path(item.run)), item.plan
     store = UnitStore(run.path, "llc")
-    if store.has(unit.key):
+    if store.has(item.key):
         return
-    policy, states, loss = open_unit(unit)
-    settings = fit_batch(plan.settings(), unit.loss, states)
+    policy, states, loss = load_inputs(item)
+    settings = fit_batch(item.settings, item.loss, states)
     estimate = estimate_with(policy, states, settings, loss, seed=plan.seed, progress=progress)
-    row = _row(run, unit, estimate) | {"seconds": time.perf_counter() - start}
-    draws = estimate.draws.assign(
-        run=run.name, step=unit.step, estimate_id=unit.key, loss=unit.loss,
-        states=unit.recipe.spec,
-    )  # fmt: skip
-    tables = {"llc": pd.DataFrame([row]), "llc_draws": draws}
-    store.put(unit.key, tables)
-
-
-def open_unit(unit: Unit) -> tuple[nn.Module, PolicyData | Tensor, Any]:
-    """The policy on the device of the plan, what the loss is averaged over, and the loss itself."""
-    device = check_device(unit.plan.device)
-    policy = load_policy(Path(unit.checkpoint))
-    reference = load_policy(Path(unit.reference)).to(device) if unit.reference != "self" else None
-    discount = Run(Path(unit.run)).training.gamma
-    states = _data(unit, policy)  # visited on the CPU, the same whatever the device
-    return policy.to(device), states, build_loss(unit.loss, reference, discount)
-
-
-def _data(unit: Unit, policy: nn.Module) -> PolicyData | Tensor:
-    """States alone, or whole episodes where the loss needs them."""
-    cache = Path(unit.cache)
-    if unit.loss in FROM_STATES:
-        visiting = policy if unit.visitor else None
-        return collect(unit.recipe, visiting, cache, unit.visitor)
-    train = Run(Path(unit.run)).training
-    return collect_episodes(
-        unit.recipe, policy, Path(unit.checkpoint), cache, unit.weights,
-        train.gamma, train.gae_lambda,
-    )  # fmt: skip
-
-
-def _row(run: Run, unit: Unit, estimate: Any) -> dict[str, Any]:
     known = {
         name: getattr(estimate, name)
         for name in schema.TABLES["llc"]
         if hasattr(estimate, name) and name != "draws"
     }
-    return known | {
+    row = known | {
         "run": run.name,
         "seed": run.seed,
-        "step": unit.step,
-        "estimate_id": unit.key,
-        "setting_id": unit.setting,
+        "step": item.step,
+        "estimate_id": item.key,
+        "setting_id": item.setting,
         "created": time.time(),
-        "loss": unit.loss,
-        "reference": _reference_name(unit.reference),
-        "states": unit.recipe.spec,
-        "params": unit.plan.params,
+        "loss": item.loss,
+        "reference": _reference_name(item.reference),
+        "states": item.states.name,
+        "params": plan.params,
         "llc_stderr": estimate.stderr,
         "llc_stderr_data": estimate.stderr_data,
         "loss_stderr": estimate.loss_stderr,
         "loss_init_stderr": estimate.loss_init_stderr,
-        "chains": unit.plan.chains,
+        "chains": plan.chains,
         "draws": estimate.draws["draw"].nunique(),
-        "chain_seed": unit.plan.seed,
+        "chain_seed": plan.seed,
+        "seconds": time.perf_counter() - start,
+        "version": STAGES["llc"],
+        # What was done: convolutions that cannot be rounded well enough stay in float32.
+        "precision": "bfloat16" if estimate.info.get("bfloat16") else "float32",
+        "device": item.device,
+        "threads": torch.get_num_threads(),
     }
+    draws = estimate.draws.assign(
+        run=run.name, step=item.step, estimate_id=item.key, loss=item.loss,
+        states=item.states.name,
+    )  # fmt: skip
+    store.put(item.key, {"llc": pd.DataFrame([row]), "llc_draws": draws})
+
+
+def load_inputs(item: Estimate) -> tuple[nn.Module, PolicyData | Tensor, Any]:
+    """The policy on the device of the plan, what the loss is averaged over, and the loss itself.
+
+    States are visited on the CPU, so that they are the same whatever the device.
+    """
+    device, train = check_device(item.plan.device), Run(Path(item.run)).training
+    policy = load_policy(Path(item.checkpoint))
+    reference = load_policy(Path(item.reference)).to(device) if item.reference != "self" else None
+    cache = Path(item.cache)
+    states: PolicyData | Tensor
+    if item.loss in FROM_STATES:
+        states = collect(item.states, policy if item.visitor else None, cache, item.visitor)
+    else:  # whole episodes
+        states = collect_episodes(
+            item.states, policy, Path(item.checkpoint), cache, item.weights,
+            train.gamma, train.gae_lambda,
+        )  # fmt: skip
+    return policy.to(device), states, build_loss(item.loss, reference, train.gamma)
+
+
+def _first_policy(run: Run) -> nn.Module | None:
+    """The first checkpoint that loads: all networks of a run are alike."""
+    for checkpoint in run.checkpoints:
+        try:
+            return load_policy(checkpoint)
+        except InputError:
+            continue  # its own estimates will fail and say so
+    return None
 
 
 def _reference_name(reference: str) -> str:
-    """`self`, or `RUN@STEP`: the same text only where the same policy is the yardstick."""
+    """`self`, or `RUN@STEP`: the same text only where the same policy is the fixed reference."""
     path = Path(reference)
     return reference if reference == "self" else f"{path.parents[1].name}@{int(path.name)}"
-
-
-def _recipe(run: Run, plan: LLCPlan, text: str, placements: Sequence[str]) -> Recipe:
-    spec, train = parse_states(text), run.training
-    places = (spec.placement,) if spec.placement else None
-    probed = SUITES["standard"].seeds
-    levels = {"frozen": FROZEN_LEVELS, "probe": (probed[0], probed[-1] + 1)}
-    return Recipe(
-        spec=str(spec),
-        placements=places or ((train.coin,) if spec.own else tuple(placements)),
-        settings=train.settings,
-        levels=levels.get(spec.source, train.levels),
-        n=plan.n_states,
-        time_limit=train.time_limit,
-        seed=plan.seed,
-    )
 
 
 def _reference(run: Run, text: str) -> Path | None:
@@ -293,7 +330,5 @@ def _reference(run: Run, text: str) -> Path | None:
     other = Run(Path(folder))
     found = [c.path for c in other.checkpoints if at and str(c.step) == step]
     if not found:
-        raise InputError(
-            f"unknown reference {text!r}; allowed: self, last, or RUN@STEP of a checkpoint"
-        )
+        raise InputError.of("reference", text, "self, last, or RUN@STEP of a checkpoint")
     return found[0]

@@ -15,17 +15,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from agents import read_header, write_bytes
+from agents import read_header
 from rl_slt import PolicyData
 from rl_slt.pipeline.disk.store import digest
-from rl_slt.pipeline.states.state_sets import Recipe, packed, shared_env, unpacked
-
-_ENVS = 32
-_VERSION = 1  # raise when the same settings would collect other episodes
+from rl_slt.pipeline.states.rollouts import ENVS, cached, rollout, shared_env
+from rl_slt.pipeline.states.state_sets import StateSetSpec
 
 
 def collect_episodes(
-    recipe: Recipe,
+    spec: StateSetSpec,
     policy: nn.Module,
     checkpoint: Path,
     cache: Path,
@@ -33,70 +31,66 @@ def collect_episodes(
     gamma: float,
     gae_lambda: float,
 ) -> PolicyData:
-    """At least `recipe.n` states in whole episodes, from the cache where they were played before.
+    """At least `spec.n` states in whole episodes, from the cache where they were played before.
 
     Args:
-        recipe: placement, levels, settings and number of states.
+        spec: placement, levels, settings and number of states.
         policy: the policy that plays, from frames to `(logits, value)`.
         checkpoint: its folder, which knows the scale of rewards.
         cache: folder of cached episodes.
         weights: hash of the policy's weights.
         gamma: discount of returns and advantages.
-        gae_lambda: lambda of generalised advantage estimation (Schulman et al. 2016).
+        gae_lambda: lambda of generalized advantage estimation (Schulman et al. 2016, equation 16).
 
     Returns:
         All fields of `PolicyData` but `reference_logits`; states uint8 `[N, 64, 64, 3]`.
     """
-    key = digest([_VERSION, recipe.key(weights), gamma, gae_lambda])
-    path = cache / f"episodes-{key}.npz"
-    fields = unpacked(path)
-    if fields is None:
-        scale = _reward_scale(checkpoint)
-        episodes = _play(recipe, policy)
-        fields = _fields(episodes, scale, gamma, gae_lambda)
-        cache.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, packed(**fields))
-    return PolicyData(**{name: torch.from_numpy(array) for name, array in fields.items()})
+    key = digest([spec.key(weights, "episodes"), gamma, gae_lambda])
+
+    def play() -> dict[str, np.ndarray]:
+        return _fields(_play(spec, policy), _reward_scale(checkpoint), gamma, gae_lambda)
+
+    arrays = cached(cache / f"episodes-{key}.npz", play)
+    return PolicyData(**{name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
-def _play(recipe: Recipe, policy: nn.Module) -> list[dict[str, Any]]:
+@torch.inference_mode()
+def _play(spec: StateSetSpec, policy: nn.Module) -> list[dict[str, Any]]:
     """Whole episodes, each with frames, actions, log-probabilities, values and rewards."""
     vector = shared_env(
-        recipe.placements[0], recipe.settings, recipe.levels, recipe.time_limit, _ENVS, False
+        spec.placements[0], spec.settings, spec.levels, spec.time_limit, track=False
     )
-    generator = torch.Generator().manual_seed(recipe.seed)
-    frames, _ = vector.reset(seed=recipe.seed)
-    open_rows: list[dict[str, list[Any]]] = [defaultdict(list) for _ in range(_ENVS)]
+    generator = torch.Generator().manual_seed(spec.seed)
+    running: list[dict[str, list[Any]]] = [defaultdict(list) for _ in range(ENVS)]
+
+    def act(frames: np.ndarray, vector: Any) -> np.ndarray:
+        logits, values = policy(torch.from_numpy(frames))
+        log_p = logits.log_softmax(-1)
+        # Not `envs.sample_actions`: its softmax is rounded otherwise, which draws other actions.
+        actions = torch.multinomial(log_p.exp(), 1, generator=generator)
+        seen = {"states": frames, "actions": actions[:, 0].numpy(), "values": values.numpy()}
+        seen["log_probs"] = log_p.gather(1, actions)[:, 0].numpy()
+        for i in range(ENVS):
+            for name, array in seen.items():
+                running[i][name].append(array[i])
+        return seen["actions"]
+
     done: list[dict[str, Any]] = []
-    while sum(len(e["rewards"]) for e in done) < recipe.n:
-        actions, log_probs, values = _act(policy, frames, generator)
-        after, rewards, ended, cut, infos = vector.step(actions)
-        for i in range(_ENVS):
-            row = (frames[i], actions[i], log_probs[i], values[i], float(rewards[i]))
-            names = ("states", "actions", "log_probs", "values", "rewards")
-            for name, value in zip(names, row, strict=True):
-                open_rows[i][name].append(value)
-            if ended[i] or cut[i]:
-                last = _value(policy, infos["final_obs"][i]) if cut[i] else 0.0
-                done.append({**open_rows[i], "last_value": last})
-                open_rows[i] = defaultdict(list)
-        frames = after
+    states = 0
+    steps = rollout(vector, act, spec.seed)
+    next(steps)
+    while states < spec.n:
+        _, info, rewards, terminated, truncated = next(steps)
+        for i in range(ENVS):
+            running[i]["rewards"].append(float(rewards[i]))
+            if terminated[i] or truncated[i]:
+                last = 0.0  # the value of what a truncated episode did not come to
+                if truncated[i]:
+                    last = float(policy(torch.from_numpy(info["final_obs"][i])[None])[1])
+                done.append({**running[i], "last_value": last})
+                states += len(running[i]["rewards"])
+                running[i] = defaultdict(list)
     return done
-
-
-@torch.inference_mode()
-def _act(
-    policy: nn.Module, frames: np.ndarray, generator: torch.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    logits, value = policy(torch.from_numpy(frames))
-    log_p = logits.log_softmax(-1)
-    actions = torch.multinomial(log_p.exp(), 1, generator=generator)
-    return actions[:, 0].numpy(), log_p.gather(1, actions)[:, 0].numpy(), value.numpy()
-
-
-@torch.inference_mode()
-def _value(policy: nn.Module, frame: np.ndarray) -> float:
-    return float(policy(torch.from_numpy(frame)[None])[1])
 
 
 def _fields(

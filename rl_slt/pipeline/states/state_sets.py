@@ -17,14 +17,10 @@ A state set is named by a short text, `SOURCE[:PLACEMENT][/FILTER]`:
 
 from __future__ import annotations
 
-import dataclasses
-import io
 import itertools
 import re
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,22 +29,36 @@ import torch
 from torch import Tensor, nn
 
 import envs
-from agents import write_bytes
-from envs import LEFT, LEFT_JUMP, N_ACTIONS, RIGHT, RIGHT_JUMP, logits_of, sample_actions
+from envs import LEFT, LEFT_JUMP, RIGHT, RIGHT_JUMP
+from rl_slt import SettingsModel
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.store import digest
+from rl_slt.pipeline.states.rollouts import (
+    ENVS,
+    Act,
+    cached,
+    coin_offsets,
+    in_view,
+    rollout,
+    shared_env,
+    thinned,
+)
+from rl_slt.versions import version_key
 
-VIEW = 6  # columns that the agent sees to each side
-_THIN = 7  # keep every 7th step of an environment, so that neighbours are less alike
-_ENVS = 32
 _HOLD = 10  # steps for which the wanderer keeps a move
-_VERSION = 1  # raise when the same settings would collect other states
+_PATIENCE = 200  # kept steps of all environments, for every 32 states, before a filter is given up
 
-Act = Callable[[Any, dict[str, Any]], np.ndarray]
+SOURCES = ("on-policy", "frozen", "probe")
+# From offsets of the coin `[E, 2]` (NaN: no coin) to whether a state is kept, `[E]`.
+FILTERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "coin-in-view": in_view,
+    "coin-absent": lambda offsets: ~in_view(offsets),
+    "past-coin": lambda offsets: offsets[:, 0] < -1,
+}
 
 
 @dataclass(frozen=True)
-class StateSpec:
+class StateSetName:
     """A parsed name of a state set."""
 
     source: str
@@ -65,15 +75,7 @@ class StateSpec:
         return f"{self.source}{place}{'/' + self.keep if self.keep else ''}"
 
 
-SOURCES = ("on-policy", "frozen", "probe")
-FILTERS: dict[str, Callable[[dict[str, np.ndarray]], np.ndarray]] = {
-    "coin-in-view": lambda m: _in_view(m),
-    "coin-absent": lambda m: ~_in_view(m),
-    "past-coin": lambda m: m["agent_x"] > m["coin_x"] + 1,
-}
-
-
-def parse_states(text: str) -> StateSpec:
+def parse_states(text: str) -> StateSetName:
     """The state set of that name.
 
     Raises:
@@ -81,24 +83,31 @@ def parse_states(text: str) -> StateSpec:
     """
     match = re.fullmatch(r"(?P<source>[a-z-]+)(?::(?P<place>[^/]+))?(?:/(?P<keep>[a-z-]+))?", text)
     if match is None or match["source"] not in SOURCES:
-        raise InputError(
-            f"unknown state set {text!r}; allowed: {', '.join(SOURCES)}, then :PLACEMENT, "
-            f"then /{' or /'.join(FILTERS)} if wished"
-        )
+        allowed = f"{' or '.join(SOURCES)}, then :PLACEMENT and /FILTER if wished"
+        raise InputError.of("states", text, allowed)
     if match["keep"] and match["keep"] not in FILTERS:
-        raise InputError(f"unknown state filter {match['keep']!r}; allowed: {', '.join(FILTERS)}")
+        raise InputError.of("states", text, f"one of the filters /{', /'.join(FILTERS)}, or none")
     if match["place"]:
         envs.parse_placement(match["place"])
     elif match["source"] == "probe":
-        raise InputError(f"state set {text!r} names no probe; allowed: probe:PLACEMENT")
-    return StateSpec(match["source"], match["place"], match["keep"])
+        raise InputError.of("states", text, "probe:PLACEMENT")
+    return StateSetName(match["source"], match["place"], match["keep"])
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """All that a state set depends on, but for the policy that visits it."""
+class StateSetSpec(SettingsModel):
+    """All that a state set depends on, but for the policy that visits it.
 
-    spec: str
+    Attributes:
+        name: as `parse_states` reads it.
+        placements: of the coin, in equal parts.
+        settings: what the levels look like.
+        levels: half-open range of level seeds; None is unlimited.
+        n: states.
+        time_limit: steps of an episode at most; None is the game's own.
+        seed: of levels, and of the actions.
+    """
+
+    name: str
     placements: tuple[str, ...]
     settings: envs.LevelSettings
     levels: tuple[int, int] | None
@@ -106,139 +115,82 @@ class Recipe:
     time_limit: int | None
     seed: int
 
-    def key(self, weights: str) -> str:
-        """Hash of the recipe and of the visiting policy's weights (empty for frozen sets)."""
-        return digest({**dataclasses.asdict(self), "weights": weights, "version": _VERSION})
+    def key(self, weights: str, stage: str = "states") -> str:
+        """Hash of the set and of the visiting policy's weights (empty for frozen sets)."""
+        return digest([version_key(stage), self, weights])
 
 
-def collect(recipe: Recipe, policy: nn.Module | None, cache: Path, weights: str = "") -> Tensor:
-    """The states of a recipe, from the cache file where they were collected before.
+def collect(spec: StateSetSpec, policy: nn.Module | None, cache: Path, weights: str = "") -> Tensor:
+    """The states of a set, from the cache file where they were collected before.
 
     Args:
-        recipe: what to collect.
-        policy: the visiting policy; None for the fixed behaviours of a frozen set.
+        spec: what to collect.
+        policy: the visiting policy; None for the fixed behaviors of a frozen set.
         cache: folder of the cached sets.
         weights: hash of the policy's weights.
 
     Returns:
-        Frames, uint8 [n, 64, 64, 3].
+        Frames, uint8 `[n, 64, 64, 3]`.
 
     Raises:
         InputError: if the filter leaves too few states.
     """
-    path = cache / f"{recipe.key(weights)}.npz"
-    if (stored := unpacked(path)) is not None and stored["states"].dtype == np.uint8:
-        return torch.from_numpy(stored["states"])
-    actors = [_agent(policy, recipe.seed)] if policy is not None else _behaviours(recipe.seed)
-    share = -(-recipe.n // (len(actors) * len(recipe.placements)))
-    parts = []
-    for placement in recipe.placements:
-        for actor in actors:
-            parts.append(_visit(recipe, placement, actor, share))
-    states = np.concatenate(parts)
-    order = np.random.default_rng(recipe.seed).permutation(len(states))[: recipe.n]
-    states = states[np.sort(order)]
-    cache.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, packed(states=states))
-    return torch.from_numpy(states)
+
+    def visit() -> dict[str, np.ndarray]:
+        actors = [_agent(policy, spec.seed)] if policy is not None else _behaviors(spec.seed)
+        share = -(-spec.n // (len(actors) * len(spec.placements)))
+        parts = [_visit(spec, place, act, share) for place in spec.placements for act in actors]
+        states = np.concatenate(parts)
+        order = np.random.default_rng(spec.seed).permutation(len(states))[: spec.n]
+        return {"states": states[np.sort(order)]}
+
+    arrays = cached(cache / f"{spec.key(weights)}.npz", visit)
+    return torch.from_numpy(arrays["states"])
 
 
-def unpacked(path: Path) -> dict[str, np.ndarray] | None:
-    """The arrays of a cached file; None where there is none that can be read."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-
-
-def packed(**arrays: np.ndarray) -> bytes:
-    """Arrays as a compressed file's bytes: made in memory, so that a full disk is one error."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()
-
-
-@lru_cache(maxsize=16)
-def shared_env(
-    placement: str,
-    settings: envs.LevelSettings,
-    levels: tuple[int, int] | None,
-    limit: int | None,
-    num: int = _ENVS,
-    track: bool = True,
-) -> Any:
-    """One environment object for each setting: procgen leaks memory when they are destroyed."""
-    return envs.make_vec(
-        num, coin=placement, levels=levels, settings=settings, time_limit=limit, track=track,
-        threads=torch.get_num_threads(),
-    )  # fmt: skip
-
-
-def _visit(recipe: Recipe, placement: str, act: Act, n: int) -> np.ndarray:
-    """`n` states that pass the filter, every `_THIN`-th step of each environment."""
-    vector = shared_env(placement, recipe.settings, recipe.levels, recipe.time_limit)
-    keep = FILTERS.get(parse_states(recipe.spec).keep or "")
+def _visit(spec: StateSetSpec, placement: str, act: Act, n: int) -> np.ndarray:
+    """`n` states that pass the filter, from every 7th step of each environment."""
+    vector = shared_env(placement, spec.settings, spec.levels, spec.time_limit)
+    keep = FILTERS.get(parse_states(spec.name).keep or "")
     kept: list[np.ndarray] = []
-    found, limit = 0, 200 * _THIN * max(1, n // _ENVS)
-    for step, (frames, info) in enumerate(_steps(vector, act, recipe.seed)):
-        if step % _THIN == _THIN - 1:
-            chosen = np.ones(len(frames), bool) if keep is None else keep(_meta(info))
-            kept.append(frames[chosen].copy())
-            found += int(chosen.sum())
+    found = 0
+    seen = thinned(rollout(vector, act, spec.seed))
+    for frames, info, *_ in itertools.islice(seen, _PATIENCE * max(1, n // ENVS)):
+        chosen = slice(None) if keep is None else keep(coin_offsets(info))
+        kept.append(frames[chosen].copy())
+        found += len(kept[-1])
         if found >= n:
             return np.concatenate(kept)[:n]
-        if step > limit:
-            break
     raise InputError(
-        f"state set {recipe.spec!r} found only {found} of {n} states under {placement!r}; "
+        f"state set {spec.name!r} found only {found} of {n} states under {placement!r}; "
         "take fewer states or another filter"
     )
-
-
-def _steps(vector: Any, act: Act, seed: int) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
-    frames, info = vector.reset(seed=seed)
-    while True:
-        yield frames, info
-        frames, _, _, _, info = vector.step(act(frames, info))
-
-
-def _meta(info: dict[str, Any]) -> dict[str, np.ndarray]:
-    coin, agent = np.asarray(info["coin_xy"], float), np.asarray(info["agent_xy"], float)
-    coin = np.where(coin < 0, np.nan, coin)
-    return {
-        "coin_x": coin[:, 0], "coin_y": coin[:, 1], "agent_x": agent[:, 0], "agent_y": agent[:, 1],
-    }  # fmt: skip
-
-
-def _in_view(meta: dict[str, np.ndarray]) -> np.ndarray:
-    far = np.maximum(abs(meta["coin_x"] - meta["agent_x"]), abs(meta["coin_y"] - meta["agent_y"]))
-    return np.asarray(far <= VIEW + 0.5)
 
 
 def _agent(policy: nn.Module, seed: int) -> Act:
     generator = torch.Generator().manual_seed(seed)
 
     @torch.inference_mode()
-    def act(frames: Any, info: dict[str, Any]) -> np.ndarray:
-        return sample_actions(logits_of(policy(torch.as_tensor(frames))), generator)
+    def act(frames: np.ndarray, vector: Any) -> np.ndarray:
+        logits = envs.logits_of(policy(torch.as_tensor(frames)))
+        return envs.sample_actions(logits, generator)
 
     return act
 
 
-def _behaviours(seed: int) -> list[Act]:
+def _behaviors(seed: int) -> list[Act]:
     """Random actions, right and jump, and wandering: one move held for 10 steps."""
     generator = np.random.default_rng(seed)
-    moves, held = np.array([LEFT, LEFT_JUMP, RIGHT, RIGHT_JUMP]), np.zeros(_ENVS, np.int64)
+    moves, held = np.array([LEFT, LEFT_JUMP, RIGHT, RIGHT_JUMP]), np.zeros(ENVS, np.int64)
     clock = itertools.count()
 
-    def wander(frames: Any, info: dict[str, Any]) -> np.ndarray:
-        turn = (np.arange(_ENVS) + next(clock)) % _HOLD == 0
-        held[turn] = generator.choice(moves, int(turn.sum()))
+    def wander(frames: np.ndarray, vector: Any) -> np.ndarray:
+        due = (np.arange(ENVS) + next(clock)) % _HOLD == 0
+        held[due] = generator.choice(moves, int(due.sum()))
         return held.copy()
 
     return [
-        lambda frames, info: generator.integers(0, N_ACTIONS, len(frames)),
-        lambda frames, info: np.full(len(frames), RIGHT_JUMP),
+        lambda frames, vector: generator.integers(0, envs.N_ACTIONS, len(frames)),
+        lambda frames, vector: np.full(len(frames), RIGHT_JUMP),
         wander,
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +13,14 @@ from torch import Tensor, nn
 
 import envs
 from envs import FROZEN_LEVELS, NetworkPolicy
-from rl_slt.pipeline.states.state_sets import VIEW, shared_env
-
-_ENVS = 32
-_THIN = 7  # keep every 7th step of an environment, so that neighbours are less alike
+from rl_slt.pipeline.states.rollouts import (
+    ENVS,
+    coin_offsets,
+    in_view,
+    rollout,
+    shared_env,
+    thinned,
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ def visit(
     share = -(-n // (len(agents) * len(placements)))
     frames, rows = [], []
     for placement in placements:
-        vector = shared_env(placement, settings, FROZEN_LEVELS, time_limit, _ENVS)
+        vector = shared_env(placement, settings, FROZEN_LEVELS, time_limit)
         for name, policy in agents.items():
             seen, about = _play(vector, NetworkPolicy(policy, "sampled", seed), share, seed)
             frames.append(seen)
@@ -61,29 +66,24 @@ def visit(
     return Visits(torch.from_numpy(np.concatenate(frames)), pd.concat(rows, ignore_index=True))
 
 
-def _play(vector: Any, act: NetworkPolicy, n: int, seed: int) -> tuple[np.ndarray, pd.DataFrame]:
-    obs, info = vector.reset(seed=seed)
+def _play(
+    vector: envs.ProcgenVectorEnv, act: NetworkPolicy, n: int, seed: int
+) -> tuple[np.ndarray, pd.DataFrame]:
     frames: list[np.ndarray] = []
     rows: list[pd.DataFrame] = []
-    step = 0
-    while sum(len(frame) for frame in frames) < n:
-        if step % _THIN == _THIN - 1:
-            frames.append(obs.copy())
-            rows.append(pd.DataFrame({"level_seed": info["level_seed"], "kind": kinds(info)}))
-        obs, _, _, _, info = vector.step(act(obs, vector))
-        step += 1
+    for seen in itertools.islice(thinned(rollout(vector, act, seed)), -(-n // ENVS)):
+        frames.append(seen.frames.copy())
+        rows.append(pd.DataFrame({"level_seed": seen.info["level_seed"], "kind": kinds(seen.info)}))
     return np.concatenate(frames)[:n], pd.concat(rows, ignore_index=True)[:n]
 
 
 def kinds(info: dict[str, Any]) -> list[str]:
     """Where the coin is, as the agent of each environment sees it."""
-    coin, agent = np.asarray(info["coin_xy"], float), np.asarray(info["agent_xy"], float)
-    far = np.abs(coin - agent).max(axis=1)
-    out = np.where(
-        coin[:, 0] > agent[:, 0], "coin in view, to the right", "coin in view, to the left"
-    )
-    out = np.where(far > VIEW + 0.5, "coin out of view", out)
-    absent = ~(coin[:, 0] >= 0)
+    offsets = coin_offsets(info)
+    right = offsets[:, 0] > 0
+    out = np.where(right, "coin in view, to the right", "coin in view, to the left")
+    out = np.where(in_view(offsets), out, "coin out of view")
+    absent = np.isnan(offsets[:, 0])
     return [str(kind) for kind in np.where(absent, "no coin in the level", out)]
 
 
@@ -101,11 +101,11 @@ def mean_return(
     """
     vector = shared_env(placement, settings, FROZEN_LEVELS, time_limit, episodes)
     act = NetworkPolicy(policy, "sampled", seed)
-    obs, _ = vector.reset(seed=seed)
     total, going = np.zeros(episodes), np.ones(episodes, bool)
-    while going.any():
-        obs, reward, ended, cut, _ = vector.step(act(obs, vector))
-        total += np.where(going, reward, 0.0)
-        going &= ~(ended | cut)
+    for step in rollout(vector, act, seed):
+        total += np.where(going, step.rewards, 0.0)
+        going &= ~(step.terminated | step.truncated)
+        if not going.any():
+            break
     error = float(total.std(ddof=1)) / episodes**0.5 if episodes > 1 else float("nan")
     return float(total.mean()), error

@@ -14,7 +14,7 @@ from rl_slt.errors import InputError
 from rl_slt.pipeline.commands.calibrate import command_line
 from rl_slt.pipeline.disk.layout import Run, Study
 from rl_slt.pipeline.plan.study import LLCPlan
-from rl_slt.pipeline.stages.calibrate import chosen_units
+from rl_slt.pipeline.stages.calibrate import chosen_estimates
 from tests.rl_slt.cli.conftest import change_config, sound_run
 
 SETTINGS = """--n-states 48 --chains 2 --draws 48 --burn-in 24 --batch-size 16
@@ -110,22 +110,22 @@ def study(tmp_path: Path) -> Study:
 
 
 def test_a_study_is_calibrated_on_one_run_of_each_arm(study: Study) -> None:
-    units = chosen_units(study, ONE, ())
+    units = chosen_estimates(study, ONE, ())
     # The runs of this study share their weights: those of the other arm are not taken twice.
     assert [*units] == ["behind-s0@0", "behind-s0@20", "behind-s0@30"]
     run = study.path / "runs" / "end-s0"
     sound_run(run, (50, 60))  # drawn from the start again: 60 has the weights of 10
-    assert [*chosen_units(study, ONE, ())] == [*units, "end-s0@60"]
-    assert [*chosen_units(study, ONE, ("end-s1",))] == ["end-s1@0", "end-s1@20", "end-s1@30"]
+    assert [*chosen_estimates(study, ONE, ())] == [*units, "end-s0@60"]
+    assert [*chosen_estimates(study, ONE, ("end-s1",))] == ["end-s1@0", "end-s1@20", "end-s1@30"]
     with pytest.raises(InputError, match="unknown run 'moon'; allowed: behind-s0, behind-s1"):
-        chosen_units(study, ONE, ("moon",))
+        chosen_estimates(study, ONE, ("moon",))
 
 
 def test_a_unit_depends_on_its_checkpoint_and_not_on_the_run_alone(study: Study) -> None:
     run = Run(study.path / "runs" / "end-s0")
-    a, b, c = chosen_units(run, ONE, ()).values()
+    a, b, c = chosen_estimates(run, ONE, ()).values()
     assert len({a.key, b.key, c.key}) == 3
-    assert a.recipe == b.recipe
+    assert a.states == b.states
 
 
 def test_the_command_repeats_what_was_asked_for() -> None:

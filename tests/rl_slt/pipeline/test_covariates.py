@@ -12,7 +12,6 @@ import torch
 import agents
 from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
 from rl_slt.pipeline.disk.layout import Run
-from rl_slt.pipeline.engine.jobs import SerialEngine
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages import covariates
 
@@ -64,7 +63,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def test_each_checkpoint_is_measured_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert covariates.collect_runs([run], SerialEngine(), PLAN) == []
+    assert covariates.collect_runs([run], PLAN) == []
     table = pd.read_parquet(run.tables / "covariates.parquet")
     assert table["step"].tolist() == [0, 1000, 2000]
     assert table["return"].isna().tolist() == [True, False, False]
@@ -72,12 +71,12 @@ def test_each_checkpoint_is_measured_once(run: Run, monkeypatch: pytest.MonkeyPa
     assert math.isnan(table["step_kl"][0]) and (table["step_kl"][1:] > 0).all()
     assert (table["entropy"] < math.log(15) + 1e-9).all()
     monkeypatch.setattr(covariates, "measure", lambda *a: pytest.fail("measured again"))
-    assert covariates.collect_runs([run], SerialEngine(), PLAN) == []
+    assert covariates.collect_runs([run], PLAN) == []
 
 
 def test_a_damaged_checkpoint_is_left_out_with_the_step_from_it(run: Run) -> None:
     broken = run.path / "checkpoints" / "000000001000" / "policy.safetensors"
     broken.write_bytes(broken.read_bytes()[:-7])
-    assert covariates.collect_runs([run], SerialEngine(), PLAN) == []
+    assert covariates.collect_runs([run], PLAN) == []
     table = pd.read_parquet(run.tables / "covariates.parquet")
     assert table["step"].tolist() == [0]

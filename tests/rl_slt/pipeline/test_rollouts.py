@@ -13,10 +13,10 @@ from rl_slt import PolicyData
 from rl_slt.losses import Regret, Surrogate
 from rl_slt.pipeline.plan.by_name import build_loss, build_sampler, check_loss
 from rl_slt.pipeline.states.episodes import collect_episodes, discounted
-from rl_slt.pipeline.states.state_sets import Recipe
+from rl_slt.pipeline.states.state_sets import StateSetSpec
 
-RECIPE = Recipe(
-    spec="on-policy", placements=("end@mid",), settings=envs.PLAIN_FLAT, levels=(0, 100), n=80,
+SPEC = StateSetSpec(
+    name="on-policy", placements=("end@mid",), settings=envs.PLAIN_FLAT, levels=(0, 100), n=80,
     time_limit=12, seed=0,
 )  # fmt: skip
 
@@ -32,7 +32,7 @@ def collected(folder: Path, variance: float = 4.0) -> tuple[PolicyData, torch.nn
     header["reward"] = {"var": variance}
     (checkpoint.path / "policy.json").write_text(json.dumps(header))
     data = collect_episodes(
-        RECIPE, network, checkpoint.path, folder / "cache", "w", gamma=0.9, gae_lambda=0.8
+        SPEC, network, checkpoint.path, folder / "cache", "w", gamma=0.9, gae_lambda=0.8
     )
     return data, network
 

@@ -22,7 +22,7 @@ from analysis.probes import SUITES
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages import llc
-from rl_slt.pipeline.stages.llc import open_unit, plan_units
+from rl_slt.pipeline.stages.llc import load_inputs, plan_estimates
 from tests.rl_slt.other_device import other_device
 
 TINY = Path(__file__).parents[3] / "benchmarks" / "tiny.toml"
@@ -202,8 +202,8 @@ def test_the_return_is_discounted_as_in_training(
     run = Run(min((study / "runs").iterdir()))
     trained = run.training.replace(gamma=0.9)
     monkeypatch.setattr(Run, "training", trained)
-    (unit, *_) = plan_units(run, plan, ["end"])
-    loss = open_unit(unit)[2]
+    (unit, *_) = plan_estimates(run, plan, ["end"])
+    loss = load_inputs(unit)[2]
     assert (loss.discount, loss.clip) == (0.9, 5)
 
 
@@ -211,12 +211,12 @@ def test_states_of_a_probe_are_the_checkpoints_own_on_the_probes_levels(
     study: Path,
 ) -> None:
     plan = LLCPlan(states=("probe:behind", "on-policy:behind"), n_states=64)
-    units = plan_units(Run(min((study / "runs").iterdir())), plan, ["end"])
+    units = plan_estimates(Run(min((study / "runs").iterdir())), plan, ["end"])
     mine, trained, later = units[0], units[1], units[-2]
     probed = SUITES["standard"].seeds
-    assert mine.recipe.levels == (probed[0], probed[-1] + 1) != trained.recipe.levels
-    assert mine.recipe.placements == trained.recipe.placements == ("behind",)
-    first, second, last = (open_unit(unit)[1] for unit in (mine, trained, later))
+    assert mine.states.levels == (probed[0], probed[-1] + 1) != trained.states.levels
+    assert mine.states.placements == trained.states.placements == ("behind",)
+    first, second, last = (load_inputs(unit)[1] for unit in (mine, trained, later))
     assert isinstance(first, Tensor) and isinstance(second, Tensor) and isinstance(last, Tensor)
     assert len(first) == 64
     assert not torch.equal(first, second) and not torch.equal(first, last)
@@ -226,7 +226,7 @@ def test_estimates_are_named_by_the_kind_of_device_alone(study: Path) -> None:
     run = Run(min((study / "runs").iterdir()))
 
     def key(device: str) -> str:
-        return plan_units(run, LLCPlan(device=device), ["end"])[0].key
+        return plan_estimates(run, LLCPlan(device=device), ["end"])[0].key
 
     assert key("cuda") == key("cuda:1") != key("cpu")
     assert "device" not in LLCPlan().values()  # what was made before there was a choice stays valid
@@ -243,13 +243,13 @@ def test_a_checkpoint_and_its_reference_are_brought_to_the_device(
         states=("frozen",), reference="last", n_states=64, sampler="baoab", chains=2, draws=8,
         burn_in=4, batch_size=16, preconditioner_rank=0, precision="float32",
     )  # fmt: skip
-    here = plan_units(run, plan, ["end"])[0]
-    there = plan_units(run, plan.replace(device="cuda"), ["end"])[0]
+    here = plan_estimates(run, plan, ["end"])[0]
+    there = plan_estimates(run, plan.replace(device="cuda"), ["end"])[0]
     llc.make(here)
     with other_device(monkeypatch) as device:
         monkeypatch.setattr(llc, "check_device", lambda name: device)
         monkeypatch.setattr(strided, "compute_dtype", lambda x: torch.float32)  # no autocast there
-        policy, _, loss = open_unit(there)
+        policy, _, loss = load_inputs(there)
         for module in (policy, loss.reference):
             assert {p.device for p in module.parameters()} == {device}
         llc.make(there)

@@ -9,15 +9,15 @@ import torch
 import envs
 from agents import build_network
 from rl_slt.errors import InputError
-from rl_slt.pipeline.states.state_sets import Recipe, StateSpec, collect, parse_states
+from rl_slt.pipeline.states.state_sets import StateSetName, StateSetSpec, collect, parse_states
 
 
-def recipe(spec: str = "frozen", **changes: object) -> Recipe:
+def spec_of(name: str = "frozen", **changes: object) -> StateSetSpec:
     values: dict[str, object] = dict(
-        spec=spec, placements=("end@mid", "behind"), settings=envs.PLAIN_FLAT, levels=(5, 500),
+        name=name, placements=("end@mid", "behind"), settings=envs.PLAIN_FLAT, levels=(5, 500),
         n=48, time_limit=50, seed=0,
     )  # fmt: skip
-    return Recipe(**(values | changes))  # type: ignore[arg-type]
+    return StateSetSpec(**(values | changes))
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_names_are_parsed_and_printed_without_loss(text: str) -> None:
 
 def test_a_placement_may_itself_have_colons() -> None:
     spec = parse_states("frozen:mix:0.5:behind=2-4:end/coin-absent")
-    assert spec == StateSpec("frozen", "mix:0.5:behind=2-4:end", "coin-absent")
+    assert spec == StateSetName("frozen", "mix:0.5:behind=2-4:end", "coin-absent")
 
 
 @pytest.mark.parametrize("text", ["moon", "frozen/moon", "frozen:moon", "", "frozen:", "probe"])
@@ -39,18 +39,23 @@ def test_unknown_names(text: str) -> None:
         parse_states(text)
 
 
-def test_the_same_recipe_gives_the_same_states_and_is_cached(tmp_path: Path) -> None:
-    states = collect(recipe(), None, tmp_path / "a")
-    again = collect(recipe(), None, tmp_path / "b")
+def test_the_same_settings_give_the_same_states_and_is_cached(tmp_path: Path) -> None:
+    states = collect(spec_of(), None, tmp_path / "a")
+    again = collect(spec_of(), None, tmp_path / "b")
     assert states.shape == (48, 64, 64, 3) and states.dtype == torch.uint8
     assert torch.equal(states, again)
     (cached,) = (tmp_path / "a").glob("*.npz")
     np.savez_compressed(cached, states=np.zeros((1, 64, 64, 3), np.uint8))
-    assert len(collect(recipe(), None, tmp_path / "a")) == 1  # read, not collected again
+    assert len(collect(spec_of(), None, tmp_path / "a")) == 1  # read, not collected again
 
 
-def test_another_recipe_or_policy_is_another_key() -> None:
-    keys = {recipe().key(""), recipe(seed=1).key(""), recipe(n=47).key(""), recipe().key("w")}
+def test_another_setting_or_policy_is_another_key() -> None:
+    keys = {
+        spec_of().key(""),
+        spec_of(seed=1).key(""),
+        spec_of(n=47).key(""),
+        spec_of().key("w"),
+    }
     assert len(keys) == 4
 
 
@@ -59,17 +64,17 @@ def test_on_policy_states_depend_on_the_policy(tmp_path: Path) -> None:
     policy = build_network("small").eval()
     with torch.no_grad():
         policy.policy_head.bias[7] = 50.0  # always right
-    right = collect(recipe("on-policy", placements=("end@mid",)), policy, tmp_path, "right")
+    right = collect(spec_of("on-policy", placements=("end@mid",)), policy, tmp_path, "right")
     with torch.no_grad():
         policy.policy_head.bias[7] = 0.0
         policy.policy_head.bias[1] = 50.0  # always left
-    left = collect(recipe("on-policy", placements=("end@mid",)), policy, tmp_path, "left")
+    left = collect(spec_of("on-policy", placements=("end@mid",)), policy, tmp_path, "left")
     assert not torch.equal(right, left)
 
 
 def test_filters_keep_what_they_say(tmp_path: Path) -> None:
-    near = collect(recipe("frozen:behind/coin-in-view", placements=("behind",)), None, tmp_path)
-    past = collect(recipe("frozen:behind/past-coin", placements=("behind",)), None, tmp_path)
+    near = collect(spec_of("frozen:behind/coin-in-view", placements=("behind",)), None, tmp_path)
+    past = collect(spec_of("frozen:behind/past-coin", placements=("behind",)), None, tmp_path)
     assert len(near) == len(past) == 48
     with pytest.raises(InputError, match=r"found only 0 of 16 states under 'none'"):
-        collect(recipe("frozen:none/coin-in-view", placements=("none",), n=48), None, tmp_path)
+        collect(spec_of("frozen:none/coin-in-view", placements=("none",), n=48), None, tmp_path)

@@ -21,7 +21,7 @@ from rl_slt.pipeline.commands import watch
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.disk.store import UnitStore
 from rl_slt.pipeline.plan.study import LLCPlan
-from rl_slt.pipeline.stages.llc import Unit, plan_units
+from rl_slt.pipeline.stages.llc import Estimate, plan_estimates
 
 PLAN = LLCPlan(states=("frozen",), n_states=32, chains=2, draws=8, burn_in=2, batch_size=16,
                sampler="baoab", preconditioner_rank=0)  # fmt: skip
@@ -43,11 +43,11 @@ def run(tmp_path: Path) -> Path:
 
 def fake_estimates(run: Path, values: np.ndarray) -> None:
     """Finished estimates with planted values, so that no sampling is needed."""
-    for unit, value in zip(plan_units(Run(run), PLAN, ["end"]), values, strict=True):
+    for unit, value in zip(plan_estimates(Run(run), PLAN, ["end"]), values, strict=True):
         fake_estimate(run, unit, value)
 
 
-def fake_estimate(run: Path, unit: Unit, value: float) -> None:
+def fake_estimate(run: Path, unit: Estimate, value: float) -> None:
     kinds: dict[str, Any] = {"s": "", "i": pd.NA, "f": np.nan}
     row = {name: kinds[kind] for name, kind in schema.TABLES["llc"].items()} | {
         "run": "r", "step": unit.step, "estimate_id": unit.key, "loss": "kl", "reference": "self",
@@ -110,7 +110,7 @@ def test_following_a_finished_run_estimates_what_is_missing(
 ) -> None:
     monkeypatch.setattr("os.nice", lambda n: 0)
     fake_estimates(run, np.full(20, 10.0))
-    units = plan_units(Run(run), PLAN, ["end"])
+    units = plan_estimates(Run(run), PLAN, ["end"])
     missing = units[3]
     shutil.rmtree(run / "parts" / "llc" / missing.key)
     events = list(watch.follow(run, watch.Watch(share=1.0, plan=PLAN)))
@@ -153,13 +153,13 @@ def test_between_checkpoints_a_watch_only_looks(run: Path, monkeypatch: pytest.M
             write_index(run, finished=True)
 
     monkeypatch.setattr(watch.time, "sleep", wait)
-    for name in ("plan_units", "assemble", "significant_transitions"):
+    for name in ("plan_estimates", "assemble", "significant_transitions"):
         call = getattr(watch, name)
         noted = lambda *args, name=name, call=call: (worked.append(name), call(*args))[1]  # noqa: E731
         monkeypatch.setattr(watch, name, noted)
     told = list(watch.follow(run, watch.Watch(share=1.0, plan=PLAN)))
     assert len(told) == 21 and polls.count(watch._POLL) == 3
-    assert [worked.count(name) for name in ("plan_units", "assemble")] == [1, 1]
+    assert [worked.count(name) for name in ("plan_estimates", "assemble")] == [1, 1]
     assert worked.count("significant_transitions") == 21  # after each estimate, and once more
 
 
@@ -171,7 +171,7 @@ def test_an_estimate_rests_all_along_while_the_training_goes_on(
     calls: list[tuple[object, ...]] = []
     monkeypatch.setattr(watch.Throttle, "__call__", lambda self, *progress: calls.append(progress))
     fake_estimates(run, np.full(20, 10.0))
-    unit = plan_units(Run(run), PLAN, ["end"])[3]
+    unit = plan_estimates(Run(run), PLAN, ["end"])[3]
     shutil.rmtree(run / "parts" / "llc" / unit.key)
     event = watch._estimate(Run(run), unit, watch.Throttle(0.1))
     assert event["event"] == "estimate" and event["llc"] != 10

@@ -16,6 +16,7 @@ from analysis.schema import conform, empty
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.store import UnitStore
 from rl_slt.pipeline.stages.probe.work_item import ProbeUnit
+from rl_slt.versions import STAGES
 
 KIND = "inner"  # of the units' store
 
@@ -38,13 +39,12 @@ def make_inner(unit: ProbeUnit) -> None:
     if unit.states >= MIN_LEVELS:
         readout = probes.run_readout(policy, states)
         rows.append(probes.readout_rows(readout, run=name, step=unit.step))
-    store.put(
-        unit.inner_key,
-        {
-            "probes": conform("probes", pd.concat(rows, ignore_index=True)),
-            "counterfactual": probes.distance_rows(table),
-        },
-    )
+    found = {
+        "probes": conform("probes", pd.concat(rows, ignore_index=True)),
+        "counterfactual": probes.distance_rows(table),
+    }
+    version = STAGES["fixed_states"]
+    store.put(unit.inner_key, {k: frame.assign(version=version) for k, frame in found.items()})
 
 
 def collect_states(unit: ProbeUnit) -> None:

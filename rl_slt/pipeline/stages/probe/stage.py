@@ -23,6 +23,7 @@ from rl_slt.pipeline.stages.probe.plot import draw_probes
 from rl_slt.pipeline.stages.probe.tables import assemble
 from rl_slt.pipeline.stages.probe.work_item import ProbeUnit as Unit
 from rl_slt.pipeline.stages.probe.work_item import states_key
+from rl_slt.versions import STAGES
 
 ITEMS = StageItems("probe", "probes", ("probe",), per_checkpoint=True)
 _STATES = 100  # levels behind the counterfactual and internal probes, where not said otherwise
@@ -100,7 +101,11 @@ def make(unit: Unit) -> None:
             run=run.name, step=unit.step,
         )  # fmt: skip
         scores = probes.score_episodes(episodes, baselines)
-        same = {"setting_id": unit.baselines, "created": time.strftime("%Y-%m-%dT%H:%M:%S")}
+        same: dict[str, str | int] = {
+            "setting_id": unit.baselines,
+            "created": time.strftime("%Y-%m-%dT%H:%M:%S"),
+            "version": STAGES["probe"],
+        }
         tables = {"episodes": episodes.assign(**same), "probes": scores.assign(**same)}
         store.put(unit.key, tables)
     make_inner(unit)
@@ -109,7 +114,7 @@ def make(unit: Unit) -> None:
 def make_baselines(unit: Unit) -> None:
     """Play the baselines of a suite and store their episodes (called on a worker)."""
     episodes = probes.run_baselines(unit.suite, seed=unit.seed)
-    episodes = episodes.assign(setting_id=unit.baselines)
+    episodes = episodes.assign(setting_id=unit.baselines, version=STAGES["probe"])
     UnitStore(Path(unit.run), "baselines").put(unit.baselines, {"episodes": episodes})
 
 

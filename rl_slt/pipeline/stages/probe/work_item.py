@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 from analysis import probes
 from rl_slt.pipeline.disk.store import digest
-
-# Raise where the same settings would give other numbers: rollouts, inner probes, films.
-_VERSION, _INNER_VERSION, _FILM_VERSION = 5, 2, 4
+from rl_slt.versions import version_key
 
 
 @dataclass(frozen=True)
@@ -32,12 +30,16 @@ class ProbeUnit:
     @property
     def key(self) -> str:
         """Hash of everything that the episodes depend on."""
-        return digest([_VERSION, self.weights, dataclasses.asdict(self.suite), self.seed])
+        return digest(
+            [version_key("probe"), self.weights, dataclasses.asdict(self.suite), self.seed]
+        )
 
     @property
     def baselines(self) -> str:
         """Key of the baselines' episodes, and of the setting: it depends on the suite alone."""
-        return digest([_VERSION, "baselines", dataclasses.asdict(self.suite), self.seed])
+        return digest(
+            [version_key("probe"), "baselines", dataclasses.asdict(self.suite), self.seed]
+        )
 
     @property
     def inner_key(self) -> str:
@@ -47,9 +49,9 @@ class ProbeUnit:
     @property
     def film_key(self) -> str:
         """Hash of everything that the clips depend on."""
-        return digest([_FILM_VERSION, self.key])
+        return digest([version_key("clips"), self.key])
 
 
 def states_key(suite: probes.ProbeSuite, n: int) -> str:
     """Hash of everything that the states of the inner probes depend on."""
-    return digest([_INNER_VERSION, suite.settings.as_dict(), suite.levels[0], n])
+    return digest([version_key("fixed_states"), suite.settings.as_dict(), suite.levels[0], n])

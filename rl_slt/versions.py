@@ -1,0 +1,58 @@
+"""Versions of what is computed: the one place to say that numbers are no longer the same.
+
+Raise a stage's version in the change after which the same settings give other numbers. Finished
+work is stored under a hash that holds the versions of its stage and of all that this one reads, so
+nothing made before is mixed with what is made after; tables tell the stage's version in the column
+`version`. `tests/golden` fails where numbers move and the version does not, and the reverse.
+"""
+
+from __future__ import annotations
+
+STAGES: dict[str, int] = {
+    "levels": 1,  # what a level seed, a placement and the level settings give
+    "train": 1,
+    "states": 1,  # state sets, and states that two agents visit
+    "episodes": 1,  # whole episodes for the losses that read rewards
+    "llc": 7,  # the estimator itself, too
+    "calibrate": 1,
+    "covariates": 2,
+    "probe": 5,
+    "fixed_states": 2,  # counterfactual and linear probe
+    "clips": 4,
+    "compare": 3,
+    "transitions": 1,
+    "associations": 1,
+    "staircase": 1,
+    "predictions": 1,
+    "path_dependence": 1,
+    "free_energy": 1,
+    "report": 1,
+}
+
+_READS: dict[str, tuple[str, ...]] = {  # of what is kept; tables are made again by each analysis
+    "states": ("levels",),
+    "episodes": ("levels",),
+    "llc": ("states", "episodes"),
+    "calibrate": ("llc",),
+    "covariates": ("states",),
+    "probe": ("levels",),
+    "fixed_states": ("levels",),
+    "clips": ("probe",),
+    "compare": ("states",),
+}
+
+
+def version_key(stage: str) -> dict[str, int]:
+    """The versions of a stage and of all that it reads, for the hash of its results.
+
+    Args:
+        stage: a name in `STAGES`.
+
+    Example:
+        >>> version_key("covariates")
+        {'covariates': 2, 'states': 1, 'levels': 1}
+    """
+    found = {stage: STAGES[stage]}
+    for other in _READS.get(stage, ()):
+        found |= version_key(other)
+    return found
