@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10, help="runs per arm, of two arms")
     parser.add_argument("--checkpoints", type=int, default=60, help="checkpoints per run")
-    parser.add_argument("--repeats", type=int, default=3, help="builds; the median is told")
+    parser.add_argument("--repeats", type=int, default=3, help="builds; the median counts")
     parser.add_argument("--out", type=Path, help="Markdown file; printed if not given")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -41,7 +41,7 @@ def main() -> None:
         times = sorted(build(study) for _ in range(args.repeats))
     wall, busy, size = times[len(times) // 2]
     names = ("pandas", "plotly", "jinja2")
-    told = ", ".join(f"{name} {version(name)}" for name in names)
+    packages = ", ".join(f"{name} {version(name)}" for name in names)
     text = f"""# Report of {2 * args.seeds} runs with {args.checkpoints} checkpoints
 
 | quantity | value | limit |
@@ -50,7 +50,7 @@ def main() -> None:
 | processor time of it | {busy:.1f} s | |
 | size of the page | {size / 2**20:.2f} MiB | 10 MiB |
 
-Median of {args.repeats}; Python {platform.python_version()}, {told}; 2 cores, CPU, shared with
+Median of {args.repeats}; Python {platform.python_version()}, {packages}; 2 cores, CPU, shared with
 other work ({os.getloadavg()[0]:.0f} processes waiting for them at the end).
 """
     if args.out is None:

@@ -1,15 +1,16 @@
-"""Film strips and clips of the last checkpoints, embedded, arm by arm."""
+"""Pictures in the page: film strips and clips of the last checkpoints, arm by arm."""
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from analysis.report.data import RunData, StudyData
 from analysis.report.labels import PROBES
-from analysis.report.pictures import embed
 
+_KINDS = {b"\x89PNG\r\n\x1a\n": "png", b"GIF87a": "gif", b"GIF89a": "gif"}
 _BUDGET = 3_500_000  # bytes of all pictures together, so that a page stays easy to send
 _ROWS = 5
 _OWN = ("typical", "surprising")  # chosen for each agent, on a level of its own
@@ -114,3 +115,30 @@ def _picture(run: RunData, name: Any, kind: str, room: int, note: list[str]) -> 
     except ValueError as error:
         note.append(f"The clip {Path(str(name)).name!r} of {run.name} {error}.")
         return ""
+
+
+def embed(folder: Path, name: str, kind: str, room: int) -> str:
+    """A picture of a folder, as base64; empty for no name.
+
+    Args:
+        folder: where the picture must lie, at any depth.
+        name: its path in that folder, from a file that others may have written.
+        kind: `png` or `gif`, judged by its content.
+        room: characters that it may take.
+
+    Raises:
+        ValueError: the rest of a sentence on why the picture cannot be shown.
+    """
+    if not name:
+        return ""
+    folder = folder.resolve()
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder) or not path.is_file():
+        raise ValueError(f"is not in its {folder.name} folder")
+    content = path.read_bytes()
+    if not any(content.startswith(mark) and kind == k for mark, k in _KINDS.items()):
+        raise ValueError(f"is no {kind.upper()}")
+    text = base64.b64encode(content).decode("ascii")
+    if len(text) > room:
+        raise ValueError("is left out: too large for this page")
+    return text

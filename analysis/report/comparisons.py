@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from analysis.report.clips import embed
 from analysis.report.data import StudyData
 from analysis.report.labels import capital, interval, number, probe_title
-from analysis.report.pictures import embed
 from analysis.report.queries import once
 
 _MOST = 2  # comparisons on a page
@@ -53,29 +53,23 @@ class Comparison:
     notes: list[str]
 
 
-class Comparisons(NamedTuple):
-    """Those on the page, and what could not be read."""
-
-    shown: list[Comparison]
-    notes: list[str]
-
-
 @once
-def comparisons(data: StudyData) -> Comparisons:
-    """The latest comparisons of the runs; one that does not read is noted and left out."""
-    out = Comparisons([], [])
+def comparisons(data: StudyData) -> tuple[list[Comparison], list[str]]:
+    """The latest comparisons of the runs, and a note on each that cannot be read."""
+    shown: list[Comparison] = []
+    notes: list[str] = []
     room = _BUDGET
     for run, record in [(r.name, record) for r in data.runs for record in r.comparisons]:
-        if len(out.shown) < _MOST:
+        if len(shown) < _MOST:
             try:
                 one = _comparison(record, room)
             except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
                 reason = type(error).__name__
-                out.notes.append(f"A comparison of {run} cannot be read ({reason}).")
+                notes.append(f"A comparison of {run} cannot be read ({reason}).")
             else:
                 room -= sum(place.size for place in one.places)
-                out.shown.append(one)
-    return out
+                shown.append(one)
+    return shown, notes
 
 
 def _comparison(record: dict[str, Any], room: int) -> Comparison:

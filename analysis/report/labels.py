@@ -62,21 +62,11 @@ FIXED_STATES = {
     ("counterfactual", "value_change:left"): "effect of a coin on the left: value",
     ("readout", "gain:policy_head"): "coin's side read from the policy head",
 }
-_WHICH = {
+WHICH = {  # why a clip shows the level that it shows
     "common": "same level for all agents",
     "typical": "typical of this agent",
     "surprising": "unusual for this agent",
 }
-
-
-def which_title(which: str) -> str:
-    """Why a clip's level was chosen; empty for an unknown reason."""
-    return _WHICH.get(which, "")
-
-
-def scene_title(which: str) -> str:
-    """The same for a group of clips, each on a level of its agent's own."""
-    return which_title(which).replace("this", "each")
 
 
 def probe_title(probe: str) -> str:

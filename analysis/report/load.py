@@ -92,8 +92,8 @@ def _read_run(path: Path, note: Note) -> RunData:
 def _arm_of(run: RunData, tables: dict[str, pd.DataFrame]) -> str:
     """What its rows in the tables say; its settings where they name none."""
     named = (frame.loc[frame["run"] == run.name, "arm"] for frame in tables.values())
-    told = [str(arm) for arms in named for arm in arms.unique() if arm != schema.UNNAMED]
-    return told[0] if told else run.arm
+    known = (str(arm) for arms in named for arm in arms.unique() if arm != schema.UNNAMED)
+    return next(known, run.arm)
 
 
 def _arms(study: dict[str, Any], runs: list[RunData]) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Several studies or runs as one comparison, with names that are told apart."""
+"""Several studies or runs as one comparison, with names that are distinct."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def limits(arms: list[dict[str, Any]], data: StudyData) -> list[str]:
         )
     out.append(
         "An LLC says how complex a policy is around its weights, not which goal it has; the goal "
-        "is read from behaviour alone."
+        "is read from behavior alone."
     )
     llc = {name for arm in arms for name in arm["llc"]}
     if llc and not any(labels.is_shared(name) for name in llc):

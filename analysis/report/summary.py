@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.report import labels, queries
 from analysis.report.data import StudyData
 from analysis.report.figures.model import numbers
-from analysis.report.seed_means import SHARE, Z95, over_seeds
+from analysis.report.seed_means import ANY, SHARE, Z95, Bounds, over_seeds
 from analysis.report.sentences import limits, summary_sentences
 
 _Arm = dict[str, Any]
@@ -25,7 +25,9 @@ def build_summary(data: StudyData) -> dict[str, Any]:
         statements), statements, limits (what the data cannot show), warnings, missing and timings.
     """
     arms = [_arm(data, arm) for arm in data.arms]
-    warnings = _warning_list(data)
+    columns = ["run", "step", "states", "loss", "status", "message"]
+    bad = queries.bad_rows(data)[columns].astype(object)
+    warnings = bad.fillna({"status": "unknown"}).fillna("").to_dict("records")
     lines = summary_sentences(arms, data, len(warnings))
     return {
         "name": data.name,
@@ -40,21 +42,6 @@ def build_summary(data: StudyData) -> dict[str, Any]:
         "missing": data.missing,
         "timings": data.timings,
     }
-
-
-def _warning_list(data: StudyData) -> list[dict[str, Any]]:
-    """The LLC estimates that are not `ok`, each with its status and message."""
-    return [
-        {
-            "run": str(row["run"]),
-            "step": int(row["step"]),
-            "states": str(row["states"]),
-            "loss": str(row["loss"]),
-            "status": labels.text(row["status"]) or "unknown",
-            "message": labels.text(row["message"]),
-        }
-        for row in queries.bad_rows(data).to_dict("records")
-    ]
 
 
 def _arm(data: StudyData, arm: str) -> _Arm:
@@ -78,30 +65,27 @@ def _arm(data: StudyData, arm: str) -> _Arm:
 
 
 def _probe(rows: pd.DataFrame) -> dict[str, Any]:
-    mean, low, high, seeds = over_seeds(rows["value"], SHARE)
-    if seeds == 1:
-        low, high = float(rows["ci_low"].iloc[0]), float(rows["ci_high"].iloc[0])
-    value, low_, high_ = numbers([mean, low, high])
     n = rows["n"].dropna()
-    return {
-        "metric": str(rows["metric"].iloc[0]), "value": value, "low": low_, "high": high_,
-        "n": int(n.sum()) if len(n) else None, "seeds": seeds,
-    }  # fmt: skip
+    score = _score(rows["value"], SHARE, rows["ci_low"], rows["ci_high"])
+    return score | {"metric": str(rows["metric"].iloc[0]), "n": int(n.sum()) if len(n) else None}
 
 
 def _llc(rows: pd.DataFrame) -> dict[str, Any]:
-    """LLC at the last checkpoint: with one seed the sampler's interval, else that over seeds."""
     last = queries.last_rows(rows)
-    mean, low, high, seeds = over_seeds(last["llc"])
-    if seeds == 1:
-        half = Z95 * float(last["llc_stderr"].iloc[0])
-        low, high = mean - half, mean + half
-    value, low_, high_ = numbers([mean, low, high])
-    return {
-        "value": value, "low": low_, "high": high_, "seeds": seeds,
+    llc, half = last["llc"], Z95 * last["llc_stderr"]
+    return _score(llc, ANY, llc - half, llc + half) | {
         "status": sorted({str(s) for s in last["status"].dropna()}) or ["unknown"],
         "loss": str(last["loss"].iloc[0]), "step": int(last["step"].max()),
     }  # fmt: skip
+
+
+def _score(values: pd.Series, bounds: Bounds, low: pd.Series, high: pd.Series) -> dict[str, Any]:
+    """The mean over seeds with its interval; of one seed with a value, that value's own."""
+    mean, *ends, seeds = over_seeds(values, bounds)
+    if seeds == 1:
+        ends = [float(end[values.notna()].iloc[0]) for end in (low, high)]
+    value, low_, high_ = numbers([mean, *ends])
+    return {"value": value, "low": low_, "high": high_, "seeds": seeds}
 
 
 def _comparisons(a: _Arm, b: _Arm) -> list[dict[str, Any]]:
@@ -148,13 +132,13 @@ def _table(arms: list[_Arm]) -> list[str]:
         for name in dict.fromkeys(name for arm in arms for name in arm[kind]):
             is_llc = kind == "llc"
             title = labels.states_title(name) if is_llc else labels.probe_title(name)
-            scores = (_score(arm[kind].get(name), digits) for arm in arms)
+            scores = (_as_text(arm[kind].get(name), digits) for arm in arms)
             rows.append([f"{'LLC' if is_llc else 'probe:'} {title}", *scores])
     bars = ["---"] * len(head)
     return ["| " + " | ".join(map(_cell, row)) + " |" for row in (head, bars, *rows)]
 
 
-def _score(score: dict[str, Any] | None, digits: int) -> str:
+def _as_text(score: dict[str, Any] | None, digits: int) -> str:
     if score is None or score["value"] is None:
         return "–"
     return f"{score['value']:.{digits}f} {labels.brackets(score, digits)}".strip()

@@ -115,7 +115,7 @@ COMPLEXITY = FigureRecord(
     title="How complex the policies are",
     caption=(
         "The local learning coefficient (LLC) of the checkpoints, in common axes. A larger "
-        "value means that fewer nearby weight settings keep the same behaviour. Bands: 95 % "
+        "value means that fewer nearby weight settings keep the same behavior. Bands: 95 % "
         "intervals of the sampler's own error, or over seeds where an arm has several. Only "
         "estimates on the same states are comparable between arms."
     ),

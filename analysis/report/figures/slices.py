@@ -18,7 +18,7 @@ _COLORS = {"random": 5, "gradient": 6, "between": 4}  # by kind of line
 
 
 def _near(data: StudyData) -> Iterator[Figure]:
-    for i, one in enumerate(comparisons(data).shown):
+    for i, one in enumerate(comparisons(data)[0]):
         rows = pd.DataFrame(one.slices)
         if len(rows):
             rows = rows[rows["kind"] != "between"]
@@ -27,7 +27,7 @@ def _near(data: StudyData) -> Iterator[Figure]:
 
 
 def _between(data: StudyData) -> Iterator[Figure]:
-    for i, one in enumerate(comparisons(data).shown):
+    for i, one in enumerate(comparisons(data)[0]):
         rows = pd.DataFrame(one.slices)
         rows = rows[rows["kind"] == "between"] if len(rows) else rows
         if len(rows):
@@ -76,7 +76,7 @@ NEAR = FigureRecord(
     title="Around an agent",
     caption=(
         "Loss and return at weights moved along a random line (each filter in proportion) and "
-        "along the gradient of the KL from the other agent. A flat valley keeps its behaviour."
+        "along the gradient of the KL from the other agent. A flat valley keeps its behavior."
     ),
     x_title="distance in weight space, % of the norm of the weights",
     needs="The comparison holds no lines around the agent.",

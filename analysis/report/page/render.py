@@ -36,7 +36,7 @@ def build_report(data: StudyData) -> str:
     notes: list[str] = []
     filmed = scenes(data, notes)
     summary = build_summary(data)
-    compared = comparisons(data)
+    compared, unreadable = comparisons(data)
     figures = all_figures(data)
     probes = list(dict.fromkeys(p for arm in summary["arms"] for p in arm["probes"]))
     template = _environment().get_template("page.html.jinja")
@@ -45,8 +45,8 @@ def build_report(data: StudyData) -> str:
         summary=summary,
         figures=figures,
         scenes=filmed,
-        comparisons=compared.shown,
-        missing=[*data.missing, *notes, *compared.notes],
+        comparisons=compared,
+        missing=[*data.missing, *notes, *unreadable],
         probes=probes or probes_in_order(data.table("episodes")),
         states=list(dict.fromkeys(s for arm in summary["arms"] for s in arm["llc"])),
         transitions=transition_table(data),

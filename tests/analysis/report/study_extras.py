@@ -60,7 +60,7 @@ def write_comparison(run: Path) -> Path:
     ]  # fmt: skip
     clips = [{"strip": f"0-{x}.png", "file": f"0-{x}.gif", "outcome": "coin",
               "caption": f"agent {x}, level 7: coin after 31 steps"} for x in "ab"]  # fmt: skip
-    told = {
+    record = {
         "a": {"run": "end-s0", "step": 1_000_000, "arm": "end"},
         "b": {"run": "behind-s0", "step": 1_000_000, "arm": "behind"},
         "largest": {"largest": 0.98, "state": 3, "share_beyond": 0.012, "groups": 250,
@@ -77,5 +77,5 @@ def write_comparison(run: Path) -> Path:
                     "clips": clips}],
         "notes": [],
     }  # fmt: skip
-    (folder / "comparison.json").write_text(json.dumps(told))
+    (folder / "comparison.json").write_text(json.dumps(record))
     return folder

@@ -170,12 +170,14 @@ def test_hostile_names_run_no_script(
 ) -> None:
     study = write_study(tmp_path / "study", checkpoints=4, clips=False)
     evil = "<img src=x onerror=\"document.title='taken'\"></script><b>"
-    told = json.loads((study / "study.json").read_text())
-    told["arms"] = {evil: {"coin": "end"}}
-    (study / "study.json").write_text(json.dumps(told))
+    record = json.loads((study / "study.json").read_text())
+    record["arms"] = {evil: {"coin": "end"}}
+    (study / "study.json").write_text(json.dumps(record))
     for run in study.glob("runs/*"):
         config = json.loads((run / "config.json").read_text())
         (run / "config.json").write_text(json.dumps(config | {"arm": evil}))
+    for table in study.rglob("tables/*.parquet"):
+        pd.read_parquet(table).assign(arm=evil).to_parquet(table)
     page = tmp_path / "report.html"
     page.write_text(build_report(load_study(study)), encoding="utf-8")
     show(chromium, page)

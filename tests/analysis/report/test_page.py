@@ -85,10 +85,10 @@ def test_the_data_of_a_figure_is_its_json(page: str, demo: Path) -> None:
 def test_everything_from_files_is_escaped(demo: Path, tmp_path: Path) -> None:
     study = Path(shutil.copytree(demo, tmp_path / "study"))
     evil = "</script><script>alert('x')</script><img src=x onerror=alert(1)>"
-    told = json.loads((study / "study.json").read_text())
-    told |= {"name": evil, "question": evil, "preset": evil, "settings": {evil: evil}}
-    told["arms"] = {evil: {"coin": evil}, **told["arms"]}
-    (study / "study.json").write_text(json.dumps(told))
+    record = json.loads((study / "study.json").read_text())
+    record |= {"name": evil, "question": evil, "preset": evil, "settings": {evil: evil}}
+    record["arms"] = {evil: {"coin": evil}, **record["arms"]}
+    (study / "study.json").write_text(json.dumps(record))
     run = study / "runs" / "end-s0"
     config = json.loads((run / "config.json").read_text())
     config |= {"command": [evil], "versions": {evil: evil}, "train": {evil: evil}}
@@ -147,8 +147,8 @@ def test_each_agent_is_shown_on_levels_of_its_own_with_a_word_why(page: str, dem
 def test_clips_without_a_reason_have_no_badge(demo: Path, tmp_path: Path) -> None:
     study = Path(shutil.copytree(demo, tmp_path / "study"))
     for index in study.glob("runs/*/clips/clips.json"):
-        told = [clip | {"which": "<b>"} for clip in json.loads(index.read_text())]
-        index.write_text(json.dumps(told))
+        record = [clip | {"which": "<b>"} for clip in json.loads(index.read_text())]
+        index.write_text(json.dumps(record))
     page = build_report(load_study(study))
     assert 'class="badge' not in page and page.count('class="strip"') == 6
 

@@ -68,8 +68,8 @@ def test_a_comparison_is_shown_with_its_numbers(rich: StudyData) -> None:
 def test_a_damaged_comparison_is_noted(rich: StudyData) -> None:
     run = rich.runs[0]
     broken = replace(run, comparisons=[{"a": {"run": "x"}, "folder": str(run.path)}])
-    found = comparisons(replace(rich, runs=[broken]))
-    assert found.shown == [] and "cannot be read (KeyError)" in found.notes[0]
+    shown, notes = comparisons(replace(rich, runs=[broken]))
+    assert shown == [] and "cannot be read (KeyError)" in notes[0]
 
 
 def test_pictures_outside_the_comparison_are_not_embedded(
@@ -80,4 +80,4 @@ def test_pictures_outside_the_comparison_are_not_embedded(
     record = json.loads((folder / "comparison.json").read_text())
     record["places"][0]["picture"] = "../../config.json"
     (folder / "comparison.json").write_text(json.dumps(record))
-    assert comparisons(load_study(study)).shown[0].places[0].picture == ""
+    assert comparisons(load_study(study))[0][0].places[0].picture == ""

@@ -63,6 +63,17 @@ def test_llc_at_the_last_checkpoint_with_the_samplers_error(data: StudyData) -> 
     assert score["high"] - score["value"] == pytest.approx(1.959964 * last["llc_stderr"])
 
 
+def test_with_one_sound_seed_the_interval_is_that_seeds_own(large_data: StudyData) -> None:
+    llc = large_data.table("llc").copy()
+    last = (llc["arm"] == "end") & (llc["step"] == llc["step"].max())
+    llc.loc[last & (llc["run"] != "end-s7"), ["llc", "status"]] = [math.nan, "failed"]
+    one = llc[last & (llc["run"] == "end-s7") & (llc["states"] == "frozen")].iloc[0]
+    some = replace(large_data, tables={**large_data.tables, "llc": llc})
+    score = build_summary(some)["arms"][0]["llc"]["frozen"]
+    assert score["seeds"] == 1 and score["value"] == one["llc"]
+    assert score["high"] - score["value"] == pytest.approx(1.959964 * one["llc_stderr"])
+
+
 def test_an_unsound_estimate_is_not_compared(data: StudyData) -> None:
     assert "No test of a difference" in build_summary(data)["headline"][2]
     llc = data.table("llc").copy()
