@@ -1,4 +1,4 @@
-"""A user's mistake is one line on stderr and changes nothing; a bug of ours keeps its traceback."""
+"""A user's mistake is one line on stderr and changes nothing; a bug keeps its traceback."""
 
 import subprocess
 import sys
@@ -97,7 +97,7 @@ def test_a_mistake_is_one_line(
     assert kept == before
 
 
-def test_a_bug_of_ours_keeps_its_traceback(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_keeps_its_traceback(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(path: Path) -> list[str]:
         return [str(path)[1000]]
 

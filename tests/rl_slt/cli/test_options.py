@@ -1,0 +1,98 @@
+"""Options made from the fields of a settings class, and what commands pass on."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import click
+import pytest
+from click.testing import CliRunner
+from pydantic import Field
+
+from rl_slt import SettingsModel
+from rl_slt.cli import main
+from rl_slt.cli.options import FromModel, ModelCommand
+from rl_slt.errors import InputError
+from tests.rl_slt.cli.conftest import sound_run
+
+
+class Small(SettingsModel):
+    count: Annotated[int, Field(ge=2, description="how many")] = 4
+    width: float | None = None
+    """how wide; left out, as wide as it fits"""
+    names: tuple[str, ...] = ("a", "b")
+    """name; repeatable"""
+    factors: tuple[float, ...] = (0.5, 2.0)
+    """factors to try"""
+    pair: tuple[int, int] | None = None
+    """range A:B"""
+    mode: Literal["slow", "fast"] = "slow"
+    """slow or fast"""
+    exact: bool = False
+    """whether exactly"""
+
+
+def small(**more: Any) -> click.Command:
+    place = FromModel(f"{__name__}:Small", flags={"names": "name"}, **more)
+    return ModelCommand("small", callback=lambda given: click.echo(json.dumps(given)),
+                        models={"given": place})  # fmt: skip
+
+
+def given(*argv: str) -> Any:
+    done = CliRunner().invoke(small(), argv, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.output)
+
+
+def test_only_what_is_given_is_passed_on_with_its_type() -> None:
+    assert given() == {}
+    assert given("--count", "0", "--width", "2") == {"count": 0, "width": 2.0}
+    assert given("--name", "x", "--name", "y", "--mode", "fast") == {
+        "names": ["x", "y"], "mode": "fast",
+    }  # fmt: skip
+    assert given("--factors", "1,2e3,", "--pair", "3:5") == {"factors": [1, 2000], "pair": "3:5"}
+    assert given("--factors", "", "--exact") == {"factors": [], "exact": True}
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--count", "1.5"], "^count='1.5': must be an integer$"),
+        (["--width", "wide"], "^width='wide': must be a number$"),
+        (["--factors", "1,x"], "^factors='x': must be a number$"),
+    ],
+)
+def test_what_is_no_number_is_refused(argv: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        given(*argv)
+
+
+def test_help_is_that_of_the_fields() -> None:
+    text = CliRunner().invoke(small(without=("pair",), defaults={"width": "3"}), ["--help"]).output
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "--count INTEGER How many [4]." in lines
+    assert "--name TEXT Name; repeatable [a, b]." in lines
+    assert "--factors NUMBER,... Factors to try [0.5, 2]." in lines
+    assert "--exact Whether exactly." in lines
+    assert "left out, as wide as it fits [3]." in " ".join(lines)
+    assert "--pair" not in text
+
+
+def test_the_arm_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = sound_run(tmp_path / "a") / "checkpoints" / "000000000000" / "policy.safetensors"
+    for name, argv in {"unnamed": [], "behind": ["--arm", "behind"]}.items():
+        with pytest.raises(SystemExit) as end:
+            main(["import", str(weights), str(tmp_path / name), *argv])
+        assert not end.value.code
+        assert json.loads((tmp_path / name / "config.json").read_text())["arm"] == name
+    seen: list[Any] = []
+    monkeypatch.setattr(
+        "rl_slt.pipeline.stages.train.train_run", lambda *args, **more: seen.append((args, more))
+    )
+    with pytest.raises(SystemExit) as end:
+        main(["train", "new", "--steps", "512", "--levels", "0:9", "--arm", "x", "--set", "lr=0.1"])
+    changes = {"steps": 512, "levels": "0:9", "lr": 0.1}
+    assert (
+        seen == [((Path("new"), None, changes), {"arm": "x", "resume": False, "branch": None})]
+        and not end.value.code
+    )
