@@ -13,7 +13,7 @@ from rl_slt.errors import InputError
 from rl_slt.pipeline.commands.over_runs import report_failures, study_settings
 from rl_slt.pipeline.disk.layout import open_path
 from rl_slt.pipeline.engine.jobs import open_engine, workers_on
-from rl_slt.pipeline.plan.by_name import build_loss, needs_episodes
+from rl_slt.pipeline.plan.by_name import build_loss
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages.calibrate import calibrate_path
 
@@ -46,14 +46,14 @@ def calibrate(
         InputError: a value is wrong.
     """
     target = open_path(path)
-    (loss, *_) = settings.get("losses", ("kl",))
-    if needs_episodes(loss):
+    loss = build_loss(settings.get("losses", ("kl",))[0])
+    if loss.needs:
         settings = {"states": ("on-policy",)} | settings
     single = {"losses": ("kl",), "states": ("frozen",)}
     plan = LLCPlan.build(study_settings([target], "llc") | single | settings, "llc")
     sweep = Sweep(settings=plan.settings(), **{"exact_states": 256} | varied)
-    if sweep.exact and build_loss(loss, None).redrawn:
-        raise InputError(f"--exact needs a fixed loss, but {loss} redraws its actions")
+    if sweep.exact and loss.redrawn:
+        raise InputError(f"--exact needs a fixed loss, but {loss.name} redraws its actions")
     with open_engine(workers_on(plan.device, workers, scheduler), scheduler) as engine:
         # What the sweep sets must not be in the name of a work item.
         found, failed = calibrate_path(target, plan.replace(**VARIED), sweep, names, engine)

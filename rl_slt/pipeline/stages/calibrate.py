@@ -164,7 +164,7 @@ def make_trial(trial: Trial) -> None:
     item, start = trial.estimate, time.perf_counter()
     policy, states, loss = load_inputs(item)
     settings = trial.cell.settings.replace(precision=item.precision)
-    cell = dataclasses.replace(trial.cell, settings=fit_batch(settings, item.loss, states))
+    cell = dataclasses.replace(trial.cell, settings=fit_batch(settings, loss, states))
     estimate = estimate_cell(cell, policy, states, loss, item.plan.seed)
     row = row_of(cell, estimate) | {
         "run": Path(item.run).name,

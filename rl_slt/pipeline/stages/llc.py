@@ -33,7 +33,7 @@ from rl_slt.pipeline.disk.store import (
 from rl_slt.pipeline.engine.jobs import Engine, Outcome, attempt
 from rl_slt.pipeline.engine.progress import meter
 from rl_slt.pipeline.engine.work import run_items
-from rl_slt.pipeline.plan.by_name import FROM_STATES, build_loss, check_loss, fit_batch
+from rl_slt.pipeline.plan.by_name import build_loss, check_loss, fit_batch
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.states.episodes import collect_episodes
 from rl_slt.pipeline.states.state_sets import StateSetSpec, collect, parse_states
@@ -245,7 +245,7 @@ def make(item: Estimate, progress: Progress | None = None) -> None:
     if store.has(item.key):
         return
     policy, states, loss = load_inputs(item)
-    settings = fit_batch(item.settings, item.loss, states)
+    settings = fit_batch(item.settings, loss, states)
     estimate = estimate_with(policy, states, settings, loss, seed=plan.seed, progress=progress)
     known = {
         name: getattr(estimate, name)
@@ -294,7 +294,7 @@ def load_inputs(item: Estimate) -> tuple[nn.Module, PolicyData | Tensor, Any]:
     reference = load_policy(Path(item.reference)).to(device) if item.reference != "self" else None
     cache = Path(item.cache)
     states: PolicyData | Tensor
-    if item.loss in FROM_STATES:
+    if not build_loss(item.loss).needs:
         states = collect(item.states, policy if item.visitor else None, cache, item.visitor)
     else:  # whole episodes
         states = collect_episodes(

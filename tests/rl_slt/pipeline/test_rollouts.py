@@ -9,7 +9,7 @@ import torch
 
 import envs
 from agents.checkpoints import NetworkSpec, save_checkpoint
-from rl_slt import PolicyData
+from rl_slt import SGLD, PolicyData
 from rl_slt.losses import Regret, Surrogate
 from rl_slt.pipeline.plan.by_name import build_loss, build_sampler, check_loss
 from rl_slt.pipeline.states.episodes import collect_episodes, discounted
@@ -91,7 +91,7 @@ def test_episodes_are_cached(tmp_path: Path) -> None:
         ),
         ("kl:clip=2", "frozen", "self", "loss='kl:clip=2': must be kl, without settings"),
         ("surrogate:clip=wide", "on-policy", "self", "must be a number after `=`, not 'wide'"),
-        ("surrogate:clip=-1", "on-policy", "self", "clip=-1.0; it must be above 0"),
+        ("surrogate:clip=-1", "on-policy", "self", "clip=-1.0: must be above 0"),
         ("regret:", "on-policy", "self", "loss='regret:': must be regret:clip=NUMBER"),
     ],
 )
@@ -103,13 +103,15 @@ def test_losses_that_do_not_fit(loss: str, source: str, reference: str, message:
 def test_names_give_losses_and_samplers() -> None:
     for name in ("kl", "nll", "regret", "surrogate", "value"):
         check_loss(name, "on-policy", "self")
-        assert build_loss(name, None).name == name
-    clipped = build_loss("surrogate:clip=0.2", None)
+        assert build_loss(name).name == name
+    clipped = build_loss("surrogate:clip=0.2")
     assert isinstance(clipped, Surrogate) and clipped.clip == 0.2
-    regret = build_loss("regret:clip=10,self-normalized", None, discount=0.9)
+    regret = build_loss("regret:clip=10,self-normalized", discount=0.9)
+    assert isinstance(regret, Regret)
     assert (regret.clip, regret.self_normalized, regret.discount) == (10, True, 0.9)
-    assert build_loss("regret", None).discount == Regret().discount
+    plain = build_loss("regret")
+    assert isinstance(plain, Regret) and plain.discount == Regret().discount
     assert build_sampler("auto", None) is None
-    assert build_sampler("sgld", 1e-4).step_size == 1e-4
+    assert build_sampler("sgld", 1e-4) == SGLD(step_size=1e-4)
     with pytest.raises(ValueError, match="sampler='moon': must be one of auto, sgld"):
         build_sampler("moon", None)

@@ -1,5 +1,6 @@
 """Studies: the presets are sound, and a wrong value is one line that names it."""
 
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -7,8 +8,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from analysis.probes import SUITES
 from rl_slt import POLICY_CNN
 from rl_slt.errors import InputError
+from rl_slt.losses import LOSSES
 from rl_slt.pipeline.plan.study import (
     LLCPlan,
     ProbePlan,
@@ -89,6 +92,14 @@ def test_unknown_names(tmp_path: Path) -> None:
 def test_draws_that_no_chain_can_keep_are_refused_at_once() -> None:
     with pytest.raises(InputError, match=r"^draws=3: must be an integer at least 8$"):
         LLCPlan(draws=3)
+
+
+def test_help_names_every_loss_with_its_options_and_every_suite() -> None:
+    texts = LLCPlan.descriptions()
+    for name, loss in LOSSES.items():
+        assert re.search(rf"\b{name}\b", texts["losses"])
+        assert all(option in texts["losses"] for option in loss.option_forms())
+    assert all(name in ProbePlan.descriptions()["suite"] for name in SUITES)
 
 
 def test_the_schema_describes_every_setting_and_the_presets_are_of_it() -> None:
