@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -130,13 +131,9 @@ def _models(data: pd.DataFrame, known: list[str]) -> list[dict[str, object]]:
 
 def _left_out(features: Array, target: Array, runs: npt.NDArray[np.object_]) -> Array:
     """Squared error of each row, predicted from the other runs, `[n]`."""
-    out = np.empty(len(target))
-    for run in np.unique(runs):
-        test = runs == run
-        model = make_pipeline(StandardScaler(), RidgeCV(alphas=PENALTIES))
-        model.fit(features[~test], target[~test])
-        out[test] = (model.predict(features[test]) - target[test]) ** 2
-    return out
+    model = make_pipeline(StandardScaler(), RidgeCV(alphas=PENALTIES))
+    predicted = cross_val_predict(model, features, target, groups=runs, cv=LeaveOneGroupOut())
+    return np.asarray((predicted - target) ** 2)
 
 
 def _mean_of_others(data: pd.DataFrame) -> Array:

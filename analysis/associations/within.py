@@ -106,18 +106,13 @@ def detrended_ranks(values: Array) -> Array:
     return np.asarray(ranks / max(float(np.linalg.norm(ranks)), 1e-12))
 
 
-def circular_correlations(x: Array, y: Array) -> Array:
-    """Correlation of `x[t]` with `y[t + s]` around the circle, for every shift s, `[n]`."""
-    spectrum = np.conj(np.fft.rfft(x)) * np.fft.rfft(y)
-    return np.asarray(np.fft.irfft(spectrum, len(x)))
-
-
 def shift_test(x: Array, y: Array) -> tuple[float, float]:
     """Correlation of two series of `detrended_ranks` `[n]`, and its p-value by circular shifts.
 
     `p = (1 + exceedances) / (1 + shifts)`, so at least 1 / n. NaN where a series never changes.
     """
-    r = circular_correlations(x, y)
+    # correlations of x[t] with y[t + s] around the circle, for every shift s
+    r = np.fft.irfft(np.conj(np.fft.rfft(x)) * np.fft.rfft(y), len(x))
     if not np.any(np.abs(r) > 1e-9):
         return np.nan, np.nan
     beaten = int(np.sum(np.abs(r[1:]) >= abs(r[0]) - 1e-12))
@@ -177,15 +172,14 @@ def best_lag(dx: Array, dy: Array, reach: int) -> Lag:
 def effective_size(x: Array, y: Array) -> float:
     """Independent pairs among n correlated ones, `n / sum_k rho_x(k) rho_y(k)`, at least 3."""
     n = len(x)
-    count = n // 4
-    rho_x, rho_y = _autocorrelation(x, count), _autocorrelation(y, count)
-    return float(np.clip(n / max(1.0 + 2.0 * float(np.sum(rho_x * rho_y)), 0.5), 3.0, n))
 
+    def autocorrelation(values: Array) -> Array:
+        d = values - values.mean()
+        total = max(float(d @ d), 1e-300)
+        return np.array([float(d[k:] @ d[:-k]) / total for k in range(1, n // 4 + 1)])
 
-def _autocorrelation(x: Array, count: int) -> Array:
-    d = x - x.mean()
-    total = max(float(d @ d), 1e-300)
-    return np.array([float(d[k:] @ d[:-k]) / total for k in range(1, count + 1)])
+    both = float(np.sum(autocorrelation(x) * autocorrelation(y)))
+    return float(np.clip(n / max(1.0 + 2.0 * both, 0.5), 3.0, n))
 
 
 def _correlation(x: Array, y: Array, lag: int) -> float:

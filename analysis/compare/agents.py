@@ -38,27 +38,24 @@ def compare_policies(
 
     Returns:
         Columns state (index), group, kl_ab = `KL(a || b)` and kl_ba (nats), tv (total variation,
-        0 to 1), action_a, action_b (most probable), p_a (probability under a of its own favourite),
-        p_b (of a's favourite under b), value_a, value_b and value_gap = `b - a` (NaN without).
+        0 to 1), action_a, action_b (most probable), p_a (probability under a of its own favorite),
+        p_b (of a's favorite under b), value_a, value_b and value_gap = `b - a` (NaN without).
 
     Raises:
         InputError: for no states, or policies of different numbers of actions.
     """
     if len(states) == 0:
         raise InputError("no states to compare the policies on: at least one is needed")
-    parts = []
-    for start in range(0, len(states), batch_size):
-        batch = states[start : start + batch_size]
-        parts.append(_compare_batch(a, b, batch))
-        if progress is not None:
-            progress(min(start + batch_size, len(states)), len(states))
-    frame = pd.concat(parts, ignore_index=True)
     names = range(len(states)) if groups is None else groups
     if len(names) != len(states):
         raise InputError(f"{len(names)} groups for {len(states)} states: one per state is needed")
-    frame.insert(0, "group", list(names))
-    frame.insert(0, "state", range(len(states)))
-    return frame
+    batches: list[pd.DataFrame] = []
+    for done, batch in enumerate(states.split(batch_size)):
+        batches.append(_compare_batch(a, b, batch))
+        if progress is not None:
+            progress(done * batch_size + len(batch), len(states))
+    frame = pd.concat(batches, ignore_index=True)
+    return pd.DataFrame({"state": range(len(states)), "group": list(names)}).join(frame)
 
 
 @torch.no_grad()
@@ -74,14 +71,10 @@ def _compare_batch(a: torch.nn.Module, b: torch.nn.Module, batch: torch.Tensor) 
         "kl_ab": kl(log_a, log_b).clamp(min=0),  # rounding makes some equal policies negative
         "kl_ba": kl(log_b, log_a).clamp(min=0),
         "tv": (p_a - p_b).abs().sum(dim=1) / 2,
-        "action_a": best[:, 0],
-        "action_b": p_b.argmax(dim=1),
-        "p_a": p_a.gather(1, best)[:, 0],
-        "p_b": p_b.gather(1, best)[:, 0],
-        "value_a": value_a,
-        "value_b": value_b,
-        "value_gap": value_b - value_a,
-    }
+        "action_a": best[:, 0], "action_b": p_b.argmax(dim=1),
+        "p_a": p_a.gather(1, best)[:, 0], "p_b": p_b.gather(1, best)[:, 0],
+        "value_a": value_a, "value_b": value_b, "value_gap": value_b - value_a,
+    }  # fmt: skip
     return pd.DataFrame({name: column.cpu().numpy() for name, column in columns.items()})
 
 
@@ -119,9 +112,7 @@ def where_differ(
     for kind, part in frame.assign(kind=pd.Series(kinds, index=frame.index)).groupby("kind"):
         means = part.groupby("group")[measure].mean()
         n, value = len(means), float(means.mean())
-        half = math.nan
-        if n > 1:
-            half = float(student.ppf((1 + _LEVEL) / 2, n - 1) * means.std(ddof=1) / math.sqrt(n))
+        half = float(student.ppf((1 + _LEVEL) / 2, n - 1) * means.sem()) if n > 1 else math.nan
         rows.append((kind, value, value - half, value + half, part[measure].max(), len(part), n))
     names = ["kind", "value", "low", "high", "largest", "states", "groups"]
     table = pd.DataFrame(rows, columns=names)

@@ -8,13 +8,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.schema import conform, empty
-from analysis.transitions import change_point, derivative
+from analysis.transitions.detectors import DETECTORS
 from analysis.transitions.evidence import MIN_POINTS
-from analysis.transitions.model import Change, Detector
+from analysis.transitions.model import Change
 from analysis.transitions.points import Points, clean_points
 from rl_slt import InputError
 
-DETECTORS: dict[str, Detector] = {d.name: d for d in (derivative.DETECTOR, change_point.DETECTOR)}
 EXTRA = ("change_low", "change_high", "begin", "end", "p_value")
 
 

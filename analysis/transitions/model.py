@@ -172,10 +172,12 @@ def _without_plateau(family: Family, chosen: list[int], sizes: Array) -> list[li
     groups: list[list[int]] = []
     for j, k in enumerate(chosen):
         last = groups[-1] if groups else []
-        same = bool(last) and sizes[last[-1]] * sizes[j] > 0
-        meet = bool(last) and family.begin(k) <= max(family.end(chosen[i]) for i in last) + PLATEAU
-        if (same and meet) or any(_bends(family, chosen, sizes, i, j) for i in last):
-            groups[-1].append(j)
+        if last and (
+            (sizes[last[-1]] * sizes[j] > 0
+             and family.begin(k) <= max(family.end(chosen[i]) for i in last) + PLATEAU)
+            or any(_bends(family, chosen, sizes, i, j) for i in last)
+        ):  # fmt: skip
+            last.append(j)
         else:
             groups.append([j])
     return groups

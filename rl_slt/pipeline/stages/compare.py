@@ -219,9 +219,6 @@ def _save_clip(folder: Path, name: str, clip: Clip) -> dict[str, str]:
             "caption": clip.caption}  # fmt: skip
 
 
-def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def _plain(frame: pd.DataFrame) -> list[dict[Any, Any]]:
     """Rows in JSON's own types, None for what is missing."""
-    return [
-        {str(k): None if isinstance(v, float) and v != v else v for k, v in row.items()}
-        for row in frame.to_dict("records")
-    ]
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")

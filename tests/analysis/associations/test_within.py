@@ -8,7 +8,6 @@ from synthetic_series import ar1, learning_curve, random_walk, sigmoid
 
 from analysis.associations.within import (
     best_lag,
-    circular_correlations,
     coincidence,
     curve_lag,
     detrended_ranks,
@@ -82,9 +81,7 @@ def test_planted_lags_are_recovered(lag: int) -> None:
 def test_p_value_counts_the_shifts() -> None:
     rng = np.random.default_rng(3)
     x, y = ar1(rng, 30, 0.0), ar1(rng, 30, 0.0)
-    r = circular_correlations(x, y)
     by_hand = [float(x @ np.roll(y, -s)) for s in range(30)]
-    assert r == pytest.approx(by_hand)
     value, p = shift_test(x, y)
     assert value == pytest.approx(by_hand[0])
     larger = sum(abs(b) >= abs(by_hand[0]) for b in by_hand[1:])
