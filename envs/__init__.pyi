@@ -26,17 +26,17 @@ from .level_seeds import (
     parse_levels,
 )
 from .make import make_vec
-from .malloc import keep_freed_memory
+from .native import keep_freed_memory
 from .pictures import level_sheet, render_frame, whole_level
 from .placements import Placement, parse_placement
 from .policies import NetworkPolicy, ScriptedPolicy, kl, log_probs, logits_of, sample_actions
-from .reach import fewest_steps
 from .replays import Replay, replay
 from .sb3 import to_sb3
 from .scripted import CoinBlindPolicy, CoinSeekerPolicy, RandomPolicy
 from .settings import PLAIN_FLAT, LevelSettings, cores
 from .simulator import shared_simulator
 from .tasks import Task
+from .tracking import fewest_steps
 from .vector import ProcgenVectorEnv
 
 ENV_ID: str

@@ -3,7 +3,7 @@
 The base of counterfactual probes: one state, seen with the coin here, there and absent.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,26 +31,26 @@ def agent_of(state: bytes) -> tuple[float, float]:
 def move_coin(state: bytes, xy: Cell | None) -> bytes:
     """The state with its coin in the cell `xy`, or with no coin.
 
-    Every coin there is goes; one comes. Free cells and a coin's own cell are allowed.
+    All coins of the state are taken out first.
+
+    Args:
+        state: of a game, as `ProcgenVectorEnv.game_state` gives it.
+        xy: column from the left and row from the bottom of a free cell or of a coin's own.
 
     Raises:
         InputError: when the cell is outside the world or not free.
         StateError: when the bytes are no state that is understood.
     """
-    return set_coins(state, () if xy is None else (xy,))
-
-
-def set_coins(state: bytes, cells: Iterable[Cell]) -> bytes:
-    """The state with coins in exactly these cells; see `move_coin`."""
     parsed = State(state)
     game = find_game(parsed.game)
-    cells = tuple((int(x), int(y)) for x, y in cells)
-    height, width = parsed.grid.shape
+    cells: tuple[Cell, ...] = () if xy is None else ((int(xy[0]), int(xy[1])),)
+    (width, height), allowed = parsed.size, (game.coin, *game.empty)
     for x, y in cells:
-        inside = 0 <= x < width and 0 <= y < height
-        if not inside or parsed.grid[y, x] not in (game.coin, *game.empty):
-            what = f"holds object {parsed.grid[y, x]}" if inside else "is outside the world"
-            raise InputError(f"no coin can be put into cell {x},{y}: it {what}")
+        if not (0 <= x < width and 0 <= y < height):
+            raise InputError.of("xy", (x, y), f"a cell of the world, {width} by {height}")
+        if parsed.grid[y, x] not in allowed:
+            kind = int(parsed.grid[y, x])
+            raise InputError.of("xy", (x, y), f"a free cell; it holds object {kind}")
     game.write_coins(parsed, cells)
     return bytes(parsed.data)
 
@@ -59,13 +59,15 @@ def check_settings(state: State, settings: LevelSettings) -> None:
     """Raise InputError where a state was not made under these settings."""
     for name, value in settings.state_options().items():
         if state.option(name) != value:
-            raise InputError(
-                f"the state has {name} {state.option(name)}, but the settings say {value}"
-            )
+            raise InputError.of(f"{name} of the state", state.option(name), f"{value}, as set")
 
 
 def render_states(states: Sequence[bytes], settings: LevelSettings) -> NDArray[np.uint8]:
-    """Observations [n, 64, 64, 3] of states, which must be of environments with these settings.
+    """Observations of states, uint8 `[n, 64, 64, 3]`.
+
+    Args:
+        states: of games, as `ProcgenVectorEnv.game_state` gives them.
+        settings: of the environments that they are of.
 
     Raises:
         InputError: when a state has other settings.

@@ -70,7 +70,7 @@ class Game:
         time_limit: procgen's own, in steps.
         own_fields: how many 4-byte fields its states have after the grid.
         stock_is_end: whether procgen itself puts the goal where `end` does.
-        known_motion: whether agents move as `envs.reach` bounds, which `track="sparse"` needs.
+        known_motion: whether agents move as `track="sparse"` needs: see `envs.tracking.Reach`.
         has_probes: whether there are probe suites for it.
         view: columns (and rows) of cells around the agent that a frame shows; None: not constant.
         extent: columns and rows of a state's world worth showing; None: all.

@@ -49,11 +49,6 @@ class Placement:
         """The placement of one episode: itself, or a part when this is a mixture."""
         return self
 
-    @property
-    def is_mixture(self) -> bool:
-        """Whether `choose` draws anything."""
-        return False
-
     def __str__(self) -> str:
         return self.name + ("@mid" if self.mid else "")
 
@@ -174,11 +169,6 @@ class Mix(Placement):
         """One of the two parts, or a part of theirs."""
         part = self.a if generator.random() < self.p else self.b
         return part.choose(generator)
-
-    @property
-    def is_mixture(self) -> bool:
-        """Always."""
-        return True
 
     def __str__(self) -> str:
         return f"mix:{self.p!r}:{self.a}:{self.b}"

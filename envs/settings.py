@@ -28,16 +28,12 @@ class LevelSettings(SettingsModel):
     restrict_themes: StrictBool = False  # one theme for each kind of object
     monochrome: StrictBool = False  # rectangles of one color in place of pictures
 
-    @property
-    def debug_mode(self) -> int:
-        """Procgen's bit mask of switched-off parts."""
-        return (not self.pits) * NO_PITS | (not self.crates) * NO_CRATES | (not self.steps) * FLAT
-
     def native_options(self) -> dict[str, Any]:
         """The keywords of `procgen.ProcgenGym3Env`."""
+        off = {NO_PITS: not self.pits, NO_CRATES: not self.crates, FLAT: not self.steps}
         return {
             "distribution_mode": self.distribution_mode,
-            "debug_mode": self.debug_mode,
+            "debug_mode": sum(bit for bit, is_off in off.items() if is_off),
             "use_backgrounds": self.backgrounds,
             "restrict_themes": self.restrict_themes,
             "use_monochrome_assets": self.monochrome,
@@ -45,13 +41,8 @@ class LevelSettings(SettingsModel):
 
     def state_options(self) -> dict[str, int]:
         """What a state made under these settings says of them."""
-        return {
-            "distribution_mode": MODES[self.distribution_mode],
-            "debug_mode": self.debug_mode,
-            "use_backgrounds": int(self.backgrounds),
-            "restrict_themes": int(self.restrict_themes),
-            "use_monochrome_assets": int(self.monochrome),
-        }
+        numbers = self.native_options() | {"distribution_mode": MODES[self.distribution_mode]}
+        return {name: int(number) for name, number in numbers.items()}
 
 
 PLAIN_FLAT = LevelSettings(

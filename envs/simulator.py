@@ -31,7 +31,7 @@ class Simulator:
         # A second game does nothing but make levels, from this template.
         self._maker = Native(1, game.name, settings)
         base = State(self._native.get_state(0)).with_trivial_generators()
-        base.timeout = NEVER
+        base.set_step_field("timeout", NEVER)
         self._visibility, base.visibility = base.visibility, UNSEEN  # drawing is half of the cost
         self._maker.set_state(0, base.data)
         self._range_at, self._generator_at = base.level_range_at, base.level_generator_at

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rl_slt import InputError
 
 VERSION = 0
-END_MARKER = 0xCAFECAFE
+END_MARKER = struct.pack("<I", 0xCAFECAFE)
 OWN_FIELDS: dict[str, int] = {}  # 4-byte fields after the grid, by game (see `envs.game`)
 ENTITY_FIELDS = 31
 OPTION_FIELDS = (
@@ -31,12 +31,11 @@ STEP_FIELDS = (
     *("fixed_asset_seed", "time", "waiting"),
 )
 X, Y, VX, VY, RX, RY, TYPE = range(7)  # columns of an entity
-_TIMEOUT = 4 * STEP_FIELDS.index("timeout")
 _LOW = OPTION_FIELDS.index("level_seed_low")
 _VISIBILITY = 7  # of the world fields
 _DRAWING_FIELDS, _WORLD_FIELDS = 19, 9
 _PLAYER = 0
-UNSEEN = 0.5  # cells drawn where nobody looks: fewer can be slower
+UNSEEN = 0.5  # cells drawn where frames are unused: fewer can be slower
 _INT = struct.Struct("<i").unpack_from
 _TWO_INTS = struct.Struct("<2i").unpack_from
 _THREE_INTS = struct.Struct("<3i").unpack_from
@@ -80,7 +79,7 @@ class State:
         try:
             self._parse()
         except struct.error as error:
-            raise self._refused("it is cut short") from error
+            raise self._refused("it is too short") from error
 
     def _int(self, offset: int) -> int:
         value: int = _INT(self.data, offset)[0]
@@ -125,11 +124,8 @@ class State:
         self._grid = at + 12
         self._own = self._grid + 4 * width * height
         end = self._own + 4 * OWN_FIELDS[self.game]
-        if cells != shape[2] or len(self.data) != end + 4 or self._marker(end) != END_MARKER:
+        if cells != shape[2] or self.data[end:] != END_MARKER:
             raise self._refused("its end marker is missing")
-
-    def _marker(self, offset: int) -> int:
-        return self._int(offset) & 0xFFFFFFFF
 
     def _refused(self, why: str) -> StateError:
         version = self._int(0) if len(self.data) >= 4 else None
@@ -186,14 +182,9 @@ class State:
         """One of the integer STEP_FIELDS, such as `level_seed`, `time` or `timeout`."""
         return self._int(self._step + 4 * STEP_FIELDS.index(name))
 
-    @property
-    def timeout(self) -> int:
-        """After how many steps procgen itself ends the episode."""
-        return self.step_field("timeout")
-
-    @timeout.setter
-    def timeout(self, steps: int) -> None:
-        _PUT_INT(self.data, self._step + _TIMEOUT, steps)
+    def set_step_field(self, name: str, value: int) -> None:
+        """Write one of the STEP_FIELDS."""
+        _PUT_INT(self.data, self._step + 4 * STEP_FIELDS.index(name), value)
 
     def option(self, name: str) -> int:
         """One of the OPTION_FIELDS."""
@@ -205,7 +196,7 @@ class State:
 
     @property
     def visibility(self) -> float:
-        """How many cells the view is wide; UNSEEN where nobody looks."""
+        """How many cells the view is wide; UNSEEN where frames are unused."""
         return float(struct.unpack_from("<f", self.data, self._world + 4 * _VISIBILITY)[0])
 
     @visibility.setter
@@ -213,7 +204,7 @@ class State:
         struct.pack_into("<f", self.data, self._world + 4 * _VISIBILITY, cells)
 
     def hide(self) -> None:
-        """Draw as little as may be: nobody looks."""
+        """Draw as little as may be, for frames that are unused."""
         self.visibility = UNSEEN
         self.set_option("use_backgrounds", 0)
         self.set_option("use_monochrome_assets", 1)
@@ -249,7 +240,7 @@ class State:
         """A copy whose three generators are all zeros.
 
         That of level seeds then always draws the low end of `level_range`; the level's own is
-        seeded anew with each level; that of assets is not used by games with drawn assets. Such a
+        seeded again with each level; that of assets is not used by games with drawn assets. Such a
         state is half as long, and quicker to read.
         """
         seeded = struct.pack("<i", 1)

@@ -1,15 +1,16 @@
 """Which level comes next in each environment: sampled, one after the other, or from a list."""
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.level_seeds import N_LEVELS, Levels
-from envs.placements import Placement, parse_placement
+from envs.placements import Mix, Placement, parse_placement
 from envs.state import generator_words, level_generators
 from rl_slt import InputError
 
@@ -31,7 +32,7 @@ class Task:
     limit: int
 
     def __post_init__(self) -> None:
-        if parse_placement(self.placement).is_mixture:
+        if isinstance(parse_placement(self.placement), Mix):
             raise InputError.of("placement of a task", self.placement, "one placement, no mixture")
         if not 0 <= self.level < N_LEVELS:
             raise InputError.of("level of a task", self.level, f"from 0 to {N_LEVELS - 1}")
@@ -39,27 +40,27 @@ class Task:
             raise InputError.of("limit of a task", self.limit, "at least 1 step")
 
 
-class LevelQueue(Protocol):
+class LevelQueue(ABC):
     """Gives a level to an environment whenever one of its episodes begins."""
 
+    @abstractmethod
     def take(self, index: int) -> int:
         """Level seed of the next episode of an environment."""
-        ...
 
     def following(self, index: int) -> int | None:
         """The level after that where procgen itself is to make it, else None."""
-        ...
+        return None
 
+    @abstractmethod
     def save(self, which: Any = slice(None)) -> dict[str, NDArray[Any]]:
         """Everything that decides what comes next, in these environments."""
-        ...
 
+    @abstractmethod
     def load(self, arrays: Any) -> None:
         """Take the arrays of `save`."""
-        ...
 
 
-class SampledLevels:
+class SampledLevels(LevelQueue):
     """procgen's own sequences: one std::mt19937 for each environment, kept on our side.
 
     procgen is given the one level that comes next, so its own generators can stay trivial, which
@@ -101,7 +102,7 @@ class SampledLevels:
             generator.set_state(("MT19937", words, int(place), 0, 0.0))
 
 
-class ListedLevels:
+class ListedLevels(LevelQueue):
     """The levels of a range one after the other, wherever an episode begins, again and again."""
 
     def __init__(self, levels: Levels) -> None:
@@ -114,10 +115,6 @@ class ListedLevels:
         self._taken += 1
         return seed
 
-    def following(self, index: int) -> int | None:
-        """See `LevelQueue`."""
-        return None
-
     def save(self, which: Any = slice(None)) -> dict[str, NDArray[Any]]:
         """See `LevelQueue`."""
         return {"queue_taken": np.array([self._taken])}
@@ -127,7 +124,7 @@ class ListedLevels:
         self._taken = int(arrays["queue_taken"][0])
 
 
-class TaskQueue:
+class TaskQueue(LevelQueue):
     """Tasks, each given once to an environment that comes free; then the last one, unseen.
 
     Those with the longest limit first, else in order: so that, towards the end, few environments
@@ -147,10 +144,6 @@ class TaskQueue:
         """See `LevelQueue`."""
         self.task[index] = self._left.popleft() if self._left else -1
         return self.tasks[self.task[index]].level
-
-    def following(self, index: int) -> int | None:
-        """See `LevelQueue`."""
-        return None
 
     def placement(self, index: int) -> Placement:
         """Of the task that an environment plays; without one it repeats the last task."""

@@ -1,22 +1,23 @@
 """Tracking agents: where they are, whether they reached the end, and what killed them.
 
 Where an agent is can be read only from procgen's whole serialized state, which costs several
-steps. `FullTracker` reads it after each step. `SparseTracker` reads as rarely as it may: the
-actions taken bound how far right and how low an agent can be (`envs.reach`), and until that is
+steps. `Tracker` reads it after each step. `SparseTracker` reads as rarely as it may: the
+actions taken bound how far right and how low an agent can be (`Reach`), and until that is
 where something matters there is nothing to see. What killed an agent is found afterwards, if need
 be by playing the steps since the last reading again. Both end episodes at the same steps in the
 same way.
 """
 
-from typing import Any, Protocol
+import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.actions import DIRECTION
 from envs.episodes import Episodes
 from envs.game import Game
 from envs.native import Native
-from envs.reach import SPEED, Reach
 from envs.simulator import Simulator
 from envs.state import Motion, State, agent_motion
 
@@ -24,31 +25,55 @@ from envs.state import Motion, State, agent_motion
 _TOUCH, _ABOVE = 0.5, 1.58
 _NOWHERE, _ANYWHERE = np.inf, np.inf
 UNKNOWN = "unknown"  # cause of death
+SPEED = 0.5  # columns per step, the agent's `maxspeed`
+_GROUND, _AIR = 0.2, 0.2 * 0.15  # `mixrate`, and with `air_control`
+_GRAVITY = 0.2  # rows per step, each step
+_SLACK = 0.05  # columns; an agent stands up to 0.01 deep in a wall, which then pushes it out
 Mask = NDArray[np.bool_]
 
 
-class Tracker(Protocol):
-    """Keeps `agent_xy` and `end_reached` of the episodes up to date."""
+def fewest_steps(columns: float) -> int:
+    """Fewest steps in which an agent can get that many columns farther; 0 for none."""
+    return max(0, math.floor((columns - _SLACK) / SPEED))
 
-    def begin(self, index: int, state: bytes | bytearray, track: bool = True) -> None:
-        """An episode begins (or goes on) from this state."""
-        ...
+
+class Reach:
+    """How far right and how low agents can be by the actions taken since they were seen.
+
+    Bounds on `num` agents' centers: upper on columns `x`, lower on rows `y`, float64 [num].
+    CoinRun moves an agent by `v' = (1 - g) v + g SPEED d`, where d is the direction of its action
+    (-1, 0 or 1), and the gain g is 0.2 on the ground and 0.03 in the air (`update_agent_velocity`).
+    Whether it stands is not known, so the bound takes the larger v'; walls only slow it down:
+
+        v' = max(0.8 v + 0.1 d, 0.97 v + 0.015 d, 0),    x' = x + v'
+
+    In the air it falls faster by 0.2 rows per step each step; a ceiling takes its upward speed:
+
+        u' = min(u, 0) - 0.2,    y' = y + u'
+    """
+
+    def __init__(self, num: int) -> None:
+        self.x, self.y = np.zeros(num), np.zeros(num)
+        self._right, self._up = np.zeros(num), np.zeros(num)  # velocities
+
+    def set(self, index: int, motion: Motion) -> None:
+        """An agent was seen: its place (columns, rows), and its velocity in cells per step."""
+        x, y, right, up = motion
+        self.x[index], self.y[index] = x + _SLACK, y - _SLACK
+        self._right[index], self._up[index] = right, up
 
     def act(self, actions: NDArray[Any]) -> None:
-        """These actions are about to be taken."""
-        ...
-
-    def update(self, ended: Mask) -> None:
-        """They were taken; where `ended`, procgen has begun the next level already."""
-        ...
-
-    def cause(self, index: int, action: int) -> str:
-        """What killed the agent at this step, by this action."""
-        ...
+        """These actions int [num], 0 to 14, are taken."""
+        push, v = SPEED * DIRECTION[actions], self._right
+        ground, air = v + _GROUND * (push - v), v + _AIR * (push - v)
+        self._right = np.maximum(np.maximum(ground, air), 0)
+        self.x += self._right
+        self._up = np.minimum(self._up, 0) - _GRAVITY
+        self.y += self._up
 
 
-class FullTracker:
-    """Reads each state after each step."""
+class Tracker:
+    """Keeps `agent_xy` and `end_reached` up to date: reads each state after each step."""
 
     def __init__(self, games: Native, simulator: Simulator, episodes: Episodes) -> None:
         self._games, self._simulator, self._episodes = games, simulator, episodes
@@ -57,19 +82,19 @@ class FullTracker:
         self._tracked = np.zeros(num, np.bool_)
 
     def begin(self, index: int, state: bytes | bytearray, track: bool = True) -> None:
-        """See `Tracker`."""
+        """An episode begins (or goes on) from this state."""
         self._seen[index] = bytes(state)
         self._tracked[index] = track
 
     def act(self, actions: NDArray[Any]) -> None:
-        """See `Tracker`."""
+        """These actions are about to be taken."""
 
     def update(self, ended: Mask) -> None:
-        """See `Tracker`."""
+        """They were taken; where `ended`, procgen has begun the next level already."""
         self._read(np.flatnonzero(self._tracked & ~ended))
 
     def cause(self, index: int, action: int) -> str:
-        """See `Tracker`."""
+        """What killed the agent at this step, by this action."""
         if not self._tracked[index]:
             return UNKNOWN
         only = only_hazard(self._game, self._seen[index])
@@ -107,7 +132,7 @@ class FullTracker:
         return motion
 
 
-class SparseTracker(FullTracker):
+class SparseTracker(Tracker):
     """Reads where the agent may have come to the end, or to one of two coins."""
 
     def __init__(self, games: Native, simulator: Simulator, episodes: Episodes) -> None:
@@ -170,7 +195,7 @@ class SparseTracker(FullTracker):
         return self._simulator.advance(unseen.data, actions)
 
 
-TRACKERS: dict[bool | str, type[FullTracker]] = {True: FullTracker, "sparse": SparseTracker}
+TRACKERS: dict[bool | str, type[Tracker]] = {True: Tracker, "sparse": SparseTracker}
 
 
 def only_hazard(game: Game, state: bytes | bytearray) -> str:

@@ -20,7 +20,7 @@ from envs import native
 from envs.actions import N_ACTIONS
 from envs.episodes import Episodes
 from envs.level_seeds import ALL_LEVELS
-from envs.placements import Placement
+from envs.placements import Mix, Placement
 from envs.serialization import pack, unpack
 from envs.settings import VecConfig
 from envs.simulator import REMEMBERED_LEVELS, shared_simulator
@@ -104,8 +104,8 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
             natural: procgen has reset the game itself, so its state may be the one to edit.
         """
         queue = self._queue
-        seed, following = queue.take(index), queue.following(index)
-        if natural and following is not None and seed not in self._simulator:
+        seed, later = queue.take(index), queue.following(index)
+        if natural and later is not None and seed not in self._simulator:
             state = State(self._native.peek_state(index))
             if state.step_field("level_seed") != seed:
                 raise RuntimeError("procgen made another level than the one given to it")
@@ -117,8 +117,8 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         state = self._simulator.placed(state, placement, spot)
         if self._tasks is not None and not self._tasks.plays(index):
             state.hide()
-        if following is not None:
-            state.level_range = (following, following + 1)
+        if later is not None:
+            state.level_range = later, later + 1
         self._episodes.begin(index, seed, spot.coins, end, state.agent_xy)
         given = state.without_generators() if self._generators_set else state.data
         self._native.set_state(index, given)
@@ -138,7 +138,7 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         if self._tasks is not None:
             return self._tasks.placement(index)
         placement = self.config.placement
-        if placement.is_mixture:
+        if isinstance(placement, Mix):
             episode = int(self._episodes.number[index]) + 1
             key = [self._mixture_seed, _MIXTURE, index, episode]
             placement = placement.choose(np.random.default_rng(key))

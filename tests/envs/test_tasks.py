@@ -9,10 +9,10 @@ import pytest
 
 import envs
 from envs import tracking
-from envs.reach import Reach, fewest_steps
 from envs.replays import WIDTH, Replay, replay
 from envs.state import agent_motion
 from envs.tasks import Task
+from envs.tracking import Reach, fewest_steps
 from rl_slt import InputError
 
 LEVELS = range(40, 52)
