@@ -10,7 +10,6 @@ from analysis.report.data import StudyData
 from analysis.report.labels import short
 from analysis.report.queries import coin_rows, llc_rows, main_probe_rows, once
 
-STEPS = "environment steps (log scale)"
 _MANY = 4
 _SLACK = 0.02  # so that a run of 999,424 steps still gets its tick at 1M
 

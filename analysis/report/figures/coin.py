@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import pandas as pd
+
 from analysis.report.data import StudyData
-from analysis.report.figures.axes import STEPS, linear_axis, shared_axis
-from analysis.report.figures.lines import baseline_line, probe_lines
+from analysis.report.figures.axes import linear_axis, shared_axis
+from analysis.report.figures.lines import baseline_line, run_lines
 from analysis.report.figures.model import Figure, FigureRecord, Panel, Series
 from analysis.report.queries import coin_rows, distance_rows, last_rows
 from analysis.report.seed_means import ANY, Bounds
@@ -53,11 +55,7 @@ def _over_training(data: StudyData) -> Iterator[Figure]:
     for curve in _CURVES:
         mine = rows[(rows["probe"] == curve.probe) & (rows["metric"] == curve.metric)]
         key = f"{curve.probe}:{curve.metric}"
-        lines = [
-            s
-            for i, arm in enumerate(data.arms)
-            for s in probe_lines(mine, arm, i, key, curve.bounds)
-        ]
+        lines = _lines(mine, data, key, curve.bounds)
         if lines:
             texts.append(curve.text)
             panels.append(Panel(key, curve.title, curve.y_label, _range(lines), 130))
@@ -73,23 +71,21 @@ def _by_distance(data: StudyData) -> Iterator[Figure]:
     rows = distance_rows(data)
     rows = last_rows(rows[rows["metric"] == "toward"])
     rows = rows.assign(step=rows["distance"])  # lines are drawn over what is called step
-    lines = {
-        side: [
-            s
-            for i, arm in enumerate(data.arms)
-            for s in probe_lines(rows[rows["side"] == side], arm, i, side, _TOWARD)
-        ]
-        for side in _SIDES
-    }
+    lines = {side: _lines(rows[rows["side"] == side], data, side, _TOWARD) for side in _SIDES}
+    lines = {side: own for side, own in lines.items() if own}
     range_ = _range([s for own in lines.values() for s in own])
     label = "change of P(towards) − P(away)"
-    panels = [Panel(side, _SIDES[side], label, range_, 110) for side, own in lines.items() if own]
-    series = [s for side, own in lines.items() if own for s in _with_zero(own, side)]
+    panels = [Panel(side, _SIDES[side], label, range_, 110) for side in lines]
+    series = [s for side, own in lines.items() for s in _with_zero(own, side)]
     known = sorted({int(d) for d in rows["distance"]}) or [0, 1]
     ends = (known[0] - 0.25, known[-1] + 0.25)
     axis = linear_axis("distance", ends, range(known[0], known[-1] + 1))
     alt = f"Lines over the distance of the coin in columns. {_last_values(series)}"
     yield Figure(panels, series, alt, axis=axis)
+
+
+def _lines(rows: pd.DataFrame, data: StudyData, panel: str, bounds: Bounds) -> list[Series]:
+    return [s for i, arm in enumerate(data.arms) for s in run_lines(rows, arm, i, panel, bounds)]
 
 
 def _with_zero(lines: list[Series], panel: str) -> list[Series]:
@@ -120,20 +116,17 @@ def _last_values(series: list[Series]) -> str:
 OVER_TRAINING = FigureRecord(
     id="coin",
     section="coin",
-    kind="steps",
     title="What the sight of a coin changes, along training",
     caption=(
         "Dashed: zero, as if the coin were not there. Bands: 95 % intervals over states of "
         "held-out levels, or over seeds where an arm has several."
     ),
-    x_title=STEPS,
     needs="There are no counterfactual probes (table probes).",
     draw=_over_training,
 )
 BY_DISTANCE = FigureRecord(
     id="coin-distance",
     section="coin",
-    kind="steps",
     title="The same at the last checkpoint, by side and distance of the coin",
     caption=(
         "Above zero the coin draws the agent, below zero it repels it. All panels have one "

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from analysis.report.data import StudyData
-from analysis.report.figures.axes import STEPS, shared_axis
+from analysis.report.figures.axes import shared_axis
 from analysis.report.figures.model import Figure, FigureRecord, Panel, Series, numbers
 from analysis.report.labels import capital
 from analysis.report.results import feature_title, path_result
@@ -50,14 +50,12 @@ def _chosen(table: pd.DataFrame) -> list[str]:
 EARLY = FigureRecord(
     id="early",
     section="early",
-    kind="steps",
     title="How early the final goal can be predicted",
     caption=(
         "Each run is classified from the other runs by one value at one checkpoint; the height is "
         "the share classified correctly. Dashed: chance, from early values and final goals "
         "permuted within arms. Values close to the end are the goal itself."
     ),
-    x_title=STEPS,
     needs="No value at an early checkpoint was judged (table path_dependence).",
     draw=_draw,
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.report.figures.model import Series, integers, mean_series, numbers
-from analysis.report.seed_means import ANY, SHARE, Z95, Bounds, mean_curve
+from analysis.report.seed_means import ANY, Z95, Bounds, mean_curve
 
 _MAX_RETURNS = 240
 
@@ -16,14 +16,7 @@ def llc_lines(rows: pd.DataFrame, arm: str, color: int, panel: str) -> list[Seri
     half = Z95 * rows["llc_stderr"]
     ends = {"ci_low": rows["llc"] - half, "ci_high": rows["llc"] + half}
     flag = rows["status"].fillna("unknown")
-    return _lines(rows.assign(value=rows["llc"], flag=flag, **ends), arm, color, panel)
-
-
-def probe_lines(
-    rows: pd.DataFrame, arm: str, color: int, panel: str, bounds: Bounds = SHARE
-) -> list[Series]:
-    """A probe's score of an arm's runs with their intervals, and the mean over seeds."""
-    return _lines(rows, arm, color, panel, bounds)
+    return run_lines(rows.assign(value=rows["llc"], flag=flag, **ends), arm, color, panel)
 
 
 def return_lines(curves: dict[str, pd.DataFrame], arm: str, color: int) -> list[Series]:
@@ -38,7 +31,7 @@ def return_lines(curves: dict[str, pd.DataFrame], arm: str, color: int) -> list[
     if not parts:
         return []
     rows = pd.concat(parts).rename(columns={"ret": "value"}).assign(arm=arm)
-    return _lines(rows, arm, color, "return")
+    return run_lines(rows, arm, color, "return")
 
 
 def thin(curve: pd.DataFrame) -> pd.DataFrame:
@@ -57,10 +50,13 @@ def baseline_line(value: float, panel: str, name: str, steps: list[int]) -> Seri
     return Series(panel, name, "baseline", -1, steps, [value] * len(steps))
 
 
-def _lines(
+def run_lines(
     rows: pd.DataFrame, arm: str, color: int, panel: str, bounds: Bounds = ANY
 ) -> list[Series]:
-    """From columns run, arm, step, value, and where known ci_low, ci_high, n and flag."""
+    """A value of an arm's runs with their intervals, and the mean over seeds within its bounds.
+
+    Columns are run, arm, step, value, and where known ci_low, ci_high, n and flag.
+    """
     mine = rows[rows["arm"] == arm]
     out = []
     for run, part in mine.groupby("run", sort=False):

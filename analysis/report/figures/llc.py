@@ -8,7 +8,7 @@ from dataclasses import replace
 import pandas as pd
 
 from analysis.report.data import StudyData
-from analysis.report.figures.axes import STEPS, shared_axis
+from analysis.report.figures.axes import shared_axis
 from analysis.report.figures.lines import llc_lines
 from analysis.report.figures.model import Figure, FigureRecord, Panel, Series, mean_series, numbers
 from analysis.report.labels import LLC_LABEL, states_title
@@ -111,7 +111,6 @@ def _path(part: pd.DataFrame, run: str, arm: str, color: int) -> Series:
 COMPLEXITY = FigureRecord(
     id="complexity",
     section="complexity",
-    kind="steps",
     title="How complex the policies are",
     caption=(
         "The local learning coefficient (LLC) of the checkpoints, in common axes. A larger "
@@ -119,7 +118,6 @@ COMPLEXITY = FigureRecord(
         "intervals of the sampler's own error, or over seeds where an arm has several. Only "
         "estimates on the same states are comparable between arms."
     ),
-    x_title=STEPS,
     needs="There are no LLC estimates (table llc is empty).",
     draw=_along_training,
 )

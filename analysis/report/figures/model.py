@@ -101,22 +101,22 @@ class FigureRecord:
     Attributes:
         id: name in the page, of letters and dashes.
         section: the section of the page that shows it, in the order of the records.
-        kind: how the page draws it: `steps` (lines), `dots` or `path`.
         title: heading.
         caption: what is shown and how to read it.
-        x_title: label of the x axis.
         needs: the sentence that stands in its place where the data are missing.
         draw: from a study to figures, reading tables only.
+        kind: how the page draws it: `steps` (lines), `dots` or `path`.
+        x_title: label of the x axis.
     """
 
     id: str
     section: str
-    kind: str
     title: str
     caption: str
-    x_title: str
     needs: str
     draw: Callable[[StudyData], Iterable[Figure]]
+    kind: str = "steps"
+    x_title: str = "environment steps (log scale)"
 
     def build(self, data: StudyData) -> list[Figure]:
         """The figures of a study, empty ones with the reason."""

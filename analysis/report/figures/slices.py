@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,22 +18,16 @@ from analysis.report.seed_means import Z95
 _COLORS = {"random": 5, "gradient": 6, "between": 4}  # by kind of line
 
 
-def _near(data: StudyData) -> Iterator[Figure]:
+def _draw(data: StudyData, between: bool) -> Iterator[Figure]:
+    """A figure for each comparison that has lines of that kind."""
     for i, one in enumerate(comparisons(data)[0]):
         rows = pd.DataFrame(one.slices)
+        rows = rows[(rows["kind"] == "between") == between] if len(rows) else rows
         if len(rows):
-            rows = rows[rows["kind"] != "between"]
-            x = 100 * rows["distance"] / rows["norm"]
-            yield _figure(rows.assign(x=x), NEAR.x_title, f"-{i}", f"Around {one.a}")
-
-
-def _between(data: StudyData) -> Iterator[Figure]:
-    for i, one in enumerate(comparisons(data)[0]):
-        rows = pd.DataFrame(one.slices)
-        rows = rows[rows["kind"] == "between"] if len(rows) else rows
-        if len(rows):
-            rows = rows.assign(x=100 * rows["fraction"])
-            yield _figure(rows, BETWEEN.x_title, f"-{i}", f"From {one.a} to {one.b}")
+            x = 100 * (rows["fraction"] if between else rows["distance"] / rows["norm"])
+            title = f"From {one.a} to {one.b}" if between else f"Around {one.a}"
+            record = BETWEEN if between else NEAR
+            yield _figure(rows.assign(x=x), record.x_title, f"-{i}", title)
 
 
 def _figure(rows: pd.DataFrame, x_title: str, id_: str, title: str) -> Figure:
@@ -72,7 +67,6 @@ def _axis(x: pd.Series) -> dict[str, Any]:
 NEAR = FigureRecord(
     id="slices-near",
     section="comparison",
-    kind="steps",
     title="Around an agent",
     caption=(
         "Loss and return at weights moved along a random line (each filter in proportion) and "
@@ -80,12 +74,11 @@ NEAR = FigureRecord(
     ),
     x_title="distance in weight space, % of the norm of the weights",
     needs="The comparison holds no lines around the agent.",
-    draw=_near,
+    draw=partial(_draw, between=False),
 )
 BETWEEN = FigureRecord(
     id="slices-between",
     section="comparison",
-    kind="steps",
     title="Between two agents",
     caption=(
         "The same on the straight line between the weights of both agents, 0 the first "
@@ -93,5 +86,5 @@ BETWEEN = FigureRecord(
     ),
     x_title="share of the straight way between their weights, %",
     needs="The comparison holds no line between the agents.",
-    draw=_between,
+    draw=partial(_draw, between=True),
 )

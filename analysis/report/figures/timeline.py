@@ -9,10 +9,10 @@ import pandas as pd
 
 from analysis.report import labels, queries
 from analysis.report.data import StudyData
-from analysis.report.figures.axes import STEPS, shared_axis
-from analysis.report.figures.lines import baseline_line, llc_lines, probe_lines, return_lines
+from analysis.report.figures.axes import shared_axis
+from analysis.report.figures.lines import baseline_line, llc_lines, return_lines, run_lines
 from analysis.report.figures.model import Figure, FigureRecord, Mark, Panel, Series, numbers
-from analysis.report.seed_means import ANY
+from analysis.report.seed_means import ANY, SHARE
 
 
 def _draw(data: StudyData) -> Iterator[Figure]:
@@ -89,11 +89,11 @@ def _series(data: StudyData, arm: str, color: int, panel: Panel) -> list[Series]
     if kind == "score":
         scores = queries.score_rows(data)
         mine = scores[scores["metric"] == name]
-        return probe_lines(mine, arm, color, panel.key, panel.range or ANY)
+        return run_lines(mine, arm, color, panel.key, panel.range or ANY)
     if not name:
         return []
     probes, base = queries.main_probe_rows(data), queries.baseline_rows(data)
-    series = probe_lines(probes[probes["probe"] == name], arm, color, panel.key)
+    series = run_lines(probes[probes["probe"] == name], arm, color, panel.key, SHARE)
     blind = queries.baseline_of(base[base["arm"] == arm], name, queries.metric_of(probes, name))
     if series and len(blind):
         steps = [step for s in series for step in s.x]
@@ -124,10 +124,8 @@ def _transitions(data: StudyData, arm: str, panels: list[Panel]) -> list[Mark]:
 TIMELINES = FigureRecord(
     id="timeline",
     section="arms",
-    kind="steps",
     title="Arm",
     caption="",
-    x_title=STEPS,
     needs="",
     draw=_draw,
 )
