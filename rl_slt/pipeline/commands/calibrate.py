@@ -10,8 +10,8 @@ from typing import Any
 from agents import write_atomic, write_json
 from rl_slt.calibration.calibrate import Calibration, Sweep
 from rl_slt.errors import InputError
-from rl_slt.pipeline.commands.over_runs import report_failures, study_settings
-from rl_slt.pipeline.disk.layout import open_path
+from rl_slt.pipeline.commands.over_runs import report_failures
+from rl_slt.pipeline.disk.layout import Study, open_path
 from rl_slt.pipeline.engine.jobs import open_engine, workers_on
 from rl_slt.pipeline.plan.by_name import build_loss
 from rl_slt.pipeline.plan.study import LLCPlan
@@ -50,7 +50,8 @@ def calibrate(
     if loss.needs:
         settings = {"states": ("on-policy",)} | settings
     single = {"losses": ("kl",), "states": ("frozen",)}
-    plan = LLCPlan.build(study_settings([target], "llc") | single | settings, "llc")
+    known = target.settings("llc") if isinstance(target, Study) else {}
+    plan = LLCPlan.build(known | single | settings, "llc")
     sweep = Sweep(settings=plan.settings(), **{"exact_states": 256} | varied)
     if sweep.exact and loss.redrawn:
         raise InputError(f"--exact needs a fixed loss, but {loss.name} redraws its actions")

@@ -37,7 +37,7 @@ def llc(
         0 when every estimate succeeded, else 1.
     """
     targets, runs = _open(paths)
-    plan = LLCPlan.build(study_settings([*targets.values()], "llc") | settings, "llc")
+    plan = LLCPlan.build(_study_settings(targets, "llc") | settings, "llc")
     with open_engine(workers_on(plan.device, workers, scheduler), scheduler) as engine:
         failed = estimate_runs(runs, plan, engine)
     return _finish(targets, failed)
@@ -51,7 +51,7 @@ def probe(
 ) -> int:
     """Probe every checkpoint of some runs and studies; as `llc`, with settings of `ProbePlan`."""
     targets, runs = _open(paths)
-    plan = ProbePlan.build(study_settings([*targets.values()], "probe") | settings, "probe")
+    plan = ProbePlan.build(_study_settings(targets, "probe") | settings, "probe")
     with open_engine(workers, scheduler) as engine:
         failed = probe_runs(runs, plan, engine)
     return _finish(targets, failed)
@@ -105,17 +105,6 @@ def check_file(out: Path, endings: Sequence[str] = ()) -> None:
         raise InputError.of("out", str(out), "the name of a file", "it is a folder")
 
 
-def study_settings(targets: Sequence[Run | Study], stage: str) -> dict[str, Any]:
-    """The settings of a stage in the study's own plan, where one study alone is named; else none.
-
-    `study.json` may be from another version or edited by hand: what is no table counts as none.
-    """
-    study = targets[0] if len(targets) == 1 else None
-    known = study.config.get("settings") if isinstance(study, Study) else None
-    chosen = known.get(stage) if isinstance(known, dict) else None
-    return chosen if isinstance(chosen, dict) else {}
-
-
 def report_failures(failed: Sequence[Outcome]) -> None:
     """One line on stderr for each, and the traceback where a bug in rl-slt raised."""
     for outcome in failed:
@@ -133,6 +122,12 @@ def _open(paths: Sequence[Path]) -> tuple[dict[Path, Run | Study], list[Run]]:
     if twice:
         raise InputError(f"two different runs are called {twice!r}; work on them one after another")
     return targets, list(runs.values())
+
+
+def _study_settings(targets: dict[Path, Run | Study], stage: str) -> dict[str, Any]:
+    """The study's own settings where one study alone is named, else none."""
+    (first, *others) = targets.values()
+    return first.settings(stage) if isinstance(first, Study) and not others else {}
 
 
 def _finish(targets: dict[Path, Run | Study], failed: Sequence[Outcome]) -> int:

@@ -54,6 +54,15 @@ class Study:
                 )
         return [(safe_name(arm, "arm"), seed) for arm in arms for seed in seeds]
 
+    def settings(self, stage: str) -> dict[str, Any]:
+        """The plan's settings of a stage; none where `study.json` has no such table.
+
+        It may be from another version, or edited by hand.
+        """
+        known = self.config.get("settings")
+        chosen = known.get(stage) if isinstance(known, dict) else None
+        return chosen if isinstance(chosen, dict) else {}
+
     def run(self, arm: str, seed: int) -> Run:
         """The run of an arm and a seed, whether it exists or not."""
         return Run(self.path / "runs" / f"{safe_name(arm, 'arm')}-s{seed}")

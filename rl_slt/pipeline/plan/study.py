@@ -222,10 +222,12 @@ class StudyPlan(SettingsModel):
         return TrainConfig.build(values, f"arms.{arm}")
 
 
+_PRESETS = resources.files("rl_slt.pipeline.plan") / "presets"
+
+
 def preset_names() -> list[str]:
     """Names of the presets that come with the package."""
-    folder = resources.files("rl_slt.pipeline.plan") / "presets"
-    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name[-5:] == ".toml")
+    return sorted(p.name.removesuffix(".toml") for p in _PRESETS.iterdir() if ".toml" in p.name)
 
 
 def load_preset(name: str, seed: int | None = None) -> StudyPlan:
@@ -240,8 +242,7 @@ def load_preset(name: str, seed: int | None = None) -> StudyPlan:
     """
     if name not in preset_names():
         raise InputError.of("preset", name, f"one of {', '.join(preset_names())}")
-    text = (resources.files("rl_slt.pipeline.plan") / "presets" / f"{name}.toml").read_text()
-    return parse_study(text, name, seed)
+    return parse_study((_PRESETS / f"{name}.toml").read_text(), name, seed)
 
 
 def load_study(path: Path, seed: int | None = None) -> StudyPlan:

@@ -99,10 +99,8 @@ def _derive(run: Run) -> None:
 
 def _llc_plan(study: Study) -> LLCPlan:
     """The study's own settings of the LLC, whose frozen states the covariates share."""
-    settings = study.config.get("settings")
-    known = settings.get("llc") if isinstance(settings, dict) else None
     try:
-        return LLCPlan.build(known, "llc") if isinstance(known, dict) else LLCPlan()
+        return LLCPlan.build(study.settings("llc"), "llc")
     except InputError:  # written by another version, or by hand
         return LLCPlan()
 
