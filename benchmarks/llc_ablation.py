@@ -30,7 +30,7 @@ from rl_slt.posterior.build import build_target
 
 HERE = Path(__file__).parent
 CHAINS = 4
-PASSES = ("drop_idle", "fuse_bias", "reuse_memory", "fold_scale", "fold_strides", "match_layout")
+PASSES = ("drop_idle",)
 BATCH = {"small MLP": 256, "CNN of nn.Conv2d": 64, "agents' small": 64, "agents' impala": 16}
 
 
@@ -49,10 +49,7 @@ def without(*names: str) -> ExitStack:
     """The passes of these names do nothing inside."""
     stack = ExitStack()
     for name in names:
-        if name == "seen_pixels":
-            stack.enter_context(mock.patch.object(traced, name, lambda graph, states: None))
-        else:
-            stack.enter_context(mock.patch.object(traced, name, lambda graph: graph))
+        stack.enter_context(mock.patch.object(traced, name, lambda graph: graph))
     return stack
 
 
@@ -65,8 +62,8 @@ def gradient(name: str, *left_out: str) -> tuple[Callable[[], None], list[str]]:
         graph = target.traced
         assert graph is not None
         rows = torch.arange(BATCH[name])
-        fields = target.units.take(rows).tensors()
-        w = target.flat.start
+        fields = target.samples.take(rows).tensors()
+        w = target.flat.w_star
         if target.batched:
             w = w.expand(CHAINS, -1).clone()
             fields = {k: v.expand(CHAINS, *v.shape).clone() for k, v in fields.items()}
@@ -103,12 +100,15 @@ def plain(name: str) -> Callable[[], None]:
     net, states = network(name)
     policy = net if name in ("small MLP", "CNN of nn.Conv2d") else Logits(net)
     target = build_target(policy, states, PolicyKL(), None, 100.0, None, 0, "float32")
-    batch, out = target.units.take(torch.arange(BATCH[name])), torch.empty_like(target.flat.start)
+    batch, out = (
+        target.samples.take(torch.arange(BATCH[name])),
+        torch.empty_like(target.flat.w_star),
+    )
     chains = CHAINS if target.batched else 1
 
     def work() -> None:
         for _ in range(chains):
-            target.flat.value_and_grad(lambda p: target.loss(p, batch), target.flat.start, out)
+            target.flat.value_and_grad(lambda p: target.loss(p, batch), target.flat.w_star, out)
 
     return work
 
@@ -123,14 +123,13 @@ def timed(work: Callable[[], None], repeat: int) -> float:
 def rows(name: str, rounds: int) -> Iterator[str]:
     full, all_steps = gradient(name)
     works: dict[str, Callable[[], None]] = {"no tracing at all": plain(name)}
-    for left_out in (*PASSES, "seen_pixels"):
+    for left_out in PASSES:
         work, own_steps = gradient(name, left_out)
         if own_steps != all_steps:
             works[left_out] = work
         else:
             yield f"| {name} | {left_out} | leaves this graph as it is | |"
-    passes = (*PASSES, "seen_pixels")
-    works["every pass at once"] = gradient(name, *passes)[0]
+    works["every pass at once"] = gradient(name, *PASSES)[0]
     repeat = max(1, round(0.1 / max(timed(full, 3) / 3, 1e-5)))
     ratios: dict[str, list[float]] = {key: [] for key in works}
     for _ in range(rounds):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -10,18 +9,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import grad_and_value, vmap
-from torch.fx import GraphModule
+from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from rl_slt.data.policy_data import PolicyData
-from rl_slt.gradients.convolutions import fold_scale, fold_strides, match_layout, seen_pixels
 from rl_slt.gradients.flat import FlatPolicy
-from rl_slt.gradients.graph_passes import drop_idle, fuse_bias, reuse_memory
 from rl_slt.gradients.precision import in_bfloat16
 from rl_slt.losses.base import Loss
 
 Fields = dict[str, Tensor]
 Graph = Callable[..., tuple[Tensor, Tensor]]
+aten = torch.ops.aten
+# What gives its first argument back where the form stays.
+FORMS = {
+    aten.view.default, aten._unsafe_view.default, aten.expand.default, aten.detach.default,
+    aten.alias.default,
+}  # fmt: skip
 WEIGHTS = "weights"
 ROUGHLY = 0.1  # relative difference of gradients in bfloat16 that is put down to rounding
 TRACE_ERRORS = (RuntimeError, TypeError, ValueError, NotImplementedError, AttributeError)
@@ -125,27 +128,16 @@ class TracedGradient:
         self.reads |= frozenset(
             name for name, node in zip(names, inputs[1:], strict=True) if node.users
         )
-        if w.ndim == 2:
-            graph = reuse_memory(fuse_bias(graph))
-        else:
-            if (seen := seen_pixels(graph, 1 + names.index("states"))) is not None:
-                with contextlib.suppress(*TRACE_ERRORS):  # frames of one size only
-                    graph = drop_idle(self._made(w, batch, shared, seen))
-            graph = fold_strides(reuse_memory(match_layout(fold_scale(graph))))
         forward: Graph = torch.no_grad()(graph.forward)
         return forward
 
-    def _made(
-        self, w: Tensor, batch: Fields, shared: bool, seen: tuple[slice, ...] | None = None
-    ) -> GraphModule:
-        """The gradient as a graph, of the part of the states that is `seen`."""
+    def _made(self, w: Tensor, batch: Fields, shared: bool) -> GraphModule:
+        """The gradient as a graph, as it is traced."""
         names = tuple(batch)
 
         def one(w: Tensor, *tensors: Tensor) -> Tensor:
             fields = dict(zip(names, tensors, strict=True))
             weights = fields.pop(WEIGHTS, None)
-            if seen is not None:
-                fields["states"] = fields["states"][seen]
             policy = self.flat.as_function(w)
             policy = in_bfloat16(policy) if self.rounded else policy
             losses = self.loss(policy, PolicyData.trusted(fields))
@@ -157,6 +149,39 @@ class TracedGradient:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch.fx warns of its own internals
             return make_fx(function)(w, *batch.values())
+
+
+def drop_idle(graph: GraphModule) -> GraphModule:
+    """Leave out steps that change nothing, half of what is traced of batched chains.
+
+    In a small network each costs about as much as a step that computes.
+    """
+    for node in list(graph.graph.nodes):
+        if (source := _same_as(node)) is not None:
+            node.replace_all_uses_with(source)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return graph
+
+
+def _same_as(node: Node) -> Node | None:
+    """The node whose very value this one has, if there is one."""
+    source = node.args[0] if node.args else None
+    if not isinstance(source, Node):
+        return None
+    by_one = node.target in (aten.mul.Scalar, aten.mul.Tensor) and node.args[1:] in ((1,), (1.0,))
+    if node.target in FORMS or by_one:
+        return source if _form(source) == _form(node) is not None else None
+    if node.target is aten.transpose.int and source.target is node.target:
+        first = source.args[0]
+        return first if source.args[1:] == node.args[1:] and isinstance(first, Node) else None
+    return None
+
+
+def _form(node: Node) -> tuple[Any, ...] | None:
+    """Type, shape and strides of the tensor that a traced node gives; None of what is none."""
+    value = node.meta.get("val")
+    return (value.dtype, value.shape, value.stride()) if isinstance(value, Tensor) else None
 
 
 def has_conv(module: nn.Module) -> bool:

@@ -55,22 +55,6 @@ def test_only_convolutions_are_rounded(both: bool) -> None:
         assert 0 < (found - exact).abs().max() < 0.02 * exact.abs().max()
 
 
-def test_bytes_become_bfloat16_at_once_and_exactly() -> None:
-    target = target_of(Frames())
-    assert target.rounded and target.traced is not None
-    w = target.flat.w_star
-    batch = target.samples.take(torch.arange(32)).tensors()
-    target.traced(w, batch)
-    graph = list(target.traced._graphs.values())[-1].__wrapped__.__self__  # type: ignore[attr-defined]
-    made = [
-        node.kwargs["dtype"]
-        for node in graph.graph.nodes
-        if node.target is torch.ops.aten._to_copy.default
-        and getattr(node.args[0].meta.get("val"), "dtype", None) == torch.uint8
-    ]
-    assert made == [torch.bfloat16]
-
-
 @pytest.mark.parametrize("both", [False, True])
 def test_losses_and_gradients_are_those_of_float32_to_rounding(both: bool) -> None:
     exact, rounded = target_of(Frames(both), "float32"), target_of(Frames(both))
