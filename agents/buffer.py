@@ -67,7 +67,9 @@ class FrameBuffer(RolloutBuffer):
     def samples(self, indices: torch.Tensor) -> RolloutBufferSamples:
         """The samples with the given indices, as tensors on the training device."""
         names = ("actions", "values", "log_probs", "advantages", "returns")
-        frames = self._frames().index_select(0, indices)  # many times faster than [indices]
+        assert self.full and self.frames is not None
+        # index_select is many times faster than [indices]
+        frames = self.frames.flatten(0, 1).index_select(0, indices)
         return RolloutBufferSamples(frames, *(self.column(name)[indices] for name in names))
 
     def column(self, name: str) -> torch.Tensor:
@@ -76,7 +78,3 @@ class FrameBuffer(RolloutBuffer):
         if name not in self.tensors:
             self.tensors[name] = torch.from_numpy(getattr(self, name).reshape(-1)).to(self.device)
         return self.tensors[name]
-
-    def _frames(self) -> torch.Tensor:
-        assert self.full and self.frames is not None
-        return self.frames.flatten(0, 1)

@@ -74,21 +74,27 @@ class TrainingCallback(BaseCallback):
 
     def between_updates(self) -> None:
         """Record, evaluate, checkpoint and save as due at this step; may raise TrainingStopped."""
-        step = self.model.num_timesteps
+        step, config = self.model.num_timesteps, self.config
         if step == self.done_at:  # a resume point was saved after all this
             return
         self.done_at = step
         interrupted = self.interrupted  # a Ctrl-C from here on stops at the next update
         metrics = self._record(step)
-        reached = self._reached(metrics)
+        value, full = metrics["mean_return"], len(self.model.ep_info_buffer or ()) >= 100
+        target = config.stop_return
+        reached = target is not None and value is not None and full and value >= target
         if step in self.due or reached:
             self._checkpoint(step, metrics)
-        last = reached or step >= self.config.total_steps
-        waited = time.monotonic() - self.saved_at >= self.config.resume_seconds
+        last = reached or step >= config.total_steps
+        waited = time.monotonic() - self.saved_at >= config.resume_seconds
         if last or step in self.due or waited or interrupted:
-            self._save(last)
+            extra = {"progress_bytes": self.table.length, "finished": last}
+            save_resume(self.run, self.model, self.normalizer, self.env, extra)
+            if last:
+                write_index(self.run, finished=True)
+            self.saved_at = time.monotonic()
         if self.progress is not None:
-            self.progress(self.config.total_steps if last else step, self.config.total_steps)
+            self.progress(config.total_steps if last else step, config.total_steps)
         if reached or interrupted:
             raise TrainingStopped(finished=last)
 
@@ -104,43 +110,28 @@ class TrainingCallback(BaseCallback):
             "mean_return": float(np.mean([e["r"] for e in episodes])) if episodes else None,
             "mean_length": float(np.mean([e["l"] for e in episodes])) if episodes else None,
         }
-        if self.evaluate is not None and self._crosses(step, self.config.eval_every):
+        if self.evaluate is not None and self._is_evaluated(step):
             metrics |= self.evaluate(self.model)
         if step > 0:
             scale = float(np.sqrt(self.normalizer.ret_rms.var + self.normalizer.epsilon))
             row = {"step": step, **metrics, **self.model.update_stats, "reward_scale": scale}
             self.table.append(row)
-            self.board.add(row | {"steps_per_second": self._speed(step)})
+            (then, before), self.clock = self.clock, (time.monotonic(), step)
+            speed = (step - before) / max(self.clock[0] - then, 1e-9)
+            self.board.add(row | {"steps_per_second": speed})
         return metrics | {k: self.model.update_stats.get(k) for k in ("entropy", "approx_kl")}
 
-    def _crosses(self, step: int, every: int | None) -> bool:
-        """Whether a multiple of `every` lies in the rollout just ended (0 and the last count)."""
+    def _is_evaluated(self, step: int) -> bool:
+        """Whether a multiple of `eval_every` lies in the rollout just ended, or it is the last."""
+        every = self.config.eval_every
         if every is None:
             return False
         before = step - self.config.rollout_steps
         return step // every > before // every or step >= self.config.total_steps
 
-    def _reached(self, metrics: dict[str, float | None]) -> bool:
-        target, value = self.config.stop_return, metrics["mean_return"]
-        full = len(self.model.ep_info_buffer or ()) >= 100
-        return target is not None and value is not None and full and value >= target
-
     def _checkpoint(self, step: int, metrics: dict[str, float | None]) -> None:
-        policy = self.model.policy
+        policy, rms = self.model.policy, self.normalizer.ret_rms
         optimizer = optimizer_tensors(policy.optimizer) if self.config.save_optimizer else None
-        rms = self.normalizer.ret_rms
         reward = {"mean": float(rms.mean), "var": float(rms.var), "count": float(rms.count)}
         save_checkpoint(self.run, step, policy.network, policy.spec, metrics, optimizer, reward)
         write_index(self.run, finished=False)
-
-    def _save(self, last: bool) -> None:
-        extra = {"progress_bytes": self.table.length, "finished": last}
-        save_resume(self.run, self.model, self.normalizer, self.env, extra)
-        if last:
-            write_index(self.run, finished=True)
-        self.saved_at = time.monotonic()
-
-    def _speed(self, step: int) -> float:
-        """Environment steps per second since the last row."""
-        (then, before), self.clock = self.clock, (time.monotonic(), step)
-        return (step - before) / max(self.clock[0] - then, 1e-9)

@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from agents.schedule import checkpoint_steps, parse_schedule
+from agents.schedule import SCHEDULES, checkpoint_steps, parse_schedule
 from envs import (
     EVALUATION_LEVELS,
     PLAIN_FLAT,
@@ -29,58 +29,40 @@ class TrainConfig(SettingsModel):
     """
 
     coin: str = Field("end", description="coin placement: end, behind, mix:0.5:behind:end, ...")
-    levels: tuple[int, int] | None = Field(
-        None, description="half-open range A:B of level seeds; none is all"
-    )
+    levels: tuple[int, int] | None = Field(None, description="range A:B of seeds; none is all")
     settings: LevelSettings = Field(LevelSettings(), description="what the levels contain")
-    time_limit: int | None = Field(
-        None, ge=1, description="steps until an episode is truncated; none leaves procgen's 1000"
-    )
+    time_limit: int | None = Field(None, ge=1, description="steps of an episode; none is 1000")
     game: str = Field("coinrun", description="which procgen game")
     steps: int = Field(200_000_000, ge=1, description="environment steps, rounded up to rollouts")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of everything")
-    network: str = Field("impala", description="one of small, nature and impala")
+    network: str = Field("impala", description="small, nature or impala")
     network_kwargs: dict[str, Any] = Field({}, description="settings of the network, as width")
     num_envs: int = Field(64, ge=1, description="environments at once")
     n_steps: int = Field(256, ge=1, description="steps of each environment between updates")
     batch_size: int = Field(2048, ge=2, description="samples of one gradient step")
-    micro_batch: int | None = Field(
-        None, ge=1, description="samples computed at once; none is what suits the network"
-    )
+    micro_batch: int | None = Field(None, ge=1, description="samples at once; none suits the CPU")
     epochs: int = Field(3, ge=1, description="passes over a rollout")
     lr: float = Field(5e-4, gt=0, description="learning rate of Adam")
     anneal_lr: bool = Field(False, description="learning rate linearly to zero at the last step")
     gamma: float = Field(0.999, ge=0, le=1, description="discount")
     gae_lambda: float = Field(0.95, ge=0, le=1, description="lambda of generalized advantages")
     clip: float = Field(0.2, gt=0, description="clipping of the probability ratio")
-    clip_value: float | None = Field(
-        0.2, gt=0, description="clipping of the value's step; none leaves its loss unclipped"
-    )
+    clip_value: float | None = Field(0.2, gt=0, description="clipping of the value; none is off")
     ent_coef: float = Field(0.01, ge=0, description="weight of the entropy bonus")
     vf_coef: float = Field(0.5, ge=0, description="weight of the value loss")
     max_grad_norm: float = Field(0.5, gt=0, description="gradients are clipped to this norm")
-    normalize_reward: bool = Field(
-        True, description="divide by the running deviation of the discounted return"
-    )
-    checkpoints: str = Field(
-        "log:16", description="log:N, linear:N, every:STEPS, all or list:A,B,..."
-    )
+    normalize_reward: bool = Field(True, description="by the deviation of the discounted return")
+    checkpoints: str = Field("log:16", description=SCHEDULES)
     save_optimizer: bool = Field(False, description="keep Adam's state in every checkpoint, too")
     precision: Literal["float32", "bfloat16", "auto"] = Field(
         "float32", description="of the convolutions; auto is the faster one on the device"
     )
-    device: str = Field("cpu", description="where it trains: cpu, cuda, cuda:0, ...")
-    threads: int | None = Field(
-        1, ge=1, description="threads on the CPU; none leaves torch's own choice"
-    )
-    eval_every: int | None = Field(
-        None, ge=1, description="steps between evaluations on held-out levels; none is never"
-    )
+    device: str = Field("cpu", description="cpu, cuda, cuda:0, ...")
+    threads: int | None = Field(1, ge=1, description="on the CPU; none is torch's own choice")
+    eval_every: int | None = Field(None, ge=1, description="steps between evaluations; none is off")
     eval_levels: tuple[int, int] = Field(EVALUATION_LEVELS, description="held-out level seeds")
     eval_episodes: int = Field(100, ge=1, description="episodes of an evaluation")
-    stop_return: float | None = Field(
-        None, description="stop once the mean raw return of 100 episodes reaches it"
-    )
+    stop_return: float | None = Field(None, description="mean raw return (100 episodes) to stop at")
     resume_seconds: float = Field(10.0, ge=0, description="least time between two resume points")
     tensorboard: bool = Field(True, description="write the numbers of progress.csv there, too")
     from_run: str | None = Field(None, description="the run that this one branches off")

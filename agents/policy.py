@@ -10,7 +10,7 @@ from agents.checkpoints import NetworkSpec
 
 
 class FramePolicy(BasePolicy):
-    """An `ActorCritic` behind the interface that PPO expects; it keeps its own initialisation.
+    """An `ActorCritic` behind the interface that PPO expects; it keeps its own initialization.
 
     Frames stay uint8 `[B, H, W, C]` until the network; with `mixed` the bodies run in
     bfloat16 while heads, losses and weights stay float32.

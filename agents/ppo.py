@@ -22,7 +22,7 @@ class FramePPO(PPO):
     """PPO over uint8 frames: same losses and bootstrapping as SB3's, fewer passes over memory.
 
     A minibatch is computed as micro-batches whose gradients add up to it, which keeps
-    activations in the processor's cache; advantages are normalised over the whole minibatch.
+    activations in the processor's cache; advantages are normalized over the whole minibatch.
     With several workers each takes every n-th micro-batch on a thread of its own: on a CPU that
     is faster than sharing out the inside of each operation, and the sums keep their order.
     """
@@ -58,7 +58,7 @@ class FramePPO(PPO):
         """Fill the buffer with `n_rollout_steps` steps of every environment, as SB3 does."""
         self.policy.set_training_mode(False)
         rollout_buffer.reset()
-        self._cut_off: list[tuple[int, int, np.ndarray]] = []
+        self._truncated: list[tuple[int, int, np.ndarray]] = []
         callback.on_rollout_start()
         with torch.no_grad():
             for _ in range(n_rollout_steps):
@@ -81,7 +81,7 @@ class FramePPO(PPO):
         self._update_info_buffer(infos, dones)
         for i in np.flatnonzero(dones).tolist():
             if infos[i].get("TimeLimit.truncated", False):
-                self._cut_off.append((buffer.pos, i, infos[i]["terminal_observation"]))
+                self._truncated.append((buffer.pos, i, infos[i]["terminal_observation"]))
         assert self._last_episode_starts is not None
         buffer.add_step(obs, actions, rewards, self._last_episode_starts, values, log_probs)
         self._last_obs = new_obs  # type: ignore[assignment]
@@ -94,12 +94,12 @@ class FramePPO(PPO):
         return torch.from_numpy(self._last_obs).to(self.device)
 
     def _bootstrap(self, buffer: FrameBuffer) -> None:
-        """Where an episode was cut off, add the discounted value of the state it was cut off in.
+        """Where an episode was truncated, add the discounted value of the state it ended in.
 
         All of a rollout at once: one by one, these few frames cost as much as whole steps.
         """
-        for start in range(0, len(self._cut_off), buffer.n_envs):
-            steps, which, frames = zip(*self._cut_off[start : start + buffer.n_envs], strict=True)
+        for start in range(0, len(self._truncated), buffer.n_envs):
+            steps, which, frames = zip(*self._truncated[start : start + buffer.n_envs], strict=True)
             values = self.policy.predict_values(torch.from_numpy(np.stack(frames)).to(self.device))
             buffer.rewards[steps, which] += self.gamma * values.cpu().numpy()
 

@@ -7,26 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+# Returns and lengths are means over the last 100 episodes; returns are raw.
 COLUMNS = (
-    "step",
-    "mean_return",  # raw, of the last 100 episodes
-    "mean_length",
-    "policy_loss",
-    "value_loss",
-    "entropy",
-    "approx_kl",
-    "clip_fraction",
-    "grad_norm",
-    "explained_variance",
-    "learning_rate",
-    "reward_scale",
-    "eval_return",
-    "eval_length",
-)
+    "step", "mean_return", "mean_length", "policy_loss", "value_loss", "entropy", "approx_kl",
+    "clip_fraction", "grad_norm", "explained_variance", "learning_rate", "reward_scale",
+    "eval_return", "eval_length",
+)  # fmt: skip
 
 
 class ProgressFile:
-    """Appends rows to progress.csv; a resumed run first cuts off what the resume point lacks.
+    """Appends rows to progress.csv; a resumed run first drops what the resume point lacks.
 
     Rows hold nothing that depends on the clock, so that equal runs have equal files.
     """

@@ -4,7 +4,7 @@ import math
 
 from rl_slt import InputError
 
-ALLOWED = "log:N, linear:N, every:STEPS, all or list:A,B,..."
+SCHEDULES = "log:N, linear:N, every:STEPS, all or list:A,B,..."
 
 
 def parse_schedule(text: str) -> tuple[str, list[int]]:
@@ -22,15 +22,15 @@ def parse_schedule(text: str) -> tuple[str, list[int]]:
     good = len(numbers) >= 1 if kind == "list" else counts.get(kind) == len(numbers)
     low = 2 if kind in ("log", "linear") else (0 if kind == "list" else 1)
     if not good or any(number < low for number in numbers):
-        raise InputError.of("checkpoints", text, ALLOWED)
+        raise InputError.of("checkpoints", text, SCHEDULES)
     return kind, numbers
 
 
 def checkpoint_steps(text: str, total: int, rollout: int) -> list[int]:
     """Steps to checkpoint: multiples of `rollout`, where the policy changes; 0 and `total` always.
 
-    `log:N` gives N different steps where so many exist: 0 and N - 1 steps whose ratios are as even
-    as whole rollouts allow (the earliest are then next to each other). `linear:N` is evenly
+    `log:N` gives N different steps where that many exist: 0 and N - 1 steps whose ratios are as
+    even as whole rollouts allow (the earliest are then next to each other). `linear:N` is evenly
     spaced. A listed step moves to the next whole rollout.
 
     Args:

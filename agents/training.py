@@ -61,7 +61,7 @@ def train(
     find_origin(config)
     arm = safe_name(arm, "arm") if arm is not None else inherited_arm(config)
     out.mkdir(parents=True, exist_ok=True)
-    with _locked(out), _threads(config.threads):
+    with _locked(out, config.threads):
         if is_finished(out):
             return
         envs.keep_freed_memory()
@@ -93,28 +93,19 @@ def check_folder(config: TrainConfig, out: Path, resume: bool, arm: str | None =
 
 
 @contextlib.contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Hold the run's lock; the system drops it when the process dies."""
-    lock = FileLock(out / LOCK)
+def _locked(out: Path, threads: int | None) -> Iterator[None]:
+    """Hold the run's lock, which the system drops when the process dies, with that many threads."""
+    lock, before = FileLock(out / LOCK), torch.get_num_threads()
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise InputError(f"{out} is being trained by another process") from error
     try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextlib.contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
-    try:
+        torch.set_num_threads(threads or before)
         yield
     finally:
         torch.set_num_threads(before)
+        lock.release()
 
 
 def _prepare(config: TrainConfig, out: Path, arm: str) -> None:
@@ -161,7 +152,7 @@ def _train(
 
 
 def build_model(config: TrainConfig, env: Any, device: torch.device) -> FramePPO:
-    """The PPO of `config` over the stable-baselines3 environment `env`, freshly initialised."""
+    """The PPO of `config` over the stable-baselines3 environment `env`, newly initialized."""
 
     def annealed(remaining: float) -> float:
         return config.lr * remaining

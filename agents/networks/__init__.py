@@ -20,7 +20,7 @@ _WIDEST = 4096  # no layer is wider: a damaged file must not ask for all memory
 
 
 def build_network(name: str, n_actions: int = 15, *, shared: bool = True, **kw: Any) -> ActorCritic:
-    """A fresh network, initialised from torch's global generator.
+    """A new network, initialized from torch's global generator.
 
     Args:
         name: a key of `NETWORKS`.

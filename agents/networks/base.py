@@ -72,13 +72,13 @@ def init_head(layer: nn.Linear, gain: float) -> None:
     nn.init.zeros_(layer.bias)
 
 
-def init_relu(module: nn.Module) -> None:
-    """Orthogonal weights with gain sqrt(2), zero bias (the usual initialisation for PPO)."""
-    for layer in module.modules():
+def init_relu(body: nn.Module) -> None:
+    """Orthogonal weights with gain sqrt(2), zero bias (the usual initialization for PPO)."""
+    for layer in body.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.orthogonal_(layer.weight, 2**0.5)
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    to_channels_last(body)
 
 
 def to_channels_last(module: nn.Module) -> None:

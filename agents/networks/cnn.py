@@ -1,82 +1,66 @@
 """Plain convolutional bodies: the small CNN and the NatureCNN."""
 
+import math
+from typing import ClassVar
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from agents.networks.base import Body, init_relu, to_channels_last
+from agents.networks.base import Body, init_relu
 from agents.networks.strided import StridedConv2d
 
+Shape = tuple[int, int, int]
 
-class SmallBody(Body):
+
+class ConvBody(Body):
+    """Convolutions `conv1`, `conv2`, ... and the layer `fc`, a ReLU after each.
+
+    Strides that do not divide leave a frame's last rows and columns over (`unseen`): at 64 x 64 it
+    is 4 for both networks here, an eighth of the first layer's work.
+    """
+
+    takes_bytes = True
+    sizes: ClassVar[tuple[Shape, ...]]  # of each convolution: channels, kernel, stride
+
+    def __init__(self, obs_shape: Shape, width: int):
+        super().__init__()
+        self.width = width
+        channels, outputs = obs_shape[2], list(obs_shape[:2])
+        for number, (wider, kernel, stride) in enumerate(self.sizes, start=1):
+            kind = StridedConv2d if stride > 1 else nn.Conv2d
+            self.add_module(f"conv{number}", kind(channels, wider, kernel, stride))
+            channels, outputs = wider, [(n - kernel) // stride + 1 for n in outputs]
+            if min(outputs) < 1:
+                raise ValueError(f"frames of {obs_shape} are too small")
+        self.fc = nn.Linear(channels * math.prod(outputs), width)
+        for _, kernel, stride in reversed(self.sizes):  # back to what they depend on
+            outputs = [(n - 1) * stride + kernel for n in outputs]
+        self.unseen = (obs_shape[0] - outputs[0], obs_shape[1] - outputs[1])
+        init_relu(self)
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """Images `[B, C, H, W]` to features `[B, width]`."""
+        *first, last = (getattr(self, f"conv{i}") for i in range(1, len(self.sizes) + 1))
+        for convolution in first:
+            x = F.relu(convolution(x))
+        x = F.relu(last(x).flatten(1))  # in this order backward passes need no reordering
+        return F.relu(self.fc(x))
+
+
+class SmallBody(ConvBody):
     """Two convolutions and one layer: 158,896 parameters at the standard frame."""
 
-    takes_bytes = True
+    sizes = ((16, 8, 4), (32, 4, 2))
 
-    def __init__(self, obs_shape: tuple[int, int, int] = (64, 64, 3), width: int = 128):
-        super().__init__()
-        self.width = width
-        self.conv1 = StridedConv2d(obs_shape[2], 16, kernel_size=8, stride=4)
-        self.conv2 = StridedConv2d(16, 32, kernel_size=4, stride=2)
-        convolutions: list[nn.Conv2d] = [self.conv1, self.conv2]
-        self.fc = nn.Linear(flat_size(convolutions, obs_shape), width)
-        self.unseen = unseen(convolutions, obs_shape)
-        init_relu(self)
-        to_channels_last(self)
-
-    def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Images `[B, C, H, W]` to features `[B, width]`."""
-        x = F.relu(self.conv1(x))
-        x = F.relu(self.conv2(x).flatten(1))  # in this order backward passes need no reordering
-        return F.relu(self.fc(x))
+    def __init__(self, obs_shape: Shape = (64, 64, 3), width: int = 128):
+        super().__init__(obs_shape, width)
 
 
-class NatureBody(Body):
+class NatureBody(ConvBody):
     """The CNN of Mnih et al. (2015), "Human-level control through deep reinforcement learning"."""
 
-    takes_bytes = True
+    sizes = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
 
-    def __init__(self, obs_shape: tuple[int, int, int] = (64, 64, 3), width: int = 512):
-        super().__init__()
-        self.width = width
-        self.conv1 = StridedConv2d(obs_shape[2], 32, kernel_size=8, stride=4)
-        self.conv2 = StridedConv2d(32, 64, kernel_size=4, stride=2)
-        self.conv3 = nn.Conv2d(64, 64, kernel_size=3, stride=1)
-        convolutions: list[nn.Conv2d] = [self.conv1, self.conv2, self.conv3]
-        self.fc = nn.Linear(flat_size(convolutions, obs_shape), width)
-        self.unseen = unseen(convolutions, obs_shape)
-        init_relu(self)
-        to_channels_last(self)
-
-    def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Images `[B, C, H, W]` to features `[B, width]`."""
-        x = F.relu(self.conv1(x))
-        x = F.relu(self.conv2(x))
-        x = F.relu(self.conv3(x).flatten(1))
-        return F.relu(self.fc(x))
-
-
-def flat_size(convolutions: list[nn.Conv2d], obs_shape: tuple[int, int, int]) -> int:
-    """Number of outputs of `convolutions` in a row, on frames of `obs_shape` (H, W, C)."""
-    with torch.no_grad():
-        x = torch.zeros(1, obs_shape[2], obs_shape[0], obs_shape[1])
-        for layer in convolutions:
-            x = layer(x)
-    return x.numel()
-
-
-def unseen(convolutions: list[nn.Conv2d], obs_shape: tuple[int, int, int]) -> tuple[int, int]:
-    """How many of a frame's last rows and columns the outputs of `convolutions` do not depend on.
-
-    Strides that do not divide leave them over: at 64 x 64 it is 4 for both networks here, an
-    eighth of the first layer's work.
-    """
-    left = []
-    for size in obs_shape[:2]:
-        last = size
-        for layer in convolutions:
-            last = (last - layer.kernel_size[0]) // layer.stride[0] + 1
-        for layer in reversed(convolutions):
-            last = (last - 1) * layer.stride[0] + layer.kernel_size[0]
-        left.append(size - last)
-    return left[0], left[1]
+    def __init__(self, obs_shape: Shape = (64, 64, 3), width: int = 512):
+        super().__init__(obs_shape, width)

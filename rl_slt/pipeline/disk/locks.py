@@ -28,7 +28,7 @@ def stage_lock(folder: Path, stage: str) -> Iterator[None]:
     Raises:
         InputError: another process holds it; the line names that process.
     """
-    lock = _lock(folder, stage)
+    lock = wait_for_lock(folder, stage)
     owner = Path(lock.lock_file).with_suffix(".json")
     try:
         lock.acquire(timeout=_PATIENCE, poll_interval=0.02)
@@ -56,8 +56,9 @@ def stage_locks(runs: Sequence[Run], stage: str) -> Iterator[None]:
 
 
 def wait_for_lock(folder: Path, stage: str) -> FileLock:
-    """A lock for a short stage of this run or study; `with` waits until it is free."""
-    return _lock(folder, stage)
+    """The lock of a stage of this run or study; `with` waits until it is free."""
+    (folder / ".locks").mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / ".locks" / f"{stage}.lock")
 
 
 def lock_holder(folder: Path, stage: str) -> str | None:
@@ -77,11 +78,6 @@ def is_held(path: Path) -> bool:
         return True
     except OSError:  # a folder that may only be read
         return False
-
-
-def _lock(folder: Path, stage: str) -> FileLock:
-    (folder / ".locks").mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / ".locks" / f"{stage}.lock")
 
 
 def _describe(owner: Path) -> str:

@@ -1,8 +1,8 @@
-"""Independent units of work on this process, on local processes, or on a Dask cluster.
+"""Independent work items on this process, on local processes, or on a Dask cluster.
 
 A job is a module-level function with plain arguments (paths, numbers, dictionaries) that stores its
 own result; what comes back is only whether it worked. So a lost worker or scheduler loses at most
-the units it was busy with. A job may be called again after its worker died: it must see for itself
+the items it was busy with. A job may be called again after its worker died: it must see for itself
 whether its result is there already. Every job computes on one torch thread, wherever it runs, so
 that its numbers depend neither on the place nor on the order.
 """
@@ -34,14 +34,14 @@ _STARTS = 3  # of the workers, before it is given up
 _IN_FLIGHT, _PER_WORKER = 64, 4  # jobs with the scheduler: enough to keep all workers busy
 _POLL_SECONDS = 0.5
 _DIED = "its worker died: "
-_SCHEDULER_LOST = "the scheduler was lost; finished units are kept, the same command goes on"
+_SCHEDULER_LOST = "the scheduler was lost; finished work is kept, the same command goes on"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One unit: `call(*args)` stores its own result; `label` names it to people.
+    """One work item: `call(*args)` stores its own result; `label` names it to people.
 
-    `home` is the folder of its run, where a failure is remembered until the unit succeeds.
+    `home` is the folder of its run, where a failure is recorded until the item succeeds.
     """
 
     label: str
@@ -52,7 +52,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: `reason` is empty on success; `trace` is set where a bug of ours raised."""
+    """How a job ended: `reason` is empty on success; `trace` is set for a bug in rl-slt."""
 
     label: str
     reason: str = ""
@@ -83,7 +83,7 @@ def run_guarded(job: Job) -> Outcome:
     return Outcome(job.label)
 
 
-def _remembered(job: Job, outcome: Outcome) -> Outcome:
+def _recorded(job: Job, outcome: Outcome) -> Outcome:
     if job.home:
         record_failure(Run(Path(job.home)), job.label, outcome.reason)
     return outcome
@@ -103,7 +103,7 @@ class SerialEngine:
         for job in jobs:
             outcome = run_guarded(job)
             tick()
-            yield _remembered(job, outcome)
+            yield _recorded(job, outcome)
 
 
 class DaskEngine:
@@ -130,11 +130,11 @@ class DaskEngine:
             if outcome.reason.startswith(_DIED):
                 suspects.append(job)
             else:
-                yield _remembered(job, outcome)
+                yield _recorded(job, outcome)
         # Dask blames a worker's death on all that it held: each by itself shows who did it.
         for suspect in suspects:
             for job, outcome in self._together([suspect], tick):
-                yield _remembered(job, outcome)
+                yield _recorded(job, outcome)
 
     def _together(
         self, jobs: Sequence[Job], tick: Callable[[], None]
@@ -142,12 +142,16 @@ class DaskEngine:
         """Every job with its outcome, in the order in which they end."""
         waiting = deque(jobs)
         running: dict[Any, Job] = {}
-        over: SimpleQueue[Any] = SimpleQueue()
+        reports: SimpleQueue[Any] = SimpleQueue()  # of futures that are over
         while waiting or running:
             try:
-                self._submit(waiting, running, over)
-                ended = self._ended(running, over)
-                outcomes = self._outcomes(ended, running)
+                room = min(self._room() - len(running), len(waiting))
+                batch = [waiting.popleft() for _ in range(room)]
+                futures = self.client.map(run_guarded, batch, pure=False) if batch else []
+                for future, job in zip(futures, batch, strict=True):
+                    running[future] = job
+                    future.add_done_callback(reports.put)
+                outcomes = self._outcomes(running, reports)
             except _lost_errors():
                 break
             tick()
@@ -156,15 +160,6 @@ class DaskEngine:
         for job in (*running.values(), *waiting):
             yield job, Outcome(job.label, _SCHEDULER_LOST)
 
-    def _submit(self, waiting: deque[Job], running: dict[Any, Job], over: SimpleQueue[Any]) -> None:
-        """Hand over as many jobs as keep the workers busy."""
-        room = min(self._room() - len(running), len(waiting))
-        batch = [waiting.popleft() for _ in range(room)]
-        futures = self.client.map(run_guarded, batch, pure=False) if batch else []
-        for future, job in zip(futures, batch, strict=True):
-            running[future] = job
-            future.add_done_callback(over.put)
-
     def _room(self) -> int:
         """How many jobs may be with the scheduler; workers come and go."""
         if time.monotonic() - self._counted >= _POLL_SECONDS:
@@ -172,28 +167,25 @@ class DaskEngine:
             self._counted = time.monotonic()
         return max(_IN_FLIGHT, _PER_WORKER * self._workers)
 
-    def _ended(self, running: dict[Any, Job], over: SimpleQueue[Any]) -> dict[Any, str]:
-        """The jobs that are over, with how, after waiting a moment for one."""
-        told = set()
+    def _outcomes(self, running: dict[Any, Job], reports: SimpleQueue[Any]) -> dict[Any, Outcome]:
+        """How the jobs ended that are over, after waiting a moment for one."""
+        reported = set()
         with contextlib.suppress(Empty):
-            told.add(over.get(timeout=_POLL_SECONDS))
+            reported.add(reports.get(timeout=_POLL_SECONDS))
             while True:
-                told.add(over.get_nowait())
-        # A worker's death sends results that it still held back to be computed: look once, and
-        # look at all of them when nothing is heard.
-        looked = [future for future in told if future in running] or list(running)
-        return {f: s for f in looked if (s := f.status) not in ("pending", "lost")}
-
-    def _outcomes(self, ended: dict[Any, str], running: dict[Any, Job]) -> dict[Any, Outcome]:
-        found = {}
-        good = [future for future, status in ended.items() if status == "finished"]
-        with contextlib.suppress(*_lost_errors()):  # lost since we looked: later again
+                reported.add(reports.get_nowait())
+        # A worker's death sends results that it still held back to be computed: ask each future
+        # once, and all of them when nothing is reported.
+        asked = [future for future in reported if future in running] or list(running)
+        statuses = {future: future.status for future in asked}
+        good = [future for future, status in statuses.items() if status == "finished"]
+        found: dict[Any, Outcome] = {}
+        with contextlib.suppress(*_lost_errors()):  # lost since it was asked: later again
             found = dict(zip(good, self.client.gather(good), strict=True))
-        for future, status in ended.items():
+        for future, status in statuses.items():
             label = running[future].label
             if status == "error":
-                reason = f"{_DIED}{_one_line(future.exception())}"
-                found[future] = Outcome(label, reason)
+                found[future] = Outcome(label, f"{_DIED}{_one_line(future.exception())}")
             elif status == "cancelled":
                 found[future] = Outcome(label, _SCHEDULER_LOST)
         return found
@@ -204,14 +196,6 @@ def _lost_errors() -> tuple[type[Exception], ...]:
     from distributed.client import ClosedClientError
 
     return OSError, TimeoutError, CancelledError, ClosedClientError
-
-
-def check_engine(workers: int | None, scheduler: str | None) -> None:
-    """Raise InputError if both are given or the number of workers is negative."""
-    if workers is not None and scheduler is not None:
-        raise InputError("give --workers or --scheduler, not both")
-    if workers is not None and workers < 0:
-        raise InputError(f"--workers {workers} is not allowed: 0 or more")
 
 
 def workers_on(device: str, workers: int | None, scheduler: str | None) -> int | None:
@@ -237,12 +221,15 @@ def open_engine(workers: int | None = None, scheduler: str | None = None) -> Ite
     Raises:
         InputError: if both are given, the number is negative, or no scheduler answers.
     """
-    check_engine(workers, scheduler)
+    if workers is not None and scheduler is not None:
+        raise InputError("give --workers or --scheduler, not both")
+    if workers is not None and workers < 0:
+        raise InputError.of("--workers", workers, "0 or more")
     if scheduler is None and workers == 0:
         yield SerialEngine()
         return
     with contextlib.ExitStack() as stack:
-        if scheduler is not None:  # a wrong address is told of at once
+        if scheduler is not None:  # a wrong address is refused at once
             client = stack.enter_context(_connect(scheduler))
             yield DaskEngine(lambda: client)
         else:
@@ -251,32 +238,29 @@ def open_engine(workers: int | None = None, scheduler: str | None = None) -> Ite
 
 @contextlib.contextmanager
 def _local(workers: int) -> Iterator[Any]:
-    """A client of so many new processes on this machine."""
+    """A client of that many new processes here, started again when one dies before it is ready."""
     import dask
-
-    quiet = {"distributed.scheduler.allowed-failures": 2, "distributed.admin.log-format": ""}
-    with dask.config.set(quiet), contextlib.ExitStack() as stack:
-        cluster = stack.enter_context(_cluster(workers))
-        yield stack.enter_context(_connect(cluster))
-
-
-def _cluster(workers: int) -> Any:
-    """So many worker processes; started anew when one of them dies before it is ready."""
     import distributed
 
     reason = ""
-    for _ in range(_STARTS):
-        try:
-            return distributed.LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",
-                silence_logs=logging.CRITICAL,
-                memory_limit=0,
-            )
-        except RuntimeError as error:
-            reason = _one_line(error)
+    quiet = {"distributed.scheduler.allowed-failures": 2, "distributed.admin.log-format": ""}
+    with dask.config.set(quiet):
+        for _ in range(_STARTS):
+            try:
+                cluster = distributed.LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0",
+                    silence_logs=logging.CRITICAL,
+                    memory_limit=0,
+                )
+            except RuntimeError as error:
+                reason = _one_line(error)
+                continue
+            with cluster, _connect(cluster) as client:
+                yield client
+            return
     raise InputError(
         f"--workers {workers} is not possible here, they did not start in {_STARTS} tries "
         f"({reason}); fewer may, and --workers 0 works in the command's own process"

@@ -31,7 +31,7 @@ MISTAKES = [
     (["run", "--preset", "smoke", "--out", "other"], "other exists and holds no study"),
     (["run", "--preset", "smoke", "--out", "foreign"], "foreign holds another study"),
     (["run", "gone.toml"], "cannot read the study gone.toml"),
-    (["run", "--preset", "smoke", "--out", "new", "--workers", "-1"], "--workers -1"),
+    (["run", "--preset", "smoke", "--out", "new", "--workers", "-1"], "--workers=-1"),
     (["train", "new", "--coin", "moon"], "moon"),
     (["train", "new", "--network", "moon"], "moon"),
     (["train", "new", "--levels", "5:5"], "levels='5:5': must be all, or a range A:B"),

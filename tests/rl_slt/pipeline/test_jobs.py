@@ -62,7 +62,7 @@ def test_jobs_compute_on_one_thread_and_give_the_setting_back() -> None:
 @pytest.mark.parametrize(
     ("engine", "message"),
     [
-        ({"workers": -1}, "--workers -1 is not allowed"),
+        ({"workers": -1}, "--workers=-1: must be 0 or more"),
         ({"workers": 1, "scheduler": "tcp://x:1"}, "not both"),
         ({"scheduler": "nonsense"}, "no Dask scheduler answers at 'nonsense'"),
     ],
@@ -79,7 +79,7 @@ def test_without_work_no_worker_is_started() -> None:
 
 
 @pytest.mark.parametrize(("deaths", "fine"), [(1, True), (2, True), (3, False)])
-def test_workers_that_die_while_they_start_are_started_anew(
+def test_workers_that_die_while_they_start_are_started_again(
     monkeypatch: pytest.MonkeyPatch, deaths: int, fine: bool
 ) -> None:
     real, begun = distributed.LocalCluster, []
