@@ -270,7 +270,9 @@ def _local(workers: int) -> Iterator[Any]:
 def _connect(address: Any) -> Any:
     from distributed import Client
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    # asyncio, too: it logs a traceback for each connection that was being made to a lost scheduler.
+    for name in ("distributed", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         return Client(address, timeout=20)
     except (OSError, ValueError, TimeoutError) as error:
