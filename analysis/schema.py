@@ -15,66 +15,39 @@ from rl_slt import InputError
 
 _KINDS: dict[str, Any] = {"s": "string", "i": "Int64", "f": "float64", "b": "boolean"}
 
-# Columns of every table: whose row it is, the arm that this run belongs to, and at the end the
-# version in `rl_slt/versions.py` of what made the row.
-_FIRST, _LAST = {"run": "s", "arm": "s"}, {"version": "i"}
-TABLES: dict[str, dict[str, str]] = {name: _FIRST | own | _LAST for name, own in {
-    "llc": {
-        "seed": "i", "step": "i", "estimate_id": "s", "loss": "s", "reference": "s",
-        "states": "s", "params": "s", "sampler": "s", "step_size": "f", "nbeta": "f",
-        "localization": "f", "n_states": "i", "chains": "i", "draws": "i", "burn_in": "i",
-        "chain_seed": "i", "llc": "f", "llc_stderr": "f", "llc_stderr_data": "f", "rhat": "f",
-        "ess": "f", "loss_init": "f", "loss_mean": "f", "status": "s", "message": "s",
-        "seconds": "f", "precision": "s", "device": "s", "threads": "i",
-    },
-    "llc_draws": {
-        "step": "i", "estimate_id": "s", "loss": "s", "states": "s", "chain": "i",
-        "draw": "i", "loss_value": "f",
-    },
-    "episodes": {
-        "step": "i", "policy": "s", "mode": "s", "probe": "s", "placement": "s",
-        "level_seed": "i", "ret": "f", "length": "i", "outcome": "s", "death_cause": "s",
-        "coin_collected": "b", "end_reached": "b", "first": "s",
-    },
-    "probes": {
-        "step": "i", "probe": "s", "metric": "s", "value": "f", "ci_low": "f",
-        "ci_high": "f", "n": "i",
-    },
-    "counterfactual": {
-        "step": "i", "side": "s", "distance": "i", "metric": "s", "value": "f",
-        "ci_low": "f", "ci_high": "f", "n": "i",
-    },
-    "transitions": {
-        "series": "s", "detector": "s", "step": "f", "step_low": "f",
-        "step_high": "f", "kind": "s", "change": "f",
-    },
-    "associations": {
-        "llc_series": "s", "probe": "s", "metric": "s", "statistic": "s",
-        "value": "f", "lag": "f", "p_value": "f", "q_value": "f", "n": "i",
-    },
-    "covariates": {
-        "step": "i", "entropy": "f", "weight_norm": "f", "return": "f",
-        "step_kl": "f",
-    },
-    "staircase": {
-        "series": "s", "reference": "s", "states": "s", "step": "i",
-        "loss": "f", "loss_stderr": "f", "llc": "f", "llc_stderr": "f",
-    },
-    "predictions": {
-        "llc_series": "s", "probe": "s", "metric": "s", "horizon": "i", "model": "s",
-        "features": "s", "rmse": "f", "r2": "f", "gain": "f", "gain_low": "f", "gain_high": "f",
-        "p_value": "f", "q_value": "f", "seeds": "i", "n": "i", "note": "s",
-    },
-    "path_dependence": {
-        "feature": "s", "step": "i", "probe": "s", "metric": "s", "accuracy": "f",
-        "chance": "f", "p_value": "f", "q_value": "f", "n": "i", "cut": "f", "note": "s",
-    },
-    "free_energy": {
-        "series": "s", "a": "s", "b": "s", "delta_loss": "f", "delta_llc": "f",
-        "critical_n": "f", "low": "f", "high": "f", "share": "f", "few": "s", "many": "s",
-        "seeds": "i",
-    },
-}.items()}  # fmt: skip
+# The columns of each table with their kinds. All begin with whose row it is and the arm that this
+# run belongs to, and end with the version in `rl_slt/versions.py` of what made the row.
+_OWN: dict[str, str] = {
+    "llc": """
+        seed:i step:i estimate_id:s loss:s reference:s states:s params:s sampler:s step_size:f
+        nbeta:f localization:f n_states:i chains:i draws:i burn_in:i chain_seed:i llc:f
+        llc_stderr:f llc_stderr_data:f rhat:f ess:f loss_init:f loss_mean:f status:s message:s
+        seconds:f precision:s device:s threads:i""",
+    "llc_draws": "step:i estimate_id:s loss:s states:s chain:i draw:i loss_value:f",
+    "episodes": """
+        step:i policy:s mode:s probe:s placement:s level_seed:i ret:f length:i outcome:s
+        death_cause:s coin_collected:b end_reached:b first:s""",
+    "probes": "step:i probe:s metric:s value:f ci_low:f ci_high:f n:i",
+    "counterfactual": "step:i side:s distance:i metric:s value:f ci_low:f ci_high:f n:i",
+    "transitions": "series:s detector:s step:f step_low:f step_high:f kind:s change:f",
+    "associations": """
+        llc_series:s probe:s metric:s statistic:s value:f lag:f p_value:f q_value:f n:i""",
+    "covariates": "step:i entropy:f weight_norm:f return:f step_kl:f",
+    "staircase": "series:s reference:s states:s step:i loss:f loss_stderr:f llc:f llc_stderr:f",
+    "predictions": """
+        llc_series:s probe:s metric:s horizon:i model:s features:s rmse:f r2:f gain:f gain_low:f
+        gain_high:f p_value:f q_value:f seeds:i n:i note:s""",
+    "path_dependence": """
+        feature:s step:i probe:s metric:s accuracy:f chance:f
+        p_value:f q_value:f n:i cut:f note:s""",
+    "free_energy": """
+        series:s a:s b:s delta_loss:f delta_llc:f critical_n:f low:f high:f share:f few:s many:s
+        seeds:i""",
+}
+TABLES: dict[str, dict[str, str]] = {
+    name: dict(column.split(":") for column in f"run:s arm:s {own} version:i".split())
+    for name, own in _OWN.items()
+}
 
 ALL_RUNS = "*"  # stands in `run` of statistics over runs, and in `arm` where they are over arms
 UNNAMED = "unnamed"  # stands in `arm` where neither a study nor `--arm` named it

@@ -43,7 +43,7 @@ def run(tmp_path: Path) -> Run:
 def keys_of(run: Run) -> dict[str, str]:
     """The key of every kind of stored work."""
     (estimate,) = plan_estimates(run, PLAN, ["end"])
-    (described,) = covariates._plan(run, PLAN, ["end"])
+    (described,) = covariates.plan_covariates(run, PLAN, ["end"])
     probed = ProbeUnit("r", 0, "", "w", SUITES["demo"], 0, 8)
     return {
         "states": estimate.states.key(""),

@@ -2,37 +2,60 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
+from agents import Run
+from rl_slt.errors import InputError
+from rl_slt.pipeline.disk.store import file_digest
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome
 
 
-class WorkItem(Protocol):
-    """One restartable piece of work, such as an estimate: all that its worker needs, as values."""
+@dataclass(frozen=True)
+class WorkItem(ABC):
+    """One restartable piece of work on a checkpoint: all that its worker needs, as values.
+
+    Attributes:
+        run: folder of the run, where a failure is remembered.
+        step: environment steps of the checkpoint.
+        checkpoint: its folder.
+        weights: hash of its policy.
+    """
+
+    run: str
+    step: int
+    checkpoint: str
+    weights: str
 
     @property
+    @abstractmethod
     def key(self) -> str:
-        """Hash of all that its numbers depend on: the name under which they are stored."""
-        ...
+        """Hash of all that the numbers depend on: the name under which they are stored."""
 
     @property
-    def run(self) -> str:
-        """Folder of its run, where a failure is remembered."""
-        ...
-
-    @property
-    def step(self) -> int:
-        """Environment steps of its checkpoint."""
-        ...
-
-    @property
+    @abstractmethod
     def label(self) -> str:
         """What it is called in front of people, such as `llc of a-s0 at step 2048`."""
-        ...
 
 
 Item = TypeVar("Item", bound=WorkItem)
+
+
+def checkpoints_of(run: Run) -> list[tuple[str, int, str, str]]:
+    """The first four fields of a work item on each checkpoint, in the order of their steps.
+
+    Raises:
+        InputError: there is none yet.
+    """
+    if not run.checkpoints:
+        raise InputError(f"run {run.path} has no complete checkpoint yet")
+    return [
+        (str(run.path.resolve()), c.step, str(c.path.resolve()),
+         file_digest(c.path / "policy.safetensors"))
+        for c in run.checkpoints
+    ]  # fmt: skip
 
 
 def run_items(

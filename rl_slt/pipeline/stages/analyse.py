@@ -8,23 +8,30 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import (
+    INNER_GOALS,
     SERIES,
     associate,
+    compare_arms,
     current_setting,
     detect_transitions,
     goal_rows,
+    path_dependence,
+    predict_goal,
     schema,
     staircase,
 )
+from analysis.report import SCORES, main_metric
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, Study
 from rl_slt.pipeline.disk.locks import wait_for_lock
 from rl_slt.pipeline.disk.store import clear_leftovers, read_table, write_table
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages import covariates
-from rl_slt.pipeline.stages.over_runs import over_runs
 
 _FEWEST = 6  # points under which a series is not searched for transitions
+# What a run's final goal is read from: the first of these that was measured.
+FINAL = (("suite", "coin_seeking"), ("behind", "coin_rate"), ("suite", "preference"),
+         ("ground", "coin_rate"))  # fmt: skip
 
 
 class DamagedTable(InputError):
@@ -95,6 +102,60 @@ def _derive(run: Run) -> None:
     write_table("transitions", transitions, run)
     write_table("associations", associate(llc, probes), run)
     write_table("staircase", staircase(llc), run)
+
+
+def over_runs(
+    llc: pd.DataFrame, probes: pd.DataFrame, covariates: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
+    """The tables named in `schema.OVER_RUNS`: statistics with the training seed as the sample.
+
+    Args:
+        llc: table `llc` of all runs, one setting of each series.
+        probes: table `probes`.
+        covariates: table `covariates`, perhaps empty.
+
+    Returns:
+        Table by name; a table has no rows where the data do not reach (no probes, no estimates to
+        one fixed reference), and rows with a `note` instead of numbers where runs are too few.
+    """
+    pairs = goal_pairs(probes)
+    known = pd.Series(list(zip(probes["probe"], probes["metric"], strict=True)), probes.index)
+    shown = probes[known.isin(pairs)] if len(probes) else probes
+    own = llc[llc["reference"].fillna("self").isin(("", "self"))]
+    goal = final_goal(pairs)
+    found = {
+        "predictions": predict_goal(own, shown, covariates, pairs=pairs),
+        "path_dependence": schema.empty("path_dependence")
+        if goal is None or shown["step"].nunique() < 2
+        else path_dependence(own, shown, *goal),
+        "free_energy": compare_arms(staircase(llc)),
+    }
+    every = {"run": schema.ALL_RUNS, "arm": schema.ALL_RUNS}
+    return {"associations": associate(llc, goal_rows(probes))} | {
+        name: schema.conform(name, frame.assign(**every)) for name, frame in found.items()
+    }
+
+
+def goal_pairs(probes: pd.DataFrame) -> list[tuple[str, str]]:
+    """What a goal is read from, where it has values.
+
+    These are the scores over the suite, each probe's main metric, and one metric each of the
+    counterfactual and the linear probe.
+    """
+    known = probes.dropna(subset=["value"])
+    found = []
+    for probe, rows in known.groupby("probe", sort=True):
+        metrics = set(rows["metric"])
+        main = main_metric(str(probe), metrics)
+        inner = [metric for of, metric in INNER_GOALS if of == probe]
+        wanted = SCORES if probe == "suite" else (main, *inner)
+        found += [(str(probe), str(metric)) for metric in wanted if metric in metrics]
+    return found
+
+
+def final_goal(pairs: list[tuple[str, str]]) -> tuple[str, str] | None:
+    """The pair that a run's final goal is read from; None where none of them was measured."""
+    return next((pair for pair in FINAL if pair in pairs), None)
 
 
 def _llc_plan(study: Study) -> LLCPlan:

@@ -26,7 +26,7 @@ from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.disk.store import clear_leftovers, digest
 from rl_slt.pipeline.engine.jobs import Engine, Outcome
 from rl_slt.pipeline.engine.progress import meter
-from rl_slt.pipeline.engine.work import run_items
+from rl_slt.pipeline.engine.work import WorkItem, run_items
 from rl_slt.pipeline.plan.by_name import fit_batch
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages.llc import Estimate, load_inputs, plan_estimates
@@ -34,8 +34,8 @@ from rl_slt.versions import version_key
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One estimate of the sweep on one checkpoint, a `WorkItem`.
+class Trial(WorkItem):
+    """One estimate of the sweep on one checkpoint.
 
     Attributes:
         estimate: the checkpoint, loss and states.
@@ -54,16 +54,6 @@ class Trial:
         settings["sampler"] = sampler and [sampler.name, dataclasses.asdict(sampler)]
         cell = vars(self.cell) | {"settings": settings}
         return digest([version_key("calibrate"), self.estimate.key, cell])
-
-    @property
-    def run(self) -> str:
-        """Folder of the run."""
-        return self.estimate.run
-
-    @property
-    def step(self) -> int:
-        """Environment steps of the checkpoint."""
-        return self.estimate.step
 
     @property
     def label(self) -> str:
@@ -104,7 +94,10 @@ def calibrate_path(
 
         def try_cells(cells: Sequence[Cell]) -> list[dict[str, Any]]:
             nonlocal begun
-            trials = [Trial(chosen[cell.policy], cell, str(folder)) for cell in cells]
+            trials = [
+                Trial(e.run, e.step, e.checkpoint, e.weights, e, cell, str(folder))
+                for e, cell in ((chosen[cell.policy], cell) for cell in cells)
+            ]
             missing = [trial for trial in trials if not trial.path.exists()]
             before, begun = begun + len(trials) - len(missing), begun + len(trials)
             bar.update(before)

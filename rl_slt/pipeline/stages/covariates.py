@@ -20,9 +20,9 @@ from agents import Run, load_policy
 from analysis.report import read_progress
 from envs import kl, log_probs
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.store import UnitStore, digest, file_digest, write_table
+from rl_slt.pipeline.disk.store import UnitStore, digest, write_table
 from rl_slt.pipeline.engine.jobs import Outcome, SerialEngine
-from rl_slt.pipeline.engine.work import run_items
+from rl_slt.pipeline.engine.work import WorkItem, checkpoints_of, run_items
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages.llc import states_of
 from rl_slt.pipeline.states.state_sets import StateSetSpec, collect
@@ -32,24 +32,24 @@ _STATES = 512  # of the frozen set, evenly spaced: enough for two digits
 
 
 @dataclass(frozen=True)
-class Covariates:
-    """The covariates of one checkpoint, a `WorkItem`.
+class Covariates(WorkItem):
+    """The covariates of one checkpoint.
 
     Attributes:
-        run: folder of the run.
-        step: environment steps of the checkpoint.
-        checkpoint: its folder.
         before: folder of the checkpoint before it; empty for the first.
+        weights_before: hash of that policy.
         states: where entropy and KL are measured.
-        key: hash of all that the numbers depend on.
     """
 
-    run: str
-    step: int
-    checkpoint: str
     before: str
+    weights_before: str
     states: StateSetSpec
-    key: str
+
+    @property
+    def key(self) -> str:
+        """Hash of all that the numbers depend on."""
+        weights = (self.weights, self.weights_before)
+        return digest([version_key("covariates"), _STATES, self.states, weights])
 
     @property
     def label(self) -> str:
@@ -71,7 +71,8 @@ def collect_runs(runs: Sequence[Run], plan: LLCPlan | None = None) -> list[Outco
     placements = sorted({run.training.coin for run in known})
     failed = []
     for run in known:
-        items, store = _plan(run, plan or LLCPlan(), placements), UnitStore(run.path, "covariates")
+        items = plan_covariates(run, plan or LLCPlan(), placements)
+        store = UnitStore(run.path, "covariates")
         failed += run_items([i for i in items if not store.has(i.key)], make, SerialEngine())
         frames = [store.read_unit(i.key, "covariates") for i in items if store.has(i.key)]
         if frames:
@@ -123,19 +124,12 @@ def _some_states(spec: StateSetSpec, cache: Path) -> Tensor:
     return states[:: max(1, len(states) // _STATES)][:_STATES]
 
 
-def _plan(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[Covariates]:
+def plan_covariates(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[Covariates]:
     """The work on every checkpoint of a run, in their order."""
     states = states_of(run, plan, "frozen", placements)
-    items: list[Covariates] = []
-    before, weights_before = "", ""
-    for checkpoint in run.checkpoints:
-        folder = str(checkpoint.path.resolve())
-        weights = file_digest(checkpoint.path / "policy.safetensors")
-        key = digest([version_key("covariates"), _STATES, states, weights, weights_before])
-        home = str(run.path.resolve())
-        items.append(Covariates(home, checkpoint.step, folder, before, states, key))
-        before, weights_before = folder, weights
-    return items
+    each = checkpoints_of(run)
+    before = [("", ""), *((folder, weights) for _, _, folder, weights in each)]
+    return [Covariates(*c, *b, states) for c, b in zip(each, before[:-1], strict=True)]
 
 
 def return_at(curve: pd.DataFrame, steps: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ from rl_slt.pipeline.disk.store import (
 )
 from rl_slt.pipeline.engine.jobs import Engine, Outcome, attempt
 from rl_slt.pipeline.engine.progress import meter
-from rl_slt.pipeline.engine.work import run_items
+from rl_slt.pipeline.engine.work import WorkItem, checkpoints_of, run_items
 from rl_slt.pipeline.plan.by_name import build_loss, check_loss, fit_batch
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.states.episodes import collect_episodes
@@ -56,14 +56,10 @@ ITEMS = StageItems("llc", "llc", ("loss", "states"), _planned)
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """One estimate to make, a `WorkItem`: all that its worker needs.
+class Estimate(WorkItem):
+    """One estimate to make.
 
     Attributes:
-        run: folder of the run.
-        step: environment steps of the checkpoint.
-        checkpoint: its folder.
-        weights: hash of its policy.
         reference: folder of the reference policy's checkpoint, or `self`.
         reference_weights: hash of that policy; empty for `self`.
         loss: as `by_name.parse_loss` reads it.
@@ -73,10 +69,6 @@ class Estimate:
         cache: folder of cached states.
     """
 
-    run: str
-    step: int
-    checkpoint: str
-    weights: str
     reference: str
     reference_weights: str
     loss: str
@@ -138,9 +130,7 @@ def plan_estimates(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[E
     Raises:
         InputError: for an unknown loss, state set or reference, or a run without checkpoints.
     """
-    checkpoints = run.checkpoints
-    if not checkpoints:
-        raise InputError(f"run {run.path} has no complete checkpoint yet")
+    checkpoints = checkpoints_of(run)
     reference = _reference(run, plan.reference)
     reference_weights = file_digest(reference / "policy.safetensors") if reference else ""
     rounded = plan.device == "cpu" and wants_bfloat16(plan.precision)
@@ -155,10 +145,7 @@ def plan_estimates(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[E
     sets = [states_of(run, plan, text, placements) for text in plan.states]
     return [
         Estimate(
-            run=str(run.path.resolve()),
-            step=checkpoint.step,
-            checkpoint=str(checkpoint.path.resolve()),
-            weights=file_digest(checkpoint.path / "policy.safetensors"),
+            *checkpoint,
             reference=str(reference.resolve()) if reference else "self",
             reference_weights=reference_weights,
             loss=loss,

@@ -11,7 +11,7 @@ from agents import write_bytes
 from analysis import current_setting, report
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Study
-from rl_slt.pipeline.stages.over_runs import over_runs
+from rl_slt.pipeline.stages.analyse import over_runs
 
 FORMATS = ("html", "md", "json")
 

@@ -14,7 +14,7 @@ REFERENCE = "behind-s0@1000000"
 
 def add_findings(study: Path) -> Path:
     """Estimates to one reference, the tables over runs, and a comparison of two agents."""
-    from rl_slt.pipeline.stages.over_runs import over_runs
+    from rl_slt.pipeline.stages.analyse import over_runs
 
     llc, probes, covariates = [], [], []
     for run in sorted((study / "runs").iterdir()):

@@ -117,7 +117,7 @@ def test_a_study_is_calibrated_on_one_run_of_each_arm(study: Study) -> None:
     sound_run(run, (50, 60))  # drawn from the start again: 60 has the weights of 10
     assert [*chosen_estimates(study, ONE, ())] == [*units, "end-s0@60"]
     assert [*chosen_estimates(study, ONE, ("end-s1",))] == ["end-s1@0", "end-s1@20", "end-s1@30"]
-    with pytest.raises(InputError, match="unknown run 'moon'; allowed: behind-s0, behind-s1"):
+    with pytest.raises(InputError, match="run='moon': must be one of behind-s0, behind-s1"):
         chosen_estimates(study, ONE, ("moon",))
 
 
@@ -147,9 +147,9 @@ MISTAKES = [
         "reference='last': must be self: loss 'value' has no other",
     ),
     (["good", "--loss", "nll", "--exact"], "--exact needs a fixed loss, but nll redraws"),
-    (["good", "--states", "moon"], "unknown state set 'moon'"),
+    (["good", "--states", "moon"], "states='moon': must be on-policy or frozen"),
     (["good", "--sampler", "moon"], "sampler='moon': must be one of auto"),
-    (["good", "--run", "moon"], "unknown run 'moon'; allowed: good"),
+    (["good", "--run", "moon"], "run='moon': must be one of good"),
     (["good", "--exact", "--exact-states", "0"], "exact_states=0"),
 ]
 

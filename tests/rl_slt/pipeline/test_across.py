@@ -6,7 +6,7 @@ import pytest
 from synthetic_series import ar1
 
 from analysis import schema
-from rl_slt.pipeline.stages.over_runs import final_goal, goal_pairs, over_runs
+from rl_slt.pipeline.stages.analyse import final_goal, goal_pairs, over_runs
 
 STEPS = np.array([0, *np.geomspace(1e3, 1e6, 11).round()]).astype(int)
 
