@@ -31,20 +31,22 @@ def load_study(path: str | Path | Iterable[str | Path]) -> StudyData:
     """
     paths = [Path(path)] if isinstance(path, str | Path) else [Path(p) for p in path]
     if not paths:
-        raise InputError("no run or study named; at least one folder is needed")
+        raise InputError.of("path", [], "at least one folder of a run or a study")
     parts = [_load_one(p) for p in paths]
     return parts[0] if len(parts) == 1 else merge_studies(parts)
 
 
 def _load_one(path: Path) -> StudyData:
     if not path.is_dir():
-        raise InputError(f"{path} is not a folder of a run or a study")
+        raise InputError.of("path", str(path), "a folder of a run or a study")
     missing: list[str] = []
     note = missing.append
     folders = sorted(p for p in path.glob("runs/*") if p.is_dir())
     is_study = bool(folders) or (path / "study.json").exists()
     if not is_study and not ((path / "config.json").exists() or (path / "tables").is_dir()):
-        raise InputError(f"{path} holds neither a run (config.json) nor a study (study.json)")
+        raise InputError.of(
+            "path", str(path), "a run (with config.json) or a study (with study.json)"
+        )
     study = _read_json(path / "study.json", dict, note) if is_study else {}
     runs = [_read_run(p, note) for p in (folders if is_study else [path])]
     if not runs:

@@ -161,7 +161,10 @@ def test_runs_without_results_and_arms_without_runs_are_named(broken: Path) -> N
 
 
 def test_a_wrong_path_is_a_users_mistake(tmp_path: Path) -> None:
-    for path, said in ((tmp_path / "nowhere", "is not a folder"), (tmp_path, "holds neither")):
+    for path, said in (
+        (tmp_path / "nowhere", "must be a folder of a run"),
+        (tmp_path, "with config.json"),
+    ):
         with pytest.raises(InputError, match=said) as caught:
             load_study(path)
         assert "\n" not in str(caught.value)
