@@ -8,7 +8,7 @@ from torch import Generator, nn
 
 from rl_slt import InputError, PolicyData, PolicyKL, PolicyNLL, Regret, Surrogate, Value
 from rl_slt.losses import LOSSES
-from rl_slt.losses.base import draw_actions
+from rl_slt.losses.base import as_loss, draw_actions
 from tests.rl_slt.small_policy import TwoHeads, data
 
 
@@ -139,3 +139,29 @@ def test_score_gives_the_gauss_newton_matrix(name: str) -> None:
         p = policy(states[:1])[0].softmax(-1)[0]
         hessian = torch.diag(p) - p[:, None] * p
     assert torch.allclose(rows.T @ rows / len(rows), hessian, atol=0.05)
+
+
+def test_losses_say_what_they_need_and_take() -> None:
+    """The pipeline and the command line read these off the class, nothing by name."""
+    assert {n: loss.needs for n, loss in LOSSES.items() if loss.needs} == {
+        "regret": ("actions", "rewards", "episode"),
+        "surrogate": ("actions", "advantages"),
+        "value": ("returns",),
+    }
+    assert Regret.option_forms() == {"clip": float, "self-normalized": bool}
+    assert Surrogate.option_forms() == {"clip": float} and PolicyKL.option_forms() == {}
+    assert {n for n, loss in LOSSES.items() if loss.has_reference} == {"kl", "nll"}
+
+
+def test_a_loss_of_ones_own_may_be_per_episode() -> None:
+    def total(policy: nn.Module, batch: PolicyData) -> torch.Tensor:
+        assert batch.episode is not None
+        ids = batch.episode.unique_consecutive(return_inverse=True)[1]
+        losses = policy(batch.states)[0].square().sum(-1)
+        return losses.new_zeros(int(ids.max()) + 1).index_add(0, ids, losses)
+
+    total.sample_unit = "episode"  # type: ignore[attr-defined]
+    assert as_loss(total).sample_unit == "episode"
+    total.unit = "episode"  # type: ignore[attr-defined]
+    with pytest.warns(DeprecationWarning, match="unit of a loss is deprecated"):
+        assert as_loss(total).sample_unit == "episode"
