@@ -58,23 +58,7 @@ Seed = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 
 
 class Settings(SettingsModel):
-    """All of `estimate_llc` but the policy, the states and the loss.
-
-    Attributes:
-        sampler: None chooses one for the problem.
-        nbeta: inverse temperature times N; None is N / log N.
-        localization: gamma, the pull to w*, per squared unit of weight.
-        chains: independent chains.
-        draws: kept per chain; None is 400, and more where draws are cheap and 400 are too few
-            for a standard error of 4 %.
-        burn_in: steps before, for adaptation and forgetting the start.
-        batch_size: samples per gradient and chain; None is 64 (or all, if fewer).
-        params: shell patterns of the parameters left free; None is all.
-        preconditioner_rank: leading curvature directions to precondition, in units of the
-            localizer's width; None is 64 (16 above 50,000 weights), or plain coordinates with a
-            step size of your own. 0 only takes the localizer's width as the unit.
-        precision: of convolutions: float32, bfloat16, or auto, which is bfloat16 where the
-            processor has units for it.
+    """All of `estimate_llc` but the policy, the states and the loss; that says what each is.
 
     Raises:
         InputError: a setting is out of its range.

@@ -56,8 +56,7 @@ def build_target(
         shape = list(data.states.shape)
         text = str(error).splitlines()[0]
         raise InputError(f"the policy cannot take states {shape}: {text}") from error
-    few = _first_samples(data, loss)
-    _check_loss(loss, whole.module, few)
+    few = _few_samples(loss, whole.module, data)
     names = reached(policy, match_parameters(policy, params), lambda p: loss(p, few))
     if not names:
         raise InputError(f"the loss depends on none of the parameters {params or 'of the policy'}")
@@ -92,17 +91,16 @@ def center_gradient(target: Target, seed: int) -> Tensor:
     return target.center_gradient(generator_for(seed, GRADIENT_STREAM, target.device))
 
 
-def _first_samples(data: PolicyData, loss: Loss) -> PolicyData:
+def _few_samples(loss: Loss, module: nn.Module, data: PolicyData) -> PolicyData:
+    """One episode or four states, on which the loss was seen to be finite and one per sample."""
+    few = data.take(slice(0, 4))
     if loss.sample_unit == "episode" and data.episode is not None:
-        return data.subset(data.episode == data.episode[0])
-    return data.take(slice(0, 4))
-
-
-def _check_loss(loss: Loss, module: nn.Module, batch: PolicyData) -> None:
-    value = loss(module, batch)
-    wanted = [1] if loss.sample_unit == "episode" else [len(batch)]
+        few = data.subset(data.episode == data.episode[0])
+    wanted = [1] if loss.sample_unit == "episode" else [len(few)]
+    value = loss(module, few)
     if not isinstance(value, Tensor) or list(value.shape) != wanted:
         shape = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
         raise InputError(f"loss {loss.name} returned {shape}; it must be one per sample, {wanted}")
     if not bool(torch.isfinite(value).all()):
         raise InputError(f"loss {loss.name} is not finite at the policy's own weights")
+    return few

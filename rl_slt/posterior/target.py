@@ -69,8 +69,12 @@ class Target:
 
     Attributes:
         dim: d, the number of free parameters.
+        n: how many samples (states or episodes) the data hold.
         nbeta: n times beta, the inverse temperature times the number of samples.
         localization: gamma, per squared unit of weight.
+        width: standard deviation of the localizing Gaussian; 1 where there is none.
+        device: where weights, data and chains are.
+        center_losses: per-sample losses `[n]` at w*.
         direction: unit vector `[d]` along which w - w* is held at 0, or None.
         grads: sample gradients spent so far.
         batched: whether the gradients of all chains are made at once, where they can be traced:
@@ -90,6 +94,9 @@ class Target:
         self.flat, self.data, self.loss = flat, data, loss
         self.nbeta, self.localization = nbeta, localization
         self.samples = Samples(data, loss.sample_unit)
+        self.n, self.dim, self.device = self.samples.n, len(flat.w_star), flat.w_star.device
+        self.width = localization**-0.5 if localization > 0 else 1.0
+        self._ids = torch.arange(self.n, device=self.device)  # all samples
         self.preconditioner: Preconditioner | None = None
         self.direction: Tensor | None = None
         self.grads = 0
@@ -98,6 +105,7 @@ class Target:
         self.batched = small or self.device.type != "cpu"
         self.traced = self._try_tracing(bfloat16 and has_conv(flat.module))
         self.center_losses = self._losses_at_center()
+        self._mean_center_loss = self.center_losses.mean()
         self._chunk = CHUNK
         if self.batched and self.traced:
             self._chunk = BATCHED_CHUNK if small else WIDE_CHUNK
@@ -108,29 +116,9 @@ class Target:
         return self.traced is not None and self.traced.rounded
 
     @property
-    def device(self) -> torch.device:
-        """Where weights, data and chains are."""
-        return self.flat.w_star.device
-
-    @property
-    def dim(self) -> int:
-        """The number of free parameters, d."""
-        return len(self.flat.w_star)
-
-    @property
     def free_dim(self) -> int:
         """Dimensions sampled: one fewer with a direction held."""
         return self.dim - (self.direction is not None)
-
-    @property
-    def width(self) -> float:
-        """Standard deviation of the localizing Gaussian; 1 where there is none."""
-        return self.localization**-0.5 if self.localization > 0 else 1.0
-
-    @property
-    def n(self) -> int:
-        """How many samples (states or episodes) the data hold."""
-        return self.samples.n
 
     def weights(self, z: Tensor) -> Tensor:
         """`w - w*` `[C, d]` of coordinates `z` `[C, d]`."""
@@ -242,10 +230,9 @@ class Target:
             ids, weights = self._repeats
         for rows in self._ids[: len(ids)].split(self._chunk):
             mine = ids[rows]
-            if weights is None:
-                part = Part(len(mine), self.samples.take(mine), len(mine) / self.n)
-            else:
-                part = Part(len(mine), self.samples.take(mine), 1.0, weights[rows])
+            share = len(mine) / self.n if weights is None else 1.0
+            counts = None if weights is None else weights[rows]
+            part = Part(len(mine), self.samples.take(mine), share, counts)
             if len(mine) == len(ids):
                 self._whole[once] = part
             yield part
@@ -257,9 +244,8 @@ class Target:
             return None
         fields = self.data.tensors()
         found = distinct([fields[name] for name in sorted(self.traced.reads)])
-        if found is None:
-            return None
-        return found[0].to(self.device), found[1].to(self.device, self.flat.w_star.dtype)
+        dtype = self.flat.w_star.dtype
+        return found and (found[0].to(self.device), found[1].to(self.device, dtype))
 
     def _try_tracing(self, bfloat16: bool) -> TracedGradient | None:
         """The traced gradient where it is right, in bfloat16 if asked for and about as right."""
@@ -290,20 +276,10 @@ class Target:
         finally:
             self.traced = traced
 
-    @cached_property
-    def _mean_center_loss(self) -> Tensor:
-        return self.center_losses.mean()
-
-    @cached_property
-    def _ids(self) -> Tensor:
-        """All samples."""
-        return torch.arange(self.n, device=self.device)
-
     def _center_loss(self, batch: PolicyData, index: Tensor) -> Tensor:
         """Mean loss at w* over a batch: a control variate, whose mean over batches is loss_init."""
         redrawn = self.loss.loss_at_center(batch)
-        losses = self.center_losses[index] if redrawn is None else redrawn
-        return losses.mean()
+        return (self.center_losses[index] if redrawn is None else redrawn).mean()
 
     def _losses_at_center(self) -> Tensor:
         """Per-sample losses `[n]` at w*, exact zeros where the loss is zero there by definition."""

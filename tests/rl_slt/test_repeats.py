@@ -80,17 +80,17 @@ class Tilted(Loss):
         return policy(batch.states).logsumexp(-1)  # type: ignore[operator, no-any-return]
 
 
-def test_the_loss_at_the_start_is_weighted_too() -> None:
+def test_the_loss_at_w_star_is_weighted_too() -> None:
     policy, data = visited(5, 300)
     target = build_target(policy, data, Tilted(), 10.0, 1.0, None, 0)
     generators = [generator_for(0, c) for c in range(2)]
     found = target.evaluate(torch.zeros(2, target.dim), [None] * 2, generators)
     assert target.grads < 100
-    torch.testing.assert_close(found.start, found.loss)
+    torch.testing.assert_close(found.loss_at_center, found.loss)
     torch.testing.assert_close(found.loss_at_center[0], target.center_losses.mean())
 
 
-def test_losses_that_draw_anew_see_every_sample() -> None:
+def test_losses_that_redraw_see_every_sample() -> None:
     policy, data = visited(5, 300)
     target = build_target(policy, data, PolicyNLL(redraw=True), 10.0, 1.0, None, 0)
     loss_and_gradient(target)

@@ -25,14 +25,14 @@ def test_baoab_is_exact_at_a_large_step(precision: float) -> None:
     assert abs(found - 1) < 0.02
 
 
-def test_gradient_noise_heats_sgld_and_the_thermostat_drains_it() -> None:
+def test_gradient_noise_inflates_sgld_and_the_thermostat_corrects_it() -> None:
     ones, noise = torch.ones(MANY), 1.5
-    heated = variance(SGLD(), gaussian(ones, noise), MANY, 120, 0.4, 60).mean()
-    assert abs(heated / ((1 + 0.1 * noise**2) * 4 / 3.6) - 1) < 0.02
-    drained = variance(SGNHT(), gaussian(ones, noise), MANY, 500, 0.15, 300).mean()
+    inflated = variance(SGLD(), gaussian(ones, noise), MANY, 120, 0.4, 60).mean()
+    assert abs(inflated / ((1 + 0.1 * noise**2) * 4 / 3.6) - 1) < 0.02
+    corrected = variance(SGNHT(), gaussian(ones, noise), MANY, 500, 0.15, 300).mean()
     without = variance(BAOAB(friction=1.0), gaussian(ones, noise), MANY, 400, 0.15, 200).mean()
     assert without > 1.1
-    assert abs(drained - 1) < 0.02
+    assert abs(corrected - 1) < 0.02
 
 
 def test_thermostat_applies_its_friction() -> None:
@@ -40,7 +40,7 @@ def test_thermostat_applies_its_friction() -> None:
     assert abs(found - 1) < 0.02  # 0.02 where the correction is computed and not applied
 
 
-def test_frozen_preconditioner_keeps_the_law() -> None:
+def test_a_frozen_preconditioner_keeps_the_distribution() -> None:
     precision = torch.tensor([1.0, 100.0]).repeat_interleave(MANY // 2)
     sampler = RMSpropSGLD()
     found = variance(sampler, gaussian(precision), MANY, 1600, 0.01, 600) * precision
