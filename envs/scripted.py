@@ -110,7 +110,7 @@ class CoinSeekerPolicy:
     ) -> float:
         """1000 and more for the coin, the sooner the more; the way made; -1000 for a death."""
         x = agent_of(state)[0]
-        reward, steps, end = simulator.play(state, plan)
+        reward, steps, end = simulator.rollout(state, plan)
         if end is None:
             return 2000.0 - steps if reward > 0 else steps - 1000.0
         way = end[0] - x if rightward else x - end[0]

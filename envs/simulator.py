@@ -87,7 +87,7 @@ class Simulator:
             self.game.write_agent(state, spot.agent)
         return state
 
-    def play(
+    def rollout(
         self, state: bytes | bytearray, actions: list[int]
     ) -> tuple[float, int, Motion | None]:
         """Return, steps and the agent's last motion when these actions are taken.

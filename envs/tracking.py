@@ -110,7 +110,7 @@ class Tracker:
             for other, cells in game.deadly_cells.items():
                 if other != name:
                     state.grid[np.isin(state.grid, cells)] = game.empty[0]
-            if self._simulator.play(state.data, [action])[2] is None:
+            if self._simulator.rollout(state.data, [action])[2] is None:
                 return name
         return UNKNOWN
 
