@@ -120,7 +120,8 @@ def chosen_estimates(
     target: Run | Study, plan: LLCPlan, names: Sequence[str]
 ) -> dict[str, Estimate]:
     """First, middle and last checkpoint of the runs, by name; equal weights only once."""
-    check_plan(plan)
+    if len(plan.losses) != 1 or len(plan.states) != 1:
+        raise InputError("a calibration is of one loss on one set of states")
     coins = sorted({run.training.coin for run in runs_of(target)})
     chosen: dict[str, Estimate] = {}
     for run in _chosen_runs(target, names):
@@ -129,12 +130,6 @@ def chosen_estimates(
             if each[i].weights not in {known.weights for known in chosen.values()}:
                 chosen[f"{run.name}@{each[i].step}"] = each[i]
     return chosen
-
-
-def check_plan(plan: LLCPlan) -> None:
-    """Raise InputError unless the plan names one loss and one set of states."""
-    if len(plan.losses) != 1 or len(plan.states) != 1:
-        raise InputError("a calibration is of one loss on one set of states")
 
 
 def _chosen_runs(target: Run | Study, names: Sequence[str]) -> list[Run]:

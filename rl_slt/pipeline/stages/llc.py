@@ -44,12 +44,11 @@ from rl_slt.versions import STAGES, version_key
 
 def _planned(settings: dict[str, Any]) -> list[str]:
     """The series that a study asks for; none where its settings are damaged."""
-    plan = settings.get("llc")
-    plan = plan if isinstance(plan, dict) else {}
-    losses, states = plan.get("losses"), plan.get("states")
-    if not isinstance(losses, list) or not isinstance(states, list):
+    try:
+        plan = LLCPlan.build(settings.get("llc"), "llc")
+    except InputError:
         return []
-    return [f"{loss} on {spec}" for loss in losses for spec in states]
+    return [f"{loss} on {states}" for loss in plan.losses for states in plan.states]
 
 
 ITEMS = StageItems("llc", "llc", ("loss", "states"), _planned)
@@ -102,6 +101,13 @@ class Estimate(WorkItem):
     def device(self) -> str:
         """The kind of device that the chains run on: `cpu` or `cuda`, whichever GPU it is."""
         return self.plan.device.partition(":")[0]
+
+    @property
+    def reference_name(self) -> str:
+        """`self`, or `RUN@STEP`: the same only where the same policy is the fixed reference."""
+        path = Path(self.reference)
+        own = self.reference == "self"
+        return "self" if own else f"{path.parents[1].name}@{int(path.name)}"
 
     @property
     def settings(self) -> Settings:
@@ -247,7 +253,7 @@ def make(item: Estimate, progress: Progress | None = None) -> None:
         "setting_id": item.setting,
         "created": time.time(),
         "loss": item.loss,
-        "reference": _reference_name(item.reference),
+        "reference": item.reference_name,
         "states": item.states.name,
         "params": plan.params,
         "llc_stderr": estimate.stderr,
@@ -299,12 +305,6 @@ def _first_policy(run: Run) -> nn.Module | None:
         except InputError:
             continue  # its own estimates will fail and say so
     return None
-
-
-def _reference_name(reference: str) -> str:
-    """`self`, or `RUN@STEP`: the same text only where the same policy is the fixed reference."""
-    path = Path(reference)
-    return reference if reference == "self" else f"{path.parents[1].name}@{int(path.name)}"
 
 
 def _reference(run: Run, text: str) -> Path | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import agents
 from agents import UNNAMED, TrainConfig, branch_config, import_agent, ppo_preset
 from rl_slt.pipeline.disk.layout import Run, Study, open_run
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome
-from rl_slt.pipeline.engine.progress import Meter, meter
+from rl_slt.pipeline.engine.progress import meter
 from rl_slt.pipeline.plan.study import StudyPlan
 
 
@@ -28,26 +27,19 @@ def train_study(study: Study, plan: StudyPlan, engine: Engine) -> list[Outcome]:
                 jobs.append(Job(f"training of {run.name}", train_one, args, str(run.path)))
     if not jobs:
         return []
-    failed = []
-    with meter("training", sum(steps for _, steps in paths), unit="steps") as bar:
-        for outcome in engine.run(jobs, _follow(bar, paths)):
-            if outcome.reason:
-                failed.append(outcome)
-    return failed
 
-
-def train_one(config: dict[str, Any], path: str, arm: str) -> None:
-    """Train one run, or go on with it (called on a worker)."""
-    agents.train(TrainConfig.build(config, arm), Path(path), resume=True, arm=arm)
-
-
-def _follow(bar: Meter, paths: list[tuple[Run, int]]) -> Callable[[], None]:
     def tick() -> None:
         done = [min(steps, run.steps_done) for run, steps in paths]
         busy = sum(0 < d < steps for d, (_, steps) in zip(done, paths, strict=True))
         bar.update(sum(done), f"{busy} under way" if busy else "")
 
-    return tick
+    with meter("training", sum(steps for _, steps in paths), unit="steps") as bar:
+        return [outcome for outcome in engine.run(jobs, tick) if outcome.reason]
+
+
+def train_one(config: dict[str, Any], path: str, arm: str) -> None:
+    """Train one run, or go on with it (called on a worker)."""
+    agents.train(TrainConfig.build(config, arm), Path(path), resume=True, arm=arm)
 
 
 def train_run(
@@ -88,7 +80,7 @@ def _base_config(
     if branch is not None:
         open_run(branch[0])
         return branch_config(*branch)
-    # Without a named recipe: the paper's PPO, in a size for the machine at hand.
+    # Without a named preset: the paper's PPO, in a size for the machine at hand.
     small = {} if preset else {"network": "small", "steps": 1_000_000}
     return ppo_preset(preset or "paper", threads=torch.get_num_threads(), **small)
 

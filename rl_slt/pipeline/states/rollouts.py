@@ -33,7 +33,7 @@ class Moment(NamedTuple):
 
 
 def rollout(vector: envs.ProcgenVectorEnv, act: Act, seed: int) -> Iterator[Moment]:
-    """Play without end; nothing is acted on that nobody asks for.
+    """Play without end; nothing is acted on before the next moment is asked for.
 
     Generators of actions are shared by the rollouts of one set, so that one draw more at the end of
     a rollout would change the next one.

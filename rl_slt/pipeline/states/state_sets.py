@@ -7,7 +7,7 @@ A state set is named by a short text, `SOURCE[:PLACEMENT][/FILTER]`:
 * `probe:PLACEMENT`: states that the checkpoint itself visits on the levels of the standard goal
   probes, held out from training, with coin and start as in the probe of that name.
 * `frozen`: one set shared by all checkpoints and runs, the default of any comparison. A third each
-  is visited by three fixed behaviours (random actions, right and jump, wandering in both
+  is visited by three fixed behaviors (random actions, right and jump, wandering in both
   directions) on levels outside training, under the placements of all arms in equal parts; it
   depends on no trained agent.
 
