@@ -1,6 +1,6 @@
 """Bias and coverage of the estimator's defaults on known answers, over seeded repetitions.
 
-    python benchmarks/llc_accuracy.py --repeats 200 --dear 40 --jobs 2
+    python benchmarks/llc_accuracy.py --repeats 200 --slow-repeats 40 --jobs 2
 
 Each estimate is kept as soon as it is there; the same command goes on from those in the file, which
 must be from the same code.
@@ -8,7 +8,7 @@ must be from the same code.
 Wanted of every problem: a bias below 3 %, the exact value inside at least 91 % of the nominal 95 %
 intervals, and at least 95 % of the estimates `ok` with a standard error of at most 5 %. A bias
 counts as too large only beyond twice its own error, and so does a coverage. Exact means the value
-at the same nbeta, localization and w*; λ stands beside it.
+at the same nbeta, localization and w*; λ stands next to it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from rl_slt.known import PROBLEMS
 from rl_slt.known.validate import estimate_problem
 
 HERE = Path(__file__).parent
-DEAR = ("reduced-rank", "reduced-rank-tight", "reduced-rank-zero", "deep-linear", "low-rank")
+SLOW = ("reduced-rank", "reduced-rank-tight", "reduced-rank-zero", "deep-linear", "low-rank")
 BIAS, COVERAGE, GOOD, ERROR = 0.03, 0.91, 0.95, 0.05
 
 
@@ -89,14 +89,16 @@ Every estimate is in [llc_accuracy.csv](llc_accuracy.csv).
 def wanted(args: argparse.Namespace, done: pd.DataFrame) -> list[tuple[str, int]]:
     """Repetitions that are not yet in the file of estimates."""
     have = set(zip(done["problem"], done["seed"], strict=True))
-    counts = {n: args.dear if n in DEAR else args.repeats for n in args.only or PROBLEMS}
+    counts = {n: args.slow_repeats if n in SLOW else args.repeats for n in args.only or PROBLEMS}
     return [(n, s) for n, count in counts.items() for s in range(count) if (n, s) not in have]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=200)
-    parser.add_argument("--dear", type=int, default=40, help=f"Repetitions of {', '.join(DEAR)}.")
+    parser.add_argument(
+        "--slow-repeats", type=int, default=40, help=f"Repetitions of {', '.join(SLOW)}."
+    )
     parser.add_argument("--only", action="append", choices=sorted(PROBLEMS))
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "llc_accuracy.md")

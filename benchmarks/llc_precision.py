@@ -94,7 +94,7 @@ def main() -> None:
 
 By `benchmarks/llc_precision.py`, which says what is measured; {args.seeds} seeds, {machine()}.
 
-| step | rounding | loss | LLC, float32 | LLC, bfloat16 | difference | error told of one \
+| step | rounding | loss | LLC, float32 | LLC, bfloat16 | difference | standard error of one \
 | CPU s, float32 | CPU s, bfloat16 |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """

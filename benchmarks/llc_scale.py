@@ -83,7 +83,7 @@ def cost(chains: int, draws: int) -> float:
 
 
 def checkpoints(counts: tuple[int, ...]) -> list[float]:
-    """CPU seconds of the LLC of so many checkpoints of one training."""
+    """CPU seconds of the LLC of that many checkpoints of one training."""
     with tempfile.TemporaryDirectory() as folder:
         command = [*PROGRAM, "train", f"{folder}/run", "--steps", "32768", "--preset", "demo",
                    "--set", f"checkpoints=linear:{max(counts)}"]  # fmt: skip

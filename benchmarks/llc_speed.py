@@ -7,11 +7,11 @@ draws (batches, gradients, noise, records) and bare passes on ready batches are 
 and devinterp between them; the best of several rounds counts, so that a busy machine disturbs the
 ratios little. The bare passes have the estimator's own layout: the small network's chains are
 multiplied together (`baddbmm`), the convolutional one's run one after the other as the traced graph
-that the estimator uses. Its passes as the plain module makes them stand beside.
+that the estimator uses. Its passes as the plain module makes them stand next to it.
 
 The last row has the same network with its convolutions in bfloat16 (`precision="bfloat16"`), where
 the processor multiplies it in tiles. It is compared with devinterp in float32, which knows no other
-precision; what it does when its user's own loss function turns on autocast is printed beside.
+precision; what it does when its user's own loss function turns on autocast is printed as well.
 """
 
 from __future__ import annotations
