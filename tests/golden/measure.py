@@ -30,7 +30,8 @@ import tomllib
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -80,9 +81,9 @@ TRAIN = """
 --network small --levels 0:1000 --set num_envs=8 --set n_steps=32 --set batch_size=64
 --set time_limit=50 --set checkpoints=log:4
 """
-AGENT = "--levels 0:1000 --set time_limit=50"
+AGENT = "--coin behind=2-3 --levels 0:1000 --set time_limit=30"
 CHAINS = """
---sampler baoab --chains 2 --draws 16 --burn-in 12 --batch-size 16 --n-states 48
+--sampler baoab --chains 2 --draws 40 --burn-in 30 --batch-size 16 --n-states 64
 --precision float32 --workers 0
 """
 AGENT_STEP = 5000
@@ -152,7 +153,7 @@ class Material:
         known = load_file(checkpoints(self.trained)[0] / "policy.safetensors")
         weights = {key: made_up(tuple(tensor.shape), seed) for key, tensor in known.items()}
         save_file(weights, self.place / f"{name}.safetensors")
-        settings = f"--coin mix:0.5:behind:end --steps {AGENT_STEP} {AGENT}"
+        settings = f"--steps {AGENT_STEP} {AGENT}"
         run(self.place, f"import {name}.safetensors {name} {settings}")
         return self.place / name
 
@@ -160,14 +161,16 @@ class Material:
     def estimated(self) -> Path:
         """The first agent with LLCs of all losses, its own states, shared ones and a probe's."""
         first, second = self.agents
-        sampling = f"{CHAINS} {rank_option(self.place)} 8"
+        sampling = f"{CHAINS} --localization 3000 {rank_option(self.place)} 8"
         for wanted in (
-            "--loss kl --loss nll --states frozen --states on-policy --states probe:behind",
+            "--loss kl --states frozen --states on-policy --states probe:behind "
+            "--draws 120 --burn-in 80",
+            "--loss nll --states frozen",
             "--loss value --loss surrogate:clip=0.2 --loss regret:self-normalized --loss regret "
-            "--states on-policy",
+            "--states on-policy --n-states 96 --localization 100000",
             f"--loss kl --states frozen --reference {second}@{AGENT_STEP}",
         ):
-            run(self.place, f"llc {first.name} {wanted} {sampling}", allowed=(0, 1))
+            run(self.place, f"llc {first.name} {sampling} {wanted}", allowed=(0, 1))
         return first
 
     @cached_property
@@ -183,7 +186,7 @@ class Material:
 
         Some table must be there before a run is analysed: a few LLCs are the cheapest.
         """
-        sampling = f"{CHAINS} {rank_option(self.place)} 0 --draws 8 --burn-in 0"
+        sampling = f"{CHAINS} --draws 8 --burn-in 0 {rank_option(self.place)} 0"
         run(self.place, f"llc {self.trained.name} --states frozen {sampling}", allowed=(0, 1))
         return self.trained
 
@@ -334,7 +337,7 @@ LLC_KEYS = ("loss", "states", "reference")
 
 def _llc_table(material: Material) -> pd.DataFrame:
     frame = table(material.estimated, "llc")
-    fixed = frame["reference"].fillna("self").astype(str).str.contains("@")
+    fixed = ["@" in str(reference) for reference in frame["reference"]]
     return frame.assign(reference=np.where(fixed, "fixed", "self"))
 
 
@@ -420,10 +423,10 @@ def _mlp() -> nn.Module:
 def _conv() -> nn.Module:
     class Bytes(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            return x.float() / 255
+            return x.double() / 255
 
     layers = (Bytes(), nn.Conv2d(3, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(100, 5))
-    return _filled(nn.Sequential(*layers), 2)
+    return _filled(nn.Sequential(*layers).double(), 2)
 
 
 def _filled(module: nn.Module, seed: int) -> nn.Module:
@@ -437,18 +440,19 @@ def validate(material: Material) -> Numbers:
     """The quick part of the table of known answers."""
     run(material.place, "validate --quick --seed 0 --out known.csv", allowed=(0, 1))
     frame = pd.read_csv(material.place / "known.csv")
-    return rows(frame, ["problem"], ("llc", "stderr", "exact", "rhat", "ess", "status"))
+    return rows(frame, ["problem"], ("llc", "exact", "status"))
 
 
 def calibrate(material: Material) -> Numbers:
     """The sweep on one agent; with chains this short no setting is sound, which is allowed."""
     agent = material.agents[0]
     sampling = f"{CHAINS} {rank_option(material.place)} 0"
-    wanted = f"calibrate {agent.name} --localizations 100,1000"
+    wanted = f"calibrate {agent.name} --localizations 1000,10000"
     run(material.place, f"{wanted} {sampling}", allowed=(0, 1))
     frame = pd.read_csv(agent / "calibration" / "calibration.csv")
-    columns = ("step_size", "nbeta", "localization", "llc", "stderr", "rhat", "ess", "loss_mean")
-    return rows(frame, ["varied", "run", "step"], (*columns, "status"))
+    frame["nbeta"] = frame["nbeta"].round(6)
+    columns = ("step_size", "llc", "stderr", "rhat", "ess", "loss_mean", "status")
+    return rows(frame, ["run", "step", "localization", "nbeta"], columns)
 
 
 def probe(material: Material) -> Numbers:
@@ -493,7 +497,9 @@ def compare(material: Material) -> Numbers:
     told = json.loads(path.read_text())
     numbers = dict(leaves({key: told[key] for key in ("largest", "mean", "same_action")}))
     for line in told["slices"]:
-        name = f"{line['kind']} {line['distance']:.4f} {line['measure']}"
+        measure = str(line["measure"])
+        of = next((run for run in ("a", "b") if f"{run}@" in measure), measure)
+        name = f"{line['kind']} {line['distance']:.4f} {of}"
         numbers[name] = plain(line["value"])
     return numbers
 
@@ -588,28 +594,59 @@ def report(material: Material) -> Numbers:
 
 @dataclass(frozen=True)
 class Stage:
-    """How a stage is measured, and how closely its floats must agree: relative, then absolute."""
+    """How a stage is measured, and how closely its floats must agree.
+
+    Attributes:
+        measure: the stage.
+        relative: share by which a float may differ.
+        absolute: or by how much.
+        why: the reason for both.
+        loose: larger shares, of the numbers whose names match these patterns.
+    """
 
     measure: Callable[[Material], Numbers]
     relative: float = 0.0
     absolute: float = 0.0
     why: str = "integers and texts alone: equal everywhere"
+    loose: Mapping[str, float] = field(default_factory=dict)
+
+    def agree(self, name: str, old: Value, new: Value) -> bool:
+        """Whether two values are the same: texts and integers exactly, floats by the rule."""
+        if isinstance(old, str) or isinstance(new, str) or (type(old) is int and type(new) is int):
+            return old == new
+        shares = [share for pattern, share in self.loose.items() if fnmatch(name, pattern)]
+        share = max([self.relative, *shares])
+        return math.isclose(old, new, rel_tol=share, abs_tol=self.absolute)
 
 
 ANALYSIS = "float64 and fixed draws: rounding alone"
 FLOAT32 = "float32 sums depend on the processor's vector width"
+SHORT = f"{FLOAT32}, and chains enlarge that; R-hat jumps where two draws of nearly one rank swap"
+LONG = (
+    f"{FLOAT32}: after hundreds of steps of HMC two processors' chains share no more than their "
+    "mean, which is held to three of its standard errors; exact values are held closely"
+)
+SWAPS = {"* rhat": 0.02}
 
+# Shares are some ten times what was seen between AVX-512, AVX2 and SSE alone, by the switches that
+# torch, oneDNN, MKL, OpenBLAS and NumPy have for that.
 STAGES: dict[str, Stage] = {
     "levels": Stage(levels),
     "train": Stage(train, 1e-3, 1e-5, f"{FLOAT32}, and Adam enlarges it"),
-    "states": Stage(states, 1e-4, 1e-6, FLOAT32),
-    "llc": Stage(llc, 1e-3, 1e-4, f"{FLOAT32}, and chains enlarge it"),
-    "estimate": Stage(estimate, 1e-4, 1e-6, f"{FLOAT32} (the network with convolutions)"),
-    "validate": Stage(validate, 1e-3, 1e-5, f"{FLOAT32}, and chains enlarge it"),
-    "calibrate": Stage(calibrate, 1e-3, 1e-4, f"{FLOAT32}, and chains enlarge it"),
+    "states": Stage(states, 1e-5, 1e-6, FLOAT32),
+    "llc": Stage(llc, 1e-3, 1e-5, SHORT, SWAPS),
+    "estimate": Stage(estimate, 2e-3, 1e-5, SHORT.replace("float32", "even float64"), SWAPS),
+    "validate": Stage(
+        validate,
+        1e-4,
+        1e-6,
+        LONG,
+        {"quadratic llc": 0.12, "crossing* llc": 0.12, "tabular llc": 0.05, "low-rank llc": 0.05},
+    ),
+    "calibrate": Stage(calibrate, 1e-3, 1e-5, SHORT, SWAPS),
     "probe": Stage(probe, 1e-4, 1e-6, f"{FLOAT32}; episodes are those of fixed weights"),
-    "compare": Stage(compare, 1e-3, 1e-6, f"{FLOAT32}; differences of near numbers"),
-    "covariates": Stage(covariates, 1e-3, 1e-6, f"{FLOAT32} of a trained agent"),
+    "compare": Stage(compare, 1e-4, 1e-6, f"{FLOAT32}; differences of near numbers"),
+    "covariates": Stage(covariates, 1e-3, 1e-6, f"{FLOAT32}, of a trained agent"),
     "transitions": Stage(transitions, 1e-6, 1e-9, ANALYSIS),
     "associations": Stage(associations, 1e-6, 1e-9, ANALYSIS),
     "predictions": Stage(predictions, 1e-6, 1e-9, ANALYSIS),
@@ -631,7 +668,12 @@ def entry(stage: str, numbers: Numbers) -> dict[str, Any]:
     rule = STAGES[stage]
     return {
         "version": stage_version(stage),
-        "rule": {"relative": rule.relative, "absolute": rule.absolute, "why": rule.why},
+        "rule": {
+            "relative": rule.relative,
+            "absolute": rule.absolute,
+            "loose": dict(rule.loose),
+            "why": rule.why,
+        },
         "numbers": numbers,
     }
 
@@ -644,16 +686,9 @@ def differences(old: Mapping[str, Value], new: Mapping[str, Value], rule: Stage)
             out.append(f"{key}: was {old[key]}, is gone")
         elif key not in old:
             out.append(f"{key}: is {new[key]}, was not there")
-        elif not agree(old[key], new[key], rule):
+        elif not rule.agree(key, old[key], new[key]):
             out.append(f"{key}: was {old[key]}, is {new[key]}")
     return out
-
-
-def agree(old: Value, new: Value, rule: Stage) -> bool:
-    """Whether two values are the same: texts and integers exactly, floats by the stage's rule."""
-    if isinstance(old, str) or isinstance(new, str) or (type(old) is int and type(new) is int):
-        return old == new
-    return math.isclose(old, new, rel_tol=rule.relative, abs_tol=rule.absolute)
 
 
 def check(stage: str, golden: Mapping[str, Mapping[str, Any]], numbers: Numbers) -> str | None:
