@@ -1,9 +1,12 @@
-"""The shape of the house: who may import whom, and that everything resolves inside it."""
+"""The shape of the house: who may import whom; that all of it resolves here and is shipped."""
 
 import ast
 import importlib
 import re
+import subprocess
+import sys
 import tomllib
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,7 @@ ALLOWED = {
 # What every package may take from `rl_slt`: the error for a user's mistake, the base of settings.
 ROOT_NAMES = {"InputError", "SettingsModel"}
 MODULES = sorted(p.relative_to(ROOT) for name in PACKAGES for p in (ROOT / name).rglob("*.py"))
+NAMES = {".".join(p.with_suffix("").parts).removesuffix(".__init__"): p for p in MODULES}
 
 
 def part_of(path: Path) -> str:
@@ -28,31 +32,87 @@ def part_of(path: Path) -> str:
     return top if top in ALLOWED else path.parts[0]
 
 
-def imports_of(path: Path) -> set[str]:
-    names: set[str] = set()
+def imports_of(path: Path) -> set[tuple[str, str]]:
+    """Module and name of every import, those for type checking and inside functions included."""
+    found: set[tuple[str, str]] = set()
     for node in ast.walk(ast.parse((ROOT / path).read_text())):
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
+            found |= {(alias.name, "") for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} has a relative import"
-            names.add(node.module or "")
-    return names
+            found |= {(node.module or "", alias.name) for alias in node.names}
+    return found
 
 
-def names_from(path: Path, module: str) -> set[str]:
-    tree = ast.parse((ROOT / path).read_text())
-    froms = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module == module]
-    return {alias.name for node in froms for alias in node.names}
+def our_modules(path: Path) -> set[str]:
+    """The modules of ours that a module imports; a package's name stands for its face."""
+    found = {f"{m}.{n}" if f"{m}.{n}" in NAMES else m for m, n in imports_of(path)}
+    return found & set(NAMES)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
 def test_import_direction(path: Path) -> None:
-    ours = {n for n in imports_of(path) if n.split(".")[0] in PACKAGES}
-    ours -= {"rl_slt"} if names_from(path, "rl_slt") <= ROOT_NAMES else set()
-    wrong = {n for n in ours if n.split(".")[0] not in ALLOWED[part_of(path)]}
+    ours = {(m, n) for m, n in imports_of(path) if m.split(".")[0] in PACKAGES}
+    ours -= {("rl_slt", name) for name in ROOT_NAMES}
+    wrong = {m for m, _ in ours if m.split(".")[0] not in ALLOWED[part_of(path)]}
     if part_of(path) == "rl_slt":  # the core does not reach up into its own command line either
-        wrong |= {n for n in ours if re.match(r"rl_slt\.(cli|pipeline)\b", n)}
+        wrong |= {m for m, _ in ours if re.match(r"rl_slt\.(cli|pipeline)\b", m)}
     assert not wrong, f"{path} imports {sorted(wrong)}"
+
+
+def test_no_import_circle() -> None:
+    """Also none that only a type checker sees; a face that re-exports its own parts is none."""
+    graph = {
+        name: {m for m in our_modules(path) if NAMES[m].name != "__init__.py"}
+        for name, path in NAMES.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"import circle: {' -> '.join(error.args[1])}")
+
+
+def test_other_packages_are_imported_by_their_faces() -> None:
+    """`from envs import X`, not from a module inside; a part of a package may be a face, too."""
+    deep = [
+        f"{path}: {module}"
+        for path in MODULES
+        for module in our_modules(path)
+        if module.split(".")[0] != path.parts[0] and NAMES[module].name != "__init__.py"
+    ]
+    assert len(deep) <= 8, deep
+
+
+def test_the_roots_import_nothing_of_ours() -> None:
+    assert our_modules(Path("rl_slt/errors.py")) == set()
+    assert our_modules(Path("rl_slt/settings_model.py")) == {"rl_slt.errors"}
+    text = "\n".join((ROOT / path).read_text() for path in MODULES)
+    assert len(re.findall(r"^class \w*InputError\b", text, re.MULTILINE)) == 1
+
+
+@pytest.mark.parametrize(("folder", "most"), [("rl_slt", 16), ("rl_slt/pipeline", 12)])
+def test_tops_stay_small(folder: str, most: int) -> None:
+    assert sum(path.parent == Path(folder) for path in MODULES) <= most
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The modules that a new interpreter has loaded after a statement."""
+    code = f"{statement}; import sys; print(*sys.modules)"
+    return set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
+
+
+def test_the_estimator_loads_no_plotting() -> None:
+    assert "matplotlib" not in loaded_by("from rl_slt import estimate_llc")
+
+
+def test_help_loads_nothing_slow() -> None:
+    assert not loaded_by("import rl_slt.cli") & {
+        "torch",
+        "numpy",
+        "pandas",
+        "pydantic",
+        "gymnasium",
+    }
 
 
 @pytest.mark.parametrize("name", PACKAGES)
@@ -64,7 +124,6 @@ def test_packages_resolve_here(name: str) -> None:
 
 
 def test_every_package_is_listed_for_the_wheel() -> None:
-
     listed = set(
         tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     )
