@@ -136,7 +136,7 @@ def test_as_a_process() -> None:
         (["train"], {"torch", "pandas", "matplotlib"}),
         (["calibrate"], {"torch", "pandas", "matplotlib"}),
     ],
-    ids=str,
+    ids=["group", "llc", "train", "calibrate"],  # not the sets: their order is not the same twice
 )
 def test_help_waits_for_nothing_heavy(argv: list[str], heavy: set[str]) -> None:
     code = (
