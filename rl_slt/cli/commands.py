@@ -185,7 +185,7 @@ def llc(runs: tuple[Path, ...], settings: dict[str, Any], **engine: Any) -> int:
       rl-slt llc runs/a --states probe:behind --states frozen/coin-in-view
       rl-slt llc runs/a --loss surrogate:clip=0.2 --states on-policy
     """
-    from rl_slt.pipeline.commands.over_runs import llc
+    from rl_slt.pipeline.commands.run import llc
 
     return llc(runs, settings, **engine)
 
@@ -240,7 +240,7 @@ def probe(runs: tuple[Path, ...], settings: dict[str, Any], **engine: Any) -> in
       rl-slt probe runs/a
       rl-slt probe demo --suite demo --levels 200
     """
-    from rl_slt.pipeline.commands.over_runs import probe
+    from rl_slt.pipeline.commands.run import probe
 
     return probe(runs, settings, **engine)
 
@@ -257,7 +257,7 @@ def report(runs: tuple[Path, ...], out: Path, form: str) -> None:
       rl-slt report demo --out demo.html
       rl-slt report runs/a runs/b --out ab.md --format md
     """
-    from rl_slt.pipeline.commands.over_runs import report
+    from rl_slt.pipeline.commands.run import report
 
     click.echo(f"report: {report(runs, out, form).resolve()}")
 
@@ -284,7 +284,7 @@ def compare(
       rl-slt compare demo/runs/end-s0 demo/runs/behind-s0 --out ab.html
       rl-slt compare runs/a runs/a --step-a 500000 --out before-after.html
     """
-    from rl_slt.pipeline.commands.over_runs import compare
+    from rl_slt.pipeline.commands.run import compare
 
     click.echo(f"report: {compare(first, second, out, settings, (step_a, step_b)).resolve()}")
 

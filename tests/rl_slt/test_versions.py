@@ -19,7 +19,7 @@ from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages import covariates, llc
 from rl_slt.pipeline.stages.llc import plan_estimates
 from rl_slt.pipeline.stages.probe.work_item import ProbeUnit
-from rl_slt.pipeline.states.state_sets import StateSetSpec
+from rl_slt.pipeline.states import StateSetSpec
 from rl_slt.versions import STAGES, version_key
 
 PLAN = LLCPlan(states=("frozen",), n_states=32, chains=2, draws=8, burn_in=2, batch_size=16,

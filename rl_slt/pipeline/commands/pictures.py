@@ -17,7 +17,7 @@ from envs import (
     record_clip,
 )
 from rl_slt.errors import InputError
-from rl_slt.pipeline.commands.over_runs import check_file
+from rl_slt.pipeline.commands.run import check_file
 from rl_slt.pipeline.disk.layout import open_run
 
 SCRIPTED: dict[str, Callable[[int], Any]] = {

@@ -1,24 +1,32 @@
-"""The main job: a study from its plan to its report, going on wherever it was interrupted."""
+"""The main job, a study from its plan to its report, and its stages over runs that exist."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents import TEMPORARY, check_device, read_json_object, write_json
+from agents import TEMPORARY, check_device, read_json_object, write_bytes, write_json
+from analysis import current_setting
+from analysis import report as pages
 from rl_slt.errors import InputError
-from rl_slt.pipeline.commands.over_runs import report_failures
-from rl_slt.pipeline.disk.layout import Study
+from rl_slt.pipeline.disk.layout import Run, Study, open_path, runs_of
 from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.engine.jobs import Outcome, open_engine, workers_on
-from rl_slt.pipeline.plan.study import StudyPlan
-from rl_slt.pipeline.stages import analyse, llc, train
-from rl_slt.pipeline.stages import report as reporting
-from rl_slt.pipeline.stages.probe import stage as probe
+from rl_slt.pipeline.engine.progress import meter
+from rl_slt.pipeline.plan.study import CompareSettings, LLCPlan, ProbePlan, StudyPlan
+from rl_slt.pipeline.stages.analyse import DamagedTable, analyse_path, analyse_study, over_runs
+from rl_slt.pipeline.stages.compare import compare_agents
+from rl_slt.pipeline.stages.llc import estimate_runs
+from rl_slt.pipeline.stages.probe.stage import probe_runs
+from rl_slt.pipeline.stages.train import train_study
+
+REPORT_FORMATS = ("html", "md", "json")
 
 
 def run_study(
@@ -48,7 +56,7 @@ def run_study(
         study = claim(plan, out)
         stack.enter_context(stage_lock(study.path, "run"))
         with _timed(study, "train"):
-            failed += train.train_study(study, plan, engine)
+            failed += train_study(study, plan, engine)
         runs = [study.run(arm, seed) for arm in plan.arms for seed in plan.seeds]
         runs = [run for run in runs if run.exists and run.checkpoints]
         if runs:
@@ -56,14 +64,15 @@ def run_study(
             if llc_workers != workers:
                 llc_engine = stack.enter_context(open_engine(llc_workers))
             with _timed(study, "llc"):
-                failed += llc.estimate_runs(runs, plan.llc, llc_engine, placements)
+                failed += estimate_runs(runs, plan.llc, llc_engine, placements)
             with _timed(study, "probe"):
-                failed += probe.probe_runs(runs, plan.probe, engine)
+                failed += probe_runs(runs, plan.probe, engine)
     with _timed(study, "report"):
-        analyse.analyse_study(study)
-        page = reporting.write_report([study.path], study.path / "report.html")
+        analyse_study(study)
+        page = write_report([study.path], study.path / "report.html")
     report_failures(failed)
-    for line in reporting.result_lines(study):
+    summary = pages.build_summary(pages.load_study(study.path))
+    for line in summary["headline"][:3]:  # what the goals are, what the LLCs are, what is unsure
         print(line)
     print(f"report: {page.resolve()}")
     return 1 if failed else 0
@@ -75,7 +84,9 @@ def claim(plan: StudyPlan, out: Path) -> Study:
     Raises:
         InputError: if the folder holds another study, a run, or anything else.
     """
-    frozen = frozen_plan(plan)
+    values = plan.as_dict() | {"llc": plan.llc.values()}
+    settings = {name: values.pop(name) for name in ("base_preset", "train", "llc", "probe")}
+    frozen = values | {"settings": settings}  # in JSON's types
     if (out / "study.json").exists():
         known = read_json_object(out / "study.json")
         changed = [k for k in frozen if known.get(k) != frozen[k]]
@@ -95,13 +106,6 @@ def claim(plan: StudyPlan, out: Path) -> Study:
     return Study(out)
 
 
-def frozen_plan(plan: StudyPlan) -> dict[str, Any]:
-    """The plan as it stands in `study.json`, in JSON's types."""
-    values = plan.as_dict() | {"llc": plan.llc.values()}
-    settings = {name: values.pop(name) for name in ("base_preset", "train", "llc", "probe")}
-    return values | {"settings": settings}
-
-
 @contextlib.contextmanager
 def _timed(study: Study, stage: str) -> Iterator[None]:
     """Print how long the stage took and add it to the study's `timings.json`."""
@@ -115,3 +119,144 @@ def _timed(study: Study, stage: str) -> Iterator[None]:
         known = read_json_object(path) if path.exists() else {}
         write_json(path, known | {stage: round(known.get(stage, 0.0) + spent, 1)})
         print(f"{stage}: {spent:.1f} s", file=sys.stderr, flush=True)
+
+
+def llc(
+    paths: Sequence[Path],
+    settings: dict[str, Any],
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> int:
+    """Estimate every checkpoint of some runs and studies on shared frozen states, and their own.
+
+    Args:
+        paths: of the runs and studies.
+        settings: of `LLCPlan`, laid over those of the study if it is the only path.
+        workers: as for `open_engine`.
+        scheduler: as for `open_engine`.
+
+    Returns:
+        0 when every estimate succeeded, else 1.
+    """
+    targets, runs, known = _open(paths, "llc")
+    plan = LLCPlan.build(known | settings, "llc")
+    with open_engine(workers_on(plan.device, workers, scheduler), scheduler) as engine:
+        failed = estimate_runs(runs, plan, engine)
+    return _finish(targets, failed)
+
+
+def probe(
+    paths: Sequence[Path],
+    settings: dict[str, Any],
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> int:
+    """Probe every checkpoint of some runs and studies; as `llc`, with settings of `ProbePlan`."""
+    targets, runs, known = _open(paths, "probe")
+    plan = ProbePlan.build(known | settings, "probe")
+    with open_engine(workers, scheduler) as engine:
+        failed = probe_runs(runs, plan, engine)
+    return _finish(targets, failed)
+
+
+def report(paths: Sequence[Path], out: Path, form: str = "html") -> Path:
+    """Write the report of some runs and studies, after a new analysis of their tables.
+
+    A run or study with a damaged table is reported as it is: the page says what cannot be read.
+    """
+    targets = {path: open_path(path) for path in paths}
+    check_file(out)
+    for target in targets.values():
+        runs_of(target)
+    for path, target in targets.items():
+        try:
+            _finish({path: target}, [])
+        except DamagedTable as error:
+            print(f"rl-slt: {error}; {path} is reported without a new analysis", file=sys.stderr)
+    return write_report(list(paths), out, form)
+
+
+def write_report(paths: Sequence[Path], out: Path, form: str = "html") -> Path:
+    """Write the report of some runs and studies, whole or not at all.
+
+    Raises:
+        InputError: for an unknown format, or a path that is neither a run nor a study.
+    """
+    if form not in REPORT_FORMATS:
+        raise InputError(f"unknown report format {form!r}; allowed: {', '.join(REPORT_FORMATS)}")
+    data = pages.load_study(list(paths) if len(paths) > 1 else paths[0])
+    if len(paths) > 1:  # statistics over all runs, whichever studies they come from
+        llc, probes, known = (data.table(name) for name in ("llc", "probes", "covariates"))
+        tables = over_runs(current_setting(llc), probes, known)
+        data = dataclasses.replace(data, tables=data.tables | tables)
+    if form == "html":
+        text = pages.build_report(data)
+    elif form == "md":
+        text = pages.to_markdown(pages.build_summary(data))
+    else:
+        text = json.dumps(pages.build_summary(data), indent=1, allow_nan=False) + "\n"
+    write_bytes(out, text.encode())
+    return out
+
+
+def compare(
+    a: Path,
+    b: Path,
+    out: Path,
+    settings: dict[str, Any],
+    steps: tuple[int | None, int | None] = (None, None),
+) -> Path:
+    """Compare an agent of one run with one of another and write the page that shows both runs.
+
+    Args:
+        a: the first run.
+        b: the second run; may be the first.
+        out: page to write.
+        settings: of `CompareSettings`.
+        steps: of the checkpoints; None is the last.
+    """
+    check_file(out)
+    plan = CompareSettings.build(settings, "compare")
+    with meter("compare", 1.0) as bar:
+        compare_agents(a, b, plan, steps, lambda done, total: bar.update(done / total))
+    return report(list(dict.fromkeys((a.resolve(), b.resolve()))), out)
+
+
+def check_file(out: Path, endings: Sequence[str] = ()) -> None:
+    """Raise InputError if `out` cannot be a file to write, or has none of the endings."""
+    if endings and out.suffix not in endings:
+        raise InputError.of("out", str(out), f"a file that ends in {' or '.join(endings)}")
+    if out.is_dir():
+        raise InputError.of("out", str(out), "the name of a file", "it is a folder")
+
+
+def report_failures(failed: Sequence[Outcome]) -> None:
+    """One line on stderr for each, and the traceback where a bug in rl-slt raised."""
+    for outcome in failed:
+        if outcome.trace:
+            print(outcome.trace, file=sys.stderr)
+        print(f"rl-slt: failed: {outcome.label}: {outcome.reason}", file=sys.stderr)
+
+
+def _open(
+    paths: Sequence[Path], stage: str
+) -> tuple[dict[Path, Run | Study], list[Run], dict[str, Any]]:
+    """What lies at the paths, all its runs, each once, and the settings of a study named alone."""
+    targets = {path: open_path(path) for path in paths}
+    runs = {run.path.resolve(): run for target in targets.values() for run in runs_of(target)}
+    names = [run.name for run in runs.values()]  # by which tables know them
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise InputError(f"two different runs are called {twice!r}; work on them one after another")
+    (first, *others) = targets.values()
+    known = first.settings(stage) if isinstance(first, Study) and not others else {}
+    return targets, list(runs.values()), known
+
+
+def _finish(targets: dict[Path, Run | Study], failed: Sequence[Outcome]) -> int:
+    """Name what failed, bring the derived tables up to date, and give the exit status."""
+    report_failures(failed)
+    for path, target in targets.items():
+        if isinstance(target, Study) or target.tables.is_dir():
+            analyse_path(target, path)
+    return 1 if failed else 0

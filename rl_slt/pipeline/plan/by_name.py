@@ -11,7 +11,7 @@ from rl_slt.data.policy_data import PolicyData
 from rl_slt.data.samples import Samples
 from rl_slt.errors import InputError
 from rl_slt.losses import LOSSES, Loss
-from rl_slt.pipeline.states.state_sets import parse_states
+from rl_slt.pipeline.states import parse_states
 from rl_slt.samplers import SAMPLERS, Sampler
 from rl_slt.settings import Settings
 

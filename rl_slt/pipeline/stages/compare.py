@@ -7,35 +7,39 @@ agents' weights and the settings, so the same comparison is not made twice.
 
 from __future__ import annotations
 
-import io
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from agents import (
-    Checkpoint,
-    TrainConfig,
-    atomic_dir,
-    load_policy,
-    write_json,
-)
+from agents import Checkpoint, TrainConfig, atomic_dir, load_policy, write_json
 from analysis import compare
-from envs import MOVES, Clip, NetworkPolicy, kl, log_probs, record_clip
+from envs import FROZEN_LEVELS, MOVES, NetworkPolicy, kl, log_probs, record_clip
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, open_run
 from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.disk.store import digest, file_digest
 from rl_slt.pipeline.plan.study import CompareSettings
-from rl_slt.pipeline.states.visits import Visits, mean_return, visit
+from rl_slt.pipeline.states import ENVS, coin_offsets, in_view, rollout, shared_env, thinned
 from rl_slt.versions import version_key
 
 _LOSS_STATES = 256  # on which the losses of slices are taken
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Visits:
+    """Frames uint8 `[N, 64, 64, 3]` and a row for each: placement, level_seed, visitor, kind."""
+
+    states: Tensor
+    about: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -102,11 +106,10 @@ def _write(
     folder: Path, a: Side, b: Side, settings: CompareSettings, progress: Progress | None
 ) -> None:
     """All files of a comparison; `comparison.json`, which says that it is whole, is the last."""
-    seen = visit(
-        {a.name: a.policy, b.name: b.policy}, settings.placements, a.train.settings,
-        a.train.time_limit, settings.n_states, settings.seed,
-    )  # fmt: skip
-    frame = compare.compare_policies(a.policy, b.policy, seen.states, groups=seen.groups)
+    seen = visit(a, b, settings)
+    both = zip(seen.about["placement"], seen.about["level_seed"], strict=True)
+    levels = [f"{placement} {level}" for placement, level in both]  # whoever visits them
+    frame = compare.compare_policies(a.policy, b.policy, seen.states, groups=levels)
     slices, notes = measure_slices(a, b, seen, settings, progress)
     pd.concat([frame, seen.about], axis=1).to_parquet(folder / "states.parquet", index=False)
     slices.to_parquet(folder / "slices.parquet", index=False)
@@ -127,6 +130,57 @@ def _write(
     write_json(folder / "comparison.json", payload)
 
 
+def visit(a: Side, b: Side, settings: CompareSettings) -> Visits:
+    """About `n_states` states, in equal parts of each agent under each placement.
+
+    Agents play with sampled actions, on levels held out that look as those of the first agent.
+    """
+    share = -(-settings.n_states // (2 * len(settings.placements)))
+    frames, rows = [], []
+    for placement in settings.placements:
+        vector = shared_env(placement, a.train.settings, FROZEN_LEVELS, a.train.time_limit)
+        for side in (a, b):
+            act = NetworkPolicy(side.policy, "sampled", settings.seed)
+            seen = thinned(rollout(vector, act, settings.seed))
+            left = share
+            for moment in itertools.islice(seen, -(-share // ENVS)):
+                frames.append(moment.frames[:left].copy())
+                about = {"level_seed": moment.info["level_seed"], "kind": kinds(moment.info)}
+                row = pd.DataFrame(about)[:left]
+                rows.append(row.assign(placement=placement, visitor=side.name))
+                left -= len(row)
+    return Visits(torch.from_numpy(np.concatenate(frames)), pd.concat(rows, ignore_index=True))
+
+
+def kinds(info: dict[str, Any]) -> list[str]:
+    """Where the coin is, as the agent of each environment sees it."""
+    offsets = coin_offsets(info)
+    right = offsets[:, 0] > 0
+    out = np.where(right, "coin in view, to the right", "coin in view, to the left")
+    out = np.where(in_view(offsets), out, "coin out of view")
+    absent = np.isnan(offsets[:, 0])
+    return [str(kind) for kind in np.where(absent, "no coin in the level", out)]
+
+
+def mean_return(
+    policy: nn.Module, train: TrainConfig, episodes: int, seed: int
+) -> tuple[float, float]:
+    """Mean raw return and its standard error over the first episode of each environment.
+
+    Levels, starts and the noise of actions are the same for every policy.
+    """
+    vector = shared_env(train.coin, train.settings, FROZEN_LEVELS, train.time_limit, episodes)
+    act = NetworkPolicy(policy, "sampled", seed)
+    total, going = np.zeros(episodes), np.ones(episodes, bool)
+    for step in rollout(vector, act, seed):
+        total += np.where(going, step.rewards, 0.0)
+        going &= ~(step.terminated | step.truncated)
+        if not going.any():
+            break
+    error = float(total.std(ddof=1)) / episodes**0.5 if episodes > 1 else float("nan")
+    return float(total.mean()), error
+
+
 def measure_slices(
     a: Side, b: Side, seen: Visits, settings: CompareSettings, progress: Progress | None
 ) -> tuple[pd.DataFrame, list[str]]:
@@ -142,15 +196,12 @@ def measure_slices(
     """
     states = seen.states[:: max(1, len(seen.states) // _LOSS_STATES)][:_LOSS_STATES]
     log_a, log_b = log_probs(a.policy, states), log_probs(b.policy, states)
-    train = a.train
     measures: dict[str, Any] = {
         f"KL from {side.name}": lambda w, log_p=log_p: float(kl_to(w, states, log_p).detach())
         for side, log_p in ((a, log_a), (b, log_b))
     }
     if settings.episodes:
-        measures["return"] = lambda w: mean_return(
-            w, train.coin, train.settings, train.time_limit, settings.episodes, settings.seed
-        )
+        measures["return"] = lambda w: mean_return(w, a.train, settings.episodes, settings.seed)
     lines = compare.random_directions(a.policy, 1, settings.seed)
     notes: list[str] = []
     for direction in (
@@ -194,29 +245,22 @@ def _state(
             int(about["level_seed"]), sides[0].train.settings,
             game=side.train.game, time_limit=side.train.time_limit or 500, seed=settings.seed,
         )  # fmt: skip
-        clips.append(_save_clip(folder, f"{number}-{letter}", clip))
+        name = f"{number}-{letter}"
+        strip = clip.strip(6)
+        strip.resize((strip.width // 2, strip.height // 2)).save(folder / f"{name}.png")
+        (folder / f"{name}.gif").write_bytes(clip.gif())
+        clips.append({"strip": f"{name}.png", "file": f"{name}.gif", "outcome": clip.outcome,
+                      "caption": clip.caption})  # fmt: skip
         p = log_probs(side.policy, state[None]).exp()[0]
         moves.append({name: float(p[list(actions)].sum()) for name, actions in MOVES.items()})
     return {
         "picture": f"{number}-state.png",
-        "placement": str(about["placement"]),
-        "kind": str(about["kind"]),
+        **{name: str(about[name]) for name in ("placement", "kind", "visitor")},
         "level_seed": int(about["level_seed"]),
-        "visitor": str(about["visitor"]),
         "tv": float(row["tv"]),
         "moves": moves,
         "clips": clips,
     }
-
-
-def _save_clip(folder: Path, name: str, clip: Clip) -> dict[str, str]:
-    buffer = io.BytesIO()
-    strip = clip.strip(6)
-    strip.resize((strip.width // 2, strip.height // 2)).save(buffer, "PNG")
-    (folder / f"{name}.png").write_bytes(buffer.getvalue())
-    (folder / f"{name}.gif").write_bytes(clip.gif())
-    return {"strip": f"{name}.png", "file": f"{name}.gif", "outcome": clip.outcome,
-            "caption": clip.caption}  # fmt: skip
 
 
 def _plain(frame: pd.DataFrame) -> list[dict[Any, Any]]:

@@ -25,7 +25,7 @@ from rl_slt.pipeline.engine.jobs import Outcome, SerialEngine
 from rl_slt.pipeline.engine.work import WorkItem, checkpoints_of, run_items
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages.llc import states_of
-from rl_slt.pipeline.states.state_sets import StateSetSpec, collect
+from rl_slt.pipeline.states import StateSetSpec, collect
 from rl_slt.versions import STAGES, version_key
 
 _STATES = 512  # of the frozen set, evenly spaced: enough for two digits

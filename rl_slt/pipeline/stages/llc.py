@@ -35,8 +35,7 @@ from rl_slt.pipeline.engine.progress import meter
 from rl_slt.pipeline.engine.work import WorkItem, checkpoints_of, run_items
 from rl_slt.pipeline.plan.by_name import build_loss, check_loss, fit_batch
 from rl_slt.pipeline.plan.study import LLCPlan
-from rl_slt.pipeline.states.episodes import collect_episodes
-from rl_slt.pipeline.states.state_sets import StateSetSpec, collect, parse_states
+from rl_slt.pipeline.states import StateSetSpec, collect, collect_episodes, parse_states
 from rl_slt.samplers.chains import Progress
 from rl_slt.settings import Settings
 from rl_slt.versions import STAGES, version_key

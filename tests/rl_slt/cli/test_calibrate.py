@@ -11,10 +11,9 @@ import pytest
 
 from rl_slt.cli import main
 from rl_slt.errors import InputError
-from rl_slt.pipeline.commands.calibrate import command_line
+from rl_slt.pipeline.commands.calibrate import chosen_estimates, command_line
 from rl_slt.pipeline.disk.layout import Run, Study
 from rl_slt.pipeline.plan.study import LLCPlan
-from rl_slt.pipeline.stages.calibrate import chosen_estimates
 from tests.rl_slt.cli.conftest import change_config, sound_run
 
 SETTINGS = """--n-states 48 --chains 2 --draws 48 --burn-in 24 --batch-size 16

@@ -14,8 +14,7 @@ from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
 from rl_slt.errors import InputError
 from rl_slt.pipeline.plan.study import CompareSettings
 from rl_slt.pipeline.stages import compare
-from rl_slt.pipeline.stages.compare import compare_agents, kl_to
-from rl_slt.pipeline.states.visits import kinds
+from rl_slt.pipeline.stages.compare import compare_agents, kinds, kl_to
 
 SMALL = CompareSettings(placements=("behind",), n_states=16, points=3, episodes=2, clips=1)
 

@@ -12,8 +12,7 @@ from agents.checkpoints import NetworkSpec, save_checkpoint
 from rl_slt import SGLD, PolicyData
 from rl_slt.losses import Regret, Surrogate
 from rl_slt.pipeline.plan.by_name import build_loss, build_sampler, check_loss
-from rl_slt.pipeline.states.episodes import collect_episodes, discounted
-from rl_slt.pipeline.states.state_sets import StateSetSpec
+from rl_slt.pipeline.states import StateSetSpec, collect_episodes, discounted
 
 SPEC = StateSetSpec(
     name="on-policy", placements=("end@mid",), settings=envs.PLAIN_FLAT, levels=(0, 100), n=80,

@@ -9,7 +9,7 @@ import torch
 import envs
 from agents import build_network
 from rl_slt.errors import InputError
-from rl_slt.pipeline.states.state_sets import StateSetName, StateSetSpec, collect, parse_states
+from rl_slt.pipeline.states import StateSetName, StateSetSpec, collect, parse_states
 
 
 def spec_of(name: str = "frozen", **changes: object) -> StateSetSpec:

@@ -1,0 +1,381 @@
+"""What a loss is averaged over: state sets and whole episodes, played once and cached.
+
+A state set is named by a short text, `SOURCE[:PLACEMENT][/FILTER]`:
+
+* `on-policy`: states that the checkpoint itself visits in its own training environment. They
+  confound the weights with the distribution.
+* `probe:PLACEMENT`: states that the checkpoint itself visits on the levels of the standard goal
+  probes, held out from training, with coin and start as in the probe of that name.
+* `frozen`: one set shared by all checkpoints and runs, the default of any comparison. A third each
+  is visited by three fixed behaviors (random actions, right and jump, wandering in both
+  directions) on levels outside training, under the placements of all arms in equal parts; it
+  depends on no trained agent.
+
+`:PLACEMENT` replaces the coin placement of the others, and `/FILTER` keeps a part: `coin-in-view`,
+`coin-absent` (no coin in view), `past-coin` (the agent stands to the right of the coin).
+
+Losses that read rewards take whole on-policy episodes. Their rewards, returns and advantages are in
+the units that training saw: divided by the deviation of the discounted return that the checkpoint
+recorded, so that the value head is measured in its own unit.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+import re
+import zipfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import envs
+from agents import read_header, write_bytes
+from envs import LEFT, LEFT_JUMP, RIGHT, RIGHT_JUMP
+from rl_slt import PolicyData, SettingsModel
+from rl_slt.errors import InputError
+from rl_slt.pipeline.disk.store import digest
+from rl_slt.versions import version_key
+
+ENVS = 32
+VIEW = 6  # columns that the agent sees to each side
+_THIN = 7  # keep every 7th step of an environment
+_HOLD = 10  # steps for which the wanderer keeps a move
+_PATIENCE = 200  # kept steps of all environments, for every 32 states, before a filter is given up
+
+Act = Callable[[np.ndarray, Any], np.ndarray]  # actions [E] for frames [E, 64, 64, 3] of a vector
+
+
+def coin_offsets(info: dict[str, Any]) -> np.ndarray:
+    """From each agent to the coin, in cells, `[E, 2]`; NaN where the level has no coin."""
+    coin, agent = np.asarray(info["coin_xy"], float), np.asarray(info["agent_xy"], float)
+    return np.asarray(np.where(coin < 0, np.nan, coin) - agent)
+
+
+def in_view(offsets: np.ndarray) -> np.ndarray:
+    """Whether the agent sees what is so far away, `[E]`; never what is not there (NaN)."""
+    return np.asarray(np.abs(offsets).max(axis=1) <= VIEW + 0.5)
+
+
+SOURCES = ("on-policy", "frozen", "probe")
+# From offsets of the coin `[E, 2]` (NaN: no coin) to whether a state is kept, `[E]`.
+FILTERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "coin-in-view": in_view,
+    "coin-absent": lambda offsets: ~in_view(offsets),
+    "past-coin": lambda offsets: offsets[:, 0] < -1,
+}
+
+
+@dataclass(frozen=True)
+class StateSetName:
+    """A parsed name of a state set."""
+
+    source: str
+    placement: str | None = None
+    keep: str | None = None
+
+    @property
+    def own(self) -> bool:
+        """Whether each checkpoint visits states of its own."""
+        return self.source != "frozen"
+
+    def __str__(self) -> str:
+        place = f":{self.placement}" if self.placement else ""
+        return f"{self.source}{place}{'/' + self.keep if self.keep else ''}"
+
+
+def parse_states(text: str) -> StateSetName:
+    """The state set of that name.
+
+    Raises:
+        InputError: if the source, placement or filter is unknown.
+    """
+    match = re.fullmatch(r"(?P<source>[a-z-]+)(?::(?P<place>[^/]+))?(?:/(?P<keep>[a-z-]+))?", text)
+    if match is None or match["source"] not in SOURCES:
+        allowed = f"{' or '.join(SOURCES)}, then :PLACEMENT and /FILTER if wished"
+        raise InputError.of("states", text, allowed)
+    if match["keep"] and match["keep"] not in FILTERS:
+        raise InputError.of("states", text, f"one of the filters /{', /'.join(FILTERS)}, or none")
+    if match["place"]:
+        envs.parse_placement(match["place"])
+    elif match["source"] == "probe":
+        raise InputError.of("states", text, "probe:PLACEMENT")
+    return StateSetName(match["source"], match["place"], match["keep"])
+
+
+class StateSetSpec(SettingsModel):
+    """All that a state set depends on, but for the policy that visits it.
+
+    Attributes:
+        name: as `parse_states` reads it.
+        placements: of the coin, in equal parts.
+        settings: what the levels look like.
+        levels: half-open range of level seeds; None is unlimited.
+        n: states.
+        time_limit: steps of an episode at most; None is the game's own.
+        seed: of levels, and of the actions.
+    """
+
+    name: str
+    placements: tuple[str, ...]
+    settings: envs.LevelSettings
+    levels: tuple[int, int] | None
+    n: int
+    time_limit: int | None
+    seed: int
+
+    def key(self, weights: str, stage: str = "states") -> str:
+        """Hash of the set and of the visiting policy's weights (empty for frozen sets)."""
+        return digest([version_key(stage), self, weights])
+
+
+def collect(spec: StateSetSpec, policy: nn.Module | None, cache: Path, weights: str = "") -> Tensor:
+    """The states of a set, from the cache file where they were collected before.
+
+    Args:
+        spec: what to collect.
+        policy: the visiting policy; None for the fixed behaviors of a frozen set.
+        cache: folder of the cached sets.
+        weights: hash of the policy's weights.
+
+    Returns:
+        Frames, uint8 `[n, 64, 64, 3]`.
+
+    Raises:
+        InputError: if the filter leaves too few states.
+    """
+
+    def visit() -> dict[str, np.ndarray]:
+        actors = _behaviors(spec.seed) if policy is None else [_agent(policy, spec.seed)]
+        share = -(-spec.n // (len(actors) * len(spec.placements)))
+        parts = [_visit(spec, place, act, share) for place in spec.placements for act in actors]
+        states = np.concatenate(parts)
+        order = np.random.default_rng(spec.seed).permutation(len(states))[: spec.n]
+        return {"states": states[np.sort(order)]}
+
+    arrays = cached(cache / f"{spec.key(weights)}.npz", visit)
+    return torch.from_numpy(arrays["states"])
+
+
+def _visit(spec: StateSetSpec, placement: str, act: Act, n: int) -> np.ndarray:
+    """`n` states that pass the filter, from every 7th step of each environment."""
+    vector = shared_env(placement, spec.settings, spec.levels, spec.time_limit)
+    keep = FILTERS.get(parse_states(spec.name).keep or "")
+    kept: list[np.ndarray] = []
+    found = 0
+    seen = thinned(rollout(vector, act, spec.seed))
+    for frames, info, *_ in itertools.islice(seen, _PATIENCE * max(1, n // ENVS)):
+        kept.append(frames[slice(None) if keep is None else keep(coin_offsets(info))].copy())
+        found += len(kept[-1])
+        if found >= n:
+            return np.concatenate(kept)[:n]
+    raise InputError(
+        f"state set {spec.name!r} found only {found} of {n} states under {placement!r}; "
+        "take fewer states or another filter"
+    )
+
+
+def _agent(policy: nn.Module, seed: int) -> Act:
+    generator = torch.Generator().manual_seed(seed)
+
+    @torch.inference_mode()
+    def act(frames: np.ndarray, vector: Any) -> np.ndarray:
+        return envs.sample_actions(envs.logits_of(policy(torch.from_numpy(frames))), generator)
+
+    return act
+
+
+def _behaviors(seed: int) -> list[Act]:
+    """Random actions, right and jump, and wandering: one move held for 10 steps."""
+    generator = np.random.default_rng(seed)
+    moves, held = np.array([LEFT, LEFT_JUMP, RIGHT, RIGHT_JUMP]), np.zeros(ENVS, np.int64)
+    clock = itertools.count()
+
+    def wander(frames: np.ndarray, vector: Any) -> np.ndarray:
+        due = (np.arange(ENVS) + next(clock)) % _HOLD == 0
+        held[due] = generator.choice(moves, int(due.sum()))
+        return held.copy()
+
+    return [
+        lambda frames, vector: generator.integers(0, envs.N_ACTIONS, len(frames)),
+        lambda frames, vector: np.full(len(frames), RIGHT_JUMP),
+        wander,
+    ]
+
+
+def collect_episodes(
+    spec: StateSetSpec,
+    policy: nn.Module,
+    checkpoint: Path,
+    cache: Path,
+    weights: str,
+    gamma: float,
+    gae_lambda: float,
+) -> PolicyData:
+    """At least `spec.n` states in whole episodes, from the cache where they were played before.
+
+    Args:
+        spec: placement, levels, settings and number of states.
+        policy: the policy that plays, from frames to `(logits, value)`.
+        checkpoint: its folder, which knows the scale of rewards.
+        cache: folder of cached episodes.
+        weights: hash of the policy's weights.
+        gamma: discount of returns and advantages.
+        gae_lambda: lambda of generalized advantage estimation (Schulman et al. 2016, equation 16).
+
+    Returns:
+        All fields of `PolicyData` but `reference_logits`; states uint8 `[N, 64, 64, 3]`.
+    """
+    key = digest([spec.key(weights, "episodes"), gamma, gae_lambda])
+
+    def play() -> dict[str, np.ndarray]:
+        variance = read_header(checkpoint).reward.get("var")  # that training divided rewards by
+        scale = 1.0 if variance is None else math.sqrt(variance + 1e-8)
+        return _fields(_play(spec, policy), scale, gamma, gae_lambda)
+
+    arrays = cached(cache / f"episodes-{key}.npz", play)
+    return PolicyData(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+
+
+@torch.inference_mode()
+def _play(spec: StateSetSpec, policy: nn.Module) -> list[dict[str, Any]]:
+    """Whole episodes, each with frames, actions, log-probabilities, values and rewards."""
+    vector = shared_env(
+        spec.placements[0], spec.settings, spec.levels, spec.time_limit, track=False
+    )
+    generator = torch.Generator().manual_seed(spec.seed)
+    running: list[dict[str, list[Any]]] = [defaultdict(list) for _ in range(ENVS)]
+
+    def act(frames: np.ndarray, vector: Any) -> np.ndarray:
+        logits, values = policy(torch.from_numpy(frames))
+        log_p = logits.log_softmax(-1)
+        # Not `envs.sample_actions`: its softmax is rounded otherwise, which draws other actions.
+        actions = torch.multinomial(log_p.exp(), 1, generator=generator)
+        seen = {"states": frames, "actions": actions[:, 0].numpy(), "values": values.numpy()}
+        seen["log_probs"] = log_p.gather(1, actions)[:, 0].numpy()
+        for i in range(ENVS):
+            for name, array in seen.items():
+                running[i][name].append(array[i])
+        return seen["actions"]
+
+    done: list[dict[str, Any]] = []
+    states = 0
+    steps = rollout(vector, act, spec.seed)
+    next(steps)
+    while states < spec.n:
+        _, info, rewards, terminated, truncated = next(steps)
+        for i in range(ENVS):
+            running[i]["rewards"].append(float(rewards[i]))
+            if terminated[i] or truncated[i]:
+                last = 0.0  # the value of what a truncated episode did not come to
+                if truncated[i]:
+                    last = float(policy(torch.from_numpy(info["final_obs"][i])[None])[1])
+                done.append({**running[i], "last_value": last})
+                states += len(running[i]["rewards"])
+                running[i] = defaultdict(list)
+    return done
+
+
+def _fields(
+    episodes: list[dict[str, Any]], scale: float, gamma: float, gae_lambda: float
+) -> dict[str, np.ndarray]:
+    parts = defaultdict(list)
+    for number, episode in enumerate(episodes):
+        rewards = np.asarray(episode["rewards"], np.float64) / scale
+        values = np.append(np.asarray(episode["values"], np.float64), episode["last_value"])
+        parts["returns"].append(discounted(rewards, values[-1], gamma))
+        delta = rewards + gamma * values[1:] - values[:-1]
+        parts["advantages"].append(discounted(delta, 0.0, gamma * gae_lambda))
+        parts["rewards"].append(rewards)
+        parts["episode"].append(np.full(len(rewards), number))
+        for name in ("states", "actions", "log_probs"):
+            parts[name].append(np.stack(episode[name]))
+    joined = {name: np.concatenate(rows) for name, rows in parts.items()}
+    floats = ("returns", "advantages", "rewards", "log_probs")
+    return joined | {name: joined[name].astype(np.float32) for name in floats}
+
+
+def discounted(values: np.ndarray, last: float, factor: float) -> np.ndarray:
+    """`out[t] = values[t] + factor * out[t + 1]`, with `out[T] = last`; `[T]`."""
+    out = np.empty_like(values)
+    for t in reversed(range(len(values))):
+        last = out[t] = values[t] + factor * last
+    return out
+
+
+class Moment(NamedTuple):
+    """What E environments show, and what the step that led there brought (zeros after a reset)."""
+
+    frames: np.ndarray
+    info: dict[str, Any]
+    rewards: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+
+
+def rollout(vector: envs.ProcgenVectorEnv, act: Act, seed: int) -> Iterator[Moment]:
+    """Play without end; nothing is acted on before the next moment is asked for.
+
+    Generators of actions are shared by the rollouts of one set, so that one draw more at the end of
+    a rollout would change the next one.
+
+    Args:
+        vector: E environments, reset with `seed`.
+        act: actions for frames, as `envs.NetworkPolicy`.
+        seed: of levels.
+    """
+    frames, info = vector.reset(seed=seed)
+    none = np.zeros(len(frames))
+    yield Moment(frames, info, none, none.astype(bool), none.astype(bool))
+    while True:
+        frames, rewards, terminated, truncated, info = vector.step(act(frames, vector))
+        yield Moment(frames, info, rewards, terminated, truncated)
+
+
+def thinned(moments: Iterator[Moment]) -> Iterator[Moment]:
+    """Every 7th moment, so that neighbors are less alike."""
+    return itertools.islice(moments, _THIN - 1, None, _THIN)
+
+
+@lru_cache(maxsize=16)
+def shared_env(
+    placement: str,
+    settings: envs.LevelSettings,
+    levels: tuple[int, int] | None,
+    limit: int | None,
+    num: int = ENVS,
+    track: bool = True,
+) -> envs.ProcgenVectorEnv:
+    """One environment object for each setting: procgen leaks memory when they are destroyed."""
+    return envs.make_vec(
+        num, coin=placement, levels=levels, settings=settings, time_limit=limit, track=track,
+        threads=torch.get_num_threads(),
+    )  # fmt: skip
+
+
+def cached(path: Path, collect: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The arrays in a file, `states` (uint8) among them; collected and written where it has none.
+
+    A file that does not read is written again. It is packed in memory, so that a full disk is one
+    error and leaves nothing half written.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        if arrays["states"].dtype == np.uint8:
+            return arrays
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        pass
+    arrays, buffer = collect(), io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, buffer.getvalue())
+    return arrays

@@ -1,1 +1,0 @@
-"""What a loss is averaged over: state sets and episodes."""
