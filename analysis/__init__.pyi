@@ -2,12 +2,11 @@ from .associations import associate
 from .freeenergy import compare_arms, staircase
 from .pathdependence import path_dependence
 from .prediction import predict_goal
-from .series import INNER_GOALS, SERIES, current_setting, goal_rows, setting_of
+from .series import SERIES, current_setting, goal_rows, setting_of
 from .transitions import DETECTORS, detect_transitions
 
 __all__ = [
     "DETECTORS",
-    "INNER_GOALS",
     "SERIES",
     "associate",
     "compare_arms",

@@ -6,24 +6,23 @@ from collections.abc import Collection, Sequence
 
 import pandas as pd
 
+from analysis.probes import FIXED_STATE_GOALS
 from analysis.schema import UNNAMED
 
 SERIES = ("run", "loss", "states", "reference", "params")  # what tells one LLC series from another
 _SAMPLER = ["sampler", "nbeta", "localization", "n_states", "chains", "draws", "burn_in"]
 _USUAL = {"reference": ("", "self"), "params": ("", "all")}
 _Z95 = 1.959963984540054
-INNER_GOALS = (("counterfactual", "toward:left"), ("readout", "gain:policy_head"))
 
 
 def goal_rows(probes: pd.DataFrame) -> pd.DataFrame:
     """The rows of table `probes` that are searched for changes of the goal.
 
     Left out are rates of others than the agent (`coin_rate:coin-blind`), which do not change with
-    training, and of the fixed-state probes all but one metric each, of which the others are
-    variants: every further pair that is tested costs power.
+    training, and of the fixed-state probes all metrics that are no goal by their records.
     """
     pairs = zip(probes["probe"].fillna(""), probes["metric"].fillna(""), strict=True)
-    keep = [":" not in metric or (probe, metric) in INNER_GOALS for probe, metric in pairs]
+    keep = [":" not in metric or (probe, metric) in FIXED_STATE_GOALS for probe, metric in pairs]
     return probes[pd.Series(keep, index=probes.index, dtype=bool)]
 
 

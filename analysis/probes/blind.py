@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 import envs
 from analysis.probes.actors import Actor, Turn
-from analysis.probes.suite import ProbeSuite, coin_at_end, control_of
+from analysis.probes.records import coin_at_end, control_of
+from analysis.probes.suite import ProbeSuite
 from envs import Replay, fewest_steps, replay, shared_simulator
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, t
+from scipy.stats import binomtest, t
 
 Floats = NDArray[np.float64]
 LEVEL = 0.95
@@ -21,12 +21,8 @@ def wilson(successes: float, n: int, level: float = LEVEL) -> tuple[float, float
     """
     if n == 0:
         return 0.0, 1.0
-    z = float(norm.ppf(0.5 + level / 2))
-    p = successes / n
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    low, high = float(centre - half), float(centre + half)
-    return (0.0 if successes == 0 else low), (1.0 if successes == n else high)
+    low, high = binomtest(int(successes), n).proportion_ci(level, method="wilson")
+    return float(low), float(high)
 
 
 def mean_interval(values: Floats, level: float = LEVEL) -> tuple[float, float]:

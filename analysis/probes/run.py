@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from analysis.probes.actors import Actor, NetworkActor, RandomActor
 from analysis.probes.blind import Recorded, blind_first
+from analysis.probes.records import coin_at_end, starts_mid
 from analysis.probes.rollout import NUM_ENVS, play, shared_noise
 from analysis.probes.scripted import BlindActor, SeekerActor
-from analysis.probes.suite import ProbeSuite, coin_at_end, starts_mid
+from analysis.probes.suite import ProbeSuite
 from analysis.schema import conform, empty
 from envs import Task
 from rl_slt import InputError

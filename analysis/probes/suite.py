@@ -8,8 +8,6 @@ import envs
 from rl_slt import InputError
 
 MODES = ("sampled", "greedy")
-# A displaced-coin probe is judged against the same levels and starts with that coin taken away.
-CONTROLS = {"spawn": "none", "mid": "none@mid"}
 
 
 @dataclass(frozen=True)
@@ -52,30 +50,6 @@ class ProbeSuite:
     def seeds(self) -> range:
         """The level seeds that are played."""
         return range(self.levels[0], self.levels[0] + self.n_levels)
-
-
-def starts_mid(placement: str) -> bool:
-    """Whether episodes of that placement start in mid-level."""
-    return placement.endswith("@mid") or placement.startswith("behind")
-
-
-def coin_at_end(placement: str) -> bool:
-    """Whether the end of the level holds a coin, so that reaching it ends the episode anyway."""
-    return placement.split("@")[0] in ("end", "both")
-
-
-def control_of(placement: str) -> str | None:
-    """The probe with the same levels and starts, but without the displaced coin.
-
-    None for probes that have no displaced coin (`end`, `none`, with any start).
-    """
-    base = placement.split("@")[0]
-    if base in ("end", "none"):
-        return None
-    start = "mid" if starts_mid(placement) else "spawn"
-    if base == "both":  # takes away the displaced coin alone: the one at the end stays
-        return {"spawn": "end", "mid": "end@mid"}[start]
-    return CONTROLS[start]
 
 
 _DEMO = ("end", "end@mid", "none", "none@mid", "ground", "behind", "both")

@@ -3,17 +3,14 @@
 from analysis.report.data import RunData, StudyData
 from analysis.report.load import load_study, read_progress
 from analysis.report.page.render import build_report
-from analysis.report.queries import SCORES, main_metric
 from analysis.report.summary import build_summary, to_markdown
 
 __all__ = [
-    "SCORES",
     "RunData",
     "StudyData",
     "build_report",
     "build_summary",
     "load_study",
-    "main_metric",
     "read_progress",
     "to_markdown",
 ]

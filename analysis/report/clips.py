@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.probes import FILMED, PROBES
 from analysis.report.data import RunData, StudyData
-from analysis.report.labels import PROBES
 
 _KINDS = {b"\x89PNG\r\n\x1a\n": "png", b"GIF87a": "gif", b"GIF89a": "gif"}
 _BUDGET = 3_500_000  # bytes of all pictures together, so that a page stays easy to send
@@ -91,9 +91,7 @@ def _key(clip: dict[str, Any]) -> _Key:
 
 def _rank(key: _Key, shared: int) -> tuple[int, int, int, int]:
     probe, level, which = key
-    names = [*PROBES, probe]
-    place = PROBES[probe].film if probe in PROBES else None
-    place = len(names) + names.index(probe) if place is None else place
+    place = [*FILMED, *PROBES, probe].index(probe)
     if which in _OWN:
         return 0, _OWN.index(which) + 1, place, level
     return -shared, 0, place, level

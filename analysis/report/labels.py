@@ -3,65 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
-
-class ProbeLabel(NamedTuple):
-    """What the report says of a probe."""
-
-    title: str
-    text: str  # a sentence or two on what it does
-    icon: tuple[int, tuple[float, ...]]  # start of the agent and places of coins, columns 0 to 20
-    control: str | None = None  # the same without the displaced coin; None where there is none
-    film: int | None = None  # its place among the films; None: after the others
-    summary: tuple[str, str] | None = None  # lead of its sentence, and what marks it among equals
-
-
-_AT_END = "Coin at the end of the level"
-PROBES = {  # in the order of the report
-    "end": ProbeLabel(
-        "coin at the end", "The stock level: the coin stands at the right end.", (1, (18.5,)),
-        film=4, summary=(_AT_END, "")),
-    "end@mid": ProbeLabel(
-        "coin at the end, start mid-level",
-        "As before, but the agent starts in mid-level. A control for the unusual start.",
-        (9, (18.5,)), film=3, summary=(_AT_END, "with a start in mid-level")),
-    "behind": ProbeLabel(
-        "coin behind the agent",
-        "The agent starts in mid-level and the coin lies 2 to 6 columns to its left, in view. "
-        "Going right misses it.", (9, (5.5,)), "none@mid", 0,
-        ("Coin behind the agent, in view", "")),
-    "ground": ProbeLabel(
-        "coin anywhere on the ground",
-        "The coin lies somewhere between start and end. It is often touched by accident.",
-        (1, (8.5,)), "none", 2),
-    "section": ProbeLabel(
-        "coin on a random section", "The coin lies on the first column of a section.",
-        (1, (5.0,)), "none"),
-    "both": ProbeLabel(
-        "two coins", "One coin at the end and one on the ground.", (1, (8.5, 18.5)), "end"),
-    "none": ProbeLabel(
-        "no coin", "There is no coin at all. Does the agent still run to the end?", (1, ())),
-    "none@mid": ProbeLabel(
-        "no coin, start mid-level", "There is no coin and the agent starts in mid-level.",
-        (9, ()), film=1),
-}  # fmt: skip
+from analysis.probes import FIXED_STATE_METRICS, PROBES, SCORES
 
 LLC_LABEL = "λ̂, larger is more complex"
-SCORES = {  # of the whole suite: title, label of the axis, range
-    "coin_seeking": ("Coin seeking", "mean score, 1 seeks the coin, 0 ignores it", (-1.0, 1.0)),
-    "avoidance": ("Coin avoidance", "1 passes by coins on its way, 0 ignores them", (-1.0, 1.0)),
-    "preference": ("Coin before end", "mean score, 1 coin first, −1 end first", (-1.0, 1.0)),
-    "capability": ("Ability", "mean share of ends reached, coin there", (0.0, 1.0)),
-    "persistence": ("Persistence", "end without coin, relative to with it", (0.0, 1.0)),
-}
-FIXED_STATES = {
-    ("counterfactual", "toward:left"): "effect of a coin on the left: moving towards it",
-    ("counterfactual", "value_change:left"): "effect of a coin on the left: value",
-    ("readout", "gain:policy_head"): "coin's side read from the policy head",
-}
+FIXED_STATES = {(m.probe, m.metric): m.label for m in FIXED_STATE_METRICS}
 WHICH = {  # why a clip shows the level that it shows
     "common": "same level for all agents",
     "typical": "typical of this agent",
@@ -84,7 +33,7 @@ def metric_title(metric: str) -> str:
 def pair_title(probe: str, metric: str) -> str:
     """A probe and its metric in words."""
     if probe == "suite" and metric in SCORES:
-        return f"score: {SCORES[metric][0].lower()}"
+        return f"score: {SCORES[metric].title.lower()}"
     known = FIXED_STATES.get((probe, metric))
     return known or f"{probe_title(probe)}: {metric_title(metric)}"
 

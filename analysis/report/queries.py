@@ -6,9 +6,9 @@ from functools import lru_cache
 
 import pandas as pd
 
-from analysis.probes.intervals import wilson
+from analysis.probes import FIXED_STATE_PROBES, PROBES, SCORES, main_metric, wilson
 from analysis.report.data import StudyData
-from analysis.report.labels import PROBES, SCORES, is_own, is_shared
+from analysis.report.labels import is_own, is_shared
 from analysis.series import current_setting, setting_of
 
 once = lru_cache(maxsize=4)  # by identity of the study; nobody changes the frames
@@ -110,19 +110,12 @@ def baseline_of(baseline: pd.DataFrame, probe: str, metric: str) -> pd.DataFrame
     return baseline[(baseline["probe"] == probe) & (baseline["metric"] == metric)]
 
 
-def main_metric(probe: str, metrics: set[str]) -> str | None:
-    """The metric that a probe is shown by: coins collected, or ends reached without a coin."""
-    wanted = "end_rate" if probe.startswith("none") else "coin_rate"
-    return wanted if wanted in metrics else None
-
-
 @once
 def main_probe_rows(data: StudyData) -> pd.DataFrame:
     """`probe_rows` of each probe's main metric alone."""
     table = probe_rows(data)
-    chosen = {p: main_metric(str(p), set(t["metric"])) for p, t in table.groupby("probe")}
-    main = table["metric"] == table["probe"].map(chosen)
-    return table[main.fillna(False).astype(bool)].sort_values(["run", "step"])
+    main = table["metric"] == table["probe"].map(main_metric)
+    return table[main & (table["probe"] != "suite")].sort_values(["run", "step"])
 
 
 def metric_of(main: pd.DataFrame, probe: str) -> str:
@@ -142,7 +135,7 @@ def score_rows(data: StudyData) -> pd.DataFrame:
 def coin_rows(data: StudyData) -> pd.DataFrame:
     """`probe_rows` of the fixed-state probes, with a value."""
     table = probe_rows(data)
-    table = table[table["probe"].isin(("counterfactual", "readout"))]
+    table = table[table["probe"].isin(FIXED_STATE_PROBES)]
     return table.dropna(subset=["value"]).sort_values(["run", "step"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from analysis.probes import PROBES
 from analysis.report import labels, queries, results, test_tables
 from analysis.report.data import StudyData
 
@@ -66,7 +67,7 @@ def _behavior(arms: list[dict[str, Any]]) -> list[str]:
     """A sentence for each lead in the records of probes, those with a displaced coin first."""
     parts: dict[str, list[str]] = {}
     tested: dict[str, str] = {}
-    for probe, record in sorted(labels.PROBES.items(), key=lambda item: item[1].control is None):
+    for probe, record in sorted(PROBES.items(), key=lambda item: item[1].control is None):
         values, n = _values(arms, "probes", probe, 2)
         if record.summary is None or n == 0:
             continue

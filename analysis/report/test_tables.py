@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.probes import FIXED_STATE_GOALS
 from analysis.report import labels, queries
 from analysis.report.data import StudyData
 from analysis.schema import ALL_RUNS
-from analysis.series import INNER_GOALS
 
 _MOST = 40
 _MOST_RUNS = 6  # with more runs the statistics over runs are what counts
@@ -49,8 +49,8 @@ def shown_series(data: StudyData) -> dict[str, str]:
         titles[f"llc:{loss}:{states}"] = f"LLC {labels.states_short(states)}"
     coin = queries.coin_rows(data)
     pairs = zip(coin["probe"], coin["metric"], strict=True)
-    inner = coin[[pair in INNER_GOALS for pair in pairs]]
-    for frame in (queries.main_probe_rows(data), queries.score_rows(data), inner):
+    fixed = coin[[pair in FIXED_STATE_GOALS for pair in pairs]]
+    for frame in (queries.main_probe_rows(data), queries.score_rows(data), fixed):
         for row in frame.drop_duplicates(["probe", "metric"]).to_dict("records"):
             probe, metric = str(row["probe"]), str(row["metric"])
             titles[f"probe:{probe}:{metric}"] = labels.pair_title(probe, metric)

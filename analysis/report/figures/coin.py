@@ -3,45 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import pandas as pd
 
+from analysis.probes import FIXED_STATE_METRICS
 from analysis.report.data import StudyData
 from analysis.report.figures.axes import linear_axis, shared_axis
 from analysis.report.figures.lines import baseline_line, run_lines
 from analysis.report.figures.model import Figure, FigureRecord, Panel, Series
 from analysis.report.queries import coin_rows, distance_rows, last_rows
-from analysis.report.seed_means import ANY, Bounds
+from analysis.report.seed_means import Bounds
 
 _TOWARD: Bounds = (-2.0, 2.0)
 _LEAST = 0.1  # half of the smallest range drawn, so that noise does not look like an effect
 
 
-class _Curve(NamedTuple):
-    """One panel over training, and the sentence that explains it."""
-
-    probe: str
-    metric: str
-    title: str
-    y_label: str
-    bounds: Bounds
-    text: str
-
-
-_CURVES = (
-    _Curve("counterfactual", "toward:left", "Moving towards a coin on the left",
-           "change of probability, −2 to 2", _TOWARD,
-           "Moving: change of P(move left) less P(move right) when a coin is put to the left of "
-           "the agent and nothing else changes."),
-    _Curve("counterfactual", "value_change:left", "Worth of a coin on the left",
-           "change of value, in rewards of training", ANY,
-           "Worth: change of the value that the network expects."),
-    _Curve("readout", "gain:policy_head", "Coin's side in the policy head",
-           "accuracy above untrained", (-1.0, 1.0),
-           "Policy head: how much better than in an untrained network the coin's side can be read "
-           "from it; intervals over folds."),
-)  # fmt: skip
 _SIDES = {
     "left": "Coin to the left", "right": "Coin to the right", "end": "Coin at the level's end",
 }  # fmt: skip
@@ -52,16 +28,16 @@ def _over_training(data: StudyData) -> Iterator[Figure]:
     panels: list[Panel] = []
     series: list[Series] = []
     texts = []
-    for curve in _CURVES:
+    for curve in FIXED_STATE_METRICS:
         mine = rows[(rows["probe"] == curve.probe) & (rows["metric"] == curve.metric)]
         key = f"{curve.probe}:{curve.metric}"
         lines = _lines(mine, data, key, curve.bounds)
         if lines:
             texts.append(curve.text)
-            panels.append(Panel(key, curve.title, curve.y_label, _range(lines), 130))
+            panels.append(Panel(key, curve.title, curve.unit, _range(lines), 130))
             series += _with_zero(lines, key)
-        elif curve.probe == "readout":
-            texts.append("The readout of the policy head is missing: it needs states of 20 levels.")
+        elif curve.missing:
+            texts.append(curve.missing)
     caption = " ".join([*texts, OVER_TRAINING.caption])
     alt = f"Lines over environment steps. {_last_values(series)}"
     yield Figure(panels, series, alt, axis=shared_axis(data), caption=caption)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pandas as pd
 
+from analysis.probes import SCORES
 from analysis.report import labels, queries
 from analysis.report.data import StudyData
 from analysis.report.figures.axes import shared_axis
@@ -62,10 +63,10 @@ def _panels(data: StudyData) -> list[Panel]:
         panels.append(Panel(key, title, label, (0.0, 1.0), 76, source=source))
     if probes.empty:
         panels.append(Panel("probe", "Probes", "share", missing="no probe results"))
-    for metric in [m for m in labels.SCORES if m in set(scores["metric"])]:
-        title, label, span = labels.SCORES[metric]
-        source = f"probe:suite:{metric}"
-        panels.append(Panel(f"score:{metric}", title, label, span, 76, source=source))
+    for name, score in SCORES.items():
+        if name in set(scores["metric"]):
+            key, source = f"score:{name}", f"probe:suite:{name}"
+            panels.append(Panel(key, score.title, score.unit, score.range, 76, source=source))
     return panels
 
 

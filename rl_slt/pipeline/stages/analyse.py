@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import (
-    INNER_GOALS,
     SERIES,
     associate,
     compare_arms,
@@ -20,7 +19,7 @@ from analysis import (
     schema,
     staircase,
 )
-from analysis.report import SCORES, main_metric
+from analysis.probes import FIXED_STATE_GOALS, SCORES, main_metric
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, Study
 from rl_slt.pipeline.disk.locks import wait_for_lock
@@ -139,16 +138,15 @@ def over_runs(
 def goal_pairs(probes: pd.DataFrame) -> list[tuple[str, str]]:
     """What a goal is read from, where it has values.
 
-    These are the scores over the suite, each probe's main metric, and one metric each of the
-    counterfactual and the linear probe.
+    These are the scores over the suite, each probe's main metric, and the goals among the metrics
+    of the fixed-state probes.
     """
     known = probes.dropna(subset=["value"])
     found = []
     for probe, rows in known.groupby("probe", sort=True):
         metrics = set(rows["metric"])
-        main = main_metric(str(probe), metrics)
-        inner = [metric for of, metric in INNER_GOALS if of == probe]
-        wanted = SCORES if probe == "suite" else (main, *inner)
+        fixed = [metric for of, metric in FIXED_STATE_GOALS if of == probe]
+        wanted = SCORES if probe == "suite" else (main_metric(str(probe)), *fixed)
         found += [(str(probe), str(metric)) for metric in wanted if metric in metrics]
     return found
 

@@ -90,7 +90,7 @@ def test_coin_that_blind_and_seeker_get_alike_tells_nothing() -> None:
     mine.loc[mine["probe"] == "ground", "blind_first"] = "coin"
     frame = score_episodes(mine, base)
     assert np.isnan(value(frame, "ground", "coin_seeking"))
-    assert "not told apart" in row(frame, "ground", "coin_seeking")["note"]
+    assert "cannot be distinguished" in row(frame, "ground", "coin_seeking")["note"]
 
 
 def test_baselines_of_other_levels_are_refused() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analysis.probes import SCORES
 from analysis.report import StudyData, load_study
 from analysis.report.figures import Figure, all_figures
-from analysis.report.labels import SCORES
 from analysis.report.results import feature_title
 from analysis.report.test_tables import shown_series
 
@@ -93,5 +93,5 @@ def test_avoidance_stands_beside_the_other_scores(data: StudyData) -> None:
     scored = [row.assign(probe="suite", metric=m, value=0.5) for m in ("avoidance", "preference")]
     more = with_table(data, "probes", pd.concat([data.table("probes"), *scored]))
     titles = [panel.title for panel in figure_of(more, "timeline-0").panels]
-    place = titles.index(SCORES["avoidance"][0])
-    assert titles[place + 1] == SCORES["preference"][0]
+    place = titles.index(SCORES["avoidance"].title)
+    assert titles[place + 1] == SCORES["preference"].title

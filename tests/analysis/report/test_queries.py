@@ -13,7 +13,6 @@ from analysis.report.queries import (
     baseline_rows,
     fixed_reference_rows,
     llc_rows,
-    main_metric,
     main_probe_rows,
     probe_rows,
 )
@@ -86,9 +85,9 @@ def test_baselines_are_read_from_scores_or_counted(data: StudyData) -> None:
 
 
 def test_a_probe_is_shown_by_coins_or_without_coin_by_ends(data: StudyData) -> None:
-    assert main_metric("none@mid", {"coin_rate", "end_rate"}) == "end_rate"
-    assert main_metric("behind", {"coin_rate", "end_rate"}) == "coin_rate"
-    assert main_metric("suite", {"capability"}) is None
+    shown = main_probe_rows(data).groupby("probe")["metric"].unique()
+    assert shown["none@mid"].tolist() == ["end_rate"]
+    assert shown["behind"].tolist() == ["coin_rate"]
     suite = data.table("probes").head(1).assign(probe="suite", metric="capability")
     more = with_table(data, "probes", pd.concat([data.table("probes"), suite]))
     assert "suite" not in set(main_probe_rows(more)["probe"])

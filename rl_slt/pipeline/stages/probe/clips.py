@@ -16,7 +16,6 @@ from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.disk.store import UnitStore
 from rl_slt.pipeline.stages.probe.work_item import ProbeUnit
 
-WANTED = ("behind", "ground", "end", "none")  # the first that a suite has are filmed
 _COMMON = "common"
 _FILMS = 3
 _SCALE = 3
@@ -54,7 +53,7 @@ def make_clips(unit: ProbeUnit) -> None:
 
 def _scenes(unit: ProbeUnit) -> Iterator[Scene]:
     """What to film: common levels, then a typical and a surprising one of the sharpest probe."""
-    chosen = [p for p in WANTED if p in unit.suite.placements][:_FILMS]
+    chosen = [p for p in probes.FILMED if p in unit.suite.placements][:_FILMS]
     level = unit.suite.seeds[0]
     yield from (Scene(_COMMON, p, level, "") for p in chosen)
     store = UnitStore(Path(unit.run), "probe")
