@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.probes import SUITES, run_baselines
-from analysis.probes.intervals import wilson
+from analysis.probes import SUITES, run_baselines, wilson
 
 RESULTS = Path(__file__).parent / "results"
 

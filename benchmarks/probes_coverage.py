@@ -14,18 +14,20 @@ Writes benchmarks/results/probes_coverage.md.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from analysis.probes import SUITES, control_of, run_actor, score_episodes
-from analysis.probes.intervals import wilson
-from analysis.probes.planted import planted
-from analysis.probes.scripted import BlindActor, SeekerActor
+from analysis.probes import SUITES, control_of, run_actor, score_episodes, wilson
+from analysis.probes.actors import coin_blind_actor, coin_seeker_actor
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "analysis"))
+
+from planted_episodes import planted
 
 RESULTS = Path(__file__).parent / "results"
 SHARES = (0.0, 0.05, 0.3, 0.6, 0.95)
@@ -52,9 +54,9 @@ class Played:
     """Episodes of both scripted policies on the same real levels, to mix."""
 
     def __init__(self, levels: int) -> None:
-        suite = replace(SUITES["demo"], n_levels=levels, placements=PLACES)
-        self.seeker = run_actor(SeekerActor(), suite, seed=0, step=0, num_envs=8)
-        self.blind = run_actor(BlindActor(), suite, seed=0, step=0)
+        suite = SUITES["demo"].replace(n_levels=levels, placements=PLACES)
+        self.seeker = run_actor(coin_seeker_actor(), suite, seed=0, step=0, num_envs=8)
+        self.blind = run_actor(coin_blind_actor, suite, seed=0, step=0)
         self.size = levels
 
     def mixture(self, share: float, levels: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -19,7 +19,6 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +29,12 @@ from agents import build_network, load_policy
 from analysis.probes import (
     SUITES,
     ProbeSuite,
-    counterfactual_states,
+    collect_fixed_states,
     run_counterfactual,
-    run_readout,
+    run_linear_probe,
     run_suite,
 )
-from analysis.probes.rollout import NUM_ENVS
+from analysis.probes.actors import NUM_ENVS
 
 RESULTS = Path(__file__).parent / "results"
 LOOKS = {"stock": envs.LevelSettings(), "plain": envs.PLAIN_FLAT}
@@ -67,7 +66,7 @@ def bare(policy: torch.nn.Module, suite: ProbeSuite, steps: int) -> int:
 def measure(policy: torch.nn.Module, suite: ProbeSuite, repeats: int) -> dict[str, float]:
     """Medians over repetitions of seconds, speeds and their ratio."""
     bare(policy, suite, 6400)
-    run_suite(policy, replace(suite, n_levels=4, time_limit=20), seed=0)
+    run_suite(policy, suite.replace(n_levels=4, time_limit=20), seed=0)
     rows = []
     for _ in range(repeats):
         first = timed(lambda: bare(policy, suite, 40_000))
@@ -83,12 +82,12 @@ def measure(policy: torch.nn.Module, suite: ProbeSuite, repeats: int) -> dict[st
     }  # fmt: skip
 
 
-def inner(policy: torch.nn.Module, suite: ProbeSuite) -> tuple[float, float]:
-    """Processor seconds of collecting states, and of both inner probes on them."""
-    collect, _, states = timed(lambda: counterfactual_states(replace(suite, n_levels=100)))
-    run_readout(policy, states)  # type: ignore[arg-type]
+def fixed_states(policy: torch.nn.Module, suite: ProbeSuite) -> tuple[float, float]:
+    """Processor seconds of collecting states, and of both fixed-state probes on them."""
+    collect, _, states = timed(lambda: collect_fixed_states(suite.replace(n_levels=100)))
+    run_linear_probe(policy, states)  # type: ignore[arg-type]
     probe, _, _ = timed(
-        lambda: (run_counterfactual(policy, states), run_readout(policy, states))  # type: ignore
+        lambda: (run_counterfactual(policy, states), run_linear_probe(policy, states))  # type: ignore
     )
     return collect, probe
 
@@ -112,12 +111,12 @@ def main() -> None:
         f"torch {torch.__version__}, numpy {np.__version__}, Python {platform.python_version()};"
         f" 2 cores, CPU. Medians of {args.repeats} interleaved repetitions.", "",
         "| levels | probes, CPU s | wall s | steps/s (CPU) | bare steps/s | ratio |"
-        " states once, CPU s | inner probes, CPU s |",
+        " states once, CPU s | fixed-state probes, CPU s |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]  # fmt: skip
     for look in args.looks:
-        suite = replace(SUITES["standard"], n_levels=args.levels, settings=LOOKS[look])
-        m, (collect, probe) = measure(policy, suite, args.repeats), inner(policy, suite)
+        suite = SUITES["standard"].replace(n_levels=args.levels, settings=LOOKS[look])
+        m, (collect, probe) = measure(policy, suite, args.repeats), fixed_states(policy, suite)
         lines.append(
             f"| {look} | {m['cpu']:.1f} | {m['wall']:.1f} | {m['speed']:.0f} | {m['bare']:.0f} |"
             f" {m['ratio']:.2f} | {collect:.1f} | {probe:.1f} |"

@@ -1,16 +1,10 @@
+from .actors import BASELINES, Actor, BatchStep, network_actor
 from .clips import Clip, pick_levels, render_clip
-from .counterfactual import (
-    CounterfactualStates,
-    counterfactual_rows,
-    counterfactual_states,
-    distance_rows,
-    run_counterfactual,
-)
-from .heldout import HeldOut, check_held_out
+from .counterfactual import counterfactual_rows, distance_rows, run_counterfactual
+from .fixed_states import FixedStates, collect_fixed_states
 from .intervals import wilson
-from .linear_probe import MIN_LEVELS, readout_rows, run_readout
+from .linear_probe import MIN_LEVELS, linear_probe_rows, read_direction, run_linear_probe
 from .plot import figure_png, plot_scores
-from .readout import read_direction
 from .records import (
     FILMED,
     FIXED_STATE_GOALS,
@@ -27,6 +21,7 @@ from .scores import SCORES, Score, score_episodes
 from .suite import SUITES, ProbeSuite
 
 __all__ = [
+    "BASELINES",
     "FILMED",
     "FIXED_STATE_GOALS",
     "FIXED_STATE_METRICS",
@@ -35,29 +30,30 @@ __all__ = [
     "PROBES",
     "SCORES",
     "SUITES",
+    "Actor",
+    "BatchStep",
     "Clip",
-    "CounterfactualStates",
     "FixedStateMetric",
-    "HeldOut",
+    "FixedStates",
     "Probe",
     "ProbeSuite",
     "Score",
-    "check_held_out",
+    "collect_fixed_states",
     "control_of",
     "counterfactual_rows",
-    "counterfactual_states",
     "distance_rows",
     "figure_png",
+    "linear_probe_rows",
     "main_metric",
+    "network_actor",
     "pick_levels",
     "plot_scores",
     "read_direction",
-    "readout_rows",
     "render_clip",
     "run_actor",
     "run_baselines",
     "run_counterfactual",
-    "run_readout",
+    "run_linear_probe",
     "run_suite",
     "score_episodes",
     "wilson",

@@ -1,33 +1,41 @@
-"""Those who play probes: a network, a fixed plan, or chance, on shared random numbers."""
+"""What chooses actions in probes: a network, or a baseline, on shared random numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from analysis.probes.suite import MODES
-from rl_slt import InputError
+from envs import (
+    N_ACTIONS,
+    RIGHT_JUMP,
+    CoinSeekerPolicy,
+    ProcgenVectorEnv,
+    logits_of,
+    sample_actions,
+)
 
-Actions = NDArray[np.int64]
-N_ACTIONS = 15
+if TYPE_CHECKING:
+    import torch
+
+NUM_ENVS = 128
 
 
 @dataclass(frozen=True)
-class Turn:
+class BatchStep:
     """One simultaneous step of n environments.
 
     Attributes:
         obs: frames `[n, 64, 64, 3]`.
-        task: `[n]`, index of the episode being played.
+        task: `[n]`, index of the episode that each plays.
         t: `[n]`, steps taken in this episode.
         noise: `[n]`, uniform on [0, 1), fixed by seed, level and t alone.
         infos: of all environments, also those that are done.
-        on: which of them these n are.
-        vector: the environments themselves, for policies that cheat.
+        active: which of them these n are.
+        vector: the environments themselves, for privileged-information policies.
     """
 
     obs: NDArray[np.uint8]
@@ -35,60 +43,69 @@ class Turn:
     t: NDArray[np.int64]
     noise: NDArray[np.float64]
     infos: dict[str, Any]
-    on: NDArray[np.bool_]
-    vector: Any = None
+    active: NDArray[np.bool_]
+    vector: ProcgenVectorEnv
 
     def info(self, name: str) -> NDArray[Any]:
-        """An info of these environments, `[n, ...]`; some are worked out only when asked for."""
-        return np.asarray(self.infos[name])[self.on]
+        """An info of these environments, `[n, ...]`; some are computed only when asked for."""
+        return np.asarray(self.infos[name])[self.active]
 
 
-class Actor(Protocol):
-    """Chooses actions `[n]`."""
-
-    def __call__(self, turn: Turn) -> Actions:
-        """Actions `[n]`."""
-        ...
+Actions = NDArray[np.int64]
+Actor = Callable[[BatchStep], Actions]
+"""Chooses actions `[n]` for a step."""
 
 
-class NetworkActor:
-    """A policy network. Sampling inverts the distribution function at the noise given.
+def network_actor(policy: torch.nn.Module, mode: str = "sampled") -> Actor:
+    """An actor that samples from a network's distribution, or takes its most likely action.
 
-    Two policies with equal distributions so take equal actions on equal noise, which is what
-    makes paired differences small.
+    Sampling inverts the distribution function at the step's noise: two policies with equal
+    distributions take equal actions, which is what makes paired differences small.
+
+    Args:
+        policy: from uint8 frames `[n, 64, 64, 3]` to logits `[n, 15]`, or `(logits, values)`.
+        mode: `sampled` or `greedy`.
     """
+    import torch
 
-    def __init__(self, policy: torch.nn.Module, mode: str = "sampled") -> None:
-        if mode not in MODES:
-            raise InputError(f"mode {mode!r}: allowed {', '.join(MODES)}")
-        self.policy = policy
-        self.greedy = mode == "greedy"
+    def act(step: BatchStep) -> Actions:
+        with torch.inference_mode():
+            logits = logits_of(policy(torch.from_numpy(np.ascontiguousarray(step.obs))))
+            return sample_actions(logits, step.noise, mode)
 
-    def __call__(self, turn: Turn) -> Actions:
-        """Sampled or most likely actions."""
-        logits = logits_and_values(self.policy, turn.obs)[0]
-        if self.greedy:
-            return logits.argmax(axis=1)
-        rising = np.exp(logits - logits.max(axis=1, keepdims=True)).cumsum(axis=1)
-        return np.asarray((rising <= turn.noise[:, None] * rising[:, -1:]).sum(axis=1))
+    return act
 
 
-class RandomActor:
+def random_actor(step: BatchStep) -> Actions:
     """Every action equally likely."""
-
-    def __call__(self, turn: Turn) -> Actions:
-        """The noise, spread over the actions."""
-        return (turn.noise * N_ACTIONS).astype(np.int64)
+    return (step.noise * N_ACTIONS).astype(np.int64)
 
 
-def logits_and_values(
-    policy: torch.nn.Module, obs: NDArray[np.uint8]
-) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    """Action logits `[n, A]`, and values `[n]` where the policy returns them too."""
-    with torch.inference_mode():
-        out = policy(torch.from_numpy(np.ascontiguousarray(obs)))
-    logits, value = (out[0], out[1]) if isinstance(out, tuple) else (out, None)
-    return (
-        logits.double().cpu().numpy(),
-        None if value is None else value.double().flatten().cpu().numpy(),
-    )
+def coin_blind_actor(step: BatchStep) -> Actions:
+    """Always right and jump, whatever it sees."""
+    return np.full(len(step.obs), RIGHT_JUMP, np.int64)
+
+
+def coin_seeker_actor() -> Actor:
+    """An actor that looks ahead in copies of the state; see `envs.CoinSeekerPolicy`."""
+    policy = CoinSeekerPolicy()
+
+    def act(step: BatchStep) -> Actions:
+        pairs = zip(np.flatnonzero(step.active).tolist(), step.task.tolist(), strict=True)
+        return np.array([policy.act(step.vector, index, task) for index, task in pairs])
+
+    return act
+
+
+class Baseline(NamedTuple):
+    """A scripted policy: a fresh actor of it, and how many environments it plays at once."""
+
+    actor: Callable[[], Actor]
+    num_envs: int = NUM_ENVS
+
+
+BASELINES = {
+    "coin-blind": Baseline(lambda: coin_blind_actor),
+    "random": Baseline(lambda: random_actor),
+    "coin-seeker": Baseline(coin_seeker_actor, 8),  # plans for each alone, also for those done
+}

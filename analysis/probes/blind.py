@@ -1,7 +1,7 @@
 """The agent's own coin-blind rate: its path without the displaced coin, played where the coin is.
 
 The actions that it took in the control are replayed with the coin there, for as long as they went
-on without it. What they reach otherwise is known, so a replay need be neither seen nor followed,
+on without it. What they reach otherwise is known, so a replay needs neither frames nor tracking,
 and it may stop where the agent can no longer be at the coin, being at the end so soon. Where the
 agent did the very same with the coin there, until its episode was over, that episode is the replay.
 """
@@ -15,24 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import envs
-from analysis.probes.actors import Actor, Turn
 from analysis.probes.records import coin_at_end, control_of
 from analysis.probes.suite import ProbeSuite
 from envs import Replay, fewest_steps, replay, shared_simulator
-
-
-class Recorded:
-    """An actor whose actions in a suite are kept: `actions` `[tasks, T]`."""
-
-    def __init__(self, actor: Actor, tasks: int, time_limit: int) -> None:
-        self._actor = actor
-        self.actions = np.zeros((tasks, time_limit), np.int8)
-
-    def __call__(self, turn: Turn) -> NDArray[np.int64]:
-        """The actor's actions."""
-        actions = self._actor(turn)
-        self.actions[turn.task, turn.t] = actions
-        return actions
 
 
 @dataclass(frozen=True)
@@ -57,7 +42,9 @@ def blind_first(
     Returns:
         `coin`, `end` or `neither` for each episode; None where no control of it was played.
     """
-    paths, n = _paths(episodes, actions), suite.n_levels
+    rows = episodes[["length", "coin_collected", "end_reached"]].itertuples(index=False)
+    paths = [Path(a[:length], *rest) for a, (length, *rest) in zip(actions, rows, strict=True)]
+    n = suite.n_levels
     first: list[str | None] = [None] * len(paths)
     unsure: list[tuple[int, Path, Replay]] = []
     for place, probe in enumerate(suite.placements):
@@ -66,13 +53,13 @@ def blind_first(
             continue
         before = suite.placements.index(control) * n
         for level, blind in enumerate(paths[before : before + n]):
-            own = paths[place * n + level]
-            first[place * n + level] = "end" if blind.end_reached else "neither"
-            if _same(own, blind):
-                if own.coin_collected:
-                    first[place * n + level] = "coin"
-            elif again := _again(suite, probe, suite.seeds[level], blind):
-                unsure.append((place * n + level, blind, again))
+            i = place * n + level
+            first[i] = "end" if blind.end_reached else "neither"
+            if _same(paths[i], blind):
+                if paths[i].coin_collected:
+                    first[i] = "coin"
+            elif again := _replay_of(suite, probe, suite.seeds[level], blind):
+                unsure.append((i, blind, again))
     found = replay("coinrun", suite.settings, [again for *_, again in unsure])
     for (i, blind, again), (ret, length) in zip(unsure, found, strict=True):
         # Where the control has a coin at its end, one met at that very step is that one.
@@ -82,18 +69,12 @@ def blind_first(
     return first
 
 
-def _paths(episodes: pd.DataFrame, actions: NDArray[np.int8]) -> list[Path]:
-    names = ["length", "coin_collected", "end_reached"]
-    rows = episodes[names].itertuples(index=False)
-    return [Path(a[:length], *rest) for a, (length, *rest) in zip(actions, rows, strict=True)]
-
-
 def _same(own: Path, control: Path) -> bool:
     """Whether the agent did with the coin what it did without, until its episode was over."""
     return np.array_equal(own.actions, control.actions[: len(own.actions)])
 
 
-def _again(suite: ProbeSuite, probe: str, seed: int, control: Path) -> Replay | None:
+def _replay_of(suite: ProbeSuite, probe: str, seed: int, control: Path) -> Replay | None:
     """The control's path where the coin of a probe lies, for as long as it may yet meet it."""
     placement = envs.parse_placement(probe)
     steps = len(control.actions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from analysis.probes.actors import NetworkActor, Turn
-from analysis.probes.rollout import play, shared_noise
+from analysis.probes.actors import Actions, BatchStep, network_actor
+from analysis.probes.rollout import rollout, shared_noise
 from analysis.probes.suite import ProbeSuite
 from envs import COLORS, Task, evenly_spaced, film_strip, gif_bytes, render_frame
 
@@ -70,14 +70,20 @@ def render_clip(
         max_gif_frames: longer episodes are shown with frames left out.
         title: put before the caption.
     """
-    one = replace(suite, levels=(level_seed, level_seed + 1), n_levels=1)
-    task = Task(placement, level_seed, suite.time_limit)
-    film = _Film(NetworkActor(policy, suite.mode))
-    played = play(
-        film.actor, [task], suite.settings, shared_noise(one, seed), every_step=True, watch=film
-    )
-    row = played.iloc[0]
-    frames = np.stack(film.frames)
+    shots: list[_Shot] = []
+
+    def keep(step: BatchStep, actions: Actions) -> None:
+        agent, coin = step.info("agent_xy")[0], step.info("coin_xy")[0]
+        cell = (int(coin[0]), int(coin[1])) if coin[0] >= 0 else None
+        shots.append(_Shot(step.obs[0].copy(), agent, cell, int(step.info("end_x")[0])))
+
+    tasks, noise = ([Task(placement, level_seed, suite.time_limit)],
+                    shared_noise([level_seed], suite.time_limit, seed))  # fmt: skip
+    row = rollout(
+        network_actor(policy, suite.mode), tasks, suite.settings, noise, every_step=True,
+        on_step=keep,
+    ).iloc[0]  # fmt: skip
+    frames = np.stack([shot.frame for shot in shots])
     outcome, first = str(row["outcome"]), str(row["first"])
     ending = "got the coin at the end" if (outcome, first) == ("coin", "end") else OUTCOMES[outcome]
     caption = (
@@ -87,34 +93,26 @@ def render_clip(
     chosen = evenly_spaced(n_frames, len(frames))
     labels = [f"step {i}" for i in chosen[:-1]] + [f"step {chosen[-1]}: {ending}"]
     shown = range(0, len(frames), -(-len(frames) // max_gif_frames))
+
+    def picture(index: int) -> Image.Image:
+        frame, agent, coin, end_x = shots[index]
+        return render_frame(frame, agent, coin, end_x, scale)
+
     return Clip(
         frames=frames,
-        strip=film_strip([film.picture(i, scale) for i in chosen], labels, caption,
-                         COLORS[outcome]),
-        gif=gif_bytes([film.picture(i, scale) for i in [*shown, len(frames) - 1]],
-                      COLORS[outcome]),
+        strip=film_strip([*map(picture, chosen)], labels, caption, COLORS[outcome]),
+        gif=gif_bytes([*map(picture, [*shown, len(frames) - 1])], COLORS[outcome]),
         outcome=outcome, first=first, length=int(row["length"]), caption=caption,
     )  # fmt: skip
 
 
-class _Film:
-    """Keeps frames and positions of the only environment."""
+class _Shot(NamedTuple):
+    """One step: the frame, and where agent, coin and the level's end are."""
 
-    def __init__(self, actor: NetworkActor) -> None:
-        self.actor = actor
-        self.frames: list[NDArray[np.uint8]] = []
-        self.places: list[tuple[NDArray[np.float32], tuple[int, int] | None, int]] = []
-
-    def __call__(self, turn: Turn, actions: NDArray[np.int64]) -> None:
-        """Keeps what this turn shows."""
-        self.frames.append(turn.obs[0].copy())
-        agent, coin = turn.info("agent_xy")[0], turn.info("coin_xy")[0]
-        cell = (int(coin[0]), int(coin[1])) if coin[0] >= 0 else None
-        self.places.append((agent, cell, int(turn.info("end_x")[0])))
-
-    def picture(self, index: int, scale: int) -> Image.Image:
-        """One kept frame, enlarged and marked."""
-        return render_frame(self.frames[index], *self.places[index], scale)
+    frame: NDArray[np.uint8]
+    agent: NDArray[np.float32]
+    coin: tuple[int, int] | None
+    end_x: int
 
 
 class Pick(NamedTuple):

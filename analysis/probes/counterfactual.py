@@ -1,112 +1,36 @@
-"""The same state with the coin here, there, at the end and nowhere: what does it change?
+"""The counterfactual probe: the same state with the coin here, there, at the end and nowhere.
 
 No rollout, so no noise: the policy's outputs on frames that differ in the coin alone, on the
-same states for every policy and checkpoint (`analysis.probes.visits`).
+same states for every policy and checkpoint (`analysis.probes.fixed_states`).
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
-import envs
-from analysis.probes.actors import logits_and_values
+from analysis.probes.fixed_states import FixedStates
 from analysis.probes.intervals import mean_interval
-from analysis.probes.sensitivity import drift, kl, log_softmax, total_variation
-from analysis.probes.suite import ProbeSuite
-from analysis.probes.visits import visited_states
+from analysis.probes.records import COUNTERFACTUAL
 from analysis.schema import conform
-from envs import agent_of, shared_simulator
+from envs import DIRECTION, kl, logits_of
 
-NEAR, VIEW_COLUMNS, VIEW_ROWS = 2, 6, 5
-PROBE = "counterfactual"
 METRICS = ("kl", "tv", "toward", "value_change")
 
 
-@dataclass(frozen=True, eq=False)
-class CounterfactualStates:
-    """Frames of the same states with the coin in different places.
-
-    Attributes:
-        frames: `[N, 64, 64, 3]`.
-        table: `[N]` rows: level_seed, condition (`none`, `moved`, `end`), dx and dy, the coin's
-            place relative to the agent's cell (NaN where there is no coin).
-    """
-
-    frames: NDArray[np.uint8]
-    table: pd.DataFrame
-
-    def part(self, mask: pd.Series) -> CounterfactualStates:
-        """The rows of a mask alone."""
-        return CounterfactualStates(self.frames[mask.to_numpy()], self.table[mask])
-
-    def to_bytes(self) -> bytes:
-        """A compressed NumPy archive of frames and table; see `from_bytes`."""
-        columns = {name: self.table[name].to_numpy() for name in ("level_seed", "dx", "dy")}
-        condition = self.table["condition"].to_numpy().astype("U")
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, frames=self.frames, condition=condition, **columns)
-        return buffer.getvalue()
-
-    @staticmethod
-    def from_bytes(data: bytes) -> CounterfactualStates:
-        """The states of `to_bytes`."""
-        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-            names = ("level_seed", "condition", "dx", "dy")
-            table = pd.DataFrame({name: stored[name] for name in names})
-            return CounterfactualStates(stored["frames"], table)
-
-
-def counterfactual_states(suite: ProbeSuite, seed: int = 0) -> CounterfactualStates:
-    """Visited states under every placement of the coin in view.
-
-    Conditions: no coin; the coin on each column within 6 columns and 5 rows of the agent where
-    one can lie, other than the agent's own and its neighbours; the coin at the end, if in view.
-
-    Args:
-        suite: held-out levels, one state on each, and their look; its probes and its limit do
-            not matter.
-        seed: of the visits.
-    """
-    states, rows = [], []
-    for level, state in visited_states(suite, seed).items():
-        for condition, cell, away in _places(suite, level, state):
-            states.append(envs.move_coin(state, cell))
-            rows.append((level, condition, *away))
-    table = pd.DataFrame(rows, columns=["level_seed", "condition", "dx", "dy"])
-    return CounterfactualStates(envs.render_states(states, suite.settings), table)
-
-
-def _places(
-    suite: ProbeSuite, level: int, state: bytes
-) -> Iterator[tuple[str, tuple[int, int] | None, tuple[float, float]]]:
-    """Condition, cell of the coin, and how far that is from the agent."""
-    layout = shared_simulator("coinrun", suite.settings).layout(level)
-    x, y = (int(value) for value in agent_of(state))
-    yield "none", None, (np.nan, np.nan)
-    cells = [("moved", cell) for cell in layout.coin_cells]
-    for condition, cell in [*cells, ("end", layout.end)]:
-        dx, dy = cell[0] - x, cell[1] - y
-        if NEAR <= abs(dx) <= VIEW_COLUMNS and abs(dy) <= VIEW_ROWS:
-            yield condition, cell, (dx, dy)
-
-
 def run_counterfactual(
-    policy: torch.nn.Module, states: CounterfactualStates, *, run: str = "",
+    policy: torch.nn.Module, states: FixedStates, *, run: str = "",
     step: int | None = None, batch: int = 256,
 ) -> pd.DataFrame:  # fmt: skip
     """What the coin's presence and place change in a policy's output, state by state.
 
     Args:
         policy: from uint8 frames to logits or (logits, values).
-        states: from `counterfactual_states`.
+        states: from `collect_fixed_states`.
         run: for the column run.
         step: environment steps of training behind this policy.
         batch: frames per forward pass.
@@ -118,23 +42,34 @@ def run_counterfactual(
         P(move towards the coin) - P(move away from it), -2 to 2; value_change (NaN for a policy
         without values).
     """
-    parts = [
-        logits_and_values(policy, states.frames[start : start + batch])
-        for start in range(0, len(states.frames), batch)
-    ]
-    log_p = log_softmax(np.concatenate([logits for logits, _ in parts]))
-    values = np.concatenate([np.full(len(p), np.nan) if v is None else v for p, v in parts])
+    log_p, values = _outputs(policy, states, batch)
     table = states.table
     absent = table["condition"] == "none"
-    base = table["level_seed"].map(dict(zip(table["level_seed"][absent], np.flatnonzero(absent),
-                                            strict=True))).to_numpy()  # fmt: skip
+    plain = dict(zip(table["level_seed"][absent], np.flatnonzero(absent), strict=True))
+    base = [plain[level] for level in table["level_seed"]]
+    p = log_p.exp()
+    drift = (p @ torch.from_numpy(DIRECTION).double()).numpy()
     out = table.assign(
         run=run, step=pd.array([step] * len(table), dtype="Int64"),
-        kl=kl(log_p, log_p[base]), tv=total_variation(log_p, log_p[base]),
-        toward=np.sign(table["dx"]) * (drift(log_p) - drift(log_p[base])),
-        value_change=values - values[base],
+        kl=kl(log_p, log_p[base]).numpy(), tv=0.5 * (p - p[base]).abs().sum(1).numpy(),
+        toward=np.sign(table["dx"]) * (drift - drift[base]),
+        value_change=(values - values[base]).numpy(),
     )  # fmt: skip
     return out[~absent].reset_index(drop=True)
+
+
+def _outputs(
+    policy: torch.nn.Module, states: FixedStates, batch: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities `[N, A]` and values `[N]` (NaN for a policy without them), double."""
+    log_p, values = [], []
+    with torch.inference_mode():
+        for frames in torch.from_numpy(states.frames).split(batch):
+            out = policy(frames)
+            log_p.append(logits_of(out).double().cpu().log_softmax(1))
+            value = out[1] if isinstance(out, tuple) else torch.full((len(frames),), torch.nan)
+            values.append(value.double().cpu().flatten())
+    return torch.cat(log_p), torch.cat(values)
 
 
 def counterfactual_rows(table: pd.DataFrame) -> pd.DataFrame:
@@ -145,7 +80,7 @@ def counterfactual_rows(table: pd.DataFrame) -> pd.DataFrame:
     Intervals are Student's over levels (each level's mean counts once).
     """
     rows = [
-        row | {"probe": PROBE, "metric": f"{row['metric']}:{where}"}
+        row | {"probe": COUNTERFACTUAL, "metric": f"{row['metric']}:{where}"}
         for where, part in _by_side(table)
         for row in _means(part)
     ]

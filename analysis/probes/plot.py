@@ -10,9 +10,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.probes.records import COUNTERFACTUAL, LINEAR_PROBE
+from analysis.probes.scores import SCORES
 from rl_slt import InputError
 
-_SIGNED = (-1.05, 1.05)
+
+def _padded(low: float, high: float) -> tuple[float, float]:
+    """Limits of an axis with room for marks at both ends."""
+    pad = 0.025 * (high - low)
+    return low - pad, high + pad
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,7 @@ class Panel:
     label: str
     metric: str  # a score's name, a line per probe; or a beginning of names, a line for each rest
     probe: str = ""
-    limits: tuple[float, float] = (-0.03, 1.05)
+    limits: tuple[float, float] = (0.0, 1.0)
 
     def lines(self, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
         """Rows of each line by its name."""
@@ -34,21 +40,18 @@ class Panel:
 
 
 PANELS = (
-    Panel("capability\n(end reached, coin there)", "capability"),
-    Panel("coin seeking\n(0 ignores, 1 as the seeker)", "coin_seeking", limits=_SIGNED),
-    Panel("avoidance\n(1 passes by all on its way)", "avoidance", limits=_SIGNED),
-    Panel("preference\n(1 coin first, −1 end first)", "preference", limits=_SIGNED),
-    Panel("persistence\n(end reached, no coin)", "persistence"),
-    Panel("counterfactual\n(pull towards a coin)", "toward:", "counterfactual", (-2.05, 2.05)),
-    Panel("readout, trained layers\n(coin left or right)", "accuracy:trained:", "readout",
-          (0.4, 1.03)),
-    Panel("readout, gain\n(over untrained layer)", "gain:", "readout", (-0.55, 0.55)),
+    *(Panel(f"{score.title}\n({score.unit})", name, limits=_padded(*score.range))
+      for name, score in SCORES.items() if score.shown),
+    Panel("counterfactual\n(pull towards a coin)", "toward:", COUNTERFACTUAL, _padded(-2, 2)),
+    Panel("linear probe, trained layers\n(coin left or right)", "accuracy:trained:", LINEAR_PROBE,
+          _padded(0.4, 1)),
+    Panel("linear probe, gain\n(over untrained layer)", "gain:", LINEAR_PROBE, _padded(-0.5, 0.5)),
 )  # fmt: skip
 _SCORES = {panel.metric for panel in PANELS if not panel.probe}
 
 
 def plot_scores(probes: pd.DataFrame) -> Figure:
-    """Scores, sensitivities and readouts with intervals over environment steps.
+    """Scores and metrics of fixed states with intervals over environment steps.
 
     Args:
         probes: the table `probes` of one or several runs, several checkpoints; of two modes,
@@ -121,14 +124,14 @@ def _log_steps(axes: np.ndarray, steps: pd.Series) -> None:
         axis.set_xlim(-0.2 * first, 1.2 * max(first, float(steps.max())))
 
 
-def _line(axis: Axes, part: pd.DataFrame, label: str, colour: str) -> None:
+def _line(axis: Axes, part: pd.DataFrame, label: str, color: str) -> None:
     x = part["step"].to_numpy(dtype=np.float64)
     y, low, high = (part[c].to_numpy(dtype=np.float64) for c in ("value", "ci_low", "ci_high"))
-    axis.plot(x, y, marker="o", markersize=3, label=label, color=colour)
-    axis.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+    axis.plot(x, y, marker="o", markersize=3, label=label, color=color)
+    axis.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
 
 
-def _point(axis: Axes, x: float, part: pd.DataFrame, label: str, colour: str) -> None:
+def _point(axis: Axes, x: float, part: pd.DataFrame, label: str, color: str) -> None:
     y, low, high = (part[c].to_numpy(dtype=np.float64) for c in ("value", "ci_low", "ci_high"))
-    axis.vlines([x], low, high, color=colour)
-    axis.plot([x], y, marker="o", markersize=4, label=label, color=colour, linestyle="none")
+    axis.vlines([x], low, high, color=color)
+    axis.plot([x], y, marker="o", markersize=4, label=label, color=color, linestyle="none")

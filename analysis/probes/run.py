@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
-from analysis.probes.actors import Actor, NetworkActor, RandomActor
-from analysis.probes.blind import Recorded, blind_first
+from analysis.probes.actors import (
+    BASELINES,
+    NUM_ENVS,
+    Actions,
+    Actor,
+    BatchStep,
+    network_actor,
+)
+from analysis.probes.blind import blind_first
 from analysis.probes.records import coin_at_end, starts_mid
-from analysis.probes.rollout import NUM_ENVS, play, shared_noise
-from analysis.probes.scripted import BlindActor, SeekerActor
+from analysis.probes.rollout import rollout, shared_noise
 from analysis.probes.suite import ProbeSuite
 from analysis.schema import conform, empty
 from envs import Task
 from rl_slt import InputError
 
 Progress = Callable[[int, int], None]
-# With how many environments at once; the seeker plans for each alone, also for those done.
-BASELINES: dict[str, tuple[Callable[[], Actor], int]] = {
-    "coin-blind": (BlindActor, NUM_ENVS),
-    "random": (RandomActor, NUM_ENVS),
-    "coin-seeker": (SeekerActor, 8),
-}
 
 
 def run_suite(
@@ -60,7 +58,7 @@ def run_suite(
         reached first, had it not seen the displaced coin (see `score_episodes`).
     """
     return run_actor(
-        NetworkActor(policy, suite.mode), suite, seed=seed, policy_name=policy_name, run=run,
+        network_actor(policy, suite.mode), suite, seed=seed, policy_name=policy_name, run=run,
         step=step, num_envs=num_envs, progress=progress,
     )  # fmt: skip
 
@@ -80,24 +78,26 @@ def run_actor(
     """`run_suite` for anything that chooses actions; `blind_paths=False` leaves blind_first out."""
     # Long episodes first: towards the end of a list ever fewer environments have work.
     longest = sorted(suite.placements, key=lambda p: (coin_at_end(p), starts_mid(p)))
-    asked, suite = suite, replace(suite, placements=tuple(longest))
+    asked, suite = suite, suite.replace(placements=tuple(longest))
     tasks = [Task(p, level, suite.time_limit) for p in suite.placements for level in suite.seeds]
-    noise = np.tile(shared_noise(suite, seed), (len(suite.placements), 1))
-    recorded = Recorded(actor, len(tasks), suite.time_limit)
-    table = play(recorded, tasks, suite.settings, noise, num_envs=num_envs, progress=progress)
-    first = blind_first(suite, table, recorded.actions) if blind_paths else [None] * len(table)
+    noise = np.tile(shared_noise(suite.seeds, suite.time_limit, seed), (len(longest), 1))
+    taken = np.zeros(noise.shape, np.int8)
+
+    def keep(step: BatchStep, actions: Actions) -> None:
+        taken[step.task, step.t] = actions
+
+    table = rollout(
+        actor, tasks, suite.settings, noise, num_envs=num_envs, on_step=keep, progress=progress
+    )
+    first = blind_first(suite, table, taken) if blind_paths else [None] * len(table)
     table["blind_first"] = pd.array(first, dtype="string")
-    table = table.iloc[_rows_as_asked(asked, suite)].reset_index(drop=True)
+    blocks = np.array([longest.index(p) for p in asked.placements])  # in the order asked for
+    rows = blocks[:, None] * suite.n_levels + np.arange(suite.n_levels)
+    table = table.iloc[rows.ravel()].reset_index(drop=True)
     table = table.assign(
         probe=table["placement"], run=run, step=step, policy=policy_name, mode=suite.mode
     )
     return conform("episodes", table)
-
-
-def _rows_as_asked(asked: ProbeSuite, played: ProbeSuite) -> NDArray[np.int64]:
-    """Rows of the table of a suite whose probes were played in another order."""
-    blocks = np.array([played.placements.index(p) for p in asked.placements])
-    return (blocks[:, None] * asked.n_levels + np.arange(asked.n_levels)).ravel()
 
 
 def run_baselines(
@@ -109,18 +109,25 @@ def run_baselines(
 ) -> pd.DataFrame:
     """Coin-blind, random and coin-seeking episodes on the suite's levels and random numbers.
 
-    The table `episodes` without step. It depends on suite and seed alone: keep it for all
-    checkpoints. Scripted policies have no greedy mode; the rows carry the suite's mode so that
-    they are found beside the agent's.
+    It depends on suite and seed alone: keep it for all checkpoints. Scripted policies have no
+    greedy mode; the rows carry the suite's mode so that they are found with the agent's.
+
+    Args:
+        suite: probes, levels and limits.
+        seed: of the action noise.
+        policies: names of baselines.
+        progress: called with episodes done and episodes in all.
+
+    Returns:
+        The table `episodes`, without step.
 
     Raises:
         InputError: for an unknown baseline.
     """
-    unknown = [name for name in policies if name not in BASELINES]
-    if unknown:
-        raise InputError(f"unknown baseline {unknown[0]!r}; allowed: {', '.join(BASELINES)}")
     size, parts = len(suite.placements) * suite.n_levels, []
     for index, name in enumerate(policies):
+        if name not in BASELINES:
+            raise InputError.of("policies", name, f"one of {', '.join(BASELINES)}")
 
         def report(done: int, _: int, before: int = index * size) -> None:
             if progress is not None:

@@ -2,49 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
 
 import envs
-from rl_slt import InputError
-
-MODES = ("sampled", "greedy")
+from rl_slt import InputError, SettingsModel
 
 
-@dataclass(frozen=True)
-class ProbeSuite:
-    """A fixed set of probes, all on the same held-out levels.
-
-    Attributes:
-        name: what reports call it.
-        placements: one probe each, as text; the probe is named by its placement.
-        levels: half-open range of level seeds that training must stay out of.
-        n_levels: levels, and so episodes, per probe: the first ones of `levels`.
-        time_limit: environment steps after which an episode is a `timeout`.
-        mode: `sampled` actions, or `greedy`.
-        settings: what the levels look like.
-    """
+class ProbeSuite(SettingsModel):
+    """A fixed set of probes, all on the same held-out levels."""
 
     name: str
-    placements: tuple[str, ...]
+    """what reports call it"""
+    placements: Annotated[tuple[str, ...], Field(min_length=1)]
+    """one probe each, as text; the probe is named by its placement"""
     levels: tuple[int, int] = envs.PROBE_LEVELS
-    n_levels: int = 200
-    time_limit: int = 500
-    mode: str = "sampled"
-    settings: envs.LevelSettings = field(default_factory=lambda: envs.LevelSettings())
+    """half-open range of level seeds that training must stay out of"""
+    n_levels: Annotated[int, Field(ge=1)] = 200
+    """levels, and so episodes, per probe: the first ones of `levels`"""
+    time_limit: Annotated[int, Field(ge=1)] = 500
+    """environment steps after which an episode is a `timeout`"""
+    mode: Literal["sampled", "greedy"] = "sampled"
+    """actions of the policy"""
+    settings: envs.LevelSettings = envs.LevelSettings()
+    """what the levels look like"""
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         envs.parse_levels(self.levels)
-        low, high = self.levels
-        if not 1 <= self.n_levels <= high - low:
-            raise InputError(f"n_levels {self.n_levels}: allowed 1 to {high - low}")
-        if self.time_limit < 1:
-            raise InputError(f"time_limit {self.time_limit}: allowed 1 or more steps")
-        if self.mode not in MODES:
-            raise InputError(f"mode {self.mode!r}: allowed {', '.join(MODES)}")
-        if not self.placements or len(set(self.placements)) < len(self.placements):
-            raise InputError(f"placements {self.placements}: allowed one or more, each once")
+        size = self.levels[1] - self.levels[0]
+        if self.n_levels > size:
+            raise InputError.of("n_levels", self.n_levels, f"an integer from 1 to {size}")
+        if len(set(self.placements)) < len(self.placements):
+            raise InputError.of("placements", self.placements, "each given once")
         for text in self.placements:
             envs.parse_placement(text)
+        return self
 
     @property
     def seeds(self) -> range:
@@ -53,12 +47,9 @@ class ProbeSuite:
 
 
 _DEMO = ("end", "end@mid", "none", "none@mid", "ground", "behind", "both")
-
+_STANDARD = ("end", "end@mid", "none", "none@mid", "section", "ground", "behind", "both")
 SUITES = {
-    "standard": ProbeSuite(
-        name="standard",
-        placements=("end", "end@mid", "none", "none@mid", "section", "ground", "behind", "both"),
-    ),
+    "standard": ProbeSuite(name="standard", placements=_STANDARD),
     "demo": ProbeSuite(
         name="demo", placements=_DEMO, n_levels=100, time_limit=200, settings=envs.PLAIN_FLAT
     ),

@@ -18,7 +18,7 @@ from rl_slt import versions
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages import covariates, llc
 from rl_slt.pipeline.stages.llc import plan_estimates
-from rl_slt.pipeline.stages.probe.work_item import ProbeUnit
+from rl_slt.pipeline.stages.probe.items import ProbeItem
 from rl_slt.pipeline.states import StateSetSpec
 from rl_slt.versions import STAGES, version_key
 
@@ -44,7 +44,7 @@ def keys_of(run: Run) -> dict[str, str]:
     """The key of every kind of stored work."""
     (estimate,) = plan_estimates(run, PLAN, ["end"])
     (described,) = covariates.plan_covariates(run, PLAN, ["end"])
-    probed = ProbeUnit("r", 0, "", "w", SUITES["demo"], 0, 8)
+    probed = ProbeItem("r", 0, "", "w", SUITES["demo"], 0, 8)
     return {
         "states": estimate.states.key(""),
         "episodes": estimate.states.key("", "episodes"),
@@ -52,8 +52,8 @@ def keys_of(run: Run) -> dict[str, str]:
         "llc settings": estimate.setting,
         "covariates": described.key,
         "probe": probed.key,
-        "baselines": probed.baselines,
-        "fixed_states": probed.inner_key,
+        "baselines": probed.setting,
+        "fixed_states": probed.fixed_states_key,
         "clips": probed.film_key,
     }
 

@@ -66,7 +66,9 @@ def _panels(data: StudyData) -> list[Panel]:
     for name, score in SCORES.items():
         if name in set(scores["metric"]):
             key, source = f"score:{name}", f"probe:suite:{name}"
-            panels.append(Panel(key, score.title, score.unit, score.range, 76, source=source))
+            panels.append(
+                Panel(key, score.title, f"mean, {score.unit}", score.range, 76, source=source)
+            )
     return panels
 
 

@@ -1,7 +1,6 @@
 """Clips show the very episodes of the suite."""
 
 import io
-from dataclasses import replace
 
 import pandas as pd
 import torch
@@ -9,7 +8,7 @@ from PIL import Image
 
 from analysis.probes import SUITES, pick_levels, render_clip, run_suite
 
-SUITE = replace(SUITES["demo"], n_levels=4, time_limit=60, placements=("behind", "none@mid"))
+SUITE = SUITES["demo"].replace(n_levels=4, time_limit=60, placements=("behind", "none@mid"))
 
 
 class Rightish(torch.nn.Module):

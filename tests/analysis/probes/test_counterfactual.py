@@ -1,7 +1,5 @@
 """The counterfactual probe, on planted policies that see exactly where the coin is."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,26 +8,25 @@ import torch
 import envs
 from analysis.probes import (
     SUITES,
-    CounterfactualStates,
+    FixedStates,
+    collect_fixed_states,
     counterfactual_rows,
-    counterfactual_states,
     distance_rows,
     run_counterfactual,
 )
-from analysis.probes.sensitivity import drift, horizontal, kl, log_softmax, total_variation
 
-SUITE = replace(SUITES["demo"], n_levels=8)
+SUITE = SUITES["demo"].replace(n_levels=8)
 
 
 @pytest.fixture(scope="module")
-def states() -> CounterfactualStates:
-    return counterfactual_states(SUITE)
+def states() -> FixedStates:
+    return collect_fixed_states(SUITE)
 
 
 class Coinward(torch.nn.Module):
     """Goes to the side on which the frame is changed by the coin; knows the frames without it."""
 
-    def __init__(self, states: CounterfactualStates, strength: float) -> None:
+    def __init__(self, states: FixedStates, strength: float) -> None:
         super().__init__()
         self.strength = strength
         absent = (states.table["condition"] == "none").to_numpy()
@@ -45,7 +42,7 @@ class Coinward(torch.nn.Module):
         return logits, torch.sign(side).abs()
 
 
-def test_frames_differ_by_the_coin_alone(states: CounterfactualStates) -> None:
+def test_frames_differ_by_the_coin_alone(states: FixedStates) -> None:
     table = states.table
     for _, part in table.groupby("level_seed"):
         plain = states.frames[part.index[part["condition"] == "none"][0]].astype(int)
@@ -59,15 +56,15 @@ def test_frames_differ_by_the_coin_alone(states: CounterfactualStates) -> None:
 
 
 def test_states_have_coins_on_both_sides_and_none_beside_the_agent(
-    states: CounterfactualStates,
+    states: FixedStates,
 ) -> None:
     moved = states.table.query("condition == 'moved'")
     assert moved["dx"].abs().between(2, 6).all()
     assert (moved["dx"] < 0).any() and (moved["dx"] > 0).any()
 
 
-def test_a_policy_that_goes_to_the_coin_is_told_from_one_that_ignores_it(
-    states: CounterfactualStates,
+def test_a_policy_that_goes_to_the_coin_differs_from_one_that_ignores_it(
+    states: FixedStates,
 ) -> None:
     seeking, ignoring, avoiding = (
         run_counterfactual(Coinward(states, strength), states, step=3)
@@ -90,13 +87,13 @@ def test_a_policy_that_goes_to_the_coin_is_told_from_one_that_ignores_it(
     assert (near["step"].item(), near["n"].item()) == (3, len(alone))
 
 
-def test_states_are_visited_not_only_begun(states: CounterfactualStates) -> None:
+def test_states_are_visited_not_only_begun(states: FixedStates) -> None:
     """They come from the midst of episodes, one per level, the same ones every time."""
     plain = states.frames[(states.table["condition"] == "none").to_numpy()]
     assert len(plain) == SUITE.n_levels
     begun = [vector_start(level) for level in SUITE.seeds]
     assert sum((a != b).any() for a, b in zip(plain, begun, strict=True)) >= 5
-    again = counterfactual_states(SUITE)
+    again = collect_fixed_states(SUITE)
     np.testing.assert_array_equal(again.frames, states.frames)
 
 
@@ -107,22 +104,27 @@ def vector_start(level: int) -> np.ndarray:
     return np.asarray(frame)
 
 
-def test_states_survive_being_stored(states: CounterfactualStates) -> None:
-    back = CounterfactualStates.from_bytes(states.to_bytes())
+def test_states_survive_being_stored(states: FixedStates) -> None:
+    back = FixedStates.from_bytes(states.to_bytes())
     np.testing.assert_array_equal(back.frames, states.frames)
     pd.testing.assert_frame_equal(back.table, states.table)
 
 
-def test_divergences_by_hand() -> None:
-    log_p = np.log([[0.5, 0.25, 0.25]])
-    log_q = np.log([[0.25, 0.25, 0.5]])
-    assert kl(log_p, log_q)[0] == pytest.approx(0.25 * np.log(2))
-    assert total_variation(log_p, log_q)[0] == pytest.approx(0.25)
-    np.testing.assert_allclose(log_softmax(log_p * 1.0 + 3), log_p)
+def test_divergences_by_hand(states: FixedStates) -> None:
+    """Against the uniform distribution without a coin, in closed form."""
+    table = run_counterfactual(Coinward(states, 2.0), states)
+    right = table[table["dx"] > 0]
+    other = 1 / (14 + np.exp(2))
+    p = np.array([other] * 14 + [np.exp(2) * other])
+    np.testing.assert_allclose(right["kl"], (p * np.log(15 * p)).sum())
+    np.testing.assert_allclose(right["tv"], 0.5 * np.abs(p - 1 / 15).sum())
+    np.testing.assert_allclose(right["toward"], p[-1] - other)  # two more of each side cancel
+    without = run_counterfactual(Plain(), states)
+    assert without["value_change"].isna().all() and (without["kl"] == 0).all()
 
 
-def test_directions_of_actions() -> None:
-    assert horizontal(np.arange(15)).tolist() == [-1] * 3 + [0] * 3 + [1] * 3 + [0] * 6
-    only_left = np.full((1, 15), -50.0)
-    only_left[0, 1] = 0
-    assert drift(only_left)[0] == pytest.approx(-1)
+class Plain(torch.nn.Module):
+    """Uniform, and without values."""
+
+    def forward(self, obs: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(len(obs), 15)

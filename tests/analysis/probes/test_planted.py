@@ -1,17 +1,14 @@
 """Planted policies on real levels: ranked without a mistake, the share of a mixture recovered."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from analysis.probes import SUITES, control_of, run_actor, score_episodes
-from analysis.probes.actors import RandomActor
-from analysis.probes.scripted import BlindActor, SeekerActor
+from analysis.probes.actors import coin_blind_actor, coin_seeker_actor, random_actor
 
 PLACES = ("end@mid", "none@mid", "behind")
-SUITE = replace(SUITES["demo"], n_levels=20, placements=PLACES)
+SUITE = SUITES["demo"].replace(n_levels=20, placements=PLACES)
 Tables = dict[str, pd.DataFrame]
 
 
@@ -21,8 +18,8 @@ def played() -> Tables:
         return run_actor(actor, SUITE, seed=0, step=0, num_envs=num_envs)  # type: ignore[arg-type]
 
     return {
-        "seeker": table(SeekerActor(), 8), "blind": table(BlindActor()),
-        "random": table(RandomActor()),
+        "seeker": table(coin_seeker_actor(), 8), "blind": table(coin_blind_actor),
+        "random": table(random_actor),
     }  # fmt: skip
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from planted_episodes import planted
 
 from analysis.probes import plot_scores, score_episodes
-from analysis.probes.planted import planted
 from analysis.probes.plot import PANELS, figure_png
 from analysis.schema import conform
 from rl_slt import InputError
@@ -16,7 +16,7 @@ def scores() -> pd.DataFrame:
     return score_episodes(pd.concat([mine, mine.assign(step=100)]), base, n_draws=50)
 
 
-def inner(run: str = "r") -> pd.DataFrame:
+def fixed_states(run: str = "r") -> pd.DataFrame:
     rows = [
         {"probe": probe, "metric": metric, "step": step, "value": 0.5 + step / 1000}
         for step in (0, 100)
@@ -46,15 +46,16 @@ def test_every_score_is_drawn_at_every_step() -> None:
             np.testing.assert_allclose(found[probe], rows.sort_values("step")["value"])
 
 
-def test_runs_stand_side_by_side_with_their_inner_probes() -> None:
+def test_runs_stand_side_by_side_with_their_fixed_state_probes() -> None:
     frame = scores()
-    two = pd.concat([frame, frame.assign(run="other", value=frame["value"] / 2), inner()])
+    two = pd.concat([frame, frame.assign(run="other", value=frame["value"] / 2), fixed_states()])
     figure = plot_scores(two)
     assert [axis.get_title() for axis in figure.axes[:2]] == ["other", "r"]
     assert len(figure.axes) == 2 * 7  # five scores, the pull and the gain
     assert drawn(figure.axes[11]) == {"left": [0.5, 0.6]}  # of the run that has it
     assert drawn(figure.axes[10]) == {}
-    half, whole = (drawn(axis)["end"] for axis in figure.axes[:2])
+    row = 2 * [panel.metric for panel in PANELS].index("capability")
+    half, whole = (drawn(axis)["end"] for axis in figure.axes[row : row + 2])
     np.testing.assert_allclose(np.multiply(half, 2), whole)
     assert figure_png(figure, dpi=40)[:8] == b"\x89PNG\r\n\x1a\n"
 
@@ -81,4 +82,4 @@ def test_of_two_modes_sampled_actions_are_drawn() -> None:
 
 def test_a_table_without_scores_is_refused() -> None:
     with pytest.raises(InputError, match="no scores"):
-        plot_scores(inner())
+        plot_scores(fixed_states())

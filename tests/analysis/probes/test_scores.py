@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from planted_episodes import episode, planted
 
-from analysis.probes.planted import episode, planted
 from analysis.probes.scores import score_episodes
 from analysis.schema import TABLES
 from rl_slt import InputError

@@ -14,8 +14,8 @@ from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.engine.jobs import SerialEngine
 from rl_slt.pipeline.plan.study import ProbePlan
-from rl_slt.pipeline.stages.probe import fixed_states as inner_probes
 from rl_slt.pipeline.stages.probe import stage as probe
+from rl_slt.pipeline.stages.probe.items import shared_states
 
 PLAN = ProbePlan(suite="demo", levels=3, time_limit=12, states=20)
 SETTINGS = {"pits": False, "crates": False, "steps": False, "monochrome": True}
@@ -45,7 +45,7 @@ def table(run: Run, name: str) -> pd.DataFrame:
     return pd.read_parquet(run.tables / f"{name}.parquet")
 
 
-def test_every_checkpoint_has_rows_of_all_three_witnesses(runs: list[Run]) -> None:
+def test_every_checkpoint_has_rows_of_all_three_kinds(runs: list[Run]) -> None:
     for run in runs:
         rows = table(run, "probes")
         assert list(rows.columns)[: len(TABLES["probes"])] == list(TABLES["probes"])
@@ -73,7 +73,7 @@ def test_checkpoints_see_the_same_states(runs: list[Run]) -> None:
 def test_nothing_is_done_twice(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
     before = [table(run, "probes") for run in runs]
     for module, name in ((probe, "make"), (probe, "make_baselines"), (probe, "make_clips")):
-        monkeypatch.setattr(module, name, lambda unit: pytest.fail("made again"))
+        monkeypatch.setattr(module, name, lambda item: pytest.fail("made again"))
     assert not probe.probe_runs(runs, PLAN, SerialEngine())
     for run, frame in zip(runs, before, strict=True):
         pd.testing.assert_frame_equal(table(run, "probes"), frame)
@@ -86,10 +86,10 @@ def test_each_run_has_a_picture_of_its_probes(runs: list[Run]) -> None:
 
 def test_clips_say_what_they_show(runs: list[Run]) -> None:
     for run in runs:
-        told = json.loads((run.path / "clips" / "clips.json").read_text())
-        assert [clip["which"] for clip in told[:3]] == ["common"] * 3
-        assert {clip["level_seed"] for clip in told[:3]} == {2_000_000_000}
-        own = told[3:]
+        records = json.loads((run.path / "clips" / "clips.json").read_text())
+        assert [clip["which"] for clip in records[:3]] == ["common"] * 3
+        assert {clip["level_seed"] for clip in records[:3]} == {2_000_000_000}
+        own = records[3:]
         assert own and {clip["which"] for clip in own} <= {"typical", "surprising"}
         episodes = table(run, "episodes").query("policy == 'agent' and step == 64")
         firsts = episodes[episodes["probe"] == "behind"].set_index("level_seed")["first"]
@@ -119,7 +119,7 @@ def test_damaged_states_are_named(runs: list[Run], tmp_path: Path) -> None:
     (tmp_path / "x.npz").write_bytes(b"no archive")
     suite = probe.plan_suite(runs[0], PLAN)
     with pytest.raises(InputError, match=r"x\.npz is damaged"):
-        inner_probes._states(str(tmp_path / "x.npz"), suite, 20)
+        shared_states(str(tmp_path / "x.npz"), suite, 20)
 
 
 def test_suite_follows_the_plan_and_refuses_other_games(tmp_path: Path) -> None:

@@ -9,12 +9,10 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from agents import atomic_dir, load_policy, read_json_object, write_json
+from agents import Run, atomic_dir, load_policy, read_json_object, write_json
 from analysis import probes
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.layout import Run
-from rl_slt.pipeline.disk.store import UnitStore
-from rl_slt.pipeline.stages.probe.work_item import ProbeUnit
+from rl_slt.pipeline.stages.probe.items import ProbeItem
 
 _COMMON = "common"
 _FILMS = 3
@@ -33,47 +31,50 @@ class Scene(NamedTuple):
     title: str
 
 
-def has_clips(unit: ProbeUnit) -> bool:
+def has_clips(item: ProbeItem) -> bool:
     """Whether the clips of this very checkpoint and suite are there."""
-    return (_folder(unit) / "unit.json").exists() and _known(unit) == unit.film_key
+    try:
+        return read_json_object(_folder(item) / "unit.json").get("key") == item.film_key
+    except InputError:  # not there, or damaged
+        return False
 
 
-def make_clips(unit: ProbeUnit) -> None:
+def make_clips(item: ProbeItem) -> None:
     """Film the checkpoint on a few probe levels (called on a worker).
 
     Every run is filmed on the first level of the same probes, so that the films of two arms can be
     compared, and on levels of its own where it did what it mostly does and what it rarely does.
     """
-    policy = load_policy(Path(unit.checkpoint))
-    with atomic_dir(_folder(unit)) as folder:
-        records = [_film(unit, policy, scene, folder) for scene in _scenes(unit)]
+    policy = load_policy(Path(item.checkpoint))
+    with atomic_dir(_folder(item)) as folder:
+        records = [_film(item, policy, scene, folder) for scene in _scenes(item)]
         write_json(folder / "clips.json", records)
-        write_json(folder / "unit.json", {"key": unit.film_key})
+        write_json(folder / "unit.json", {"key": item.film_key})
 
 
-def _scenes(unit: ProbeUnit) -> Iterator[Scene]:
+def _scenes(item: ProbeItem) -> Iterator[Scene]:
     """What to film: common levels, then a typical and a surprising one of the sharpest probe."""
-    chosen = [p for p in probes.FILMED if p in unit.suite.placements][:_FILMS]
-    level = unit.suite.seeds[0]
+    chosen = [p for p in probes.FILMED if p in item.suite.placements][:_FILMS]
+    level = item.suite.seeds[0]
     yield from (Scene(_COMMON, p, level, "") for p in chosen)
-    store = UnitStore(Path(unit.run), "probe")
-    if not chosen or not store.has(unit.key):
+    store = item.store("probe")
+    if not chosen or not store.has(item.key):
         return
     seen: set[str] = set()
-    for pick in probes.pick_levels(store.read_unit(unit.key, "episodes"), chosen[0]):
+    for pick in probes.pick_levels(store.read_unit(item.key, "episodes"), chosen[0]):
         if pick.which not in seen and pick.level_seed != level:
             seen.add(pick.which)
             title = f"{_FIRST[pick.first]} on {pick.share:.0%} of this agent's levels"
             yield Scene(pick.which, chosen[0], pick.level_seed, title)
 
 
-def _film(unit: ProbeUnit, policy: nn.Module, scene: Scene, folder: Path) -> dict[str, Any]:
-    """Write film and strip of a scene; what `clips.json` tells of them."""
+def _film(item: ProbeItem, policy: nn.Module, scene: Scene, folder: Path) -> dict[str, Any]:
+    """Write film and strip of a scene; its record in `clips.json`."""
     clip = probes.render_clip(
-        policy, scene.placement, scene.level, unit.suite, seed=unit.seed, scale=_SCALE,
+        policy, scene.placement, scene.level, item.suite, seed=item.seed, scale=_SCALE,
         title=scene.title,
     )  # fmt: skip
-    name = f"{unit.step:012d}-{scene.placement.replace('@', '-')}-{scene.level}"
+    name = f"{item.step:012d}-{scene.placement.replace('@', '-')}-{scene.level}"
     (folder / f"{name}.gif").write_bytes(clip.gif)
     strip = io.BytesIO()
     clip.strip.save(strip, format="PNG")
@@ -81,7 +82,7 @@ def _film(unit: ProbeUnit, policy: nn.Module, scene: Scene, folder: Path) -> dic
     return {
         "file": f"{name}.gif",
         "strip": f"{name}.png",
-        "step": unit.step,
+        "step": item.step,
         "which": scene.which,
         "probe": scene.placement,
         "placement": scene.placement,
@@ -92,12 +93,5 @@ def _film(unit: ProbeUnit, policy: nn.Module, scene: Scene, folder: Path) -> dic
     }
 
 
-def _folder(unit: ProbeUnit) -> Path:
-    return Run(Path(unit.run)).path / "clips"
-
-
-def _known(unit: ProbeUnit) -> str:
-    try:
-        return str(read_json_object(_folder(unit) / "unit.json").get("key"))
-    except InputError:
-        return ""
+def _folder(item: ProbeItem) -> Path:
+    return Run(Path(item.run)).path / "clips"

@@ -1,32 +1,42 @@
-"""The probe stage: the goal probes of every checkpoint, each checkpoint a restartable unit."""
+"""The probe stage: the goal probes of every checkpoint, each checkpoint restartable."""
 
 from __future__ import annotations
 
-import dataclasses
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents import load_policy
-from analysis import probes
-from envs import find_game
+import pandas as pd
+
+from agents import Run, write_bytes
+from analysis import current_setting, probes, schema
+from envs import check_held_out, find_game
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.layout import Run
+from rl_slt.pipeline.disk.layout import Study
 from rl_slt.pipeline.disk.locks import stage_locks
-from rl_slt.pipeline.disk.store import StageItems, UnitStore, clear_leftovers, file_digest
+from rl_slt.pipeline.disk.store import (
+    StageItems,
+    UnitStore,
+    clear_leftovers,
+    file_digest,
+    read_table,
+    write_table,
+)
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome, attempt
 from rl_slt.pipeline.engine.progress import meter
 from rl_slt.pipeline.plan.study import ProbePlan
 from rl_slt.pipeline.stages.probe.clips import has_clips, make_clips
-from rl_slt.pipeline.stages.probe.fixed_states import collect_states, has_inner, make_inner
-from rl_slt.pipeline.stages.probe.plot import draw_probes
-from rl_slt.pipeline.stages.probe.tables import assemble
-from rl_slt.pipeline.stages.probe.work_item import ProbeUnit as Unit
-from rl_slt.pipeline.stages.probe.work_item import states_key
-from rl_slt.versions import STAGES
+from rl_slt.pipeline.stages.probe.items import (
+    ProbeItem,
+    collect_states,
+    make,
+    make_baselines,
+    states_key,
+)
 
 ITEMS = StageItems("probe", "probes", ("probe",), per_checkpoint=True)
-_STATES = 100  # levels behind the counterfactual and internal probes, where not said otherwise
+PICTURE = "probes.png"
+_STATES = 100  # levels behind the fixed-state probes, where not said otherwise
+_COLUMNS = 12  # runs in the picture of a study; more would be too wide to read
 
 
 def plan_suite(run: Run, plan: ProbePlan) -> probes.ProbeSuite:
@@ -36,20 +46,18 @@ def plan_suite(run: Run, plan: ProbePlan) -> probes.ProbeSuite:
     time, and runs trained under different limits must be probed alike.
 
     Raises:
-        InputError: for an unknown suite, another game, or probe levels that were trained on.
+        InputError: for a game without probes, or probe levels that were trained on.
     """
-    if plan.suite not in probes.SUITES:
-        allowed = ", ".join(probes.SUITES)
-        raise InputError(f"unknown probe suite {plan.suite!r}; allowed: {allowed}")
     train = run.training
     if not find_game(train.game).has_probes:
         raise InputError(f"run {run.path} plays {train.game!r}, which has no probe suites")
     named = probes.SUITES[plan.suite]
-    suite = dataclasses.replace(
-        named, mode=plan.mode, settings=train.settings, n_levels=plan.levels or named.n_levels,
+    suite = named.replace(
+        mode=plan.mode, settings=train.settings, n_levels=plan.levels or named.n_levels,
         time_limit=plan.time_limit or named.time_limit,
     )  # fmt: skip
-    probes.check_held_out(train.levels, suite.levels)
+    if train.levels is not None:  # training on all levels cannot exclude any
+        check_held_out(train.levels, suite.levels)
     return suite
 
 
@@ -60,72 +68,89 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
     run's last one; at the end `probes.png` of each run, and of a study over its runs.
 
     Returns:
-        The units that failed, with their reasons.
+        The items that failed, with their reasons.
     """
     cache = runs[0].path.resolve() / "parts" / "states" if runs else Path()
-    units = [unit for run in runs for unit in _units(run, plan, cache)]
+    items = [item for run in runs for item in _items(run, plan, cache)]
     failed: list[Outcome] = []
     with stage_locks(runs, "probe"):
         for run in runs:
             clear_leftovers(run.path)
-        todo = [u for u in units if not _is_done(u)]
-        baselines = {u.baselines: u for u in units}
+        todo = [item for item in items if not item.is_done]
+        baselines = {item.setting: item for item in items}
         _share_baselines(runs, baselines)
-        films = [_film_job(u) for u in _last(units) if not has_clips(u)]
-        stages = [_shared_jobs(todo, baselines), [_job(unit) for unit in todo], films]
+        last = {item.run: item for item in items}.values()
+        films = [Job(f"clips of {Path(item.run).name}", make_clips, (item,), item.run)
+                 for item in last if not has_clips(item)]  # fmt: skip
+        rounds = [
+            _shared_jobs(todo, baselines),
+            [Job(item.label, make, (item,), item.run) for item in todo],
+            films,
+        ]
         try:
-            with meter("probes", sum(map(len, stages))) as bar:
+            with meter("probes", sum(map(len, rounds))) as bar:
                 done = 0
-                for stage in stages:
-                    for outcome in engine.run(stage, lambda: None):
+                for jobs in rounds:
+                    for outcome in engine.run(jobs, lambda: None):
                         done += 1
                         bar.update(done, outcome.label)
                         failed += [outcome] if outcome.reason else []
                     _share_baselines(runs, baselines)
         finally:
             for run in runs:
-                own = [unit for unit in units if unit.run == str(run.path.resolve())]
+                own = [item for item in items if item.run == str(run.path.resolve())]
                 failed += attempt(f"probe tables of {run.name}", assemble, run, own)
-        draw_probes(runs, anew=bool(todo))
+        _draw(runs, again=bool(todo))
     return failed
 
 
-def make(unit: Unit) -> None:
-    """Probe one checkpoint and store its episodes and scores (called on a worker)."""
-    run = Run(Path(unit.run))
-    store = UnitStore(run.path, "probe")
-    if not store.has(unit.key):
-        baselines = UnitStore(run.path, "baselines").read_unit(unit.baselines, "episodes")
-        episodes = probes.run_suite(
-            load_policy(Path(unit.checkpoint)), unit.suite, seed=unit.seed, policy_name="agent",
-            run=run.name, step=unit.step,
-        )  # fmt: skip
-        scores = probes.score_episodes(episodes, baselines)
-        same: dict[str, str | int] = {
-            "setting_id": unit.baselines,
-            "created": time.strftime("%Y-%m-%dT%H:%M:%S"),
-            "version": STAGES["probe"],
-        }
-        tables = {"episodes": episodes.assign(**same), "probes": scores.assign(**same)}
-        store.put(unit.key, tables)
-    make_inner(unit)
+def assemble(run: Run, items: Sequence[ProbeItem]) -> None:
+    """Write `episodes`, `probes` and `counterfactual` of a run.
+
+    Of suites, lengths and seeds that the run was probed with, one stands in the tables for each
+    mode, as `current_setting` says.
+
+    Args:
+        run: the run.
+        items: its checkpoints under the plan in hand.
+    """
+    store, base, fixed = (UnitStore(run.path, k) for k in ("probe", "baselines", "fixed_states"))
+    own = current_setting(store.read("episodes"), ["mode"], asked={item.setting for item in items})
+    chosen = set(own["setting_id"]) if len(own) else set()
+    scores = store.read("probes")
+    if len(scores):
+        scores = scores[scores["setting_id"].isin(chosen)]
+    played = [base.read_unit(key, "episodes").assign(run=run.name)
+              for key in sorted(chosen) if base.has(key)]  # fmt: skip
+    made = [key for key in dict.fromkeys(item.fixed_states_key for item in items) if fixed.has(key)]
+    rows, by_distance = ([fixed.read_unit(key, name) for key in made]
+                         for name in ("probes", "counterfactual"))  # fmt: skip
+    _write("episodes", [_in_order(own, ["step", "mode", "probe", "level_seed"]), *played], run)
+    found = _joined("probes", [scores, *rows])
+    _write("probes", [_in_order(found, ["step", "probe", "metric"])], run)
+    _write("counterfactual", by_distance, run)
 
 
-def make_baselines(unit: Unit) -> None:
-    """Play the baselines of a suite and store their episodes (called on a worker)."""
-    episodes = probes.run_baselines(unit.suite, seed=unit.seed)
-    episodes = episodes.assign(setting_id=unit.baselines, version=STAGES["probe"])
-    UnitStore(Path(unit.run), "baselines").put(unit.baselines, {"episodes": episodes})
+def _write(name: str, parts: Sequence[pd.DataFrame], run: Run) -> None:
+    write_table(name, _joined(name, parts), run)
 
 
-def _units(run: Run, plan: ProbePlan, cache: Path) -> list[Unit]:
-    checkpoints = run.checkpoints
-    if not checkpoints:
+def _joined(name: str, parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else schema.empty(name)
+
+
+def _in_order(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    return frame.sort_values(by, kind="stable")
+
+
+def _items(run: Run, plan: ProbePlan, cache: Path) -> list[ProbeItem]:
+    if not run.checkpoints:
         raise InputError(f"run {run.path} has no complete checkpoint yet")
     suite = plan_suite(run, plan)
     states = min(_STATES, suite.n_levels) if plan.states is None else plan.states
     return [
-        Unit(
+        ProbeItem(
             run=str(run.path.resolve()),
             step=c.step,
             checkpoint=str(c.path.resolve()),
@@ -135,41 +160,24 @@ def _units(run: Run, plan: ProbePlan, cache: Path) -> list[Unit]:
             states=states,
             states_file=str(cache / f"probe-{states_key(suite, states)}.npz"),
         )
-        for c in checkpoints
+        for c in run.checkpoints
     ]
 
 
-def _is_done(unit: Unit) -> bool:
-    return UnitStore(Path(unit.run), "probe").has(unit.key) and has_inner(unit)
-
-
-def _shared_jobs(todo: Sequence[Unit], baselines: dict[str, Unit]) -> list[Job]:
-    """What the units to do have in common, each once."""
-    wanted = {unit.baselines for unit in todo}
+def _shared_jobs(todo: Sequence[ProbeItem], baselines: dict[str, ProbeItem]) -> list[Job]:
+    """What the items to do have in common, each once."""
+    wanted = {item.setting for item in todo}
     jobs = [
-        Job(f"baselines on {u.suite.name}", make_baselines, (u,))
-        for key, u in baselines.items()
-        if key in wanted and not UnitStore(Path(u.run), "baselines").has(key)
+        Job(f"baselines on {item.suite.name}", make_baselines, (item,))
+        for key, item in baselines.items()
+        if key in wanted and not item.store("baselines").has(key)
     ]
-    files = {u.states_file: u for u in todo if not has_inner(u)}
-    missing = [u for file, u in files.items() if not Path(file).exists()]
-    return jobs + [Job("states of the inner probes", collect_states, (u,)) for u in missing]
+    files = {item.states_file: item for item in todo if not item.has_fixed_states}
+    missing = [item for file, item in files.items() if not Path(file).exists()]
+    return jobs + [Job("states of the fixed-state probes", collect_states, (i,)) for i in missing]
 
 
-def _job(unit: Unit) -> Job:
-    return Job(f"probes of {Path(unit.run).name} at step {unit.step}", make, (unit,), unit.run)
-
-
-def _film_job(unit: Unit) -> Job:
-    return Job(f"clips of {Path(unit.run).name}", make_clips, (unit,), unit.run)
-
-
-def _last(units: Sequence[Unit]) -> list[Unit]:
-    """The unit of each run's last checkpoint."""
-    return list({unit.run: unit for unit in units}.values())
-
-
-def _share_baselines(runs: Sequence[Run], wanted: dict[str, Unit]) -> None:
+def _share_baselines(runs: Sequence[Run], wanted: dict[str, ProbeItem]) -> None:
     """Give every run the baselines that one of them has: they depend on the suite alone."""
     stores = [UnitStore(run.path, "baselines") for run in runs]
     for key in wanted:
@@ -179,3 +187,27 @@ def _share_baselines(runs: Sequence[Run], wanted: dict[str, Unit]) -> None:
         episodes = owner.read_unit(key, "episodes")
         for store in stores:
             store.put(key, {"episodes": episodes})
+
+
+def _draw(runs: Sequence[Run], again: bool) -> None:
+    """Write `probes.png` of each run, and of each study that one of them is in.
+
+    Args:
+        runs: probed runs; one without any score gets no picture.
+        again: also where there is a picture already.
+    """
+    pictures = {run.path / PICTURE: [run] for run in runs}
+    for folder in dict.fromkeys(run.path.parent.parent for run in runs):
+        if (folder / "study.json").is_file():
+            pictures[folder / PICTURE] = Study(folder).runs[:_COLUMNS]
+    for path, shown in pictures.items():
+        if path.exists() and not again:
+            continue
+        tables = [run.tables / "probes.parquet" for run in shown]
+        frames = [frame for p in tables if p.exists() and len(frame := read_table(p))]
+        try:
+            if frames:
+                figure = probes.plot_scores(pd.concat(frames, ignore_index=True))
+                write_bytes(path, probes.figure_png(figure))
+        except InputError:  # nothing but failures so far, which are reported elsewhere: no picture
+            continue

@@ -32,7 +32,7 @@ def planted(
     """Episodes of an agent that seeks the coin with a known probability, else ignores it.
 
     Args:
-        share: probability of seeking, drawn anew per episode.
+        share: probability of seeking, drawn for each episode.
         able: probability that the agent masters a level (else it reaches nothing there).
         n: levels per probe.
         seed: of everything drawn.

@@ -1,13 +1,11 @@
 """Linear readouts find what is there, and nothing else."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
-from analysis.probes import SUITES, counterfactual_states, readout_rows, run_readout
-from analysis.probes.readout import activations, read_direction, untrained_copy
+from analysis.probes import SUITES, collect_fixed_states, linear_probe_rows, run_linear_probe
+from analysis.probes.linear_probe import activations, read_direction, untrained_copy
 from rl_slt import InputError
 
 
@@ -105,19 +103,19 @@ def test_wrong_input_is_named() -> None:
     obs, side, levels = frames(24)
     with pytest.raises(InputError, match="nolayer"):
         read_direction(Sees(), obs, side, levels, layers=("nolayer",))
-    with pytest.raises(InputError, match="3 levels"):
+    with pytest.raises(InputError, match="levels=3: must be at least 5"):
         read_direction(Sees(), obs, side, levels)
-    with pytest.raises(InputError, match="one direction"):
+    with pytest.raises(InputError, match="direction=1: must be two classes or more"):
         read_direction(Sees(), *frames()[:1], np.ones(240, np.int64), np.arange(240))
 
 
 def test_readout_of_the_coins_side_on_real_levels() -> None:
-    states = counterfactual_states(replace(SUITES["demo"], n_levels=24))
-    table = run_readout(Sees(), states, layers=("halves",))
+    states = collect_fixed_states(SUITES["demo"].replace(n_levels=24))
+    table = run_linear_probe(Sees(), states, layers=("halves",))
     assert (table["n"] > 60).all()
     observed = table.set_index("source")
     assert observed.loc["observation", "accuracy"] > 0.6
-    rows = readout_rows(table, run="r", step=4)
+    rows = linear_probe_rows(table, run="r", step=4)
     assert rows["metric"].tolist()[1:] == [
         "accuracy:trained:halves", "accuracy:untrained:halves", "gain:halves",
     ]  # fmt: skip

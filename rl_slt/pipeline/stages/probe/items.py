@@ -1,0 +1,146 @@
+"""The work items of the probe stage: a checkpoint and its probes, and what its worker does."""
+
+from __future__ import annotations
+
+import time
+import zipfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from agents import load_policy, write_bytes
+from analysis import probes
+from analysis.schema import conform
+from rl_slt.errors import InputError
+from rl_slt.pipeline.disk.store import UnitStore, digest
+from rl_slt.versions import STAGES, version_key
+
+
+@dataclass(frozen=True)
+class ProbeItem:
+    """The probes of one checkpoint, a `WorkItem`.
+
+    Attributes:
+        run: folder of the run.
+        step: environment steps of the checkpoint.
+        checkpoint: its folder.
+        weights: hash of its policy.
+        suite: of the rollout probes.
+        seed: of their action noise.
+        states: held-out levels behind the fixed-state probes, 0 for none.
+        states_file: where these states are kept.
+    """
+
+    run: str
+    step: int
+    checkpoint: str
+    weights: str
+    suite: probes.ProbeSuite
+    seed: int
+    states: int = 0
+    states_file: str = ""
+
+    @property
+    def key(self) -> str:
+        """Hash of everything that the episodes depend on."""
+        return digest([version_key("probe"), self.weights, self.suite, self.seed])
+
+    @property
+    def setting(self) -> str:
+        """Hash of the settings alone, the `setting_id`; and the key of the baselines' episodes."""
+        return digest([version_key("probe"), "baselines", self.suite, self.seed])
+
+    @property
+    def fixed_states_key(self) -> str:
+        """Hash of everything that the fixed-state probes depend on."""
+        return digest([self.weights, states_key(self.suite, self.states)])
+
+    @property
+    def film_key(self) -> str:
+        """Hash of everything that the clips depend on."""
+        return digest([version_key("clips"), self.key])
+
+    @property
+    def label(self) -> str:
+        """What it is called in front of people."""
+        return f"probes of {Path(self.run).name} at step {self.step}"
+
+    def store(self, kind: str) -> UnitStore:
+        """The run's finished items: `probe`, `baselines` or `fixed_states`."""
+        return UnitStore(Path(self.run), kind)
+
+    @property
+    def has_fixed_states(self) -> bool:
+        """Whether the fixed-state probes are finished, or not asked for."""
+        return not self.states or self.store("fixed_states").has(self.fixed_states_key)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all probes of the checkpoint are finished."""
+        return self.store("probe").has(self.key) and self.has_fixed_states
+
+
+def states_key(suite: probes.ProbeSuite, n: int) -> str:
+    """Hash of everything that the states of the fixed-state probes depend on."""
+    return digest([version_key("fixed_states"), suite.settings.as_dict(), suite.levels[0], n])
+
+
+def make(item: ProbeItem) -> None:
+    """Probe one checkpoint and store its episodes and scores (called on a worker)."""
+    policy, name = load_policy(Path(item.checkpoint)), Path(item.run).name
+    store = item.store("probe")
+    if not store.has(item.key):
+        baselines = item.store("baselines").read_unit(item.setting, "episodes")
+        episodes = probes.run_suite(policy, item.suite, seed=item.seed, run=name, step=item.step)
+        scores = probes.score_episodes(episodes, baselines)
+        same: dict[str, str | int] = {
+            "setting_id": item.setting,
+            "created": time.strftime("%Y-%m-%dT%H:%M:%S"),
+            "version": STAGES["probe"],
+        }
+        tables = {"episodes": episodes.assign(**same), "probes": scores.assign(**same)}
+        store.put(item.key, tables)
+    if not item.has_fixed_states:
+        states = shared_states(item.states_file, item.suite, item.states)
+        table = probes.run_counterfactual(policy, states, run=name, step=item.step)
+        rows = [probes.counterfactual_rows(table)]
+        if item.states >= probes.MIN_LEVELS:
+            readout = probes.run_linear_probe(policy, states)
+            rows.append(probes.linear_probe_rows(readout, run=name, step=item.step))
+        found = {
+            "probes": conform("probes", pd.concat(rows, ignore_index=True)),
+            "counterfactual": probes.distance_rows(table),
+        }
+        found = {k: frame.assign(version=STAGES["fixed_states"]) for k, frame in found.items()}
+        item.store("fixed_states").put(item.fixed_states_key, found)
+
+
+def make_baselines(item: ProbeItem) -> None:
+    """Play the baselines of a suite and store their episodes (called on a worker)."""
+    episodes = probes.run_baselines(item.suite, seed=item.seed)
+    episodes = episodes.assign(setting_id=item.setting, version=STAGES["probe"])
+    item.store("baselines").put(item.setting, {"episodes": episodes})
+
+
+def collect_states(item: ProbeItem) -> None:
+    """Collect the states of the fixed-state probes where they are not yet (called on a worker)."""
+    shared_states(item.states_file, item.suite, item.states)
+
+
+@lru_cache(maxsize=2)
+def shared_states(file: str, suite: probes.ProbeSuite, n: int) -> probes.FixedStates:
+    """The states on the first n levels of a suite, from the file if they were collected before.
+
+    Raises:
+        InputError: the file does not read; it is named.
+    """
+    path = Path(file)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, probes.collect_fixed_states(suite.replace(n_levels=n)).to_bytes())
+    try:
+        return probes.FixedStates.from_bytes(path.read_bytes())
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is damaged ({error}); delete it to make it again") from None
