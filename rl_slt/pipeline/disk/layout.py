@@ -113,7 +113,7 @@ def _check_links(folder: Path) -> None:
 
 
 def _places(folder: Path) -> Iterator[Path]:
-    """What lies in a run or study, its locks, kinds of units, and runs."""
+    """What lies in a run or study, its locks, kinds of work items, and runs."""
     for pattern in ("*", ".locks/*", "parts/*", "runs/*"):
         yield from folder.glob(pattern)
 

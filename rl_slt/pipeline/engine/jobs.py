@@ -32,7 +32,7 @@ from rl_slt.pipeline.disk.store import record_failure
 
 _STARTS = 3  # of the workers, before it is given up
 _IN_FLIGHT, _PER_WORKER = 64, 4  # jobs with the scheduler: enough to keep all workers busy
-_POLL_SECONDS = 0.5
+_POLL_SECONDS, _CLOSE_SECONDS = 0.5, 30
 _DIED = "its worker died: "
 _SCHEDULER_LOST = "the scheduler was lost; finished work is kept, the same command goes on"
 
@@ -258,8 +258,14 @@ def _local(workers: int) -> Iterator[Any]:
             except RuntimeError as error:
                 reason = _one_line(error)
                 continue
-            with cluster, _connect(cluster) as client:
-                yield client
+            try:
+                with _connect(cluster) as client:
+                    yield client
+            finally:
+                # A worker that is just being started again may never answer: its results are
+                # stored, and the process itself ends with this one.
+                with contextlib.suppress(TimeoutError):
+                    cluster.close(timeout=_CLOSE_SECONDS)
             return
     raise InputError(
         f"--workers {workers} is not possible here, they did not start in {_STARTS} tries "

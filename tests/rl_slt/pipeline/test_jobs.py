@@ -102,3 +102,17 @@ def test_workers_that_die_while_they_start_are_started_again(
         ):
             list(engine.run(jobs, lambda: None))
     assert len(begun) == min(deaths + 1, 3)
+
+
+def test_a_cluster_that_does_not_close_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = distributed.LocalCluster.close
+
+    def close(cluster: distributed.LocalCluster, timeout: float | None = None) -> None:
+        real(cluster)
+        assert timeout is not None, "it would wait without end"
+        raise TimeoutError
+
+    monkeypatch.setattr(distributed.LocalCluster, "close", close)
+    with open_engine(workers=1) as engine:
+        outcome = list(engine.run([Job("sum", operator.add, (1, 2))], lambda: None))
+    assert outcome == [Outcome("sum")]
