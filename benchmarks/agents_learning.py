@@ -25,13 +25,13 @@ def learn(kind: str, seed: int, steps: int) -> list[list[float]]:
 
     silence_gym()
     import torch
+    from agents_stock import stock_model
     from stable_baselines3.common.vec_env import VecNormalize
 
     import envs
     from agents import ppo_preset
     from agents.environment import make_env
     from agents.training import build_model
-    from benchmarks.agents_stock import stock_model
     from envs import keep_freed_memory
 
     torch.set_num_threads(1)

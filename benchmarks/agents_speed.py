@@ -35,13 +35,13 @@ def measure(kind: str, network: str, threads: int, n_steps: int, updates: int) -
 
     silence_gym()
     import torch
+    from agents_stock import stock_model
     from stable_baselines3.common.vec_env import VecNormalize
 
     import envs
     from agents import ppo_preset
     from agents.environment import make_env
     from agents.training import build_model
-    from benchmarks.agents_stock import stock_model
     from envs import keep_freed_memory
 
     torch.set_num_threads(threads)

@@ -8,7 +8,6 @@ at least 0.7) and their goals differ (`behind` at most 0.1 against at least 0.7)
 """
 
 import argparse
-import dataclasses
 from pathlib import Path
 
 import pandas as pd
@@ -29,7 +28,7 @@ def rates(path: str, levels: int) -> None:
     run = Run(Path(path))
     out = run.path / "rates.csv"
     suite = plan_suite(run, load_preset("demo").probe)
-    suite = dataclasses.replace(suite, placements=tuple(PROBES), n_levels=levels)
+    suite = suite.replace(placements=tuple(PROBES), n_levels=levels)
     policy = agents.load_policy(run.checkpoints[-1].path)
     episodes = probes.run_suite(policy, suite, seed=0)
     episodes.groupby("probe")["coin_collected"].mean().astype(float).to_csv(out)

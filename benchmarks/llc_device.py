@@ -30,11 +30,11 @@ def draws_per_second(name: str, device: str, chains: int, draws: int, rounds: in
     target = build_target(net.to(device), states, PolicyKL(), None, 100.0, None, 0)
     generators = [generator_for(0, c, device) for c in range(chains)]
     run = Chains(target, SGLD(step_size=1e-5), generators, 256)
-    run.burn_in(2, lambda t: None)
+    run.burn_in(2, lambda: None)
     speeds = []
     for _ in range(rounds + 1):
         began = time.perf_counter()
-        run.draw(draws, lambda t: None)  # its records come back to the CPU, so all is done
+        run.draw(draws, lambda: None)  # its records come back to the CPU, so all is done
         speeds.append(chains * draws / (time.perf_counter() - began))
         run.snapshots.clear()
     return statistics.median(speeds[1:])

@@ -42,7 +42,7 @@ def ours(repeats: int, chains: int) -> dict[str, Any]:
 def theirs(python: str, repeats: int, draws: int) -> list[dict[str, Any]]:
     problem = PROBLEMS["low-rank"]()
     rows, columns = (p.detach() for p in problem.policy.parameters())
-    known = {"rows": rows, "columns": columns, "states": problem.data.states}
+    known: dict[str, Any] = {"rows": rows, "columns": columns, "states": problem.data.states}
     known |= {"nbeta": problem.nbeta, "localization": problem.localization}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "policy.pt"

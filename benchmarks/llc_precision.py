@@ -46,8 +46,8 @@ def loss_change(
     )
     assert rounded.rounded
     run = prepare_chains(exact, settings, 0)
-    run.burn_in(plan.burn_in, lambda _: None)
-    run.draw(plan.draws, lambda _: None)
+    run.burn_in(plan.burn_in, lambda: None)
+    run.draw(plan.draws, lambda: None)
     changes = []
     for delta in torch.cat(run.snapshots[::4]):
         means = []

@@ -29,6 +29,7 @@ from torch import Tensor
 
 from rl_slt import SGLD, PolicyKL
 from rl_slt.gradients.precision import in_bfloat16, wants_bfloat16
+from rl_slt.losses.base import logits_of
 from rl_slt.posterior.build import build_target, generator_for
 from rl_slt.samplers.chains import Chains
 
@@ -50,8 +51,8 @@ def ours(name: str, precision: str, draws: int, batch: int) -> Callable[[], None
     target = build_target(net, states, PolicyKL(), None, 100.0, None, 0, precision)
     generators = [generator_for(0, c) for c in range(CHAINS)]
     chains = Chains(target, SGLD(step_size=1e-5), generators, batch)
-    chains.burn_in(2, lambda t: None)
-    return lambda: (chains.draw(draws, lambda t: None), None)[1]
+    chains.burn_in(2, lambda: None)
+    return lambda: (chains.draw(draws, lambda: None), None)[1]
 
 
 def bare(name: str, precision: str, draws: int, batch: int) -> Callable[[], None]:
@@ -80,7 +81,7 @@ def plain(name: str, precision: str, draws: int, batch: int) -> Callable[[], Non
     def work() -> None:
         for _ in range(CHAINS * draws):
             net.zero_grad(set_to_none=True)
-            kl(policy(x), y).backward()
+            kl(logits_of(policy(x)), y).backward()
 
     return work
 

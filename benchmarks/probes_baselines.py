@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -45,7 +44,7 @@ def main() -> None:
     rows: list[dict[str, object]] = []
     for policy in args.policies:
         for name in args.suites:
-            suite = replace(SUITES[name], n_levels=args.levels)
+            suite = SUITES[name].replace(n_levels=args.levels)
             start = time.process_time()
             table = run_baselines(suite, args.seed, policies=[policy])
             rows += rows_of(table, name, time.process_time() - start)

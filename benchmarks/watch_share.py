@@ -15,6 +15,7 @@ import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from tiny_results import PROGRAM
 
@@ -64,7 +65,7 @@ def watched(run: Path, steps: int, share: float) -> list[object]:
 def report(rounds: int, steps: int, share: float) -> str:
     """Measure, as Markdown."""
     os.sched_setaffinity(0, set(range(CORES)))
-    rows: list[list[object]] = []
+    rows: list[list[Any]] = []
     with tempfile.TemporaryDirectory() as place:
         for k in range(rounds):
             for name, measure in (("a", alone), ("w", watched)):

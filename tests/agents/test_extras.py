@@ -1,6 +1,7 @@
 """TensorBoard, optimiser state in checkpoints, presets."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -52,7 +53,7 @@ def test_a_branch_takes_over_the_optimizer_and_the_reward_scale(
 
     original = training.load_origin
 
-    def spy(*args: object) -> None:
+    def spy(*args: Any) -> None:
         original(*args)
         seen["moment"] = args[1].policy.optimizer.state_dict()["state"][0]["exp_avg"].clone()
         seen["var"] = args[2].ret_rms.var

@@ -25,7 +25,7 @@ def test_sb3_nature_cnn_acts_the_same(tmp_path: Path, fake_vec: Any) -> None:
     obs = torch.randint(0, 256, (5, 64, 64, 3), dtype=torch.uint8)
     logits, value = agents.load_policy(checkpoint)(obs)
     theirs = obs.permute(0, 3, 1, 2)
-    distribution = model.policy.get_distribution(theirs).distribution
+    distribution: Any = model.policy.get_distribution(theirs).distribution
     assert torch.allclose(logits.log_softmax(-1), distribution.logits, atol=1e-5)
     assert torch.allclose(value, model.policy.predict_values(theirs).flatten(), atol=1e-5)
 

@@ -23,8 +23,9 @@ def test_every_network(name: str, shared: bool) -> None:
     assert float(logits.detach().abs().max()) < 0.5
     assert ("value_body" in dict(network.named_children())) == (not shared)
     logits.sum().backward()
-    assert network.body.fc.weight.grad is not None
+    assert network.get_parameter("body.fc.weight").grad is not None
     if not shared:
+        assert network.value_body is not None
         assert all(p.grad is None for p in network.value_body.parameters())
 
 

@@ -37,6 +37,7 @@ class KeepGradient(torch.optim.SGD):
 def rollout(config: TrainConfig, fake_vec: Any) -> FramePPO:
     model = build_model(config, fake_vec(config.num_envs, seed=3), torch.device("cpu"))
     _, callback = model._setup_learn(10**6, None)
+    assert model.env is not None
     model.collect_rollouts(model.env, callback, model.rollout_buffer, config.n_steps)
     return model
 
@@ -69,6 +70,7 @@ class Recorder(BaseCallback):
 
     def __init__(self) -> None:
         super().__init__()
+        self.model: FramePPO
         self.infos: list[list[dict]] = []
 
     def _on_step(self) -> bool:
@@ -81,10 +83,10 @@ class Recorder(BaseCallback):
             name: getattr(buffer, name).copy()
             for name in ("rewards", "values", "advantages", "returns", "episode_starts")
         }
+        assert buffer.frames is not None
         self.frames = buffer.frames.clone()
         self.last = torch.from_numpy(self.model._last_obs)
-        self.dones = self.model._last_episode_starts.copy()
-        net = self.model.policy.network
+        net: Any = self.model.policy.network
         self.value = lambda obs: net(obs)[1].detach().numpy()
         self.recomputed = self._by_hand()
 
@@ -122,7 +124,7 @@ def test_advantages_of_cut_episodes_inside_learn(fake_vec: Any) -> None:
     model = build_model(CONFIG, fake_vec(CONFIG.num_envs, seed=5), torch.device("cpu"))
     model.set_logger(Logger(folder=None, output_formats=[]))
     recorder = Recorder()
-    model.learn(CONFIG.rollout_steps, callback=recorder, log_interval=None)
+    model.learn(CONFIG.rollout_steps, callback=recorder, log_interval=10**9)
     ends = [info for step in recorder.infos for info in step if "episode" in info]
     assert any(e["TimeLimit.truncated"] for e in ends)
     assert any(not e["TimeLimit.truncated"] for e in ends)
@@ -150,6 +152,7 @@ def test_learning_the_fake_game(precision: str, fake_vec: Any) -> None:
         num_envs=16, n_steps=32, batch_size=128, epochs=4, lr=1e-3, precision=precision, gamma=0.5
     )
     model = build_model(config, fake_vec(16, seed=1), torch.device("cpu"))
-    model.learn(12 * config.rollout_steps, log_interval=None)
+    model.learn(12 * config.rollout_steps, log_interval=10**9)
+    assert model.ep_info_buffer is not None
     last = np.mean([e["r"] / e["l"] for e in model.ep_info_buffer])
     assert last > 0.3, last  # chance is 1 in 15

@@ -1,5 +1,7 @@
 """Our convolution is PyTorch's, forwards and backwards; frames lose only what is unseen."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -25,7 +27,7 @@ def test_values_and_gradients_are_those_of_the_convolution(
     torch.testing.assert_close(*out, atol=1e-5, rtol=1e-5)
     weights = torch.randn(out[0].shape)
     grads = [
-        torch.autograd.grad((y * weights).sum(), [x, layer.weight, layer.bias])
+        torch.autograd.grad((y * weights).sum(), [x, *layer.parameters()])
         for y, layer in zip(out, (ours, plain), strict=True)
     ]
     for a, b in zip(*grads, strict=True):
@@ -33,9 +35,14 @@ def test_values_and_gradients_are_those_of_the_convolution(
 
 
 def test_pixels_in_a_row_are_read_as_channels(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
+    seen: list[torch.Tensor] = []
     conv2d = F.conv2d
-    monkeypatch.setattr(F, "conv2d", lambda x, *args: seen.append(x) or conv2d(x, *args))
+
+    def spy(x: torch.Tensor, *args: Any) -> torch.Tensor:
+        seen.append(x)
+        return conv2d(x, *args)
+
+    monkeypatch.setattr(F, "conv2d", spy)
     layer = StridedConv2d(16, 32, 4, 2)
     frames = torch.randn(2, 14, 14, 16)
     layer(frames.permute(0, 3, 1, 2))

@@ -10,7 +10,9 @@ from rl_slt import InputError
 STEPS = [0, 10, 100, 1000]
 
 
-def tables(early: np.ndarray, goal: np.ndarray, arms: list[str]) -> tuple[pd.DataFrame, ...]:
+def tables(
+    early: np.ndarray, goal: np.ndarray, arms: list[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """LLC that is `early` from step 10 on; a probe that ends at `goal`."""
     llc, probes = [], []
     for seed, arm in enumerate(arms):

@@ -3,7 +3,7 @@
 import copy
 import pickle
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
@@ -17,6 +17,8 @@ from stable_baselines3.common.evaluation import evaluate_policy
 
 import envs
 from envs.settings import VecConfig
+
+Mode = Literal["easy", "hard", "memory"]
 
 ID = envs.ENV_ID
 
@@ -123,7 +125,7 @@ def test_infos_are_a_plain_dict_that_wrappers_can_rebuild(options: dict[str, Any
     vector = envs.make_vec(2, levels=(3, 4), **options)
     for _, infos in (vector.reset(), vector.step([7, 7])[3:]):
         assert type(infos) is dict
-        rebuilt = type(infos)(**{name: value.copy() for name, value in infos.items()})
+        rebuilt: Any = type(infos)(**{name: value.copy() for name, value in infos.items()})
         assert rebuilt.keys() == infos.keys() == {**infos}.keys()
         coin = pickle.loads(pickle.dumps(rebuilt))["coin_xy"].tolist()
         assert rebuilt.setdefault("coin_xy").tolist() == rebuilt.pop("coin_xy").tolist() == coin
@@ -159,6 +161,7 @@ def test_sb3_infos_and_truncation() -> None:
     returns = 0
     for step in range(1, 19):
         obs, _, dones, infos = venv.step(np.full(4, 4))
+        assert isinstance(obs, np.ndarray)
         assert obs.dtype == np.uint8 and obs.shape == (4, 64, 64, 3)
         assert dones.all() == (step % 6 == 0)
         for done, info in zip(dones, infos, strict=True):
@@ -180,7 +183,7 @@ def test_sb3_learns_and_evaluates_without_a_monitor() -> None:
     model.learn(128)
     assert model.ep_info_buffer is not None and len(model.ep_info_buffer) > 0
     mean, _ = evaluate_policy(model, venv, 4)
-    assert 0 <= float(mean) <= 10
+    assert isinstance(mean, float) and 0 <= mean <= 10
 
 
 @pytest.mark.parametrize("options", [{}, {"coin": "ground", "track": True, "time_limit": 20}])
@@ -213,7 +216,7 @@ def test_many_games_share_the_cores_that_there_are(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("coin", ["end", "ground", "none", "both", "end@mid"])
 @pytest.mark.parametrize("mode", ["easy", "hard", "memory"])
-def test_maze_by_the_same_interfaces(coin: str, mode: str) -> None:
+def test_maze_by_the_same_interfaces(coin: str, mode: Mode) -> None:
     settings = envs.LevelSettings(distribution_mode=mode)
     vector = envs.make_vec(
         8, coin, (0, 200), order="sequential", game="maze", settings=settings, track=True
@@ -222,7 +225,7 @@ def test_maze_by_the_same_interfaces(coin: str, mode: str) -> None:
     for index in range(8):
         cells = envs.edit.coins_of(vector.game_state(index))
         assert len(cells) == {"none": 0, "both": 2}.get(coin, 1)
-        layout = vector._simulator.layout(index)
+        layout: Any = vector._simulator.layout(index)
         corner = np.max(layout._cells, axis=0)
         assert (np.array(layout.end) > corner - 5).all()
         if coin != "none":

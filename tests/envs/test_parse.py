@@ -125,7 +125,7 @@ def test_wrong_arguments(wrong: dict[str, object], part: str) -> None:
 
 def test_wrong_settings() -> None:
     with pytest.raises(InputError, match="extreme"):
-        envs.LevelSettings(distribution_mode="extreme")
+        envs.LevelSettings(distribution_mode="extreme")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="pits"):
         envs.LevelSettings(pits="no")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="memory"):

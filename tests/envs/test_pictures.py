@@ -160,7 +160,7 @@ def test_parts_of_levels_are_switched_off_by_name(name: str) -> None:
 def test_looks_are_switched_by_name() -> None:
     frames = {}
     for name in ("stock", "backgrounds", "monochrome"):
-        options = {} if name == "stock" else {name: name == "monochrome"}
+        options: dict[str, Any] = {} if name == "stock" else {name: name == "monochrome"}
         vector = envs.make_vec(1, "end", (5, 6), settings=envs.LevelSettings(**options))
         frames[name] = vector.reset()[0][0]
         vector.close()

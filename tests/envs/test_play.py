@@ -1,6 +1,6 @@
 """What happens in play: coins pay where they lie, outcomes and causes are told right."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from envs.games import GAMES
 from envs.state import State
 from rl_slt import InputError
 
+Mode = Literal["easy", "hard"]
 STAY = np.array([4])
 
 
@@ -111,13 +112,13 @@ def test_end_reached_is_what_the_stock_coin_would_have_seen() -> None:
 
 
 @pytest.mark.parametrize("mode", ["easy", "hard"])
-def test_causes_of_death(mode: str) -> None:
+def test_causes_of_death(mode: Mode) -> None:
     """Every hazard of a level, touched from just outside, is named as the cause."""
     settings = envs.LevelSettings(distribution_mode=mode)
     vector = envs.make_vec(1, "none", (0, 300), order="sequential", track=True, settings=settings)
     found = {"saw": 0, "lava": 0, "enemy": 0}
     for seed in range(150):
-        layout = vector._simulator.layout(seed)
+        layout: Any = vector._simulator.layout(seed)
         lava = [(x, y) for y, x in np.argwhere(vector._simulator.level(seed).grid == 18).tolist()]
         places = {"saw": layout.saws, "enemy": layout.enemies, "lava": lava}
         for cause, cells in places.items():
@@ -125,7 +126,7 @@ def test_causes_of_death(mode: str) -> None:
             alone = cells and not any(abs(x - cells[-1][0]) < 6 for x in others)
             if not alone or found[cause] >= 5:
                 continue
-            vector._queue._taken = seed
+            vector._queue.load({"queue_taken": np.array([seed])})
             vector.reset()
             x, y = cells[-1]
             put_agent(vector, (x, y + 2))
@@ -140,7 +141,7 @@ def test_causes_of_death(mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["easy", "hard"])
-def test_nobody_dies_where_mid_level_starts_put_them(mode: str) -> None:
+def test_nobody_dies_where_mid_level_starts_put_them(mode: Mode) -> None:
     settings = envs.LevelSettings(distribution_mode=mode)
     for first in range(0, 600, 100):
         levels = (first, first + 100)

@@ -1,5 +1,7 @@
 """Policies as plain modules: log-probabilities, divergence, and sampling from logits."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -35,7 +37,7 @@ def test_divergence_in_nats() -> None:
 def test_sampled_shares_are_the_probabilities(kind: str) -> None:
     n = 30_000
     logits, rng = LOGITS[:1].detach().expand(n, 3), np.random.default_rng(0)
-    sources = {
+    sources: dict[str, Any] = {
         "numpy": rng, "torch": torch.Generator().manual_seed(0), "uniform": rng.random(n),
     }  # fmt: skip
     actions = envs.sample_actions(logits, sources[kind])

@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -22,11 +22,12 @@ from envs.state import (
 from rl_slt import InputError
 
 Maker = Callable[..., Any]
+Mode = Literal["easy", "hard"]
 
 
 @pytest.mark.parametrize("game", ["coinrun", "maze"])
 @pytest.mark.parametrize("mode", ["easy", "hard"])
-def test_round_trips_are_byte_for_byte(raw: Maker, game: str, mode: str) -> None:
+def test_round_trips_are_byte_for_byte(raw: Maker, game: str, mode: Mode) -> None:
     theirs = raw(3, 7, game=game, mode=mode)
     spare = acquire(1, game, envs.LevelSettings(distribution_mode=mode))
     for step in range(30):
@@ -58,7 +59,7 @@ def test_a_game_keeps_the_generators_that_it_is_not_told(raw: Maker, game: str) 
 
 
 @pytest.mark.parametrize("game, mode", [("coinrun", "easy"), ("coinrun", "hard"), ("maze", "easy")])
-def test_a_level_made_uses_nothing_of_its_generator(game: str, mode: str) -> None:
+def test_a_level_made_uses_nothing_of_its_generator(game: str, mode: Mode) -> None:
     settings, rng = envs.LevelSettings(distribution_mode=mode), np.random.default_rng(3)
     games = [acquire(64, game, settings) for _ in range(2)]
     ended = 0

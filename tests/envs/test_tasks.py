@@ -10,6 +10,7 @@ import pytest
 import envs
 from envs import tracking
 from envs.replays import WIDTH, Replay, replay
+from envs.settings import Track
 from envs.state import agent_motion
 from envs.tasks import Task
 from envs.tracking import Reach, fewest_steps
@@ -37,7 +38,7 @@ def finals(vector: Any, seed: int = 0, tasks: list[Task] = TASKS) -> list[dict[s
     return [found[i] for i in range(len(tasks))]
 
 
-def make(track: bool | str, num_envs: int = 7, tasks: list[Task] = TASKS) -> Any:
+def make(track: Track, num_envs: int = 7, tasks: list[Task] = TASKS) -> Any:
     return envs.make_vec(num_envs, tasks=tasks, track=track, stop_at_end=True)
 
 

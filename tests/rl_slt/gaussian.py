@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from rl_slt.posterior.target import Evaluation
-from rl_slt.samplers.base import Evaluate
+from rl_slt.samplers.base import Evaluate, Sampler
 
 
 def gaussian(precision: Tensor, noise: float = 0.0, seed: int = 99) -> Evaluate:
@@ -24,7 +24,9 @@ def gaussian(precision: Tensor, noise: float = 0.0, seed: int = 99) -> Evaluate:
     return evaluate
 
 
-def variance(sampler, evaluate: Evaluate, dim: int, steps: int, step: float, skip: int) -> Tensor:
+def variance(
+    sampler: Sampler, evaluate: Evaluate, dim: int, steps: int, step: float, skip: int
+) -> Tensor:
     """Mean square of each coordinate `[dim]` over four chains and the steps after `skip`."""
     generators = [Generator().manual_seed(c) for c in range(4)]
     state = sampler.init(torch.zeros(4, dim), evaluate, generators)

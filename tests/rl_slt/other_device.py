@@ -27,7 +27,7 @@ class There(Tensor):
 
     @staticmethod
     def __new__(cls, here: Tensor) -> "There":
-        return Tensor._make_wrapper_subclass(  # type: ignore[attr-defined,no-any-return]
+        return Tensor._make_wrapper_subclass(
             cls, here.size(), strides=here.stride(), storage_offset=here.storage_offset(),
             dtype=here.dtype, device=DEVICE,
         )  # fmt: skip
@@ -36,7 +36,7 @@ class There(Tensor):
         self.here = here
 
     @property
-    def data(self) -> Tensor:  # type: ignore[override]
+    def data(self) -> Tensor:
         """The same memory; assigned to, another tensor's."""
         return There(self.here)
 
@@ -45,11 +45,11 @@ class There(Tensor):
         assert isinstance(value, There) and value.shape == self.shape
         self.here = value.here
 
-    def __repr__(self) -> str:
+    def __repr__(self) -> str:  # type: ignore[override]
         return f"There({self.here})"
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         return _run(func, args, kwargs or {})

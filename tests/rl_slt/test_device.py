@@ -1,6 +1,7 @@
 """Estimates on a device other than the CPU, simulated: the same numbers, nothing left behind."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -169,7 +170,7 @@ class Recurrent(nn.Module):
 
 
 def test_torchs_settings_are_a_gpus_for_an_estimate_alone(device: torch.device) -> None:
-    cudnn = torch.backends.cudnn
+    cudnn: Any = torch.backends.cudnn
 
     def settings() -> list[object]:
         own = torch.backends.cuda.matmul.fp32_precision
@@ -184,11 +185,13 @@ def test_torchs_settings_are_a_gpus_for_an_estimate_alone(device: torch.device) 
     with full_float32(TwoHeads()):
         assert settings() == before
     seen = []
-    estimate_llc(
-        moved(TwoHeads()), data(), loss=lambda p, b: seen.append(settings()) or squared(p, b),
-        draws=8, burn_in=2,
-    )  # fmt: skip
-    assert all(one[:2] == ["ieee", "ieee"] for one in seen) and settings() == before
+
+    def loss(policy: Policy, batch: PolicyData) -> Tensor:
+        seen.append(settings()[:2])
+        return squared(policy, batch)
+
+    estimate_llc(moved(TwoHeads()), data(), loss=loss, draws=8, burn_in=2)
+    assert seen and all(one == ["ieee", "ieee"] for one in seen) and settings() == before
 
 
 def test_a_calibration_and_a_reference_from_elsewhere_work_there(device: torch.device) -> None:
@@ -197,6 +200,7 @@ def test_a_calibration_and_a_reference_from_elsewhere_work_there(device: torch.d
     assert estimate_cell(cell, policy, states, None, 0).n_states == 20
     other = PolicyKL(TwoHeads(1))
     assert estimate_llc(policy, states, loss=other, draws=8, burn_in=2).loss_init > 0
+    assert other.reference is not None
     assert all(p.device.type == "cpu" for p in other.reference.parameters())
 
 

@@ -1,5 +1,7 @@
 """Planted failures are caught; healthy chains pass."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -39,7 +41,7 @@ def test_intervals_cover() -> None:
     ],
     ids=["constant", "nan", "drift", "slow drift", "disagree", "negative"],
 )
-def test_planted_failures(plant, status: str, word: str) -> None:
+def test_planted_failures(plant: Callable[[np.ndarray], None], status: str, word: str) -> None:
     x = healthy()
     plant(x)
     d = diagnose(x)

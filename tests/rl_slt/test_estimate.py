@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 import warnings
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from rl_slt import (
     SGLD,
     ConvergenceWarning,
     InputError,
+    LLCEstimate,
     OrthogonalSGLD,
     PolicyData,
     PolicyKL,
@@ -41,8 +43,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::rl_slt.errors.ConvergenceWarnin
 QUICK = {"draws": 40, "burn_in": 20, "nbeta": 50.0, "states_error": False}
 
 
-def quick(policy: nn.Module, states: object, **settings: object):
-    return estimate_llc(policy, states, **(QUICK | settings))  # type: ignore[arg-type]
+def quick(policy: nn.Module, states: Any, **settings: Any) -> LLCEstimate:
+    return estimate_llc(policy, states, **(QUICK | settings))
 
 
 def test_policy_mode_and_random_state_are_untouched() -> None:
@@ -135,9 +137,9 @@ def test_a_step_too_large_fails() -> None:
 
 
 def test_a_user_loss_is_one_function() -> None:
-    def disagreement(policy, batch):
+    def disagreement(policy: nn.Module, batch: PolicyData) -> torch.Tensor:
         logits = policy(batch.states)[0]
-        return (logits - batch.reference_logits).square().sum(-1)
+        return torch.square(logits - batch.reference_logits).sum(-1)
 
     e = quick(TwoHeads(), data(), loss=disagreement)
     assert e.loss == "disagreement" and e.llc > 0

@@ -103,7 +103,7 @@ def test_step_sizes_are_not_those_of_rounding() -> None:
     for kind in ("float32", "bfloat16"):
         target = target_of(Frames(), kind)
         chains = Chains(target, SGLD(), [generator_for(0, c) for c in range(2)], 32, rank=8)
-        chains.burn_in(0, lambda _: None)
+        chains.burn_in(0, lambda: None)
         step[kind] = chains.step_size
         assert target.rounded is (kind == "bfloat16")
     assert step["bfloat16"] == pytest.approx(step["float32"], rel=1e-3)

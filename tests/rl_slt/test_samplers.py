@@ -7,6 +7,7 @@ from torch import Generator
 from rl_slt import HMC, MALA, SGLD, SGNHT, InputError, RMSpropSGLD
 from rl_slt.samplers import SAMPLERS
 from rl_slt.samplers.baoab import BAOAB
+from rl_slt.samplers.base import Sampler
 from tests.rl_slt.gaussian import gaussian, variance
 
 MANY = 2000  # equal coordinates: each is a sample, so 4 chains give variances to about 1 %
@@ -74,7 +75,7 @@ def test_preconditioner_moves_in_burn_in_only() -> None:
     ],
     ids=["mala", "hmc", "hmc-rotating"],
 )
-def test_metropolis_samplers_are_exact(sampler, step: float) -> None:
+def test_metropolis_samplers_are_exact(sampler: Sampler, step: float) -> None:
     precision = torch.tensor([1.0, 4.0]).repeat(4)
     found = variance(sampler, gaussian(precision), 8, 3000, step, 100) * precision
     assert abs(found[::2].mean() - 1) < 0.04
@@ -88,7 +89,7 @@ def test_protocol(name: str) -> None:
     torch.manual_seed(0)
     before = torch.get_rng_state()
 
-    def walk():
+    def walk() -> torch.Tensor:
         generators = [Generator().manual_seed(c) for c in (5, 6)]
         state = sampler.init(torch.ones(2, 3), evaluate, generators)
         seen = []
@@ -106,7 +107,7 @@ def test_protocol(name: str) -> None:
     assert not torch.allclose(first[-1, 0], first[-1, 1])
     assert torch.equal(torch.get_rng_state(), before)
     with pytest.raises(InputError, match="step_size=-1"):
-        SAMPLERS[name](step_size=-1)  # type: ignore[call-arg]
+        SAMPLERS[name](step_size=-1)
 
 
 def test_hmc_leaves_places_that_are_too_narrow_for_its_longest_step() -> None:

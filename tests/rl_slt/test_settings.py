@@ -34,12 +34,12 @@ def test_a_wrong_setting_is_refused_in_one_form(given: dict[str, Any], message: 
 def test_the_old_names_of_settings_work_and_warn() -> None:
     with pytest.warns(DeprecationWarning, match="whitening is deprecated; it is now called prec"):
         assert Settings(whitening=3) == Settings(preconditioner_rank=3)  # type: ignore[call-arg]
-    small = {"chains": 2, "draws": 8, "burn_in": 2}
+    small: dict[str, Any] = {"chains": 2, "draws": 8, "burn_in": 2}
     with pytest.warns(DeprecationWarning, match="whitening is deprecated"):
-        e = estimate_llc(TwoHeads(), data(), whitening=3, **small)  # type: ignore[call-arg]
+        e = estimate_llc(TwoHeads(), data(), **small | {"whitening": 3})
     assert e.info["rank"] == 3
     with pytest.warns(DeprecationWarning, match="data_error is deprecated; it is now called stat"):
-        e = estimate_llc(TwoHeads(), data(), data_error=False, **small)  # type: ignore[call-arg]
+        e = estimate_llc(TwoHeads(), data(), **small | {"data_error": False})
     assert e.stderr_data is None
 
 

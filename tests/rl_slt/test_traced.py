@@ -68,10 +68,11 @@ def test_frozen_parameters_and_the_data_keep_their_values() -> None:
     data = frames()
     before = data.states.clone()
     target = build_target(Frames(), data, PolicyKL(), 10.0, 1.0, ["more.*", "head.*"], 0)
-    frozen = target.flat.module.conv.weight.clone()  # type: ignore[union-attr]
+    weight = target.flat.module.get_parameter("conv.weight")
+    frozen = weight.clone()
     traced, plain = both(target, 0.1)
     assert torch.allclose(traced[1], plain[1], atol=1e-6)
-    assert torch.equal(target.flat.module.conv.weight, frozen)  # type: ignore[union-attr]
+    assert torch.equal(weight, frozen)
     assert torch.equal(data.states, before)
 
 

@@ -45,7 +45,7 @@ class Job:
     """
 
     label: str
-    call: Callable[..., None]
+    call: Callable[..., object]
     args: tuple[Any, ...]
     home: str = ""
 

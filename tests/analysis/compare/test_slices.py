@@ -40,9 +40,9 @@ def test_a_direction_to_another_policy_ends_there(net: torch.nn.Module) -> None:
     by_place = table.set_index("fraction")
     for policy in (net, other):
         policy.requires_grad_(False)
-    assert by_place.loc[0.0, "value"] == pytest.approx(float(net(x).square().mean()))
-    assert by_place.loc[1.0, "value"] == pytest.approx(float(other(x).square().mean()), rel=1e-4)
-    assert by_place.loc[1.0, "distance"] == pytest.approx(
+    assert by_place["value"][0.0] == pytest.approx(float(net(x).square().mean()))
+    assert by_place["value"][1.0] == pytest.approx(float(other(x).square().mean()), rel=1e-4)
+    assert by_place["distance"][1.0] == pytest.approx(
         math.sqrt(sum(float((a - b).square().sum()) for a, b in
                       zip(net.parameters(), other.parameters(), strict=True)))
     )  # fmt: skip
@@ -56,7 +56,7 @@ def test_random_directions_are_unit_and_proportional_to_filters(net: torch.nn.Mo
         parts = direction.vector
         assert sum(float(v.square().sum()) for v in parts.values()) == pytest.approx(1, rel=1e-5)
         assert not parts["0.bias"].any()
-        weight = net[0].weight.detach()
+        weight = net.get_parameter("0.weight").detach()
         ratio = parts["0.weight"].norm(dim=1) / weight.norm(dim=1)
         assert ratio.tolist() == pytest.approx([float(ratio[0])] * 4, rel=1e-5)
     again = random_directions(net, 2, seed=3)[0].vector["0.weight"]
@@ -69,16 +69,21 @@ def test_the_policy_is_left_unchanged(net: torch.nn.Module) -> None:
     before = {k: v.clone() for k, v in net.state_dict().items()}
     seen: list[bool] = []
     calls: list[tuple[int, int]] = []
+
+    def mode(policy: torch.nn.Module) -> float:
+        seen.append(policy.training)
+        return 0.0
+
     take_slices(
         net,
         [*random_directions(net, 2), gradient(net, bowl)],
-        {"mode": lambda p: float(seen.append(p.training) or 0)},
+        {"mode": mode},
         radius=3.0,
         points=3,
         progress=lambda done, total: calls.append((done, total)),
     )
     assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
-    assert net.training and not any(seen)
+    assert net.training and seen and not any(seen)
     assert all(p.grad is None for p in net.parameters())
     assert calls[-1] == (9, 9)
 

@@ -1,6 +1,7 @@
 """Clips show the very episodes of the suite."""
 
 import io
+from typing import Any
 
 import pandas as pd
 import torch
@@ -20,14 +21,15 @@ class Rightish(torch.nn.Module):
 
 def test_clip_is_the_episode_of_the_suite() -> None:
     table = run_suite(Rightish(), SUITE, seed=5).query("probe == 'behind'")
-    for row in table.head(2).itertuples():
-        clip = render_clip(Rightish(), "behind", int(row.level_seed), SUITE, seed=5)
+    rows: Any = table.head(2).itertuples()
+    for row in rows:
+        clip = render_clip(Rightish(), "behind", row.level_seed, SUITE, seed=5)
         assert (clip.outcome, clip.first, clip.length) == (row.outcome, row.first, row.length)
         assert clip.frames.shape == (row.length, 64, 64, 3)
         assert str(row.level_seed) in clip.caption
         with Image.open(io.BytesIO(clip.gif)) as gif:
             assert gif.size == (256, 256)
-            assert gif.n_frames >= 2  # type: ignore[attr-defined]
+            assert gif.n_frames >= 2
         assert clip.strip.width > 2 * 256
 
 

@@ -76,11 +76,11 @@ def test_a_policy_that_goes_to_the_coin_differs_from_one_that_ignores_it(
         np.testing.assert_allclose(ignoring[metric], 0, atol=1e-12)
     assert (seeking["value_change"] == 1).all()
     rows = counterfactual_rows(seeking).set_index("metric")
-    assert rows.loc["toward:left", "value"] > 0.05
+    assert rows["value"]["toward:left"] > 0.05
     left = seeking[(seeking["dx"] < 0) & (seeking["condition"] == "moved")]
     by_level = left.groupby("level_seed")["tv"].mean()
-    assert rows.loc["tv:left", "value"] == pytest.approx(by_level.mean())
-    assert rows.loc["tv:left", "n"] == len(by_level)
+    assert rows["value"]["tv:left"] == pytest.approx(by_level.mean())
+    assert rows["n"]["tv:left"] == len(by_level)
     near = distance_rows(seeking).query("side == 'left' and distance == 2 and metric == 'tv'")
     alone = left[left["dx"] == -2].groupby("level_seed")["tv"].mean()
     assert near["value"].item() == pytest.approx(alone.mean())

@@ -1,5 +1,7 @@
 """Planted policies on real levels: ranked without a mistake, the share of a mixture recovered."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -32,9 +34,9 @@ def mixture(played: Tables, share: float, seed: int) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     seeks = {(p, level): rng.random() < share for p in PLACES for level in SUITE.seeds}
     rows = []
-    pairs = zip(played["seeker"].itertuples(), played["blind"].itertuples(), strict=True)
+    pairs: Any = zip(played["seeker"].itertuples(), played["blind"].itertuples(), strict=True)
     for seeking, ignoring in pairs:
-        key = (str(seeking.probe), int(seeking.level_seed))
+        key = (seeking.probe, seeking.level_seed)
         row = (seeking if seeks[key] else ignoring)._asdict()
         if control := control_of(key[0]):  # its own blind path is that of its control episode
             source = seeking if seeks[control, key[1]] else ignoring

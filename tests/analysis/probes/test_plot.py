@@ -1,5 +1,7 @@
 """The plot shows every score of every run, and nothing is drawn of an empty table."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -43,7 +45,7 @@ def test_every_score_is_drawn_at_every_step() -> None:
         found = drawn(axis)
         assert set(found) == set(part["probe"])
         for probe, rows in part.groupby("probe"):
-            np.testing.assert_allclose(found[probe], rows.sort_values("step")["value"])
+            np.testing.assert_allclose(found[str(probe)], rows.sort_values("step")["value"])
 
 
 def test_runs_stand_side_by_side_with_their_fixed_state_probes() -> None:
@@ -62,7 +64,7 @@ def test_runs_stand_side_by_side_with_their_fixed_state_probes() -> None:
 
 def test_one_checkpoint_is_points_side_by_side_with_bars() -> None:
     frame = scores()
-    axis = plot_scores(frame[frame["step"] == 100]).axes[0]
+    axis: Any = plot_scores(frame[frame["step"] == 100]).axes[0]
     rows = frame[(frame["metric"] == PANELS[0].metric) & (frame["step"] == 100)].set_index("probe")
     found = drawn(axis)
     assert len(found) >= 2

@@ -38,7 +38,8 @@ def test_looking_rarely_misses_nothing(suite: ProbeSuite, actor: Actor) -> None:
     tasks = [Task(p, level, suite.time_limit) for p in places for level in suite.seeds]
     noise = np.tile(shared_noise(suite.seeds, suite.time_limit, 0), (len(places), 1))
     every, rarely = (
-        rollout(actor, tasks, suite.settings, noise, every_step=all_steps) for all_steps in (1, 0)
+        rollout(actor, tasks, suite.settings, noise, every_step=all_steps)
+        for all_steps in (True, False)
     )
     pd.testing.assert_frame_equal(every, rarely)
     assert every["outcome"].nunique() > 1
@@ -68,9 +69,9 @@ def test_same_episodes_as_the_plain_environment() -> None:
 
 
 def test_every_level_is_played_once_whatever_the_batch() -> None:
-    frames = [run_suite(Rightish(0.01), PLAIN, seed=3, num_envs=n) for n in (5, 12)]
-    pd.testing.assert_frame_equal(*frames)
-    counts = frames[0].groupby(["probe", "level_seed"]).size()
+    few, many = (run_suite(Rightish(0.01), PLAIN, seed=3, num_envs=n) for n in (5, 12))
+    pd.testing.assert_frame_equal(few, many)
+    counts = few.groupby(["probe", "level_seed"]).size()
     assert (counts == 1).all()
     assert len(counts) == len(PLAIN.placements) * PLAIN.n_levels
 
@@ -167,11 +168,12 @@ def test_policy_and_random_state_are_left_alone() -> None:
     policy = torch.nn.Sequential(torch.nn.Flatten(), Scale(), torch.nn.Linear(12288, 15))
     policy.train()
     before = {k: v.clone() for k, v in policy.state_dict().items()}
-    torch_state, numpy_state = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    torch_state = torch.random.get_rng_state()
+    numpy_state = np.random.get_state(legacy=False)["state"]["key"].copy()  # noqa: NPY002
     run_suite(policy, PLAIN.replace(n_levels=3, placements=("end",)), seed=0)
     assert all(torch.equal(before[k], v) for k, v in policy.state_dict().items())
     assert torch.equal(torch.random.get_rng_state(), torch_state)
-    assert np.array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+    assert np.array_equal(np.random.get_state(legacy=False)["state"]["key"], numpy_state)  # noqa: NPY002
     assert policy.training
 
 

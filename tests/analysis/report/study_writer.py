@@ -173,9 +173,9 @@ def probe_frame(
                 low, high = max(0, value - half), min(1, value + half)
                 row = {"run": run, "step": step, "probe": probe, "metric": name, "value": value}
                 rows.append({**row, "ci_low": low, "ci_high": high, "n": levels})
-    for (probe, metric), ends in INNER.items():
+    for (probe, metric), effect in INNER.items():
         for step in steps:
-            value = ends[kind] * learned(step, 2e5) if metric[:8] != "accuracy" else 0.6
+            value = effect[kind] * learned(step, 2e5) if metric[:8] != "accuracy" else 0.6
             row = {"run": run, "step": step, "probe": probe, "metric": metric, "value": value}
             rows.append({**row, "ci_low": value - 0.08, "ci_high": value + 0.08, "n": 100})
     return pd.DataFrame(rows)

@@ -56,15 +56,16 @@ def test_every_figure_is_drawn_without_errors(
     assert ground == ("rgb(252, 252, 250)" if scheme == "light" else "rgb(20, 23, 27)")
 
 
-def drawn_values(browser: Any, figure: str, color: str) -> list[list[float]]:
+def drawn_values(browser: Any, figure: str, color: str) -> list[list[tuple[float, float]]]:
     """What Plotly holds for the lines of a color: pairs of place and height."""
-    return browser.execute_script(
+    found: list[list[tuple[float, float]]] = browser.execute_script(
         "const gd = document.querySelector(`[data-figure='${arguments[0]}']`);"
         "return gd.data.filter(t => t.meta === 'line' && t.line.color === R.css(arguments[1]))"
         ".map(t => t.x.map((x, i) => [x, t.y[i]]).filter(p => p[1] !== null))",
         figure,
         color,
     )
+    return found
 
 
 def test_what_is_drawn_equals_the_tables(chromium: Any, demo_page: Path, demo: Path) -> None:

@@ -66,7 +66,8 @@ def test_llc_at_the_last_checkpoint_with_the_samplers_error(data: StudyData) -> 
 def test_with_one_sound_seed_the_interval_is_that_seeds_own(large_data: StudyData) -> None:
     llc = large_data.table("llc").copy()
     last = (llc["arm"] == "end") & (llc["step"] == llc["step"].max())
-    llc.loc[last & (llc["run"] != "end-s7"), ["llc", "status"]] = [math.nan, "failed"]
+    others = last & (llc["run"] != "end-s7")
+    llc.loc[others, "llc"], llc.loc[others, "status"] = math.nan, "failed"
     one = llc[last & (llc["run"] == "end-s7") & (llc["states"] == "frozen")].iloc[0]
     some = replace(large_data, tables={**large_data.tables, "llc": llc})
     score = build_summary(some)["arms"][0]["llc"]["frozen"]

@@ -40,7 +40,7 @@ def test_a_film(run: Path, tmp_path: Path, who: str, capsys: pytest.CaptureFixtu
     out = tmp_path / f"{who}.gif"
     assert rl_slt("rollout", run, "--policy", who, "--coin", "none", "--out", out) == 0
     with Image.open(out) as film:
-        assert 1 < film.n_frames <= 31  # type: ignore[attr-defined]
+        assert 1 < film.n_frames <= 31
     assert "coin none, level 2000000000" in capsys.readouterr().out
 
 

@@ -34,7 +34,7 @@ def tables(seeds: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
             known = {"entropy": ar1(rng, n, 0.5), "weight_norm": STEPS + 1.0, "return": rate,
                      "step_kl": [np.nan, *ar1(rng, n - 1, 0.0)]}  # fmt: skip
             covariates.append(pd.DataFrame(shared | known))
-    return tuple(map(pd.concat, (llc, probes, covariates)))
+    return pd.concat(llc), pd.concat(probes), pd.concat(covariates)
 
 
 def test_six_seeds_fill_every_table() -> None:

@@ -1,6 +1,7 @@
 """State sets: named, collected the same every time, cached, filtered."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from rl_slt.pipeline.states import StateSetName, StateSetSpec, collect, parse_st
 
 
 def spec_of(name: str = "frozen", **changes: object) -> StateSetSpec:
-    values: dict[str, object] = dict(
+    values: dict[str, Any] = dict(
         name=name, placements=("end@mid", "behind"), settings=envs.PLAIN_FLAT, levels=(5, 500),
         n=48, time_limit=50, seed=0,
     )  # fmt: skip

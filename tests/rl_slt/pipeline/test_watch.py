@@ -145,7 +145,8 @@ def test_between_checkpoints_a_watch_only_looks(run: Path, monkeypatch: pytest.M
     monkeypatch.setattr("os.nice", lambda n: 0)
     fake_estimates(run, np.full(20, 10.0))
     write_index(run, finished=False)
-    polls, worked = [], []
+    polls: list[float] = []
+    worked: list[str] = []
 
     def wait(seconds: float) -> None:
         polls.append(seconds)
@@ -155,7 +156,11 @@ def test_between_checkpoints_a_watch_only_looks(run: Path, monkeypatch: pytest.M
     monkeypatch.setattr(watch.time, "sleep", wait)
     for name in ("plan_estimates", "assemble", "significant_transitions"):
         call = getattr(watch, name)
-        noted = lambda *args, name=name, call=call: (worked.append(name), call(*args))[1]  # noqa: E731
+
+        def noted(*args: Any, name: str = name, call: Any = call) -> Any:
+            worked.append(name)
+            return call(*args)
+
         monkeypatch.setattr(watch, name, noted)
     told = list(watch.follow(run, watch.Watch(share=1.0, plan=PLAN)))
     assert len(told) == 21 and polls.count(watch._POLL) == 3
@@ -211,9 +216,9 @@ def test_the_rate_holds_even_if_no_test_depends_on_another(
 
 def warns(values: np.ndarray, level: float) -> bool:
     """Whether there is any warning while the series comes in, point by point."""
-    steps = np.arange(len(values))
+    heights: list[float] = values.tolist()
     return any(
-        len(watch.significant_transitions(steps[:n], values[:n], np.full(n, 0.3), level))
+        len(watch.significant_transitions(range(n), heights[:n], [0.3] * n, level))
         for n in range(8, len(values) + 1)  # fewer are never tested
     )
 
