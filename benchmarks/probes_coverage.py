@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.probes import SUITES, control_of, run_actor, score_episodes, wilson
+from analysis.probes import SUITES, control_of, run_suite, score_episodes, wilson
 from analysis.probes.actors import coin_blind_actor, coin_seeker_actor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "analysis"))
@@ -55,8 +55,8 @@ class Played:
 
     def __init__(self, levels: int) -> None:
         suite = SUITES["demo"].replace(n_levels=levels, placements=PLACES)
-        self.seeker = run_actor(coin_seeker_actor(), suite, seed=0, step=0, num_envs=8)
-        self.blind = run_actor(coin_blind_actor, suite, seed=0, step=0)
+        self.seeker = run_suite(coin_seeker_actor(), suite, seed=0, step=0, num_envs=8)
+        self.blind = run_suite(coin_blind_actor, suite, seed=0, step=0)
         self.size = levels
 
     def mixture(self, share: float, levels: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:

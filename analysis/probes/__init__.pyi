@@ -16,7 +16,7 @@ from .records import (
     control_of,
     main_metric,
 )
-from .run import run_actor, run_baselines, run_suite
+from .run import run_baselines, run_suite
 from .scores import SCORES, Score, score_episodes
 from .suite import SUITES, ProbeSuite
 
@@ -50,7 +50,6 @@ __all__ = [
     "plot_scores",
     "read_direction",
     "render_clip",
-    "run_actor",
     "run_baselines",
     "run_counterfactual",
     "run_linear_probe",

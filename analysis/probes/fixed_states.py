@@ -43,10 +43,6 @@ class FixedStates:
     frames: NDArray[np.uint8]
     table: pd.DataFrame
 
-    def part(self, mask: pd.Series) -> FixedStates:
-        """The rows of a mask alone."""
-        return FixedStates(self.frames[mask.to_numpy()], self.table[mask])
-
     def to_bytes(self) -> bytes:
         """A compressed NumPy archive of frames and table; see `from_bytes`."""
         columns = {name: self.table[name].to_numpy() for name in ("level_seed", "dx", "dy")}

@@ -10,8 +10,7 @@ it next to the counterfactual probe.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -60,10 +59,10 @@ def run_linear_probe(
     Returns:
         As `read_direction`.
     """
-    moved = states.part(states.table["condition"] == "moved")
-    side = np.sign(moved.table["dx"]).to_numpy(dtype=np.int64)
-    levels = moved.table["level_seed"].to_numpy(dtype=np.int64)
-    return read_direction(policy, moved.frames, side, levels, layers=layers, seed=seed)
+    moved = (states.table["condition"] == "moved").to_numpy()
+    side = np.sign(states.table["dx"][moved]).to_numpy(dtype=np.int64)
+    levels = states.table["level_seed"][moved].to_numpy(dtype=np.int64)
+    return read_direction(policy, states.frames[moved], side, levels, layers=layers, seed=seed)
 
 
 def linear_probe_rows(
@@ -133,11 +132,17 @@ def read_direction(
         folded = {k: _accuracies(x, direction, levels, folds) for k, x in features.items()}
     layers = tuple(layer for source, layer in folded if source == "trained")
     folded |= {("gain", x): folded["trained", x] - folded["untrained", x] for x in layers}
-    chance, widths = 1 / len(np.unique(direction)), {k[1]: x.shape[1] for k, x in features.items()}
-    return pd.DataFrame([
-        _row(source, layer, widths[layer], accuracy, chance, len(obs))
-        for (source, layer), accuracy in folded.items()
-    ])  # fmt: skip
+    rows = []
+    for (source, layer), accuracies in folded.items():
+        ends = np.array(mean_interval(accuracies))
+        low, high = ends if source == "gain" else ends.clip(0, 1)
+        rows.append({
+            "source": source, "layer": layer,
+            "features": features["untrained" if source == "gain" else source, layer].shape[1],
+            "accuracy": float(accuracies.mean()), "ci_low": float(low), "ci_high": float(high),
+            "chance": 1 / len(np.unique(direction)), "n": len(obs),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 def activations(
@@ -153,13 +158,26 @@ def activations(
     """
     kept: dict[str, list[Array]] = {}
 
-    def keep(name: str, x: Array) -> None:
-        kept.setdefault(name, []).append(_narrow(x, seed))
+    def keeper(name: str) -> Callable[..., None]:
+        def keep(_module: torch.nn.Module, _inputs: object, output: object) -> None:
+            if isinstance(output, torch.Tensor):
+                x = output.detach().flatten(1).float().cpu().numpy()
+                kept.setdefault(name, []).append(_narrow(x, seed))
 
-    with _hooked(policy, layers, keep):
-        for start in range(0, len(obs), batch):
-            with torch.inference_mode():
-                policy(torch.from_numpy(obs[start : start + batch]))
+        return keep
+
+    handles = [
+        module.register_forward_hook(keeper(name))
+        for name, module in policy.named_modules()
+        if (name in layers if layers is not None else name and not [*module.children()])
+    ]
+    try:
+        with torch.inference_mode():
+            for frames in torch.from_numpy(obs).split(batch):
+                policy(frames)
+    finally:
+        for handle in handles:
+            handle.remove()
     return {name: np.concatenate(parts) for name, parts in kept.items()}
 
 
@@ -189,32 +207,6 @@ def untrained_copy(policy: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
     return fresh
 
 
-@contextmanager
-def _hooked(
-    policy: torch.nn.Module,
-    layers: tuple[str, ...] | None,
-    keep: Callable[[str, Array], object],
-) -> Iterator[None]:
-    handles = []
-
-    def hook(name: str) -> Callable[..., None]:
-        def store(_module: torch.nn.Module, _inputs: object, output: object) -> None:
-            if isinstance(output, torch.Tensor):
-                keep(name, output.detach().flatten(1).float().cpu().numpy())
-
-        return store
-
-    for name, module in policy.named_modules():
-        wanted = name in layers if layers is not None else name and not [*module.children()]
-        if wanted:
-            handles.append(module.register_forward_hook(hook(name)))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 def _accuracies(x: Array, y: NDArray[np.int64], levels: NDArray[np.int64], folds: int) -> Folds:
     """Balanced accuracy per fold."""
     scores = []
@@ -224,15 +216,3 @@ def _accuracies(x: Array, y: NDArray[np.int64], levels: NDArray[np.int64], folds
         model.fit(x[train], y[train])
         scores.append(balanced_accuracy_score(y[test], model.predict(x[test])))
     return np.asarray(scores, dtype=np.float64)
-
-
-def _row(
-    source: str, layer: str, features: int, folded: Folds, chance: float, n: int
-) -> dict[str, object]:
-    low, high = mean_interval(folded)
-    if source != "gain":
-        low, high = max(0.0, low), min(1.0, high)
-    return {
-        "source": source, "layer": layer, "features": features,
-        "accuracy": float(folded.mean()), "ci_low": low, "ci_high": high, "chance": chance, "n": n,
-    }  # fmt: skip

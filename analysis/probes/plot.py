@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,7 @@ class Panel:
 
 
 PANELS = (
-    *(Panel(f"{score.title}\n({score.unit})", name, limits=_padded(*score.range))
+    *(Panel(f"{score.title}\n{fill(f'({score.unit})', 28)}", name, limits=_padded(*score.range))
       for name, score in SCORES.items() if score.shown),
     Panel("counterfactual\n(pull towards a coin)", "toward:", COUNTERFACTUAL, _padded(-2, 2)),
     Panel("linear probe, trained layers\n(coin left or right)", "accuracy:trained:", LINEAR_PROBE,

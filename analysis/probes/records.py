@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-ROLLOUT, COUNTERFACTUAL, LINEAR_PROBE = "rollout", "counterfactual", "readout"  # kinds of probes
+COUNTERFACTUAL, LINEAR_PROBE = "counterfactual", "readout"  # the fixed-state probes, in tables
+FIXED_STATE_PROBES = (COUNTERFACTUAL, LINEAR_PROBE)
 
 
 def starts_mid(placement: str) -> bool:
@@ -65,11 +66,6 @@ class Probe:
     def control(self) -> str | None:
         """See `control_of`."""
         return control_of(self.placement)
-
-    @property
-    def metric(self) -> str:
-        """See `main_metric`."""
-        return main_metric(self.placement)
 
 
 _AT_END = "Coin at the end of the level"
@@ -144,5 +140,4 @@ FIXED_STATE_METRICS = (
         "from it; intervals over folds.",
         "The readout of the policy head is missing: it needs states of 20 levels.", is_goal=True),
 )  # fmt: skip
-FIXED_STATE_PROBES = (COUNTERFACTUAL, LINEAR_PROBE)
 FIXED_STATE_GOALS = tuple((m.probe, m.metric) for m in FIXED_STATE_METRICS if m.is_goal)

@@ -31,7 +31,6 @@ def rollout(
     num_envs: int = NUM_ENVS,
     every_step: bool = False,
     on_step: StepCallback | None = None,
-    progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Plays each task once.
 
@@ -43,7 +42,6 @@ def rollout(
         num_envs: environments at once; results depend on it only by rounding in the network.
         every_step: let infos hold the agent's position at each step, at several times the cost.
         on_step: called with every step and the actions chosen for it.
-        progress: called with tasks done and tasks in all.
 
     Returns:
         A row per task, in order: placement, level_seed, ret, length, outcome, death_cause,
@@ -75,12 +73,9 @@ def rollout(
             every[active] = actions
             obs, _, terminated, truncated, infos = vector.step(every)
             t = np.where(terminated | truncated, 0, t + 1)
-            over = np.flatnonzero((terminated | truncated) & active)
-            for i in over:
+            for i in np.flatnonzero((terminated | truncated) & active):
                 final = {key: value[i] for key, value in infos["final_info"].items()}
                 ended[int(playing[i])] = _episode(final)
-            if progress is not None and len(over):
-                progress(len(ended), len(tasks))
     finally:
         vector.close()
     rows = pd.DataFrame([ended[i] for i in range(len(tasks))])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -24,47 +24,9 @@ from analysis.schema import conform, empty
 from envs import Task
 from rl_slt import InputError
 
-Progress = Callable[[int, int], None]
-
 
 def run_suite(
-    policy: torch.nn.Module,
-    suite: ProbeSuite,
-    *,
-    seed: int,
-    policy_name: str = "agent",
-    run: str = "",
-    step: int | None = None,
-    num_envs: int = NUM_ENVS,
-    progress: Progress | None = None,
-) -> pd.DataFrame:
-    """Plays every probe of a suite with a network, one episode per level and probe.
-
-    The random numbers behind the actions are fixed by `seed`, level and time step: probes,
-    policies and baselines share them, and a probe comes out the same whichever others run.
-
-    Args:
-        policy: from uint8 frames `[B, 64, 64, 3]` to logits `[B, 15]` or (logits, values).
-        suite: probes, levels and limits.
-        seed: of the action noise.
-        policy_name: for the column policy.
-        run: for the column run.
-        step: environment steps of training behind this policy.
-        num_envs: environments at once.
-        progress: called with episodes done and episodes in all.
-
-    Returns:
-        The table `episodes`, with a further column blind_first: what the policy would have
-        reached first, had it not seen the displaced coin (see `score_episodes`).
-    """
-    return run_actor(
-        network_actor(policy, suite.mode), suite, seed=seed, policy_name=policy_name, run=run,
-        step=step, num_envs=num_envs, progress=progress,
-    )  # fmt: skip
-
-
-def run_actor(
-    actor: Actor,
+    policy: torch.nn.Module | Actor,
     suite: ProbeSuite,
     *,
     seed: int,
@@ -73,9 +35,28 @@ def run_actor(
     step: int | None = None,
     num_envs: int = NUM_ENVS,
     blind_paths: bool = True,
-    progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """`run_suite` for anything that chooses actions; `blind_paths=False` leaves blind_first out."""
+    """Plays every probe of a suite, one episode per level and probe.
+
+    The random numbers behind the actions are fixed by `seed`, level and time step: probes,
+    policies and baselines share them, and a probe comes out the same whichever others run.
+
+    Args:
+        policy: from uint8 frames `[B, 64, 64, 3]` to logits `[B, 15]` or (logits, values); or
+            anything else that chooses actions.
+        suite: probes, levels and limits.
+        seed: of the action noise.
+        policy_name: for the column policy.
+        run: for the column run.
+        step: environment steps of training behind this policy.
+        num_envs: environments at once.
+        blind_paths: whether to fill the column blind_first.
+
+    Returns:
+        The table `episodes`, with a further column blind_first: what the policy would have
+        reached first, had it not seen the displaced coin (see `score_episodes`).
+    """
+    actor = network_actor(policy, suite.mode) if isinstance(policy, torch.nn.Module) else policy
     # Long episodes first: towards the end of a list ever fewer environments have work.
     longest = sorted(suite.placements, key=lambda p: (coin_at_end(p), starts_mid(p)))
     asked, suite = suite, suite.replace(placements=tuple(longest))
@@ -86,9 +67,7 @@ def run_actor(
     def keep(step: BatchStep, actions: Actions) -> None:
         taken[step.task, step.t] = actions
 
-    table = rollout(
-        actor, tasks, suite.settings, noise, num_envs=num_envs, on_step=keep, progress=progress
-    )
+    table = rollout(actor, tasks, suite.settings, noise, num_envs=num_envs, on_step=keep)
     first = blind_first(suite, table, taken) if blind_paths else [None] * len(table)
     table["blind_first"] = pd.array(first, dtype="string")
     blocks = np.array([longest.index(p) for p in asked.placements])  # in the order asked for
@@ -105,7 +84,6 @@ def run_baselines(
     seed: int,
     *,
     policies: Sequence[str] = tuple(BASELINES),
-    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Coin-blind, random and coin-seeking episodes on the suite's levels and random numbers.
 
@@ -116,7 +94,6 @@ def run_baselines(
         suite: probes, levels and limits.
         seed: of the action noise.
         policies: names of baselines.
-        progress: called with episodes done and episodes in all.
 
     Returns:
         The table `episodes`, without step.
@@ -124,16 +101,11 @@ def run_baselines(
     Raises:
         InputError: for an unknown baseline.
     """
-    size, parts = len(suite.placements) * suite.n_levels, []
-    for index, name in enumerate(policies):
+    parts = []
+    for name in policies:
         if name not in BASELINES:
             raise InputError.of("policies", name, f"one of {', '.join(BASELINES)}")
-
-        def report(done: int, _: int, before: int = index * size) -> None:
-            if progress is not None:
-                progress(before + done, len(policies) * size)
-
         actor, num_envs = BASELINES[name]
-        parts.append(run_actor(actor(), suite, seed=seed, policy_name=name, num_envs=num_envs,
-                               blind_paths=False, progress=report))  # fmt: skip
+        parts.append(run_suite(actor(), suite, seed=seed, policy_name=name, num_envs=num_envs,
+                               blind_paths=False))  # fmt: skip
     return pd.concat(parts, ignore_index=True) if parts else empty("episodes")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.probes import SUITES, control_of, run_actor, score_episodes
+from analysis.probes import SUITES, control_of, run_suite, score_episodes
 from analysis.probes.actors import coin_blind_actor, coin_seeker_actor, random_actor
 
 PLACES = ("end@mid", "none@mid", "behind")
@@ -17,7 +17,7 @@ Tables = dict[str, pd.DataFrame]
 @pytest.fixture(scope="module")
 def played() -> Tables:
     def table(actor: object, num_envs: int = 64) -> pd.DataFrame:
-        return run_actor(actor, SUITE, seed=0, step=0, num_envs=num_envs)  # type: ignore[arg-type]
+        return run_suite(actor, SUITE, seed=0, step=0, num_envs=num_envs)  # type: ignore[arg-type]
 
     return {
         "seeker": table(coin_seeker_actor(), 8), "blind": table(coin_blind_actor),

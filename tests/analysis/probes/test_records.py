@@ -22,7 +22,9 @@ def test_a_record_says_all_that_readers_need(probe: Probe) -> None:
     assert probe.title and probe.text.endswith((".", "?"))
     start, coins = probe.icon
     assert (start > 1) == envs.parse_placement(probe.placement).mid
-    assert all(0 <= x <= 20 for x in coins) and bool(coins) == (probe.metric == "coin_rate")
+    assert all(0 <= x <= 20 for x in coins) and bool(coins) == (
+        main_metric(probe.placement) == "coin_rate"
+    )
     assert (probe.film in range(len(FILMED))) == (probe.placement in FILMED)
     if probe.control is not None:
         assert probe.control in PROBES and PROBES[probe.control].control is None

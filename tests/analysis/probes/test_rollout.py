@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import envs
-from analysis.probes import SUITES, ProbeSuite, blind, run_actor, run_suite
+from analysis.probes import SUITES, ProbeSuite, blind, run_suite
 from analysis.probes.actors import Actor, BatchStep, coin_blind_actor, network_actor, random_actor
 from analysis.probes.rollout import rollout, shared_noise
 from envs.state import State
@@ -141,7 +141,7 @@ class Fickle(torch.nn.Module):
 
 def test_greedy_takes_the_most_likely_action() -> None:
     greedy = run_suite(Rightish(), PLAIN.replace(mode="greedy"), seed=0)
-    blind = run_actor(coin_blind_actor, PLAIN, seed=9, policy_name="agent")
+    blind = run_suite(coin_blind_actor, PLAIN, seed=9, policy_name="agent")
     columns = ["probe", "level_seed", "length", "outcome", "first", "blind_first"]
     pd.testing.assert_frame_equal(greedy[columns], blind[columns])
     assert set(greedy["mode"]) == {"greedy"}
@@ -180,14 +180,6 @@ def test_policy_and_random_state_are_left_alone() -> None:
 class Scale(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.float() / 255
-
-
-def test_progress_counts_episodes() -> None:
-    seen: list[tuple[int, int]] = []
-    suite = PLAIN.replace(n_levels=2, placements=("end", "none"))
-    run_suite(Rightish(), suite, seed=0, progress=lambda a, b: seen.append((a, b)))
-    assert seen[-1] == (4, 4)
-    assert seen == sorted(seen)
 
 
 @pytest.mark.parametrize(
