@@ -48,7 +48,7 @@ def timed(call: Callable[[], object]) -> tuple[float, float, object]:
 
 
 def bare(policy: torch.nn.Module, suite: ProbeSuite, steps: int) -> int:
-    """Plain rollouts of about so many steps; how many there were."""
+    """Plain rollouts of about `steps` steps; how many there were."""
     vector = envs.make_vec(NUM_ENVS, "end", (suite.seeds[0], suite.seeds[-1] + 1),
                            settings=suite.settings, time_limit=suite.time_limit)  # fmt: skip
     obs, _ = vector.reset(seed=0)

@@ -55,7 +55,7 @@ def test_frames_differ_by_the_coin_alone(states: FixedStates) -> None:
             assert abs(rows.mean() - (32 - dy * cell)) < 1.5 * cell
 
 
-def test_states_have_coins_on_both_sides_and_none_beside_the_agent(
+def test_states_have_coins_on_both_sides_and_none_next_to_the_agent(
     states: FixedStates,
 ) -> None:
     moved = states.table.query("condition == 'moved'")

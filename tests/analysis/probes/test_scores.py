@@ -57,7 +57,7 @@ def test_ignoring_the_coin_scores_nothing_and_seeking_it_everything() -> None:
     assert value(ignoring, "ground", "coin_rate") > 0.5  # the raw rate would have misled
 
 
-def test_avoiding_coins_is_told_where_seeking_cannot_be() -> None:
+def test_avoiding_coins_has_a_value_where_seeking_has_none() -> None:
     mine, base = planted(0.0, n=100)
     place = mine["probe"] == "ground"
     mine.loc[place, "blind_first"] = "coin"  # every coin lies on its way

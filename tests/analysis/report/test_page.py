@@ -153,7 +153,7 @@ def test_clips_without_a_reason_have_no_badge(demo: Path, tmp_path: Path) -> Non
     assert 'class="badge' not in page and page.count('class="strip"') == 6
 
 
-def test_without_inner_probes_one_sentence_stands_for_their_figures(
+def test_without_fixed_state_probes_one_sentence_stands_for_their_figures(
     demo: Path, tmp_path: Path
 ) -> None:
     study = Path(shutil.copytree(demo, tmp_path / "study"))
