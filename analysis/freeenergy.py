@@ -9,8 +9,7 @@ an order of magnitude, not a count.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -18,13 +17,12 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import lambertw
 
+from analysis.schema import own_columns
 from analysis.series import llc_table
 from rl_slt import InputError
 
 Array = npt.NDArray[np.float64]
 DRAWS = 4000
-STAIRCASE = ["run", "arm", "series", "reference", "states", "step", "loss", "loss_stderr",
-             "llc", "llc_stderr"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,15 +75,13 @@ def free_energy(loss: Array | float, llc: Array | float, n: Array | float) -> Ar
     return np.asarray(count * np.asarray(loss) + np.asarray(llc) * np.log(count))
 
 
-def critical_n(delta_loss: Array, delta_llc: Array) -> Array:
+def critical_n(delta_loss: Array | float, delta_llc: Array | float) -> Array:
     """Count n above e at which `n dL + dlambda log n = 0`; NaN where there is none; broadcasts.
 
     With `r = -dlambda / dL` the equation is `n / log n = r`, solved for r >= e by the lower branch
     of Lambert's W: `n = exp(-W_{-1}(-1 / r))`.
     """
-    loss, llc = np.broadcast_arrays(
-        np.asarray(delta_loss, dtype=float), np.asarray(delta_llc, dtype=float)
-    )
+    loss, llc = np.broadcast_arrays(np.asarray(delta_loss, float), np.asarray(delta_llc, float))
     ratio = np.divide(-llc, loss, out=np.full(loss.shape, np.nan), where=loss != 0)
     solvable = ratio >= math.e
     root = -lambertw(-1.0 / np.where(solvable, ratio, math.e), k=-1).real
@@ -105,14 +101,15 @@ def preference(a: Solution, b: Solution, draws: int = DRAWS, seed: int = 0) -> P
     Returns:
         Critical n, its 95 % limits, and the solution preferred below and above it.
     """
-    rng = np.random.default_rng(seed)
-    z = rng.standard_normal((4, draws))
-    d_loss = b.loss - a.loss + np.hypot(a.loss_stderr, b.loss_stderr) * z[0]
-    d_llc = b.llc - a.llc + np.hypot(a.llc_stderr, b.llc_stderr) * z[1]
-    drawn = critical_n(d_loss, d_llc)
+    z = np.random.default_rng(seed).standard_normal((2, draws))
+    d_loss, d_llc = b.loss - a.loss, b.llc - a.llc
+    drawn = critical_n(
+        d_loss + np.hypot(a.loss_stderr, b.loss_stderr) * z[0],
+        d_llc + np.hypot(a.llc_stderr, b.llc_stderr) * z[1],
+    )
     known = drawn[np.isfinite(drawn)]
     low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (np.nan, np.nan)
-    point = float(critical_n(np.asarray(b.loss - a.loss), np.asarray(b.llc - a.llc)))
+    point = float(critical_n(d_loss, d_llc))
     few, many = (a, b) if a.llc <= b.llc else (b, a)
     if not np.isfinite(point):  # the one preferred at n = 1000 is so at every n above e
         few = many = min((a, b), key=lambda s: float(free_energy(s.loss, s.llc, 1000.0)))
@@ -134,12 +131,10 @@ def staircase(llc: pd.DataFrame) -> pd.DataFrame:
     table = llc_table(llc)
     table = table[table["fixed"] & table["llc"].notna() & table["loss_init"].notna()]
     out = table.rename(columns={"loss_init": "loss", "loss_init_stderr": "loss_stderr"})
-    return out[STAIRCASE].reset_index(drop=True)
+    return out[["run", "arm", *own_columns("staircase")]].reset_index(drop=True)
 
 
-def compare_arms(
-    stairs: pd.DataFrame, progress: Callable[[int, int], None] | None = None
-) -> pd.DataFrame:
+def compare_arms(stairs: pd.DataFrame) -> pd.DataFrame:
     """Critical n between the last checkpoints of every two arms.
 
     Seeds of an arm are averaged; the standard error over seeds is added to that of the estimates,
@@ -148,29 +143,22 @@ def compare_arms(
 
     Args:
         stairs: from `staircase`.
-        progress: called with (pairs done, pairs in all).
 
     Returns:
         Columns series, a, b (arms), delta_loss and delta_llc (b less a), critical_n, low, high,
         share, few, many, seeds (the smaller number of seeds).
     """
-    rows: list[tuple[object, ...]] = []
-    groups = list(stairs.groupby("series", sort=True))
-    for done, (series, group) in enumerate(groups):
+    rows: list[dict[str, object]] = []
+    for series, group in stairs.groupby("series", sort=True):
         last = group.sort_values("step").groupby("run").tail(1)
         seeds = last.groupby("arm")["run"].nunique()
         arms = [_mean_solution(str(arm), rows_) for arm, rows_ in last.groupby("arm")]
         for a, b in combinations(arms, 2):
-            found = preference(a, b)
-            rows.append(
-                (series, a.name, b.name, b.loss - a.loss, b.llc - a.llc, *vars(found).values(),
-                 int(min(seeds[a.name], seeds[b.name])))
-            )  # fmt: skip
-        if progress is not None:
-            progress(done + 1, len(groups))
-    names = [field.name for field in fields(Preference)]
-    columns = ["series", "a", "b", "delta_loss", "delta_llc", *names, "seeds"]
-    return pd.DataFrame(rows, columns=columns)
+            differences = {"delta_loss": b.loss - a.loss, "delta_llc": b.llc - a.llc}
+            named = {"series": series, "a": a.name, "b": b.name} | differences
+            fewer = int(min(seeds[a.name], seeds[b.name]))
+            rows.append(named | vars(preference(a, b)) | {"seeds": fewer})
+    return pd.DataFrame(rows, columns=own_columns("free_energy"))
 
 
 def _mean_solution(arm: str, rows: pd.DataFrame) -> Solution:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from analysis.associations.permutations import MIN_RUNS, pairings, permutation_p, q_values
+from analysis.schema import own_columns
 from analysis.series import arms_of_runs, llc_series, probe_series
 from rl_slt import InputError
 
 Array = npt.NDArray[np.float64]
 LAST = 3  # checkpoints at the end of training that make the final goal
 DRAWS = 999
-COLUMNS = ["feature", "step", "probe", "metric", "accuracy", "chance", "p_value", "q_value",
-           "n", "cut", "note"]  # fmt: skip
 
 
 def path_dependence(
@@ -27,7 +24,6 @@ def path_dependence(
     *,
     cut: float | None = None,
     within_arms: bool = True,
-    progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """How well an early LLC or probe predicts on which side of `cut` a run's goal ends up.
 
@@ -43,7 +39,6 @@ def path_dependence(
         metric: of that probe.
         cut: value between the two goals; by default the middle of the largest gap.
         within_arms: permute within arms only, so that knowing the arm does not help.
-        progress: called with (features done, features in all).
 
     Returns:
         One row per feature (`llc:SERIES`, `probe:PROBE:METRIC`) and step, the last checkpoints
@@ -53,26 +48,30 @@ def path_dependence(
     Raises:
         InputError: if the probe and metric are not in the table.
     """
-    y = probe_series(probes)
-    goal = _final(y[(y["probe"] == probe) & (y["metric"] == metric)])
+    x, y = llc_series(llc), probe_series(probes)
+    known = y[(y["probe"] == probe) & (y["metric"] == metric)].dropna(subset=["value"])
+    goal = known.sort_values("step").groupby("run").tail(LAST).groupby("run")["value"].mean()
     if goal.empty:
         raise InputError.of("probe", f"{probe}/{metric}", "a probe and metric in the table")
-    at = _largest_gap(goal.to_numpy(dtype=float)) if cut is None else cut
-    features = _features(llc_series(llc), y)
+    if cut is None:
+        order = np.sort(goal)
+        gap = int(np.argmax(np.diff(order, append=order[-1])))
+        cut = float(order[gap : gap + 2].mean())
+    x["feature"] = "llc:" + x["series"]
+    y["feature"] = "probe:" + y["probe"] + ":" + y["metric"]
     arms, last = arms_of_runs(llc, probes), y["step"].max()
     rows: list[dict[str, object]] = []
-    for done, (name, table) in enumerate(features.items()):
+    for name, values in (group for table in (x, y) for group in table.groupby("feature")):
+        table = values.pivot_table(index="run", columns="step", values="value")
         for step in [s for s in table.columns if s < last]:
             early = table[step].dropna()
             runs = sorted(set(early.index) & set(goal.index))
-            row = _accuracy(early[runs].to_numpy(float), goal[runs].to_numpy(float) > at,
+            row = _accuracy(early[runs].to_numpy(float), goal[runs].to_numpy(float) > cut,
                          [arms[r] if within_arms else "" for r in runs])  # fmt: skip
             rows.append({"feature": name, "step": step} | row)
-        if progress is not None:
-            progress(done + 1, len(features))
-    frame = pd.DataFrame(rows, columns=COLUMNS).assign(probe=probe, metric=metric, cut=at)
-    frame["q_value"] = q_values(frame["p_value"])
-    return frame
+    columns = own_columns("path_dependence")
+    frame = pd.DataFrame(rows, columns=columns).assign(probe=probe, metric=metric, cut=cut)
+    return frame.assign(q_value=q_values(frame["p_value"]))
 
 
 def left_out_accuracy(early: Array, goals: npt.NDArray[np.bool_]) -> Array:
@@ -115,26 +114,3 @@ def _accuracy(early: Array, goal: npt.NDArray[np.bool_], arms: list[str]) -> dic
         lambda rows: left_out_accuracy(early, goal[rows]), arms, DRAWS, one_sided=True
     )
     return {"accuracy": accuracy, "chance": chance, "p_value": p_value, "n": n, "note": ""}
-
-
-def _final(rows: pd.DataFrame) -> pd.Series:
-    """Mean of the last checkpoints of each run."""
-    rows = rows.dropna(subset=["value"]).sort_values("step")
-    return rows.groupby("run")["value"].apply(lambda v: float(v.tail(LAST).mean()))
-
-
-def _features(x: pd.DataFrame, y: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Early values by name, runs down and steps across."""
-    names = [("llc:" + x["series"], x), ("probe:" + y["probe"] + ":" + y["metric"], y)]
-    out: dict[str, pd.DataFrame] = {}
-    for name, table in names:
-        for key, rows in table.groupby(name, sort=True):
-            out[str(key)] = rows.pivot_table(index="run", columns="step", values="value")
-    return out
-
-
-def _largest_gap(values: Array) -> float:
-    """Middle of the largest gap between sorted values."""
-    order = np.sort(values)
-    k = int(np.argmax(np.diff(order, append=order[-1])))
-    return float(0.5 * (order[k] + order[min(k + 1, len(order) - 1)]))

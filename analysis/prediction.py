@@ -6,7 +6,8 @@ probe of the seed left out, from what was known `horizon` checkpoints before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from analysis.associations.permutations import q_values, sign_flip_p
+from analysis.schema import own_columns
 from analysis.series import llc_series, probe_series
 from rl_slt import InputError
 
@@ -26,8 +28,6 @@ MIN_SEEDS = 5
 MIN_ROWS = 8  # to fit a model on
 PENALTIES = (0.1, 1.0, 10.0, 100.0)
 KNOWN_SHARE = 0.8  # of rows in which a covariate must be known to be used; the other rows go
-COLUMNS = ["llc_series", "probe", "metric", "horizon", "model", "features", "rmse", "r2",
-           "gain", "gain_low", "gain_high", "p_value", "q_value", "seeds", "n", "note"]  # fmt: skip
 
 
 def predict_goal(
@@ -37,7 +37,6 @@ def predict_goal(
     *,
     horizon: int = 1,
     pairs: Sequence[tuple[str, str]] | None = None,
-    progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Prediction of every probe metric, `horizon` checkpoints ahead, with and without the LLC.
 
@@ -52,7 +51,6 @@ def predict_goal(
             weights, training return, KL from one checkpoint to the next), one row per checkpoint.
         horizon: checkpoints ahead, at least 1.
         pairs: (probe, metric) to predict; all by default.
-        progress: called with (targets done, targets in all).
 
     Returns:
         One row per LLC series, probe, metric and model: rmse and r2 (against `mean`) over seeds
@@ -70,27 +68,21 @@ def predict_goal(
         if name not in covariates:
             raise InputError(f"covariates: must have a column {name!r}")
     known = [c for c in BASELINE if c in covariates]
-    x, y = llc_series(llc), probe_series(probes)
+    x, y, at = llc_series(llc), probe_series(probes), ["run", "step"]
     wanted = sorted(set(zip(y["probe"], y["metric"], strict=True)) if pairs is None else set(pairs))
-    targets = [(s, *pair) for s in sorted(x["series"].unique()) for pair in wanted]
     rows: list[dict[str, object]] = []
-    for done, (series, probe, metric) in enumerate(targets):
-        one = x[x["series"] == series][["run", "step", "value"]]
-        two = y[(y["probe"] == probe) & (y["metric"] == metric)][["run", "step", "value"]]
-        data = one.rename(columns={"value": "llc"}).merge(
-            two.rename(columns={"value": "probe"}), on=["run", "step"]
-        )
-        data = data.merge(covariates[["run", "step", *known]], on=["run", "step"], how="left")
-        data = data.sort_values(["run", "step"])
+    for series, (probe, metric) in itertools.product(sorted(x["series"].unique()), wanted):
+        one = x[x["series"] == series].set_index(at)["value"].rename("llc")
+        two = y[(y["probe"] == probe) & (y["metric"] == metric)].set_index(at)["value"]
+        data = pd.concat([one, two.rename("probe")], axis=1, join="inner").reset_index()
+        data = data.merge(covariates[[*at, *known]], on=at, how="left").sort_values(at)
         by_run = data.groupby("run")
         ahead = data.assign(
             target=by_run["probe"].shift(-horizon), llc_change=by_run["llc"].diff().fillna(0.0)
         ).dropna(subset=["target", "probe", "llc"])
         named = {"llc_series": series, "probe": probe, "metric": metric, "horizon": horizon}
         rows += [named | row for row in _models(ahead, known)]
-        if progress is not None:
-            progress(done + 1, len(targets))
-    frame = pd.DataFrame(rows, columns=COLUMNS).astype({"p_value": "float64"})
+    frame = pd.DataFrame(rows, columns=own_columns("predictions")).astype({"p_value": "float64"})
     return frame.assign(q_value=q_values(frame["p_value"]))
 
 
@@ -119,7 +111,13 @@ def _models(data: pd.DataFrame, known: list[str]) -> list[dict[str, object]]:
         return [rows[name] for name in features]
     runs = data["run"].to_numpy()
     target = data["target"].to_numpy(dtype=float)
-    errors = {n: _left_out(data[of].to_numpy(float), target, runs) for n, of in features.items()}
+    model = make_pipeline(StandardScaler(), RidgeCV(alphas=PENALTIES))
+    errors = {}  # squared, of each row predicted from the other runs, [n]
+    for name, of in features.items():
+        predicted = cross_val_predict(
+            model, data[of].to_numpy(float), target, groups=runs, cv=LeaveOneGroupOut()
+        )
+        errors[name] = np.asarray((predicted - target) ** 2)
     total = float(np.mean((target - _mean_of_others(data)) ** 2))
     for name, error in errors.items():
         mse = float(np.mean(error))
@@ -127,13 +125,6 @@ def _models(data: pd.DataFrame, known: list[str]) -> list[dict[str, object]]:
     rows["baseline + llc"] |= _gain(errors["baseline"], errors["baseline + llc"], runs)
     rows["mean"] |= {"rmse": np.sqrt(total), "r2": 0.0}
     return list(rows.values())
-
-
-def _left_out(features: Array, target: Array, runs: npt.NDArray[np.object_]) -> Array:
-    """Squared error of each row, predicted from the other runs, `[n]`."""
-    model = make_pipeline(StandardScaler(), RidgeCV(alphas=PENALTIES))
-    predicted = cross_val_predict(model, features, target, groups=runs, cv=LeaveOneGroupOut())
-    return np.asarray((predicted - target) ** 2)
 
 
 def _mean_of_others(data: pd.DataFrame) -> Array:
@@ -148,13 +139,11 @@ def _mean_of_others(data: pd.DataFrame) -> Array:
 
 def _gain(without: Array, with_llc: Array, runs: npt.NDArray[np.object_]) -> dict[str, object]:
     """Share of the baseline's squared error saved, over seeds: mean, interval, p-value."""
-    seeds = np.unique(runs)
-    saved = np.array([np.mean((without - with_llc)[runs == r]) for r in seeds])
     scale = float(np.mean(without))
     if scale == 0.0:
         return {}
-    saved = saved / scale
-    if len(seeds) < MIN_SEEDS:
+    saved = pd.Series(without - with_llc).groupby(runs).mean().to_numpy() / scale
+    if len(saved) < MIN_SEEDS:
         return {"gain": float(saved.mean())}
     rng = np.random.default_rng(0)
     means = saved[rng.integers(0, len(saved), (2000, len(saved)))].mean(axis=1)

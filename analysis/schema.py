@@ -59,6 +59,11 @@ OVER_RUNS = ("associations", "predictions", "path_dependence", "free_energy")  #
 DERIVED = ("transitions", "staircase", *OVER_RUNS)  # made again by each analysis, from the others
 
 
+def own_columns(table: str) -> list[str]:
+    """The table's columns but for run, arm and version, which whoever writes it puts in."""
+    return list(_columns(table))[2:-1]
+
+
 def empty(table: str) -> pd.DataFrame:
     """A table of that name without rows."""
     columns = _columns(table)

@@ -125,6 +125,7 @@ class Trial(WorkItem):
         folder: where trials are stored.
     """
 
+    kind = "calibrate"
     estimate: Estimate
     cell: Cell
     folder: str

@@ -26,7 +26,7 @@ from rl_slt import SettingsModel
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import open_run
 from rl_slt.pipeline.disk.locks import stage_lock
-from rl_slt.pipeline.disk.store import UnitStore, clear_leftovers
+from rl_slt.pipeline.disk.store import clear_leftovers
 from rl_slt.pipeline.engine.jobs import Job, run_guarded
 from rl_slt.pipeline.engine.throttle import Throttle
 from rl_slt.pipeline.plan.study import LLCPlan
@@ -82,7 +82,7 @@ def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
                 items = plan_estimates(run, watch.plan, [run.training.coin])
                 for item in (item for item in items if item.key not in reported):
                     reported.add(item.key)
-                    yield _log(run, _estimate(run, item, None if finished else throttle))
+                    yield _log(run, _estimate(item, None if finished else throttle))
                     yield from _warnings(run, items, level, reported)
                 yield from _warnings(run, items, level, reported)  # one that a kill kept back
                 # An `llc` command that holds the lock will bring the tables up to date itself.
@@ -117,8 +117,7 @@ def _warnings(
     run: Run, items: list[Estimate], level: float, reported: set[str]
 ) -> Iterator[dict[str, Any]]:
     """Report the significant transitions of the estimates so far that are not reported yet."""
-    store = UnitStore(run.path, "llc")
-    made = [store.read_unit(item.key, "llc").iloc[0] for item in items if store.has(item.key)]
+    made = [i.store.read_unit(i.key, "llc").iloc[0] for i in items if i.store.has(i.key)]
     good = [row for row in made if row["status"] != "failed"]
     steps = [int(row["step"]) for row in good]
     values, stderr = ([float(row[name]) for row in good] for name in ("llc", "llc_stderr"))
@@ -141,7 +140,7 @@ def _mark(event: dict[str, Any]) -> str:
     return str(event.get("estimate_id") or f"{event.get('detector')} {event.get('step')}")
 
 
-def _estimate(run: Run, item: Estimate, throttle: Throttle | None) -> dict[str, Any]:
+def _estimate(item: Estimate, throttle: Throttle | None) -> dict[str, Any]:
     """Make one estimate if it is not there yet; a throttle rests all along, and after it."""
     start = time.process_time()
     outcome = run_guarded(Job(f"step {item.step}", make, (item, throttle)))
@@ -150,7 +149,7 @@ def _estimate(run: Run, item: Estimate, throttle: Throttle | None) -> dict[str, 
         throttle()
     if outcome.reason:
         return {"event": "failed", "step": item.step, "reason": outcome.reason}
-    row = UnitStore(run.path, "llc").read_unit(item.key, "llc").iloc[0]
+    row = item.store.read_unit(item.key, "llc").iloc[0]
     llc, stderr = (  # JSON knows no NaN
         float(row[name]) if math.isfinite(row[name]) else None for name in ("llc", "llc_stderr")
     )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from pathlib import Path
+from typing import ClassVar, TypeVar
 
 from agents import Run
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.store import file_digest
+from rl_slt.pipeline.disk.store import UnitStore, file_digest
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome
 
 
@@ -18,12 +19,14 @@ class WorkItem(ABC):
     """One restartable piece of work on a checkpoint: all that its worker needs, as values.
 
     Attributes:
+        kind: what it is, and under what its result is stored.
         run: folder of the run, where a failure is remembered.
         step: environment steps of the checkpoint.
         checkpoint: its folder.
         weights: hash of its policy.
     """
 
+    kind: ClassVar[str]
     run: str
     step: int
     checkpoint: str
@@ -35,9 +38,19 @@ class WorkItem(ABC):
         """Hash of all that the numbers depend on: the name under which they are stored."""
 
     @property
-    @abstractmethod
     def label(self) -> str:
         """What it is called in front of people, such as `llc of a-s0 at step 2048`."""
+        return f"{self.kind} of {Path(self.run).name} at step {self.step}"
+
+    @property
+    def store(self) -> UnitStore:
+        """The finished items of its kind in its run."""
+        return UnitStore(Path(self.run), self.kind)
+
+    @property
+    def states_cache(self) -> Path:
+        """Folder of the states that the run's items share."""
+        return Path(self.run) / "parts" / "states"
 
 
 Item = TypeVar("Item", bound=WorkItem)
@@ -76,8 +89,8 @@ def run_items(
         The failures, with their reasons.
     """
     jobs = [Job(item.label, make, (item,), item.run) for item in items]
-    failed = []
-    for done, outcome in enumerate(engine.run(jobs, lambda: None), start=1):
-        report(done, outcome.label)
-        failed += [outcome] if outcome.reason else []
-    return failed
+    outcomes = []
+    for outcome in engine.run(jobs, lambda: None):
+        outcomes.append(outcome)
+        report(len(outcomes), outcome.label)
+    return [outcome for outcome in outcomes if outcome.reason]

@@ -46,24 +46,24 @@ def analyse_study(study: Study) -> None:
         DamagedTable: before anything is written.
     """
     with wait_for_lock(study.path, "analyse"):
+        runs = study.runs
         clear_leftovers(study.path)
-        _analyse_study(study)
-
-
-def _analyse_study(study: Study) -> None:
-    runs = study.runs
-    _check_tables(runs)
-    for run in runs:
-        clear_leftovers(run.path)
-    covariates.collect_runs(runs, _llc_plan(study))
-    for run in runs:
-        _derive(run)
-    for name in schema.TABLES:
-        if name != "llc_draws" and name not in schema.OVER_RUNS:  # draws stay with their runs
-            write_table(name, _over_runs(runs, name), study)
-    tables = [_over_runs(runs, name) for name in ("llc", "probes", "covariates")]
-    for name, frame in over_runs(current_setting(tables[0]), *tables[1:]).items():
-        write_table(name, frame, study)
+        _check_tables(runs)
+        for run in runs:
+            clear_leftovers(run.path)
+        try:  # the study's own settings of the LLC, whose frozen states the covariates share
+            plan = LLCPlan.build(study.settings("llc"), "llc")
+        except InputError:  # written by another version, or by hand
+            plan = LLCPlan()
+        covariates.collect_runs(runs, plan)
+        for run in runs:
+            _derive(run)
+        for name in schema.TABLES:
+            if name != "llc_draws" and name not in schema.OVER_RUNS:  # draws stay with their runs
+                write_table(name, _over_runs(runs, name), study)
+        tables = [_over_runs(runs, name) for name in ("llc", "probes", "covariates")]
+        for name, frame in over_runs(current_setting(tables[0]), *tables[1:]).items():
+            write_table(name, frame, study)
 
 
 def analyse_run(run: Run) -> None:
@@ -154,14 +154,6 @@ def goal_pairs(probes: pd.DataFrame) -> list[tuple[str, str]]:
 def final_goal(pairs: list[tuple[str, str]]) -> tuple[str, str] | None:
     """The pair that a run's final goal is read from; None where none of them was measured."""
     return next((pair for pair in FINAL if pair in pairs), None)
-
-
-def _llc_plan(study: Study) -> LLCPlan:
-    """The study's own settings of the LLC, whose frozen states the covariates share."""
-    try:
-        return LLCPlan.build(study.settings("llc"), "llc")
-    except InputError:  # written by another version, or by hand
-        return LLCPlan()
 
 
 def series_of(

@@ -41,6 +41,7 @@ class Covariates(WorkItem):
         states: where entropy and KL are measured.
     """
 
+    kind = "covariates"
     before: str
     weights_before: str
     states: StateSetSpec
@@ -50,11 +51,6 @@ class Covariates(WorkItem):
         """Hash of all that the numbers depend on."""
         weights = (self.weights, self.weights_before)
         return digest([version_key("covariates"), _STATES, self.states, weights])
-
-    @property
-    def label(self) -> str:
-        """What it is called in front of people."""
-        return f"covariates of {Path(self.run).name} at step {self.step}"
 
 
 def collect_runs(runs: Sequence[Run], plan: LLCPlan | None = None) -> list[Outcome]:
@@ -88,16 +84,16 @@ def make(item: Covariates) -> None:
 
     A checkpoint that does not load is left out, and so is the step from it to the next.
     """
-    run = Run(Path(item.run))
-    states = _some_states(item.states, run.path / "parts" / "states")
+    states = _some_states(item.states, item.states_cache)
     try:
         policy = load_policy(Path(item.checkpoint))
         before = load_policy(Path(item.before)) if item.before else None
     except InputError:
         return
-    row = {"run": run.name, "step": item.step, "return": np.nan, "version": STAGES["covariates"]}
+    name = Path(item.run).name
+    row = {"run": name, "step": item.step, "return": np.nan, "version": STAGES["covariates"]}
     frame = pd.DataFrame([row | measure(policy, before, states)])
-    UnitStore(run.path, "covariates").put(item.key, {"covariates": frame})
+    item.store.put(item.key, {"covariates": frame})
 
 
 def measure(policy: nn.Module, before: nn.Module | None, states: Tensor) -> dict[str, float]:
@@ -110,10 +106,7 @@ def measure(policy: nn.Module, before: nn.Module | None, states: Tensor) -> dict
     """
     log_p = log_probs(policy, states)
     square = sum(float(w.detach().double().square().sum()) for w in policy.parameters())
-    step_kl = np.nan
-    if before is not None:
-        log_b = log_probs(before, states)
-        step_kl = float(kl(log_b, log_p).mean())
+    step_kl = np.nan if before is None else float(kl(log_probs(before, states), log_p).mean())
     entropy = float(-(log_p.exp() * log_p).sum(dim=1).mean())
     return {"entropy": entropy, "weight_norm": square**0.5, "step_kl": step_kl}
 

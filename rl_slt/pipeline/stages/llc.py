@@ -64,16 +64,15 @@ class Estimate(WorkItem):
         states: what the loss is averaged over.
         plan: all other settings.
         precision: of convolutions, `float32` or `bfloat16`: what the plan's `auto` comes to.
-        cache: folder of cached states.
     """
 
+    kind = "llc"
     reference: str
     reference_weights: str
     loss: str
     states: StateSetSpec
     plan: LLCPlan
     precision: str
-    cache: str
 
     @property
     def key(self) -> str:
@@ -88,8 +87,7 @@ class Estimate(WorkItem):
     @property
     def label(self) -> str:
         """What it is called in front of people."""
-        name = Path(self.run).name
-        return f"llc of {name} at step {self.step} ({self.loss}, {self.states.name})"
+        return f"{super().label} ({self.loss}, {self.states.name})"
 
     @property
     def visitor(self) -> str:
@@ -157,7 +155,6 @@ def plan_estimates(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[E
             states=states,
             plan=plan,
             precision="bfloat16" if rounded else "float32",
-            cache=str((run.path / "parts" / "states").resolve()),
         )
         for checkpoint in checkpoints
         for loss in plan.losses
@@ -202,7 +199,7 @@ def estimate_runs(
     with stage_locks(runs, "llc"):
         for run in runs:
             clear_leftovers(run.path)
-        missing = [e for e in estimates if not UnitStore(Path(e.run), "llc").has(e.key)]
+        missing = [e for e in estimates if not e.store.has(e.key)]
         missing.sort(key=lambda e: e.states.name != "frozen")
         try:
             with meter("LLC", len(missing)) as bar:
@@ -219,31 +216,25 @@ def estimate_runs(
 def assemble(run: Run) -> None:
     """Write `llc` and `llc_draws` of a run from its finished estimates."""
     store = UnitStore(run.path, "llc")
-    order = ["loss", "states", "setting_id", "step"]
-    llc, draws = store.read("llc"), store.read("llc_draws")
-    if len(llc):
-        llc = llc.sort_values([*order, "created"], kind="stable")
-    if len(draws):
-        draws = draws.sort_values(["step", "estimate_id", "chain", "draw"], kind="stable")
-    write_table("llc", llc, run)
-    write_table("llc_draws", draws, run)
+    for table, order in (
+        ("llc", ["loss", "states", "setting_id", "step", "created"]),
+        ("llc_draws", ["step", "estimate_id", "chain", "draw"]),
+    ):
+        rows = store.read(table)
+        write_table(table, rows.sort_values(order, kind="stable") if len(rows) else rows, run)
 
 
 def make(item: Estimate, progress: Progress | None = None) -> None:
     """Compute one estimate and store it (called on a worker)."""
     start = time.perf_counter()
     run, plan = Run(Path(item.run)), item.plan
-    store = UnitStore(run.path, "llc")
-    if store.has(item.key):
+    if item.store.has(item.key):
         return
     policy, states, loss = load_inputs(item)
     settings = fit_batch(item.settings, loss, states)
     estimate = estimate_with(policy, states, settings, loss, seed=plan.seed, progress=progress)
-    known = {
-        name: getattr(estimate, name)
-        for name in schema.TABLES["llc"]
-        if hasattr(estimate, name) and name != "draws"
-    }
+    names = [*schema.TABLES["llc"], "loss_stderr", "loss_init_stderr"]
+    known = {name: getattr(estimate, name) for name in names if hasattr(estimate, name)}
     row = known | {
         "run": run.name,
         "seed": run.seed,
@@ -257,9 +248,6 @@ def make(item: Estimate, progress: Progress | None = None) -> None:
         "params": plan.params,
         "llc_stderr": estimate.stderr,
         "llc_stderr_data": estimate.stderr_data,
-        "loss_stderr": estimate.loss_stderr,
-        "loss_init_stderr": estimate.loss_init_stderr,
-        "chains": plan.chains,
         "draws": estimate.draws["draw"].nunique(),
         "chain_seed": plan.seed,
         "seconds": time.perf_counter() - start,
@@ -273,7 +261,7 @@ def make(item: Estimate, progress: Progress | None = None) -> None:
         run=run.name, step=item.step, estimate_id=item.key, loss=item.loss,
         states=item.states.name,
     )  # fmt: skip
-    store.put(item.key, {"llc": pd.DataFrame([row]), "llc_draws": draws})
+    item.store.put(item.key, {"llc": pd.DataFrame([row]), "llc_draws": draws})
 
 
 def load_inputs(item: Estimate) -> tuple[nn.Module, PolicyData | Tensor, Any]:
@@ -284,7 +272,7 @@ def load_inputs(item: Estimate) -> tuple[nn.Module, PolicyData | Tensor, Any]:
     device, train = check_device(item.plan.device), Run(Path(item.run)).training
     policy = load_policy(Path(item.checkpoint))
     reference = load_policy(Path(item.reference)).to(device) if item.reference != "self" else None
-    cache = Path(item.cache)
+    cache = item.states_cache
     states: PolicyData | Tensor
     if not build_loss(item.loss).needs:
         states = collect(item.states, policy if item.visitor else None, cache, item.visitor)
@@ -313,8 +301,7 @@ def _reference(run: Run, text: str) -> Path | None:
     if text == "last":
         return run.checkpoints[-1].path
     folder, at, step = text.rpartition("@")
-    other = Run(Path(folder))
-    found = [c.path for c in other.checkpoints if at and str(c.step) == step]
-    if not found:
-        raise InputError.of("reference", text, "self, last, or RUN@STEP of a checkpoint")
-    return found[0]
+    for checkpoint in Run(Path(folder)).checkpoints if at else ():
+        if str(checkpoint.step) == step:
+            return checkpoint.path
+    raise InputError.of("reference", text, "self, last, or RUN@STEP of a checkpoint")

@@ -64,25 +64,18 @@ def train_run(
     Raises:
         InputError: for a wrong setting, or a folder that holds something else.
     """
-    base = _base_config(out, preset, resume, branch)
+    if resume and Run(out).exists:
+        base = Run(out).training
+    elif branch is not None:
+        open_run(branch[0])
+        base = branch_config(*branch)
+    else:  # without a named preset: the paper's PPO, in a size for the machine at hand
+        small = {} if preset else {"network": "small", "steps": 1_000_000}
+        base = ppo_preset(preset or "paper", threads=torch.get_num_threads(), **small)
     config = TrainConfig.build(base.as_dict() | changes, "train")
     with meter("training", config.total_steps, unit="steps") as bar:
         tick = lambda done, total: bar.update(done)  # noqa: E731
         agents.train(config, out, resume=resume, arm=arm, progress=tick)
-
-
-def _base_config(
-    out: Path, preset: str | None, resume: bool, branch: tuple[Path, int] | None
-) -> TrainConfig:
-    """What the settings of the command line are laid over."""
-    if resume and Run(out).exists:
-        return Run(out).training
-    if branch is not None:
-        open_run(branch[0])
-        return branch_config(*branch)
-    # Without a named preset: the paper's PPO, in a size for the machine at hand.
-    small = {} if preset else {"network": "small", "steps": 1_000_000}
-    return ppo_preset(preset or "paper", threads=torch.get_num_threads(), **small)
 
 
 def import_run(
