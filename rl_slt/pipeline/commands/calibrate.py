@@ -77,7 +77,7 @@ def calibrate(
         raise InputError(f"--exact needs a fixed loss, but {loss.name} redraws its actions")
     with open_engine(workers_on(plan.device, workers, scheduler), scheduler) as engine:
         # What the sweep sets must not be in the name of a work item.
-        found, failed = carry_out_sweep(target, plan.replace(**VARIED), sweep, names, engine)
+        found, failed = _sweep(target, plan.replace(**VARIED), sweep, names, engine)
     report_failures(failed)
     command = command_line(path, settings, found.settings.localization)
     write_calibration(path / "calibration", found, command)
@@ -149,24 +149,10 @@ class Trial(WorkItem):
         return Path(self.folder) / f"{self.key}.json"
 
 
-def carry_out_sweep(
+def _sweep(
     target: Run | Study, plan: LLCPlan, sweep: Sweep, names: Sequence[str], engine: Engine
 ) -> tuple[Calibration, list[Outcome]]:
-    """Make the estimates of the sweep that are not there yet, and conclude from all of them.
-
-    Args:
-        target: a run, or a study whose runs are calibrated together.
-        plan: loss, states and seed; its other settings are in the sweep.
-        sweep: what to try.
-        names: runs of the study to take; none is one run of each arm.
-        engine: where the estimates are made.
-
-    Returns:
-        The calibration, and the estimates that failed with their reasons.
-
-    Raises:
-        InputError: for an unknown run, or no checkpoint.
-    """
+    """The calibration, of estimates made where they are not there yet, and those that failed."""
     chosen = chosen_estimates(target, plan, names)
     folder = target.path / "parts" / "calibrate"
     with stage_lock(target.path, "calibrate"), meter("calibrate", sweep.count(len(chosen))) as bar:

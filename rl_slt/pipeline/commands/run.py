@@ -20,7 +20,7 @@ from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.engine.jobs import Outcome, open_engine, workers_on
 from rl_slt.pipeline.engine.progress import meter
 from rl_slt.pipeline.plan.study import CompareSettings, LLCPlan, ProbePlan, StudyPlan
-from rl_slt.pipeline.stages.analyse import DamagedTable, analyse_path, analyse_study, over_runs
+from rl_slt.pipeline.stages.analyse import DamagedTable, analyse_run, analyse_study, over_runs
 from rl_slt.pipeline.stages.compare import compare_agents
 from rl_slt.pipeline.stages.llc import estimate_runs
 from rl_slt.pipeline.stages.probe.stage import probe_runs
@@ -170,7 +170,7 @@ def report(paths: Sequence[Path], out: Path, form: str = "html") -> Path:
         runs_of(target)
     for path, target in targets.items():
         try:
-            _finish({path: target}, [])
+            _finish([target], [])
         except DamagedTable as error:
             print(f"rl-slt: {error}; {path} is reported without a new analysis", file=sys.stderr)
     return write_report(list(paths), out, form)
@@ -238,25 +238,25 @@ def report_failures(failed: Sequence[Outcome]) -> None:
         print(f"rl-slt: failed: {outcome.label}: {outcome.reason}", file=sys.stderr)
 
 
-def _open(
-    paths: Sequence[Path], stage: str
-) -> tuple[dict[Path, Run | Study], list[Run], dict[str, Any]]:
+def _open(paths: Sequence[Path], stage: str) -> tuple[list[Run | Study], list[Run], dict[str, Any]]:
     """What lies at the paths, all its runs, each once, and the settings of a study named alone."""
-    targets = {path: open_path(path) for path in paths}
-    runs = {run.path.resolve(): run for target in targets.values() for run in runs_of(target)}
+    targets = [open_path(path) for path in dict.fromkeys(paths)]
+    runs = {run.path.resolve(): run for target in targets for run in runs_of(target)}
     names = [run.name for run in runs.values()]  # by which tables know them
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise InputError(f"two different runs are called {twice!r}; work on them one after another")
-    (first, *others) = targets.values()
+    (first, *others) = targets
     known = first.settings(stage) if isinstance(first, Study) and not others else {}
     return targets, list(runs.values()), known
 
 
-def _finish(targets: dict[Path, Run | Study], failed: Sequence[Outcome]) -> int:
+def _finish(targets: Sequence[Run | Study], failed: Sequence[Outcome]) -> int:
     """Name what failed, bring the derived tables up to date, and give the exit status."""
     report_failures(failed)
-    for path, target in targets.items():
-        if isinstance(target, Study) or target.tables.is_dir():
-            analyse_path(target, path)
+    for target in targets:
+        if isinstance(target, Study):
+            analyse_study(target)
+        elif target.tables.is_dir():
+            analyse_run(target)
     return 1 if failed else 0

@@ -17,7 +17,7 @@ import pandas as pd
 
 from agents import LOCK, read_json_object
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.layout import Run, Study, open_path
+from rl_slt.pipeline.disk.layout import Run, open_path
 from rl_slt.pipeline.disk.locks import is_held, lock_holder
 from rl_slt.pipeline.disk.store import StageItems, UnitStore, failures
 from rl_slt.pipeline.engine.progress import duration
@@ -62,7 +62,11 @@ def describe(path: Path) -> list[str]:
         lines += describe_run(run, settings) if begun else [f"run {run.name}: missing, not begun"]
     page = target.path / "report.html"
     lines.append(f"report: {page}" if page.exists() else "report: missing")
-    return lines + _timings(target) + _left(runs, settings)
+    timings = target.path / "timings.json"
+    record = read_json_object(timings) if timings.exists() else {}
+    spent = [f"{name} {s:.0f} s" for name, s in record.items() if isinstance(s, int | float)]
+    lines += [f"time spent: {', '.join(spent)}"] if spent else []
+    return lines + _left(runs, settings)
 
 
 def describe_run(run: Run, settings: dict[str, Any]) -> list[str]:
@@ -182,12 +186,3 @@ def steps_per_second(run: Run) -> float | None:
         if after.written - before.written >= _LEAST
     ]
     return statistics.median(speeds[-5:]) if speeds else None
-
-
-def _timings(study: Study) -> list[str]:
-    path = study.path / "timings.json"
-    if not path.exists():
-        return []
-    record = read_json_object(path).items()
-    spent = ", ".join(f"{stage} {s:.0f} s" for stage, s in record if isinstance(s, int | float))
-    return [f"time spent: {spent}"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pandas as pd
 
@@ -184,18 +183,3 @@ def table_of(run: Run, name: str) -> pd.DataFrame:
 def _over_runs(runs: Sequence[Run], name: str) -> pd.DataFrame:
     frames = [frame for frame in (table_of(run, name) for run in runs) if len(frame)]
     return pd.concat(frames, ignore_index=True) if frames else schema.empty(name)
-
-
-def analyse_path(target: Run | Study, path: Path) -> None:
-    """Analyse a run or a study.
-
-    Raises:
-        DamagedTable: if a table of it is not readable.
-        InputError: if a run has no tables yet.
-    """
-    if isinstance(target, Study):
-        analyse_study(target)
-    elif (path / "tables").is_dir():
-        analyse_run(target)
-    else:
-        raise InputError(f"{path} has no tables yet; `rl-slt llc` and `rl-slt probe` make them")

@@ -35,14 +35,6 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Visits:
-    """Frames uint8 `[N, 64, 64, 3]` and a row for each: placement, level_seed, visitor, kind."""
-
-    states: Tensor
-    about: pd.DataFrame
-
-
-@dataclass(frozen=True)
 class Side:
     """One of the two agents."""
 
@@ -106,14 +98,15 @@ def _write(
     folder: Path, a: Side, b: Side, settings: CompareSettings, progress: Progress | None
 ) -> None:
     """All files of a comparison; `comparison.json`, which says that it is whole, is the last."""
-    seen = visit(a, b, settings)
-    both = zip(seen.about["placement"], seen.about["level_seed"], strict=True)
+    states, about = visit(a, b, settings)
+    both = zip(about["placement"], about["level_seed"], strict=True)
     levels = [f"{placement} {level}" for placement, level in both]  # whoever visits them
-    frame = compare.compare_policies(a.policy, b.policy, seen.states, groups=levels)
-    slices, notes = measure_slices(a, b, seen, settings, progress)
-    pd.concat([frame, seen.about], axis=1).to_parquet(folder / "states.parquet", index=False)
+    frame = compare.compare_policies(a.policy, b.policy, states, groups=levels)
+    frame = pd.concat([frame, about], axis=1)
+    slices, notes = measure_slices(a, b, states, settings, progress)
+    frame.to_parquet(folder / "states.parquet", index=False)
     slices.to_parquet(folder / "slices.parquet", index=False)
-    kinds = seen.about["placement"].str.cat(seen.about["kind"], sep=": ")
+    kinds = frame["placement"].str.cat(frame["kind"], sep=": ")
     worst = compare.most_different(frame, settings.clips, "tv").to_dict("records")
     payload = {
         **{letter: {"run": side.run.name, "step": side.checkpoint.step, "arm": side.run.arm}
@@ -124,16 +117,20 @@ def _write(
         "same_action": float((frame["action_a"] == frame["action_b"]).mean()),
         "kinds": _plain(compare.where_differ(frame, kinds.tolist(), measure="tv")),
         "slices": _plain(slices),
-        "places": [_state(folder, i, row, seen, (a, b), settings) for i, row in enumerate(worst)],
+        "places": [_state(folder / str(i), row, states[int(row["state"])], (a, b), settings.seed)
+                   for i, row in enumerate(worst)],
         "notes": notes,
     }  # fmt: skip
     write_json(folder / "comparison.json", payload)
 
 
-def visit(a: Side, b: Side, settings: CompareSettings) -> Visits:
+def visit(a: Side, b: Side, settings: CompareSettings) -> tuple[Tensor, pd.DataFrame]:
     """About `n_states` states, in equal parts of each agent under each placement.
 
     Agents play with sampled actions, on levels held out that look as those of the first agent.
+
+    Returns:
+        Frames uint8 `[N, 64, 64, 3]` and a row for each: placement, level_seed, visitor, kind.
     """
     share = -(-settings.n_states // (2 * len(settings.placements)))
     frames, rows = [], []
@@ -149,7 +146,7 @@ def visit(a: Side, b: Side, settings: CompareSettings) -> Visits:
                 row = pd.DataFrame(about)[:left]
                 rows.append(row.assign(placement=placement, visitor=side.name))
                 left -= len(row)
-    return Visits(torch.from_numpy(np.concatenate(frames)), pd.concat(rows, ignore_index=True))
+    return torch.from_numpy(np.concatenate(frames)), pd.concat(rows, ignore_index=True)
 
 
 def kinds(info: dict[str, Any]) -> list[str]:
@@ -182,7 +179,7 @@ def mean_return(
 
 
 def measure_slices(
-    a: Side, b: Side, seen: Visits, settings: CompareSettings, progress: Progress | None
+    a: Side, b: Side, states: Tensor, settings: CompareSettings, progress: Progress | None
 ) -> tuple[pd.DataFrame, list[str]]:
     """Slices around the first agent: a random line, the gradient, the line to the other agent.
 
@@ -194,7 +191,7 @@ def measure_slices(
         What `analysis.compare.take_slices` gives and the column norm (of the first agent's
         weights), and notes on lines that do not exist.
     """
-    states = seen.states[:: max(1, len(seen.states) // _LOSS_STATES)][:_LOSS_STATES]
+    states = states[:: max(1, len(states) // _LOSS_STATES)][:_LOSS_STATES]
     log_a, log_b = log_probs(a.policy, states), log_probs(b.policy, states)
     measures: dict[str, Any] = {
         f"KL from {side.name}": lambda w, log_p=log_p: float(kl_to(w, states, log_p).detach())
@@ -226,37 +223,30 @@ def kl_to(policy: nn.Module, states: Tensor, log_p: Tensor) -> Tensor:
 
 
 def _state(
-    folder: Path,
-    number: int,
-    row: dict[Any, Any],
-    seen: Visits,
-    sides: tuple[Side, Side],
-    settings: CompareSettings,
+    file: Path, row: dict[Any, Any], state: Tensor, sides: tuple[Side, Side], seed: int
 ) -> dict[str, Any]:
     """A state of large difference: its picture, what both would do, and both on its level."""
-    about = seen.about.iloc[int(row["state"])]
-    state = seen.states[int(row["state"])]
     picture = Image.fromarray(state.numpy()).resize((256, 256), Image.Resampling.NEAREST)
-    picture.save(folder / f"{number}-state.png")
+    picture.save(f"{file}-state.png")
     clips, moves = [], []
     for letter, side in zip("ab", sides, strict=True):
         clip = record_clip(
-            NetworkPolicy(side.policy, "sampled", settings.seed), about["placement"],
-            int(about["level_seed"]), sides[0].train.settings,
-            game=side.train.game, time_limit=side.train.time_limit or 500, seed=settings.seed,
+            NetworkPolicy(side.policy, "sampled", seed), row["placement"], int(row["level_seed"]),
+            sides[0].train.settings, game=side.train.game,
+            time_limit=side.train.time_limit or 500, seed=seed,
         )  # fmt: skip
-        name = f"{number}-{letter}"
         strip = clip.strip(6)
-        strip.resize((strip.width // 2, strip.height // 2)).save(folder / f"{name}.png")
-        (folder / f"{name}.gif").write_bytes(clip.gif())
+        strip.resize((strip.width // 2, strip.height // 2)).save(f"{file}-{letter}.png")
+        Path(f"{file}-{letter}.gif").write_bytes(clip.gif())
+        name = f"{file.name}-{letter}"
         clips.append({"strip": f"{name}.png", "file": f"{name}.gif", "outcome": clip.outcome,
                       "caption": clip.caption})  # fmt: skip
         p = log_probs(side.policy, state[None]).exp()[0]
         moves.append({name: float(p[list(actions)].sum()) for name, actions in MOVES.items()})
     return {
-        "picture": f"{number}-state.png",
-        **{name: str(about[name]) for name in ("placement", "kind", "visitor")},
-        "level_seed": int(about["level_seed"]),
+        "picture": f"{file.name}-state.png",
+        **{name: str(row[name]) for name in ("placement", "kind", "visitor")},
+        "level_seed": int(row["level_seed"]),
         "tv": float(row["tv"]),
         "moves": moves,
         "clips": clips,

@@ -33,7 +33,7 @@ from rl_slt.pipeline.disk.store import (
 from rl_slt.pipeline.engine.jobs import Engine, Outcome, attempt
 from rl_slt.pipeline.engine.progress import meter
 from rl_slt.pipeline.engine.work import WorkItem, checkpoints_of, run_items
-from rl_slt.pipeline.plan.by_name import build_loss, check_loss, fit_batch
+from rl_slt.pipeline.plan.by_name import build_loss, fit_batch
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.states import StateSetSpec, collect, collect_episodes, parse_states
 from rl_slt.samplers.chains import Progress
@@ -131,7 +131,7 @@ def plan_estimates(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[E
         placements: coin placements of the frozen set; shared by the runs that are compared.
 
     Raises:
-        InputError: for an unknown loss, state set or reference, or a run without checkpoints.
+        InputError: for an unknown reference or parameter, or a run without checkpoints.
     """
     checkpoints = checkpoints_of(run)
     reference = _reference(run, plan.reference)
@@ -142,9 +142,6 @@ def plan_estimates(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[E
         if policy is not None and plan.params != "all":
             match_parameters(policy, plan.params.split(","))
         rounded = rounded and policy is not None and has_conv(policy)
-    for loss in plan.losses:
-        for text in plan.states:
-            check_loss(loss, text, plan.reference)
     sets = [states_of(run, plan, text, placements) for text in plan.states]
     return [
         Estimate(
