@@ -98,8 +98,7 @@ def llc_table(llc: pd.DataFrame) -> pd.DataFrame:
     frame[numbers] = frame.reindex(columns=numbers).astype("float64")
     frame.loc[frame["status"] == "failed", ["llc", "llc_stderr"]] = float("nan")
     columns = ["run", "arm", "seed", "series", "reference", "states", "fixed", *numbers]
-    ordered = frame.sort_values(["run", "series", "step"]).reset_index(drop=True)
-    return ordered.reindex(columns=columns)
+    return frame.sort_values(["run", "series", "step"], ignore_index=True).reindex(columns=columns)
 
 
 def llc_series(llc: pd.DataFrame) -> pd.DataFrame:

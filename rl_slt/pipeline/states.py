@@ -38,7 +38,7 @@ import torch
 from torch import Tensor, nn
 
 import envs
-from agents import read_header, write_bytes
+from agents import TrainConfig, read_header, write_bytes
 from envs import LEFT, LEFT_JUMP, RIGHT, RIGHT_JUMP
 from rl_slt import PolicyData, SettingsModel
 from rl_slt.errors import InputError
@@ -217,8 +217,7 @@ def collect_episodes(
     checkpoint: Path,
     cache: Path,
     weights: str,
-    gamma: float,
-    gae_lambda: float,
+    train: TrainConfig,
 ) -> PolicyData:
     """At least `spec.n` states in whole episodes, from the cache where they were played before.
 
@@ -228,18 +227,18 @@ def collect_episodes(
         checkpoint: its folder, which knows the scale of rewards.
         cache: folder of cached episodes.
         weights: hash of the policy's weights.
-        gamma: discount of returns and advantages.
-        gae_lambda: lambda of generalized advantage estimation (Schulman et al. 2016, equation 16).
+        train: its `gamma` discounts returns and advantages, and `gae_lambda` is the lambda of
+            generalized advantage estimation (Schulman et al. 2016, equation 16).
 
     Returns:
         All fields of `PolicyData` but `reference_logits`; states uint8 `[N, 64, 64, 3]`.
     """
-    key = digest([spec.key(weights, "episodes"), gamma, gae_lambda])
+    key = digest([spec.key(weights, "episodes"), train.gamma, train.gae_lambda])
 
     def play() -> dict[str, np.ndarray]:
         variance = read_header(checkpoint).reward.get("var")  # that training divided rewards by
         scale = 1.0 if variance is None else math.sqrt(variance + 1e-8)
-        return _fields(_play(spec, policy), scale, gamma, gae_lambda)
+        return _fields(_play(spec, policy), scale, train)
 
     arrays = cached(cache / f"episodes-{key}.npz", play)
     return PolicyData(**{name: torch.from_numpy(array) for name, array in arrays.items()})
@@ -285,15 +284,15 @@ def _play(spec: StateSetSpec, policy: nn.Module) -> list[dict[str, Any]]:
 
 
 def _fields(
-    episodes: list[dict[str, Any]], scale: float, gamma: float, gae_lambda: float
+    episodes: list[dict[str, Any]], scale: float, train: TrainConfig
 ) -> dict[str, np.ndarray]:
     parts = defaultdict(list)
     for number, episode in enumerate(episodes):
         rewards = np.asarray(episode["rewards"], np.float64) / scale
         values = np.append(np.asarray(episode["values"], np.float64), episode["last_value"])
-        parts["returns"].append(discounted(rewards, values[-1], gamma))
-        delta = rewards + gamma * values[1:] - values[:-1]
-        parts["advantages"].append(discounted(delta, 0.0, gamma * gae_lambda))
+        parts["returns"].append(discounted(rewards, values[-1], train.gamma))
+        delta = rewards + train.gamma * values[1:] - values[:-1]
+        parts["advantages"].append(discounted(delta, 0.0, train.gamma * train.gae_lambda))
         parts["rewards"].append(rewards)
         parts["episode"].append(np.full(len(rewards), number))
         for name in ("states", "actions", "log_probs"):

@@ -105,14 +105,14 @@ def write_calibration(folder: Path, found: Calibration, command: str) -> None:
     write_atomic(folder / "calibration.csv", lambda p: table.to_csv(p, index=False))
     write_atomic(folder / "calibration.parquet", lambda p: table.to_parquet(p, index=False))
     write_atomic(folder / "plateau.png", lambda p: picture.savefig(p, format="png", dpi=130))
-    known = {
+    recommendation = {
         "localization": found.settings.localization,
         "sound": found.sound,
         "reason": found.reason,
         "command": command,
         "policies": list(dict.fromkeys(table["policy"])),
     }
-    write_json(folder / "calibration.json", known)
+    write_json(folder / "calibration.json", recommendation)
 
 
 @dataclass(frozen=True)

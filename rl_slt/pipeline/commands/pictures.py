@@ -25,7 +25,6 @@ SCRIPTED: dict[str, Callable[[int], Any]] = {
     "coin-blind": lambda seed: CoinBlindPolicy(),
     "coin-seeker": lambda seed: CoinSeekerPolicy(),
 }
-_FPS = 15
 
 
 def draw_levels(out: Path, *, coin: str, seeds: str, game: str, plain: bool, mode: str) -> None:
@@ -92,7 +91,7 @@ def film(
         player, coin, level, train.settings, game=train.game, time_limit=limit, seed=seed
     )
     if out.suffix == ".gif":
-        write_bytes(out, clip.gif(_FPS))
+        write_bytes(out, clip.gif(fps=15))
     else:
         strip = clip.strip()
         write_atomic(out, lambda path: strip.save(path, "PNG"))

@@ -22,8 +22,7 @@ def run_validation(
     Raises:
         InputError: for an unknown problem or sampler.
     """
-    chosen = build_sampler(sampler, None)
-    wanted = list(names or known_names())
+    chosen, wanted = build_sampler(sampler, None), list(names or known_names())
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the problems are small: threads would mostly wait for each other
     try:

@@ -274,10 +274,8 @@ def load_inputs(item: Estimate) -> tuple[nn.Module, PolicyData | Tensor, Any]:
     if not build_loss(item.loss).needs:
         states = collect(item.states, policy if item.visitor else None, cache, item.visitor)
     else:  # whole episodes
-        states = collect_episodes(
-            item.states, policy, Path(item.checkpoint), cache, item.weights,
-            train.gamma, train.gae_lambda,
-        )  # fmt: skip
+        checkpoint = Path(item.checkpoint)
+        states = collect_episodes(item.states, policy, checkpoint, cache, item.weights, train)
     return policy.to(device), states, build_loss(item.loss, reference, train.gamma)
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import envs
+from agents import TrainConfig
 from agents.checkpoints import NetworkSpec, save_checkpoint
 from rl_slt import SGLD, PolicyData
 from rl_slt.losses import Regret, Surrogate
@@ -30,9 +31,8 @@ def collected(folder: Path, variance: float = 4.0) -> tuple[PolicyData, torch.nn
     header = json.loads((checkpoint.path / "policy.json").read_text())
     header["reward"] = {"var": variance}
     (checkpoint.path / "policy.json").write_text(json.dumps(header))
-    data = collect_episodes(
-        SPEC, network, checkpoint.path, folder / "cache", "w", gamma=0.9, gae_lambda=0.8
-    )
+    train = TrainConfig(gamma=0.9, gae_lambda=0.8)
+    data = collect_episodes(SPEC, network, checkpoint.path, folder / "cache", "w", train)
     return data, network
 
 

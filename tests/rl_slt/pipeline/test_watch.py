@@ -178,7 +178,7 @@ def test_an_estimate_rests_all_along_while_the_training_goes_on(
     fake_estimates(run, np.full(20, 10.0))
     unit = plan_estimates(Run(run), PLAN, ["end"])[3]
     shutil.rmtree(run / "parts" / "llc" / unit.key)
-    event = watch._estimate(Run(run), unit, watch.Throttle(0.1))
+    event = watch._estimate(unit, watch.Throttle(0.1))
     assert event["event"] == "estimate" and event["llc"] != 10
     assert calls == [*[(k, 10) for k in range(1, 11)], ()]
     calls.clear()
