@@ -1,6 +1,7 @@
 """Checkpoints are whole, load without running code, and name what is wrong with them."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -97,16 +98,22 @@ def test_damage_is_named(
     assert "\n" not in str(caught.value)
 
 
-def test_a_thousand_checkpoints_are_no_trouble(tmp_path: Path) -> None:
-    path = save_checkpoint(tmp_path, 0, SPEC.build(), SPEC, {}).path
-    for step in range(1, 1000):
-        other = path.with_name(f"{step:012d}")
-        other.mkdir()
-        for name in ("policy.json", "policy.safetensors"):
-            (other / name).hardlink_to(path / name)
+def test_checkpoints_are_listed_by_step_and_none_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`status` and `watch` list again and again, a thousand checkpoints on a network's disk."""
+    path = save_checkpoint(tmp_path, 41, SPEC.build(), SPEC, {}).path
+    for step in (900, 3, 100_000):
+        shutil.copytree(path, path.with_name(f"{step:012d}"))
     write_index(tmp_path, finished=True)
-    assert [c.step for c in agents.list_checkpoints(tmp_path)] == list(range(1000))
     assert agents.is_finished(tmp_path)
+
+    def refuse(file: object, *_: object, **__: object) -> None:
+        raise AssertionError(f"{file} is opened")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr("builtins.open", refuse)
+    assert [c.step for c in agents.list_checkpoints(tmp_path)] == [3, 41, 900, 100_000]
 
 
 def test_loading_needs_no_stable_baselines3(checkpoint: Checkpoint) -> None:
