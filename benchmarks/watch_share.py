@@ -77,7 +77,7 @@ def report(rounds: int, steps: int, share: float) -> str:
     ]
     speed = {what: sum(r[3] for r in rows if r[1] == what) for what in ("alone", "watched")}
     table = "\n".join(["| " + " | ".join(HEAD) + " |", "| --- " * len(HEAD) + "|", *lines])
-    return f"""# Training with `rl-slt watch` beside it
+    return f"""# Training with `rl-slt watch` next to it
 
 Made by `benchmarks/watch_share.py`: {steps} steps of `rl-slt train` (small network, stock CoinRun),
 alone and with `rl-slt watch --share {share:g}` from the first checkpoint to the end, all pinned to

@@ -1,4 +1,4 @@
-"""README's Python runs as it stands there."""
+"""The README's Python runs as it stands there; every file that the documents name is there."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,10 @@ import torch
 
 from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
+OURS = "rl_slt|envs|agents|analysis|docs|benchmarks|tests|notebooks"
 
 
 def test_the_python_of_the_readme(
@@ -22,3 +25,12 @@ def test_the_python_of_the_readme(
     monkeypatch.chdir(tmp_path)
     exec(code, {})
     assert "llc" in capsys.readouterr().out.lower()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_files_that_documents_name_are_there(document: Path) -> None:
+    text = document.read_text()
+    linked = [document.parent / place for place in re.findall(r"\]\(([^):#]+)\)", text)]
+    named = [ROOT / place for place in re.findall(rf"`((?:{OURS})/[\w./-]+)`", text)]
+    assert linked + named
+    assert [str(path) for path in linked + named if not path.exists()] == []
