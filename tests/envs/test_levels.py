@@ -46,7 +46,7 @@ def levels(request: pytest.FixtureRequest) -> list[Level]:
 
 
 def standable(level: Level, cell: tuple[int, int]) -> bool:
-    """Free with a wall below, nothing deadly or solid in it (told from the raw state)."""
+    """Free with a wall below, nothing deadly or solid in it (read from the raw state)."""
     (x, y), grid = cell, level.state.grid
     objects = level.state.entities[1:, :2].astype(int).tolist()
     return grid[y, x] in (EMPTY, BARRIER) and grid[y - 1, x] in (15, 16) and [x, y] not in objects

@@ -28,14 +28,14 @@ def outcomes(policy: ScriptedPolicy, coin: str, episodes: int) -> list[str]:
         time_limit=120,
     )
     obs, _ = vector.reset()
-    told: dict[int, str] = {}
-    while len(told) < episodes:
+    reported: dict[int, str] = {}
+    while len(reported) < episodes:
         obs, _, terminated, truncated, infos = vector.step(policy(obs, vector))
         for index in np.flatnonzero(terminated | truncated):
             final = infos["final_info"]
-            told.setdefault(int(final["level_seed"][index]), final["outcome"][index])
+            reported.setdefault(int(final["level_seed"][index]), final["outcome"][index])
     vector.close()
-    return list(told.values())
+    return list(reported.values())
 
 
 def test_the_seeker_gets_coins_that_the_blind_policy_never_gets() -> None:

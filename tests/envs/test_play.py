@@ -1,4 +1,4 @@
-"""What happens in play: coins pay where they lie, outcomes and causes are told right."""
+"""What happens in play: coins pay where they lie, outcomes and causes are reported right."""
 
 from typing import Any, Literal
 

@@ -105,16 +105,16 @@ def test_an_episode_that_ends_by_itself_at_its_limit_is_not_truncated(actions_fo
     limited = envs.make_vec(6, "end", seed=11, time_limit=len(taken))
     limited.reset()
     for action in taken:
-        _, paid, terminated, truncated, told = limited.step(action)
+        _, paid, terminated, truncated, reported = limited.step(action)
     np.testing.assert_array_equal(terminated, ended)
     np.testing.assert_array_equal(truncated, ~ended)
     np.testing.assert_array_equal(paid, rewards)
     for index in np.flatnonzero(ended):
-        assert told["final_info"]["outcome"][index] == infos["final_info"]["outcome"][index]
-        np.testing.assert_array_equal(told["final_obs"][index], before[index])
+        assert reported["final_info"]["outcome"][index] == infos["final_info"]["outcome"][index]
+        np.testing.assert_array_equal(reported["final_obs"][index], before[index])
     for index in np.flatnonzero(~ended):
-        assert told["final_info"]["outcome"][index] == "timeout"
-        np.testing.assert_array_equal(told["final_obs"][index], obs[index])
+        assert reported["final_info"]["outcome"][index] == "timeout"
+        np.testing.assert_array_equal(reported["final_obs"][index], obs[index])
 
 
 def test_a_saved_environment_goes_on_under_the_limit_of_the_one_that_takes_it() -> None:

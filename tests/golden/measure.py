@@ -120,8 +120,8 @@ def run(place: Path, command: str, allowed: Sequence[int] = (0,)) -> str:
         check=False,
     )
     if done.returncode not in allowed:
-        told = (done.stdout + done.stderr)[-2000:]
-        raise RuntimeError(f"rl-slt {command}: status {done.returncode}\n{told}")
+        reported = (done.stdout + done.stderr)[-2000:]
+        raise RuntimeError(f"rl-slt {command}: status {done.returncode}\n{reported}")
     return done.stdout
 
 
@@ -494,9 +494,9 @@ def compare(material: Material) -> Numbers:
         f"compare {first.name} {second.name} --coin end --coin behind {sizes} --out compare.html",
     )
     (path,) = first.glob("comparisons/*/comparison.json")
-    told = json.loads(path.read_text())
-    numbers = dict(leaves({key: told[key] for key in ("largest", "mean", "same_action")}))
-    for line in told["slices"]:
+    reported = json.loads(path.read_text())
+    numbers = dict(leaves({key: reported[key] for key in ("largest", "mean", "same_action")}))
+    for line in reported["slices"]:
         measure = str(line["measure"])
         of = next((run for run in ("a", "b") if f"{run}@" in measure), measure)
         name = f"{line['kind']} {line['distance']:.4f} {of}"
@@ -580,9 +580,9 @@ def staircase(material: Material) -> Numbers:
 def report(material: Material) -> Numbers:
     """The numbers of each arm in the report of the made-up study, and between arms."""
     _ = material.study
-    told = json.loads((material.place / "study.json").read_text())
-    numbers = dict(leaves({"arms": told["arms"]}))
-    for one in told["comparisons"]:
+    reported = json.loads((material.place / "study.json").read_text())
+    numbers = dict(leaves({"arms": reported["arms"]}))
+    for one in reported["comparisons"]:
         name = " ".join(str(one[key]) for key in ("kind", "name", "a", "b"))
         numbers |= {f"{name} {key}": plain(one[key]) for key in ("a_value", "b_value")}
     return numbers
@@ -698,17 +698,17 @@ def check(stage: str, golden: Mapping[str, Mapping[str, Any]], numbers: Numbers)
         return f"golden.json has no stage {stage!r}: {again} adds it"
     moved = differences(golden[stage]["numbers"], numbers, STAGES[stage])
     was, now = golden[stage]["version"], stage_version(stage)
-    told = "\n".join([f"  {line}" for line in moved[:40]] + ["  ..."] * (len(moved) > 40))
+    reported = "\n".join([f"  {line}" for line in moved[:40]] + ["  ..."] * (len(moved) > 40))
     if was != now:
         return (
             f"{stage}: the version is {now}, golden.json was written at {was}, with {len(moved)} "
-            f"of {len(numbers)} numbers different now: {again} writes the new ones\n{told}"
+            f"of {len(numbers)} numbers different now: {again} writes the new ones\n{reported}"
         )
     if moved:
         return (
             f"{stage}: {len(moved)} of {len(numbers)} numbers moved and the version ({now}) did "
             f"not. Where that was meant, raise the stage's version and run {again}; else it is a "
-            f"mistake.\n{told}"
+            f"mistake.\n{reported}"
         )
     return None
 

@@ -59,14 +59,17 @@ def test_an_unreadable_checkpoint_is_named_and_the_rest_goes_on(run: Run, plan: 
     assert "step 512" in failed.label and "corrupt" in failed.reason and not failed.trace
     assert rows(run)["step"].tolist() == [0, 1024]
     assert [f.unit for f in failures(run)] == [failed.label]
-    told = "\n".join(describe(run.path))
-    assert "llc kl on frozen: 2 of 3 checkpoints, 1 missing" in told
-    assert f"failed: {failed.label}: {failed.reason}" in told and "left at the pace so far" in told
+    reported = "\n".join(describe(run.path))
+    assert "llc kl on frozen: 2 of 3 checkpoints, 1 missing" in reported
+    assert (
+        f"failed: {failed.label}: {failed.reason}" in reported
+        and "left at the pace so far" in reported
+    )
     weights.write_bytes(kept)
     assert estimate_runs([run], plan, SerialEngine()) == []
     assert rows(run)["step"].tolist() == [0, 512, 1024] and failures(run) == []
-    told = "\n".join(describe(run.path))
-    assert "llc kl on frozen: 3 of 3 checkpoints" in told and "failed: llc of" not in told
+    reported = "\n".join(describe(run.path))
+    assert "llc kl on frozen: 3 of 3 checkpoints" in reported and "failed: llc of" not in reported
 
 
 def test_nan_weights_make_a_failed_row_and_never_a_number(run: Run, plan: LLCPlan) -> None:

@@ -50,13 +50,13 @@ def test_done_missing_suspect_and_what_is_left(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     put(run, 0, 0)
     put(run, 256, 1, status="suspect")
-    told = describe(run.path)
-    assert "  training: done, 1,024 steps" in told
-    assert "  checkpoints: 4, last at step 768" in told
-    assert "  llc kl on frozen: 2 of 4 checkpoints, 2 missing" in told
-    assert "    suspect: step 256 kl on frozen: drifts" in told
-    assert "  probe: missing" in told
-    assert told[-1] == "left at the pace so far: llc 60 s"
+    reported = describe(run.path)
+    assert "  training: done, 1,024 steps" in reported
+    assert "  checkpoints: 4, last at step 768" in reported
+    assert "  llc kl on frozen: 2 of 4 checkpoints, 2 missing" in reported
+    assert "    suspect: step 256 kl on frozen: drifts" in reported
+    assert "  probe: missing" in reported
+    assert reported[-1] == "left at the pace so far: llc 60 s"
 
 
 def test_a_failed_unit_is_named_until_it_succeeds(tmp_path: Path) -> None:
@@ -91,9 +91,9 @@ def test_other_commands_are_seen_while_they_run(tmp_path: Path, command: str) ->
     study = {"arms": {"a": {"coin": "end"}}, "seeds": [0], "settings": {}}
     (tmp_path / "study.json").write_text(json.dumps(study))
     with stage_lock(run.path, command), stage_lock(tmp_path, "run"):
-        told = describe(tmp_path)
-    assert told[1].startswith(f"  run: running, process {os.getpid()} since ")
-    assert sum(x.startswith(f"  {command}: running, process {os.getpid()}") for x in told) == 1
+        reported = describe(tmp_path)
+    assert reported[1].startswith(f"  run: running, process {os.getpid()} since ")
+    assert sum(x.startswith(f"  {command}: running, process {os.getpid()}") for x in reported) == 1
     assert not any("running" in line for line in describe(tmp_path))
 
 
@@ -104,11 +104,13 @@ def test_a_study_tells_what_its_plan_wants(tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text(json.dumps(study))
     for number, step in enumerate(STEPS):
         put(run, step, number)
-    told = describe(tmp_path)
-    assert "run a-s1: missing, not begun" in told and "report: missing" in told
-    assert "  llc kl on frozen: 4 of 4 checkpoints" in told
-    assert "  llc kl on on-policy: 0 of 4 checkpoints, 4 missing" in told
-    assert told[-1] == "left at the pace so far: training 2 min, llc 2 min"  # 1,024 steps; 4 x 30 s
+    reported = describe(tmp_path)
+    assert "run a-s1: missing, not begun" in reported and "report: missing" in reported
+    assert "  llc kl on frozen: 4 of 4 checkpoints" in reported
+    assert "  llc kl on on-policy: 0 of 4 checkpoints, 4 missing" in reported
+    assert (
+        reported[-1] == "left at the pace so far: training 2 min, llc 2 min"
+    )  # 1,024 steps; 4 x 30 s
 
 
 def test_a_night_between_two_commands_does_not_count(tmp_path: Path) -> None:

@@ -133,8 +133,8 @@ def test_a_watch_that_was_killed_goes_on_where_it_was(
     lines = (run / "watch.jsonl").read_bytes().splitlines(keepends=True)
     for kept in (5, len(whole) - 1, len(whole)):  # events that were written before the kill
         (run / "watch.jsonl").write_bytes(b"".join(lines[:kept]) + lines[kept][:9])
-        told = list(watch.follow(run, settings))[:-1]
-        marks = sorted(watch._mark(e) for e in whole[:kept] + told)
+        reported = list(watch.follow(run, settings))[:-1]
+        marks = sorted(watch._mark(e) for e in whole[:kept] + reported)
         assert marks == sorted(watch._mark(e) for e in whole)
         known = watch.read_events(Run(run))
         assert [watch._mark(e) for e in known][:kept] == [watch._mark(e) for e in whole[:kept]]
@@ -162,8 +162,8 @@ def test_between_checkpoints_a_watch_only_looks(run: Path, monkeypatch: pytest.M
             return call(*args)
 
         monkeypatch.setattr(watch, name, noted)
-    told = list(watch.follow(run, watch.Watch(share=1.0, plan=PLAN)))
-    assert len(told) == 21 and polls.count(watch._POLL) == 3
+    reported = list(watch.follow(run, watch.Watch(share=1.0, plan=PLAN)))
+    assert len(reported) == 21 and polls.count(watch._POLL) == 3
     assert [worked.count(name) for name in ("plan_estimates", "assemble")] == [1, 1]
     assert worked.count("significant_transitions") == 21  # after each estimate, and once more
 
