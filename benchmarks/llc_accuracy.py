@@ -25,7 +25,7 @@ import pandas as pd
 import torch
 from llc_nets import machine
 
-from rl_slt.known import PROBLEMS
+from rl_slt.known.problems import PROBLEMS
 from rl_slt.known.validate import estimate_problem
 
 HERE = Path(__file__).parent

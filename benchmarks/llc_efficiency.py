@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from llc_nets import machine
 
-from rl_slt.known import PROBLEMS
+from rl_slt.known.problems import PROBLEMS
 from rl_slt.known.validate import estimate_problem
 
 HERE = Path(__file__).parent

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rl_slt.known import PROBLEMS, Problem
+from rl_slt.known.problems import PROBLEMS, Problem
 
 Loss = Callable[[list[Tensor]], Tensor]
 SAMPLED = ("reduced-rank", "reduced-rank-tight", "reduced-rank-zero", "deep-linear", "low-rank")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
@@ -106,7 +107,20 @@ class LLCEstimate:
         return f"<table>{cells}</table>"
 
     def plot_trace(self) -> Figure:
-        """Chains over draws, and their running means next to the estimate."""
-        from rl_slt.verdict.trace import trace_figure  # matplotlib, for those who look alone
+        """Chains over draws, and their running means next to the estimate with 1.96 errors."""
+        from matplotlib.figure import Figure  # slow to import, and for those who look alone
 
-        return trace_figure(self.draws, self.nbeta, self.llc, self.stderr, self.status)
+        figure = Figure(figsize=(9, 3.2), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for number, (chain, part) in enumerate(self.draws.groupby("chain")):
+            excess = (self.nbeta or 1.0) * (part["loss_value"] - part["loss_at_center"]).to_numpy()
+            color = f"C{number % 10}"
+            left.plot(part["draw"], excess, lw=0.6, color=color, label=f"chain {chain}")
+            running = np.cumsum(excess) / np.arange(1, len(excess) + 1)
+            right.plot(part["draw"], running, lw=1.2, color=color)
+        right.axhline(self.llc, color="black", lw=1)
+        right.axhspan(*self.interval, color="black", alpha=0.12)
+        left.set(xlabel="draw", ylabel="nβ (L − L(w*))", title="draws after burn-in")
+        right.set(xlabel="draw", ylabel="LLC", title=f"running means · {self.status}")
+        left.legend(fontsize=7, ncols=2)
+        return figure

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from rl_slt.calibration.recommend import recommend
+from rl_slt.calibration.recommend import Calibration, recommend
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.data.samples import Samples
 from rl_slt.errors import InputError
@@ -27,9 +27,6 @@ from rl_slt.samplers.base import Sampler
 from rl_slt.samplers.chains import Progress
 from rl_slt.samplers.hmc import HMC
 from rl_slt.settings import POLICY_CNN, Settings, Varied
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 COLUMNS = (
     "policy", "varied", "sampler", "step_size", "nbeta", "localization", "llc", "stderr", "rhat",
@@ -111,30 +108,6 @@ class Sweep(Varied):
         yield Cell(row.policy, "exact", hmc, states)
 
 
-@dataclass(frozen=True, eq=False)
-class Calibration:
-    """What was tried and what is recommended.
-
-    Attributes:
-        table: one row per estimate; `varied` says what differs from the grid's own estimates (see
-            `Cell`).
-        settings: the recommendation.
-        sound: whether it passed every check on all policies.
-        reason: why, in words.
-    """
-
-    table: pd.DataFrame
-    settings: Settings
-    sound: bool
-    reason: str
-
-    def plot(self) -> Figure:
-        """The plateau: LLC over localization, nbeta and step size, with half steps next to it."""
-        from rl_slt.calibration.plateau import plateau_figure  # matplotlib
-
-        return plateau_figure(self.table, self.settings.localization)
-
-
 def calibrate(
     policies: Mapping[str, nn.Module],
     states: Tensor | PolicyData,
@@ -175,7 +148,7 @@ def calibrate(
                 progress(done, total)
         return rows
 
-    return conclude(sweep, list(policies), carry_out(sweep, list(policies), make))
+    return carry_out(sweep, list(policies), make)
 
 
 def estimate_cell(
@@ -198,8 +171,8 @@ Make = Callable[[Sequence[Cell]], Sequence[Mapping[str, Any]]]
 """Makes the estimates of some cells; one row (of `row_of`) for each that came out."""
 
 
-def carry_out(sweep: Sweep, policies: Sequence[str], make: Make) -> pd.DataFrame:
-    """The rows of all stages; each stage is planned from those before.
+def carry_out(sweep: Sweep, policies: Sequence[str], make: Make) -> Calibration:
+    """The rows of all stages, each planned from those before, and what follows from them.
 
     Raises:
         InputError: there is no policy.
@@ -213,16 +186,9 @@ def carry_out(sweep: Sweep, policies: Sequence[str], make: Make) -> pd.DataFrame
         extra = [name for row in rows[:1] for name in row if name not in COLUMNS]
         return pd.DataFrame(rows, columns=[*COLUMNS, *extra])
 
-    table = add(sweep.bases(policies))
-    table = add(sweep.halves(table))
-    return add(sweep.checks(table, recommend(table, policies).localization))
-
-
-def conclude(sweep: Sweep, policies: Sequence[str], table: pd.DataFrame) -> Calibration:
-    """The recommendation that follows from a table of estimates."""
-    best = recommend(table, policies)
-    chosen = sweep.settings.replace(localization=best.localization)
-    return Calibration(table, chosen, best.sound, best.reason)
+    table = add(sweep.halves(add(sweep.bases(policies))))
+    best = recommend(table, policies, sweep.settings).settings.localization
+    return recommend(add(sweep.checks(table, best)), policies, sweep.settings)
 
 
 def row_of(cell: Cell, estimate: LLCEstimate) -> dict[str, Any]:

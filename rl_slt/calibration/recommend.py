@@ -3,31 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+
+from rl_slt.settings import POLICY_CNN, Settings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TOLERANCE = 0.03
 ONE_Z, ALL_Z = 3.0, 2.0  # for one policy among several, and for all together
 
 
-class Recommendation(NamedTuple):
-    """One setting for all policies.
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What was tried and what is recommended: one setting for all policies.
 
     Attributes:
-        localization: to use; the largest tried where none is sound.
-        sound: whether every check that was made holds there.
+        table: one row per estimate; `varied` says what differs from the grid's own estimates (see
+            `calibrate.Cell`).
+        settings: the recommendation; where none is sound, at the largest localization tried.
+        sound: whether it passed every check that was made on all policies.
         reason: why, in words.
     """
 
-    localization: float
+    table: pd.DataFrame
+    settings: Settings
     sound: bool
     reason: str
 
+    def plot(self) -> Figure:
+        """The plateau: LLC over localization, nbeta and step size, with half steps next to it."""
+        from rl_slt.calibration.plateau import plateau_figure  # matplotlib
 
-def recommend(table: pd.DataFrame, policies: Sequence[str] | None = None) -> Recommendation:
+        return plateau_figure(self.table, self.settings.localization)
+
+
+def recommend(
+    table: pd.DataFrame, policies: Sequence[str] | None = None, settings: Settings = POLICY_CNN
+) -> Calibration:
     """The smallest localization, which takes the least away, at which every estimate is sound.
 
     Sound: all are `ok`, halving the step moves none by more than 3 % and three errors of the
@@ -36,6 +54,7 @@ def recommend(table: pd.DataFrame, policies: Sequence[str] | None = None) -> Rec
     Args:
         table: rows of a calibration; the checks at the recommended localization may be missing.
         policies: those that must have an estimate; None is all that occur.
+        settings: of all estimates, but for what varied.
     """
     wanted = list(dict.fromkeys(table["policy"]) if policies is None else policies)
     grid = table[table["varied"].isin(["localization", "half-step"])]
@@ -50,10 +69,11 @@ def recommend(table: pd.DataFrame, policies: Sequence[str] | None = None) -> Rec
             passed = [text for text, fine in checks if fine]
             remarks = [*_effects(here), *order_of_policies(table)]
             reason = "; ".join([*notes, why, *failed, *passed, *remarks])
-            return Recommendation(gamma, not failed, reason)
+            return Calibration(table, settings.replace(localization=gamma), not failed, reason)
         notes.append(f"localization {gamma:g} rejected ({', '.join(objections)})")
     largest = float(grid["localization"].max()) if len(grid) else float("nan")
-    return Recommendation(largest, False, "; ".join([*notes, _advice(grid)]))
+    best = settings.replace(localization=largest)
+    return Calibration(table, best, False, "; ".join([*notes, _advice(grid)]))
 
 
 def shifts(base: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:

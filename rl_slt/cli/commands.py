@@ -349,7 +349,7 @@ def validate(only: tuple[str, ...], quick: bool, sampler: str, seed: int, out: P
       rl-slt validate
       rl-slt validate --only quadratic --sampler sgld
     """
-    from rl_slt.known import QUICK
+    from rl_slt.known.problems import QUICK
     from rl_slt.pipeline.commands.validate import run_validation, text_table
 
     if quick and only:

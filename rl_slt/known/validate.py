@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from rl_slt.errors import InputError
 from rl_slt.estimate import estimate_with
-from rl_slt.known import PROBLEMS
-from rl_slt.known.problems import Problem
+from rl_slt.known.problems import PROBLEMS, Problem
 from rl_slt.result import LLCEstimate
 from rl_slt.samplers.base import Sampler
 from rl_slt.samplers.chains import Progress

@@ -38,7 +38,7 @@ def frame(*rows: Any) -> pd.DataFrame:
 def test_the_smallest_sound_localization_is_recommended() -> None:
     doubtful = pair(30, 30, 30, status="suspect", message="R-hat 1.2")
     best = recommend(frame(pair(10, 50, 40), doubtful, pair(100, 20, 20.2), pair(300, 10, 10)))
-    assert (best.localization, best.sound) == (100.0, True)
+    assert (best.settings.localization, best.sound) == (100.0, True)
     assert "10 rejected (halving the step moves p)" in best.reason
     assert "30 rejected (1 of 1 estimates not ok: R-hat 1.2)" in best.reason
     assert "together, none beyond 1.0%" in best.reason
@@ -48,9 +48,12 @@ def test_a_small_shift_of_all_policies_counts_though_none_alone_does() -> None:
     names = ("a", "b", "c", "d", "e", "f")
     shifted = [pair(10, 20, 21.2, stderr=0.5, policy=n) for n in names]  # 6 % +- 3.5 % each
     best = recommend(frame(*shifted, *[pair(30, 15, 15.1, policy=n) for n in names]))
-    assert best.localization == 30 and "10 rejected (halving the step changes them" in best.reason
+    assert (
+        best.settings.localization == 30
+        and "10 rejected (halving the step changes them" in best.reason
+    )
     alone = recommend(frame(shifted[0]))
-    assert alone.localization == 10 and alone.sound
+    assert alone.settings.localization == 10 and alone.sound
 
 
 def test_a_policy_without_an_estimate_counts_against() -> None:
@@ -60,7 +63,10 @@ def test_a_policy_without_an_estimate_counts_against() -> None:
 
 def test_nothing_sound_is_said() -> None:
     best = recommend(frame(pair(10, 50, 40)))
-    assert (best.localization, best.sound) == (10.0, False) and "none is sound" in best.reason
+    assert (best.settings.localization, best.sound) == (
+        10.0,
+        False,
+    ) and "none is sound" in best.reason
 
 
 @pytest.mark.parametrize(
@@ -80,7 +86,7 @@ def test_checks_at_the_recommended_localization(
     rows: list[dict[str, Any]], sound: bool, words: str
 ) -> None:
     best = recommend(frame(pair(10, 20, 20), rows))
-    assert best.localization == 10 and best.sound == sound and words in best.reason
+    assert best.settings.localization == 10 and best.sound == sound and words in best.reason
 
 
 def test_whether_the_order_of_policies_holds_is_said() -> None:
@@ -101,11 +107,14 @@ def test_the_sweep_is_planned_from_what_came_out() -> None:
         seen.extend(cells)
         llc = {"localization": 20.0, "half-step": 20.1}
         return [
-            row(c.varied, c.settings.localization, llc.get(c.varied, 20.0), policy=c.policy)
+            row(
+                c.varied, c.settings.localization, llc.get(c.varied, 20.0), policy=c.policy,
+                nbeta=100.0 if c.settings.nbeta is None else c.settings.nbeta,
+            )
             for c in cells
-        ]
+        ]  # fmt: skip
 
-    table = carry_out(sweep, ["a", "b"], make)
+    table = carry_out(sweep, ["a", "b"], make).table
     assert set(table["policy"]) == {"a", "b"} and len(table) == len(seen) == sweep.count(2)
     assert set(COLUMNS) <= set(table.columns)
     mine = [c for c in seen if c.policy == "a"]

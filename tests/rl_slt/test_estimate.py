@@ -31,7 +31,7 @@ from rl_slt import (
     estimate_with,
 )
 from rl_slt.estimate import MOST_DRAWS, choose_sampler, draws_lacking, prepare_chains
-from rl_slt.known import PROBLEMS, quadratic
+from rl_slt.known.problems import PROBLEMS, quadratic
 from rl_slt.known.validate import estimate_problem
 from rl_slt.losses import LOSSES
 from rl_slt.posterior.build import build_target

@@ -4,13 +4,14 @@ import pytest
 import torch
 
 from rl_slt import InputError
-from rl_slt.known import deep_linear, tabular
-from rl_slt.known.matrix_products import (
+from rl_slt.known.problems import (
+    crossing_exact,
+    deep_linear,
     deep_linear_lambda,
-    low_rank_policy,
+    low_rank,
     reduced_rank_lambda,
+    tabular,
 )
-from rl_slt.known.problems import crossing_exact
 from rl_slt.known.validate import (
     COLUMNS,
     ReluPolicy,
@@ -47,8 +48,8 @@ def test_tabular_approaches_half_its_dimension() -> None:
 
 
 def test_true_parameters_have_their_rank() -> None:
-    policy, data = low_rank_policy((12, 4, 5, 2))
-    assert torch.linalg.matrix_rank(policy(data.states)) == 2
+    problem = low_rank((12, 4, 5, 2), exact=7.0, exact_error=0.1)
+    assert torch.linalg.matrix_rank(problem.policy(problem.data.states)) == 2
     problem = deep_linear((4, 4, 4, 4), 2, exact=7.0, exact_error=0.1)
     product = problem.policy(torch.eye(4))
     assert torch.linalg.matrix_rank(product) == 2

@@ -3,8 +3,14 @@
 import pytest
 
 from rl_slt import SGLD, LLCEstimate, estimate_llc
-from rl_slt.known import PROBLEMS, Problem, crossing, quadratic, tabular
-from rl_slt.known.problems import sgld_stationary
+from rl_slt.known.problems import (
+    PROBLEMS,
+    Problem,
+    crossing,
+    quadratic,
+    sgld_stationary,
+    tabular,
+)
 from rl_slt.samplers.base import Sampler
 
 CURVATURES = (4.0, 2.0, 1.0, 0.5, 0.0)
@@ -37,7 +43,7 @@ def test_sgld_has_its_own_stationary_variance_on_a_quadratic() -> None:
 @pytest.mark.parametrize(
     "problem",
     [quadratic(CURVATURES), crossing((1, 1)), crossing((1, 2)), tabular()],
-    ids=lambda p: p.name,
+    ids=["quadratic", "crossing-1-1", "crossing-1-2", "tabular"],
 )
 def test_default_hits_the_exact_value(problem: Problem) -> None:
     e = estimate(problem, draws=1600, burn_in=200)

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from rl_slt import BAOAB, HMC, SGLD, InputError, Sampler, estimate_llc
-from rl_slt.known import quadratic
+from rl_slt.known.problems import quadratic
 from rl_slt.samplers.base import Evaluate, Info, normal
 from tests.rl_slt.gaussian import gaussian, variance
 

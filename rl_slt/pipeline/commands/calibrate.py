@@ -15,15 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from agents import Run, read_json_object, write_atomic, write_json
-from rl_slt.calibration.calibrate import (
-    Calibration,
-    Cell,
-    Sweep,
-    carry_out,
-    conclude,
-    estimate_cell,
-    row_of,
-)
+from rl_slt.calibration.calibrate import Cell, Sweep, carry_out, estimate_cell, row_of
+from rl_slt.calibration.recommend import Calibration
 from rl_slt.errors import InputError
 from rl_slt.pipeline.commands.run import report_failures
 from rl_slt.pipeline.disk.layout import Study, open_path, runs_of
@@ -180,8 +173,8 @@ def _sweep(
                 raise InputError(f"{first.label}: {first.reason}")
             return rows
 
-        table = carry_out(sweep, list(chosen), try_cells)
-    return conclude(sweep, list(chosen), table), failed
+        calibration = carry_out(sweep, list(chosen), try_cells)
+    return calibration, failed
 
 
 def chosen_estimates(

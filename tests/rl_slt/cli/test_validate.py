@@ -22,7 +22,7 @@ def test_a_known_answer_passes(capsys: pytest.CaptureFixture[str]) -> None:
 def test_quick_takes_few_problems_and_no_names(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("rl_slt.known.QUICK", ("quadratic",))
+    monkeypatch.setattr("rl_slt.known.problems.QUICK", ("quadratic",))
     assert run("--quick") == 0
     assert "1 of 1 pass" in capsys.readouterr().out
     assert run("--quick", "--only", "quadratic") == 2
