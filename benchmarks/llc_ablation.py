@@ -108,7 +108,7 @@ def plain(name: str) -> Callable[[], None]:
 
     def work() -> None:
         for _ in range(chains):
-            target.flat.value_and_grad(lambda p: target.loss(p, batch), target.flat.w_star, out)
+            target.flat.value_and_grad(target.loss, batch, target.flat.w_star, out)
 
     return work
 

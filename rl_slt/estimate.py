@@ -19,7 +19,7 @@ from rl_slt.gradients.precision import full_float32
 from rl_slt.gradients.traced import has_conv
 from rl_slt.losses.base import LossFunction, as_loss
 from rl_slt.losses.kl import PolicyKL
-from rl_slt.posterior.build import build_target, center_gradient, device_of, generator_for
+from rl_slt.posterior.build import GRADIENT_STREAM, build_target, device_of, generator_for
 from rl_slt.posterior.target import Target
 from rl_slt.result import LLCEstimate
 from rl_slt.samplers.baoab import BAOAB
@@ -140,7 +140,7 @@ def estimate_with(
             settings.nbeta, settings.localization, settings.params, seed, settings.precision,
         )  # fmt: skip
         chains = prepare_chains(target, settings, seed)
-        gradient = center_gradient(target, seed)
+        gradient = target.center_gradient(generator_for(seed, GRADIENT_STREAM, target.device))
         if chains.sampler.orthogonal and float(gradient.norm()) > 0:
             target.direction = gradient / gradient.norm()
         target.grads = 0  # the sampler's alone count

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import copy
 import fnmatch
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import InputError
-from rl_slt.losses.base import Policy
-
-BatchLoss = Callable[[Policy], Tensor]
+from rl_slt.losses.base import LossFunction, Policy
 
 
 def match_parameters(policy: nn.Module, patterns: str | Sequence[str] | None) -> list[str]:
@@ -77,11 +76,13 @@ class FlatPolicy:
         self._values.copy_(w)
         return self.module
 
-    def value_and_grad(self, loss: BatchLoss, w: Tensor, out: Tensor) -> Tensor:
-        """Mean loss (scalar) at `w` `[d]`; its gradient is written to `out` `[d]`."""
+    def value_and_grad(
+        self, loss: LossFunction, batch: PolicyData, w: Tensor, out: Tensor
+    ) -> Tensor:
+        """Mean loss (scalar) over a batch at `w` `[d]`; its gradient is written to `out` `[d]`."""
         self._values.copy_(w)
         self._grads.zero_()
-        value = loss(self.module).mean()
+        value = loss(self.module, batch).mean()
         value.backward()
         out.copy_(self._grads)
         return value.detach()
@@ -98,15 +99,3 @@ class FlatPolicy:
         parts = w.split(self.sizes)
         params = {n: p.view(s) for n, p, s in zip(self.names, parts, self.shapes, strict=True)}
         return lambda states: functional_call(self.module, params, (states,))
-
-
-def reached(policy: nn.Module, names: Sequence[str], loss: BatchLoss) -> list[str]:
-    """The parameters among `names` that the loss depends on (under `kl`, no value head)."""
-    module = copy.deepcopy(policy).eval()
-    params = {n: p.requires_grad_(n in names) for n, p in module.named_parameters()}
-    free = [n for n in params if n in names]
-    value = loss(module).mean()
-    if not value.requires_grad:
-        return []
-    grads = torch.autograd.grad(value, [params[n] for n in free], allow_unused=True)
-    return [n for n, g in zip(free, grads, strict=True) if g is not None]

@@ -90,11 +90,7 @@ class TracedGradient:
         plain = torch.empty_like(grads)
         for c in range(len(w)):
             fields = PolicyData.trusted({k: v[c] for k, v in batch.items()})
-            value = self.flat.value_and_grad(
-                lambda p, f=fields: self.loss(p, f),  # type: ignore[misc]
-                w[c],
-                plain[c],
-            )
+            value = self.flat.value_and_grad(self.loss, fields, w[c], plain[c])
             if not torch.allclose(value, losses[c], rtol=1e-3, atol=1e-5):
                 return False
         return torch.allclose(plain, grads, rtol=1e-2, atol=1e-4 * float(1 + plain.abs().max()))
@@ -123,17 +119,6 @@ class TracedGradient:
 
     def _trace(self, w: Tensor, batch: Fields, shared: bool) -> Graph:
         names = tuple(batch)
-        graph = drop_idle(self._made(w, batch, shared))
-        inputs = [node for node in graph.graph.nodes if node.op == "placeholder"]
-        self.reads |= frozenset(
-            name for name, node in zip(names, inputs[1:], strict=True) if node.users
-        )
-        forward: Graph = torch.no_grad()(graph.forward)
-        return forward
-
-    def _made(self, w: Tensor, batch: Fields, shared: bool) -> GraphModule:
-        """The gradient as a graph, as it is traced."""
-        names = tuple(batch)
 
         def one(w: Tensor, *tensors: Tensor) -> Tensor:
             fields = dict(zip(names, tensors, strict=True))
@@ -148,7 +133,11 @@ class TracedGradient:
             function = vmap(function, in_dims=(0, *[None if shared else 0] * len(names)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch.fx warns of its own internals
-            return make_fx(function)(w, *batch.values())
+            graph = drop_idle(make_fx(function)(w, *batch.values()))
+        inputs = [node for node in graph.graph.nodes if node.op == "placeholder"]
+        self.reads |= {n for n, node in zip(names, inputs[1:], strict=True) if node.users}
+        forward: Graph = torch.no_grad()(graph.forward)
+        return forward
 
 
 def drop_idle(graph: GraphModule) -> GraphModule:

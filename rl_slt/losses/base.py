@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import warnings
 from collections.abc import Callable
@@ -73,12 +74,24 @@ class Loss:
         raise NotImplementedError
 
     def prepare(self, policy: nn.Module, data: PolicyData, generator: Generator) -> PolicyData:
-        """Fill the absent fields this loss reads, once, from the policy at w*.
+        """Data with all that this loss reads, called once with the policy at w*.
+
+        The default fills absent log-probabilities of the actions, where `needs` names actions.
 
         Raises:
-            InputError: a field in `needs` is absent.
+            InputError: a field in `needs` is absent, or an action is not the policy's.
         """
-        return data
+        for name in self.needs:
+            if getattr(data, name) is None:
+                raise InputError(f"the {self.name} loss needs {name}; the data have none")
+        if "actions" not in self.needs:
+            return data
+        recorded = data.log_probs is not None
+        logits = policy_logits(policy, data.take(slice(0, 1)) if recorded else data)
+        actions = check_actions(data, logits)
+        if recorded:
+            return data
+        return data.with_fields(log_probs=action_log_probs(logits, actions))
 
     def refresh(self, batch: PolicyData, generator: Generator) -> PolicyData:
         """Redraw what is random in a batch; called before every gradient."""
@@ -98,6 +111,43 @@ class Loss:
         None when the loss does not know; no direction is preconditioned then.
         """
         return None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ReferenceLoss(Loss):
+    """A loss of what a reference policy does; its Hessian at w* is the Fisher matrix.
+
+    Attributes:
+        reference: another policy to measure from, or None for the checkpoint itself.
+    """
+
+    reference: nn.Module | None = None
+    has_reference = True
+
+    def prepare(self, policy: nn.Module, data: PolicyData, generator: Generator) -> PolicyData:
+        """Fill the reference's logits `[N, A]`, computed in evaluation mode.
+
+        Raises:
+            InputError: logits are not `[N, A]`, are not finite, or the two policies' A differ.
+        """
+        logits = _checked(policy_logits(policy, data), len(data), "the policy")
+        if self.reference is not None:
+            other = copy.deepcopy(self.reference).eval()
+            place = next((p.device for p in other.parameters()), data.states.device)
+            own, logits = logits, policy_logits(other, data.to(place))
+            _checked(logits, len(data), "the reference policy")
+            if logits.shape != own.shape:
+                raise InputError(
+                    f"the reference policy has {logits.shape[1]} actions; "
+                    f"it must have {own.shape[1]}"
+                )
+            logits = logits.to(own)
+        return data.with_fields(reference_logits=logits)
+
+    def score(self, policy: Policy, batch: PolicyData, generator: Generator) -> Tensor:
+        """`log pi_w(a|s)` `[B]`, `a ~ pi_w`: E[g g'] of its gradients g is the Fisher matrix."""
+        logits = logits_of(policy(batch.states))
+        return action_log_probs(logits, draw_actions(logits.detach(), generator))
 
 
 class PlainLoss(Loss):
@@ -153,31 +203,6 @@ def policy_logits(policy: nn.Module, data: PolicyData, chunk: int = 512) -> Tens
     return torch.cat(parts)
 
 
-def reference_logits(policy: nn.Module, reference: nn.Module | None, data: PolicyData) -> Tensor:
-    """Logits `[N, A]` of the reference (None: the policy itself), computed in evaluation mode.
-
-    Raises:
-        InputError: the logits are not `[N, A]`, are not finite, or the two policies' A differ.
-    """
-    own = _checked(policy_logits(policy, data), len(data), "the policy")
-    if reference is None:
-        return own
-    was_training = {m: m.training for m in reference.modules()}
-    reference.eval()
-    try:
-        place = next((p.device for p in reference.parameters()), data.states.device)
-        logits = policy_logits(reference, data.to(place))
-        other = _checked(logits, len(data), "the reference policy")
-    finally:
-        for module, mode in was_training.items():
-            module.training = mode
-    if other.shape != own.shape:
-        raise InputError(
-            f"the reference policy has {other.shape[1]} actions; it must have {own.shape[1]}"
-        )
-    return other.to(own)
-
-
 def _checked(logits: Tensor, n: int, who: str) -> Tensor:
     if logits.ndim != 2 or len(logits) != n:
         raise InputError(f"{who} returned logits {list(logits.shape)}; they must be [{n}, actions]")
@@ -186,47 +211,24 @@ def _checked(logits: Tensor, n: int, who: str) -> Tensor:
     return logits
 
 
-def check_needs(loss: Loss, data: PolicyData) -> None:
-    """Raise InputError unless the data hold all fields that the loss needs."""
-    for name in loss.needs:
-        if getattr(data, name) is None:
-            raise InputError(f"the {loss.name} loss needs {name}; the data have none")
-
-
-def with_log_probs(loss: Loss, policy: nn.Module, data: PolicyData) -> PolicyData:
-    """Data with the log-probabilities of their actions, from the policy where absent.
+def check_actions(data: PolicyData, logits: Tensor) -> Tensor:
+    """The actions `[N]`, all of them the policy's: a GPU would refuse others too late.
 
     Raises:
-        InputError: a field that the loss needs is absent, or an action is not the policy's.
+        InputError: an action is not the policy's.
     """
-    check_needs(loss, data)
-    logits = policy_logits(policy, data if data.log_probs is None else data.take(slice(0, 1)))
-    check_actions(data, logits)
-    if data.log_probs is not None:
-        return data
-    assert data.actions is not None
-    return data.with_fields(log_probs=action_log_probs(logits, data.actions))
-
-
-def check_actions(data: PolicyData, logits: Tensor) -> None:
-    """Raise InputError unless all actions are among the policy's: a GPU would say so too late."""
     assert data.actions is not None
     low, high = int(data.actions.min()), int(data.actions.max())
     if low < 0 or high >= logits.shape[-1]:
         wrong = low if low < 0 else high
         raise InputError(f"actions hold {wrong}; allowed: 0 to {logits.shape[-1] - 1}")
+    return data.actions
 
 
 def draw_actions(logits: Tensor, generator: Generator) -> Tensor:
     """One action `[B]` per row of `[B, A]` logits, by the Gumbel-max trick."""
     noise = torch.empty_like(logits).exponential_(generator=generator)
     return (logits - noise.log()).argmax(-1)
-
-
-def fisher_score(policy: Policy, batch: PolicyData, generator: Generator) -> Tensor:
-    """`log pi_w(a|s)` `[B]`, `a ~ pi_w`: E[g g'] of its gradients g is the Fisher matrix."""
-    logits = logits_of(policy(batch.states))
-    return action_log_probs(logits, draw_actions(logits.detach(), generator))
 
 
 def log_softmax(logits: Tensor) -> Tensor:

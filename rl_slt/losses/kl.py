@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Generator, Tensor, nn
+from torch import Tensor
 
 from rl_slt.data.policy_data import PolicyData
-from rl_slt.losses.base import (
-    Loss,
-    Policy,
-    fisher_score,
-    log_softmax,
-    logits_of,
-    reference_logits,
-)
+from rl_slt.losses.base import Policy, ReferenceLoss, log_softmax, logits_of
 
 
 @dataclass(frozen=True, eq=False)
-class PolicyKL(Loss):
+class PolicyKL(ReferenceLoss):
     """`KL(pi*(.|s) || pi_w(.|s))` per state, the exact sum over actions, nats.
 
     With `reference=None`, pi* is the checkpoint itself: w* is then an exact minimum with loss 0,
@@ -28,9 +21,7 @@ class PolicyKL(Loss):
         reference: another policy to measure from (a fixed reference), or None for the checkpoint.
     """
 
-    reference: nn.Module | None = None
     name = "kl"
-    has_reference = True
 
     @property
     def zero_at_center(self) -> bool:
@@ -43,11 +34,3 @@ class PolicyKL(Loss):
         log_p = log_softmax(batch.reference_logits)
         log_q = log_softmax(logits_of(policy(batch.states)))
         return (log_p.exp() * (log_p - log_q)).sum(-1)
-
-    def prepare(self, policy: nn.Module, data: PolicyData, generator: Generator) -> PolicyData:
-        """Fill the reference's logits."""
-        return data.with_fields(reference_logits=reference_logits(policy, self.reference, data))
-
-    def score(self, policy: Policy, batch: PolicyData, generator: Generator) -> Tensor:
-        """The Fisher score `[B]`: the Hessian of the KL at its minimum is the Fisher matrix."""
-        return fisher_score(policy, batch, generator)

@@ -8,19 +8,17 @@ from torch import Generator, Tensor, nn
 
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.losses.base import (
-    Loss,
     Policy,
+    ReferenceLoss,
     action_log_probs,
     check_actions,
     draw_actions,
-    fisher_score,
     logits_of,
-    reference_logits,
 )
 
 
 @dataclass(frozen=True, eq=False)
-class PolicyNLL(Loss):
+class PolicyNLL(ReferenceLoss):
     """`-log pi_w(a|s)` per state, `a ~ pi*(.|s)`, nats.
 
     Its average over actions is the KL plus the reference's entropy: the same expected gradient
@@ -32,10 +30,8 @@ class PolicyNLL(Loss):
         redraw: draw new actions at each step.
     """
 
-    reference: nn.Module | None = None
     redraw: bool = True
     name = "nll"
-    has_reference = True
 
     @property
     def redrawn(self) -> bool:
@@ -49,11 +45,13 @@ class PolicyNLL(Loss):
 
     def prepare(self, policy: nn.Module, data: PolicyData, generator: Generator) -> PolicyData:
         """Fill the reference's logits, and actions drawn from them where needed."""
-        logits = reference_logits(policy, self.reference, data)
+        data = super().prepare(policy, data, generator)
+        logits = data.reference_logits
+        assert logits is not None
         if self.redraw or data.actions is None:
             data = data.with_fields(actions=draw_actions(logits, generator))
         check_actions(data, logits)
-        return data.with_fields(reference_logits=logits)
+        return data
 
     def refresh(self, batch: PolicyData, generator: Generator) -> PolicyData:
         """New actions from the reference."""
@@ -69,7 +67,3 @@ class PolicyNLL(Loss):
             return None
         assert batch.reference_logits is not None and batch.actions is not None
         return -action_log_probs(batch.reference_logits, batch.actions)
-
-    def score(self, policy: Policy, batch: PolicyData, generator: Generator) -> Tensor:
-        """The Fisher score `[B]`, as for the KL, from which the loss differs by a constant."""
-        return fisher_score(policy, batch, generator)

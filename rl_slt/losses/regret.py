@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor
 
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import InputError
-from rl_slt.losses.base import Loss, Policy, action_log_probs, logits_of, with_log_probs
+from rl_slt.losses.base import Loss, Policy, action_log_probs, logits_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,14 +57,6 @@ class Regret(Loss):
             weights = weights / weights.mean(0, keepdim=True)
         steps = torch.arange(weights.shape[1], dtype=weights.dtype, device=weights.device)
         return -(weights * rewards * self.discount**steps).sum(1)
-
-    def prepare(self, policy: nn.Module, data: PolicyData, generator: Generator) -> PolicyData:
-        """Fill absent `log_probs` from the checkpoint.
-
-        Raises:
-            InputError: actions, rewards or episode are absent, or an action is not the policy's.
-        """
-        return with_log_probs(self, policy, data)
 
     def report(self, policy: Policy, batch: PolicyData) -> dict[str, float]:
         """Share of weights clipped, and effective sample size of the final weights per episode."""

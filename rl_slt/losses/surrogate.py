@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor
 
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import InputError
-from rl_slt.losses.base import Loss, Policy, action_log_probs, logits_of, with_log_probs
+from rl_slt.losses.base import Loss, Policy, action_log_probs, logits_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +46,3 @@ class Surrogate(Loss):
             clipped = ratio.clamp(1 - self.clip, 1 + self.clip) * batch.advantages
             gain = torch.minimum(gain, clipped)
         return -gain
-
-    def prepare(self, policy: nn.Module, data: PolicyData, generator: Generator) -> PolicyData:
-        """Fill absent `log_probs` from the checkpoint.
-
-        Raises:
-            InputError: actions or advantages are absent.
-        """
-        return with_log_probs(self, policy, data)

@@ -8,7 +8,7 @@ from torch import Generator, Tensor, nn
 
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import InputError
-from rl_slt.losses.base import Loss, Policy, check_needs
+from rl_slt.losses.base import Loss, Policy
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Value(Loss):
         Raises:
             InputError: returns are absent, or the policy has no value head.
         """
-        check_needs(self, data)
+        data = super().prepare(policy, data, generator)
         if not isinstance(policy(data.states[:1]), tuple):
             raise InputError("the value loss needs a policy that returns (logits, value)")
         return data

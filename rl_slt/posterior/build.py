@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import InputError
-from rl_slt.gradients.flat import FlatPolicy, match_parameters, reached
+from rl_slt.gradients.flat import FlatPolicy, match_parameters
 from rl_slt.gradients.precision import wants_bfloat16
 from rl_slt.losses.base import Loss
 from rl_slt.posterior.target import Target
@@ -56,8 +56,8 @@ def build_target(
         shape = list(data.states.shape)
         text = str(error).splitlines()[0]
         raise InputError(f"the policy cannot take states {shape}: {text}") from error
-    few = _few_samples(loss, whole.module, data)
-    names = reached(policy, match_parameters(policy, params), lambda p: loss(p, few))
+    seen = _reached(loss, whole.module, data)
+    names = [name for name in match_parameters(policy, params) if name in seen]
     if not names:
         raise InputError(f"the loss depends on none of the parameters {params or 'of the policy'}")
     flat = FlatPolicy(policy, names)
@@ -84,15 +84,11 @@ def device_of(policy: nn.Module) -> torch.device:
     return next(iter(places))
 
 
-def center_gradient(target: Target, seed: int) -> Tensor:
-    """Gradient `[d]` of the loss at w* over all data; exactly 0 for a self-KL."""
-    if target.loss.zero_at_center:
-        return torch.zeros_like(target.flat.w_star)
-    return target.center_gradient(generator_for(seed, GRADIENT_STREAM, target.device))
+def _reached(loss: Loss, module: nn.Module, data: PolicyData) -> set[str]:
+    """The parameters that the loss depends on (under `kl`, no value head).
 
-
-def _few_samples(loss: Loss, module: nn.Module, data: PolicyData) -> PolicyData:
-    """One episode or four states, on which the loss was seen to be finite and one per sample."""
+    Seen on one episode or four states, where the loss must be finite and one per sample.
+    """
     few = data.take(slice(0, 4))
     if loss.sample_unit == "episode" and data.episode is not None:
         few = data.subset(data.episode == data.episode[0])
@@ -103,4 +99,8 @@ def _few_samples(loss: Loss, module: nn.Module, data: PolicyData) -> PolicyData:
         raise InputError(f"loss {loss.name} returned {shape}; it must be one per sample, {wanted}")
     if not bool(torch.isfinite(value).all()):
         raise InputError(f"loss {loss.name} is not finite at the policy's own weights")
-    return few
+    if not value.requires_grad:
+        return set()
+    params = dict(module.named_parameters())
+    grads = torch.autograd.grad(value.mean(), [*params.values()], allow_unused=True)
+    return {name for name, grad in zip(params, grads, strict=True) if grad is not None}

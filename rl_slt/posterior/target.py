@@ -44,22 +44,6 @@ class Evaluation(NamedTuple):
     virial: Tensor
 
 
-class Part(NamedTuple):
-    """Some of the data.
-
-    Attributes:
-        samples: how many, B.
-        data: theirs.
-        share: what its mean, or weighted sum, counts for in the mean over all data.
-        weights: of the samples `[B]`; None is `1 / B`.
-    """
-
-    samples: int
-    data: PolicyData
-    share: float
-    weights: Tensor | None = None
-
-
 class Target:
     """`U(w) = nbeta L_n(w) + (gamma / 2) |w - w*|^2`, minus the log of what is sampled.
 
@@ -96,11 +80,11 @@ class Target:
         self.samples = Samples(data, loss.sample_unit)
         self.n, self.dim, self.device = self.samples.n, len(flat.w_star), flat.w_star.device
         self.width = localization**-0.5 if localization > 0 else 1.0
-        self._ids = torch.arange(self.n, device=self.device)  # all samples
+        self._ids = torch.arange(self.n, device=self.device)
         self.preconditioner: Preconditioner | None = None
         self.direction: Tensor | None = None
         self.grads = 0
-        self._whole: dict[bool, Part] = {}
+        self._whole: dict[bool, PolicyData] = {}  # with and without repeats, where in one chunk
         small = self.dim <= BATCHED_LIMIT and not has_conv(flat.module)
         self.batched = small or self.device.type != "cpu"
         self.traced = self._try_tracing(bfloat16 and has_conv(flat.module))
@@ -157,85 +141,71 @@ class Target:
     def _loss_grad(
         self, w: Tensor, index: Sequence[Tensor | None], generators: Sequence[Generator]
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean losses `[C]`, gradients `[C, d]`, and losses at w* `[C]`, each over its batch."""
         if all(i is None for i in index) and not self.loss.redrawn:
-            return self._everything(w, generators[0])
+            return self._over_all(w, generators[0])
         rows = [self._ids if i is None else i for i in index]
         self.grads += sum(len(i) for i in rows)
-        together = self.traced is not None and self.batched and len(w) > 1
-        if together and not self.loss.redrawn:
-            return self._together(w, torch.stack(rows))
+        traced = self.traced if self.batched and len(w) > 1 else None
+        if traced is not None and not self.loss.redrawn:  # the batches can be gathered at once
+            where = torch.stack(rows)
+            fields = self.samples.take(where.view(-1)).tensors()
+            batch = {name: value.unflatten(0, where.shape) for name, value in fields.items()}
+            return *traced(w, batch), self.center_losses[where].mean(-1)
         batches = [
             self.loss.refresh(self.samples.take(i), g)
             for i, g in zip(rows, generators, strict=True)
         ]
         centers = torch.stack([self._center_loss(b, i) for b, i in zip(batches, rows, strict=True)])
-        if together:
-            fields = [b.tensors() for b in batches]
-            stacked = {k: torch.stack([f[k] for f in fields]) for k in fields[0]}
-            return *self.traced(w, stacked), centers  # type: ignore[misc]
-        return *self._apart(w, batches), centers
+        if traced is None:
+            return *self._apart(w, batches), centers
+        each = [b.tensors() for b in batches]
+        return *traced(w, {k: torch.stack([f[k] for f in each]) for k in each[0]}), centers
 
-    def _together(self, w: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """All chains in one graph, their batches `[C, B]` gathered at once."""
-        fields = self.samples.take(rows.view(-1)).tensors()
-        batch = {name: value.unflatten(0, rows.shape) for name, value in fields.items()}
-        return *self.traced(w, batch), self.center_losses[rows].mean(-1)  # type: ignore[misc]
+    def _over_all(self, w: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """The same over all data, in chunks that all chains share.
+
+        Samples that the loss cannot tell apart are computed once, with the weight of them all.
+        """
+        loss, grad = w.new_zeros(len(w)), torch.zeros_like(w)
+        traced = self.traced if self.batched and len(w) > 1 else None
+        repeats = None if traced is None else self._repeats
+        ids, weights = repeats or (self._ids, None)
+        for first in range(0, len(ids), self._chunk):
+            mine = ids[first : first + self._chunk]
+            data = self._whole.get(repeats is not None)
+            if data is None:
+                data = self.samples.take(mine)
+                if len(mine) == len(ids):
+                    self._whole[repeats is not None] = data
+            batch = self.loss.refresh(data, generator)
+            share = len(mine) / self.n if weights is None else 1.0
+            if traced is None:
+                value, slope = self._apart(w, [batch] * len(w))
+            else:
+                counts = None if weights is None else weights[first : first + self._chunk]
+                value, slope = traced(w, batch.tensors(), shared=True, weights=counts)
+            loss.add_(value, alpha=share)
+            grad.add_(slope, alpha=share)
+            self.grads += len(mine) * len(w)
+        return loss, grad, self._mean_center_loss.expand(len(w))
 
     def _apart(self, w: Tensor, batches: Sequence[PolicyData]) -> tuple[Tensor, Tensor]:
-        """One chain after the other."""
+        """Losses and gradients, one chain after the other."""
         grad, losses = torch.empty_like(w), []
         for c, batch in enumerate(batches):
             if self.traced is not None and not self.batched:
                 value, grad[c] = self.traced(w[c], batch.tensors())
             else:
-                value = self.flat.value_and_grad(
-                    lambda p, b=batch: self.loss(p, b),  # type: ignore[misc]
-                    w[c],
-                    grad[c],
-                )
+                value = self.flat.value_and_grad(self.loss, batch, w[c], grad[c])
             losses.append(value)
         return torch.stack(losses), grad
 
-    def _everything(self, w: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Over all data, in chunks that all chains share."""
-        loss, grad = w.new_zeros(len(w)), torch.zeros_like(w)
-        together = self.traced is not None and self.batched and len(w) > 1
-        for part in self._parts(together and self._repeats is not None):
-            batch = self.loss.refresh(part.data, generator)
-            if together:
-                value, slope = self.traced(w, batch.tensors(), shared=True, weights=part.weights)  # type: ignore[misc]
-            else:
-                value, slope = self._apart(w, [batch] * len(w))
-            loss.add_(value, alpha=part.share)
-            grad.add_(slope, alpha=part.share)
-            self.grads += part.samples * len(w)
-        return loss, grad, self._mean_center_loss.expand(len(w))
-
     def center_gradient(self, generator: Generator) -> Tensor:
-        """Gradient `[d]` of the loss at w* over all data."""
-        return self._everything(self.flat.w_star[None], generator)[1][0]
-
-    def _parts(self, once: bool) -> Iterator[Part]:
-        """The data in parts, in order; taken out once when one part holds everything.
-
-        Args:
-            once: leave out samples that came before and weight those that are left.
-        """
-        if once in self._whole:
-            yield self._whole[once]
-            return
-        ids, weights = self._ids, None
-        if once:
-            assert self._repeats is not None
-            ids, weights = self._repeats
-        for rows in self._ids[: len(ids)].split(self._chunk):
-            mine = ids[rows]
-            share = len(mine) / self.n if weights is None else 1.0
-            counts = None if weights is None else weights[rows]
-            part = Part(len(mine), self.samples.take(mine), share, counts)
-            if len(mine) == len(ids):
-                self._whole[once] = part
-            yield part
+        """Gradient `[d]` of the loss at w* over all data; exactly 0 for a self-KL."""
+        if self.loss.zero_at_center:
+            return torch.zeros_like(self.flat.w_star)
+        return self._over_all(self.flat.w_star[None], generator)[1][0]
 
     @cached_property
     def _repeats(self) -> tuple[Tensor, Tensor] | None:

@@ -43,7 +43,7 @@ def test_gradients_are_the_plain_ones(kind: str, size: int) -> None:
     w = target.flat.w_star + 0.1 * torch.randn(target.dim)
     batch = target.samples.take(torch.arange(16))
     plain = torch.empty_like(w)
-    value = target.flat.value_and_grad(lambda p: target.loss(p, batch), w, plain)
+    value = target.flat.value_and_grad(target.loss, batch, w, plain)
     found = target.traced(w, batch.tensors())
     torch.testing.assert_close(found[0], value, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(found[1], plain, rtol=1e-4, atol=1e-4 * float(plain.abs().max()))

@@ -47,7 +47,7 @@ def both(target: Target, at: float) -> tuple[tuple[Tensor, Tensor], tuple[Tensor
     )
     batch = target.samples.take(torch.arange(16))
     plain = torch.empty_like(w)
-    value = target.flat.value_and_grad(lambda p: target.loss(p, batch), w, plain)
+    value = target.flat.value_and_grad(target.loss, batch, w, plain)
     target.traced(w, batch.tensors())
     return target.traced(w, batch.tensors()), (value, plain)
 
@@ -89,9 +89,7 @@ def test_control_flow_on_the_data_is_left_to_the_plain_path() -> None:
     target = build_target(Branching(), data, PolicyKL(), 10.0, 1.0, None, 0)
     assert target.traced is None
     plain = torch.empty(target.dim)
-    value = target.flat.value_and_grad(
-        lambda p: target.loss(p, target.data), target.flat.w_star, plain
-    )
+    value = target.flat.value_and_grad(target.loss, target.data, target.flat.w_star, plain)
     assert float(value) == pytest.approx(0, abs=1e-7)
 
 
@@ -133,14 +131,10 @@ def test_batched_gradients_are_the_plain_ones_in_few_steps(bias: bool) -> None:
     w = target.flat.w_star + 0.2 * torch.randn(3, target.dim)
     rows = torch.randint(60, (3, 20))
     for _ in range(2):  # the graph is used again
-        loss, grad, _ = target._together(w, rows)
+        loss, grad, _ = target._loss_grad(w, [*rows], [])
     for c in range(3):
         batch, plain = target.samples.take(rows[c]), torch.empty(target.dim)
-        value = target.flat.value_and_grad(
-            lambda p, b=batch: target.loss(p, b),  # type: ignore[misc]
-            w[c],
-            plain,
-        )
+        value = target.flat.value_and_grad(target.loss, batch, w[c], plain)
         assert float(loss[c]) == pytest.approx(float(value), rel=1e-5)
         assert torch.allclose(grad[c], plain, atol=1e-6 + 1e-5 * float(plain.abs().max()))
     assert torch.equal(
