@@ -146,18 +146,22 @@ def estimate_with(
         target.grads = 0  # the sampler's alone count
 
         draws = run_chains(chains, settings, progress)
-        verdict = diagnose(excess(draws, target.nbeta), draws.virial, draws.accept)
-        llc = local_learning_coefficient(draws, target.nbeta)
+        values = excess(draws, target.nbeta)
+        llc = float(values.mean()) if target.nbeta else 0.0
+        verdict = diagnose(values, draws.virial, draws.accept)
         jackknife = states_error and verdict.status != "failed"
         stderr_data = states_stderr(target, chains.snapshots, seed) if jackknife else None
-        report = _report(chains)
+        report = {}
+        if chains.snapshots:  # what the loss says of itself at the last draw kept aside
+            module = target.flat.load(target.flat.w_star + chains.snapshots[-1][0])
+            report = target.loss.report(module, target.data)
 
     at_center = target.center_losses.double()
     if target.loss.zero_at_center:  # by definition, whatever bfloat16 makes of it
         at_center = torch.zeros_like(at_center)
     loss_init = float(at_center.mean())
     return LLCEstimate(
-        llc=llc,
+        llc=llc if np.isfinite(values).all() else math.nan,
         stderr=verdict.stderr if target.nbeta else 0.0,
         stderr_data=stderr_data,
         rhat=verdict.rhat,
@@ -197,25 +201,12 @@ def estimate_with(
     )
 
 
-def local_learning_coefficient(draws: Draws, nbeta: float) -> float:
-    """The estimate `lambda-hat = nbeta (E[L] - L(w*))` (Lau et al. 2023, arXiv 2308.12108).
+def excess(draws: Draws, nbeta: float) -> Array:
+    """Draws `[C, T]` of `nbeta (L - L(w*))`, whose mean is the LLC (Lau et al. 2023).
 
     Each draw's loss is compared with the loss at w* over the same batch, a control variate whose
-    mean over batches is L(w*).
-
-    Args:
-        draws: losses `[C, T]` of all chains.
-        nbeta: inverse temperature times N.
-
-    Returns:
-        The mean over all draws; NaN where a loss is not finite.
+    mean over batches is L(w*). In a control with nbeta 0 they are of `L - L(w*)`.
     """
-    values = nbeta * (draws.loss - draws.loss_at_center)
-    return float(values.mean()) if np.isfinite(values).all() else math.nan
-
-
-def excess(draws: Draws, nbeta: float) -> Array:
-    """Draws `[C, T]` of `nbeta (L - L(w*))`; of `L - L(w*)` in a control with nbeta 0."""
     return np.asarray((nbeta or 1.0) * (draws.loss - draws.loss_at_center))
 
 
@@ -299,15 +290,6 @@ def _enough_memory(policy: nn.Module, settings: Settings) -> Iterator[None]:
             f"out of memory on {device_of(policy)} with chains={settings.chains}, "
             f"batch_size={settings.batch_size}; try fewer, or the CPU"
         ) from error
-
-
-def _report(chains: Chains) -> dict[str, float]:
-    """What the loss says of itself at the last draw kept aside."""
-    if not chains.snapshots:
-        return {}
-    target = chains.target
-    module = target.flat.load(target.flat.w_star + chains.snapshots[-1][0])
-    return target.loss.report(module, target.data)
 
 
 def _draws_frame(draws: Draws, loss: str) -> pd.DataFrame:

@@ -19,32 +19,23 @@ else:
 
 PILOT_DRAWS = 400
 
-NBeta = Annotated[
-    float, Field(strict=True, ge=0, description="inverse temperature times N; none is N / log N")
-]
-Localization = Annotated[
-    float,
-    Field(strict=True, ge=0, description="gamma, the pull to w*, per squared unit of weight"),
-]
-StepSize = Annotated[
-    float,
-    Field(strict=True, gt=0, description="of the sampler; none is adapted in burn-in"),
-]
+
+def _strict(description: str, ge: float | None = None, gt: float | None = None) -> Any:
+    """What a number must be, that is not converted from other types."""
+    return Field(strict=True, description=description, ge=ge, gt=gt)
+
+
+NBeta = Annotated[float, _strict("inverse temperature times N; none is N / log N", ge=0)]
+Localization = Annotated[float, _strict("gamma, the pull to w*, per squared unit of weight", ge=0)]
+StepSize = Annotated[float, _strict("of the sampler; none is adapted in burn-in", gt=0)]
 Chains = Annotated[
-    int,
-    Field(
-        strict=True, ge=2,
-        description="independent chains; on a GPU, or of a small network, computed together",
-    ),
-]  # fmt: skip
-Draws = Annotated[int, Field(strict=True, ge=8, description="kept per chain after burn-in")]
-BurnIn = Annotated[
-    int, Field(strict=True, ge=0, description="steps of each chain before its draws, not counted")
+    int, _strict("independent chains; on a GPU, or of a small network, computed together", ge=2)
 ]
-BatchSize = Annotated[int, Field(strict=True, ge=1, description="samples per gradient and chain")]
+Draws = Annotated[int, _strict("kept per chain after burn-in", ge=8)]
+BurnIn = Annotated[int, _strict("steps of each chain before its draws, not counted", ge=0)]
+BatchSize = Annotated[int, _strict("samples per gradient and chain", ge=1)]
 PreconditionerRank = Annotated[
-    int,
-    Field(strict=True, ge=0, description="leading curvature directions to precondition; 0 is none"),
+    int, _strict("leading curvature directions to precondition; 0 is none", ge=0)
 ]
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16"],

@@ -23,13 +23,14 @@ class Samples:
 
     Attributes:
         n: number of samples.
+        device: where the data are.
 
     Raises:
         InputError: another unit, or episodes are asked for and `episode` is absent.
     """
 
     def __init__(self, data: PolicyData, sample_unit: str) -> None:
-        self.data = data
+        self.data, self.device = data, data.states.device
         self._members: list[Tensor] | None = None
         if sample_unit == "episode":
             if data.episode is None:
@@ -40,11 +41,6 @@ class Samples:
         elif sample_unit != "state":
             raise InputError.of("sample_unit", sample_unit, '"state" or "episode"')
         self.n = len(data) if self._members is None else len(self._members)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the data are."""
-        return self.data.states.device
 
     def take(self, index: Tensor) -> PolicyData:
         """The data of the samples at `index` `[B]`; an episode's states stay in order."""

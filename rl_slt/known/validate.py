@@ -58,7 +58,20 @@ def validate(
             raise InputError(f"unknown problem {name!r}; allowed: {', '.join(known_names())}")
     rows = []
     for done, name in enumerate(wanted):
-        rows.append(_symmetry(name, seed) if name in SYMMETRIES else _known(name, sampler, seed))
+        began = time.perf_counter()
+        if name in SYMMETRIES:
+            e, exact, error, lambda_ = *_symmetry(name, seed), math.nan
+        else:
+            problem = PROBLEMS[name]()
+            e = estimate_problem(problem, sampler, seed)
+            exact, error, lambda_ = problem.exact, problem.exact_error, problem.lambda_
+        close = abs(e.llc - exact) <= max(BIAS * abs(exact), 3 * math.hypot(e.stderr, error))
+        verdict = "pass" if close and e.status == "ok" else "fail"
+        rows.append([
+            name, e.sampler, e.llc, e.stderr, *e.interval, exact, error, lambda_,
+            1 - exact / lambda_, e.llc / exact - 1, e.rhat, e.ess, e.status, verdict,
+            time.perf_counter() - began,
+        ])  # fmt: skip
         if progress is not None:
             progress(done + 1, len(wanted))
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -119,16 +132,8 @@ def rescaled(policy: ReluPolicy, factor: float) -> ReluPolicy:
     return twin
 
 
-def _known(name: str, sampler: Sampler | None, seed: int) -> dict[str, object]:
-    began = time.perf_counter()
-    problem = PROBLEMS[name]()
-    e = estimate_problem(problem, sampler, seed)
-    return _row(name, e, problem.exact, problem.exact_error, problem.lambda_, began)
-
-
-def _symmetry(name: str, seed: int) -> dict[str, object]:
-    """A policy and its twin: the twin's estimate is judged against the policy's own."""
-    began = time.perf_counter()
+def _symmetry(name: str, seed: int) -> tuple[LLCEstimate, float, float]:
+    """The estimate of a policy's twin, and the policy's own with its error, to judge it by."""
     policy = ReluPolicy(4, 6, 3)
     states = torch.randn(300, 4, generator=torch.Generator().manual_seed(1))
     order = torch.tensor([3, 0, 5, 1, 4, 2])
@@ -136,16 +141,4 @@ def _symmetry(name: str, seed: int) -> dict[str, object]:
     settings = Settings(localization=1.0 if name == SYMMETRIES[0] else 0.3, nbeta=300.0)
     own = estimate_with(policy, states, settings, seed=seed + 1, states_error=False)
     other = estimate_with(twin, states, settings, seed=seed, states_error=False)
-    return _row(name, other, own.llc, own.stderr, math.nan, began)
-
-
-def _row(
-    name: str, e: LLCEstimate, exact: float, error: float, lambda_: float, began: float
-) -> dict[str, object]:
-    close = abs(e.llc - exact) <= max(BIAS * abs(exact), 3 * math.hypot(e.stderr, error))
-    values = (
-        name, e.sampler, e.llc, e.stderr, *e.interval, exact, error, lambda_, 1 - exact / lambda_,
-        e.llc / exact - 1, e.rhat, e.ess, e.status,
-        "pass" if close and e.status == "ok" else "fail", time.perf_counter() - began,
-    )  # fmt: skip
-    return dict(zip(COLUMNS, values, strict=True))
+    return other, own.llc, own.stderr

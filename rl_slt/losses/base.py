@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import warnings
 from collections.abc import Callable
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -15,15 +15,10 @@ from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import InputError
 
 Policy = Callable[[Tensor], "Tensor | tuple[Tensor, Tensor]"]
+LossFunction = Callable[[Policy, PolicyData], Tensor]
+"""Any callable `loss(policy, batch) -> [B]`, nats or its own unit; a user's loss needs no more."""
 
 NARROW = 32  # actions up to which torch's softmax over the last dimension is slow
-
-
-class LossFunction(Protocol):
-    """Any callable `loss(policy, batch) -> [B]`; a user's own loss needs no more than this."""
-
-    def __call__(self, policy: Policy, batch: PolicyData) -> Tensor:
-        """Per-sample losses `[B]`, nats or the loss's own unit."""
 
 
 class Loss:

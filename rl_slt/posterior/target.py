@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -16,7 +17,6 @@ from rl_slt.gradients.flat import FlatPolicy
 from rl_slt.gradients.precision import in_bfloat16
 from rl_slt.gradients.traced import TracedGradient, has_conv
 from rl_slt.losses.base import Loss
-from rl_slt.posterior.preconditioner import Preconditioner
 
 # Samples in one pass over all data: of one chain; of all chains of a small network; of all chains
 # of another one, whose activations are all held at once.
@@ -42,6 +42,41 @@ class Evaluation(NamedTuple):
     grad: Tensor
     prior: Tensor
     virial: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Preconditioner:
+    """`T = diag(scale) (I + U diag(shrink - 1) U')`, U orthonormal `[d, k]`.
+
+    With `scale = 1 / sqrt(gamma)` and `shrink_i = (1 + nbeta h_i / gamma)^(-1/2)` for the leading
+    eigenpairs (h_i, u_i) of the curvature, `T T'` is the covariance of the Gaussian approximation
+    of the posterior: every resolved direction gets unit curvature.
+
+    Attributes:
+        scale: `[]` or `[d]`, above 0.
+        basis: U, `[d, k]`.
+        shrink: `[k]`, in (0, 1].
+    """
+
+    scale: Tensor
+    basis: Tensor
+    shrink: Tensor
+
+    def forward(self, z: Tensor) -> Tensor:
+        """`T z` of rows `[C, d]`."""
+        return self._along(z, self.shrink) * self.scale
+
+    def transpose(self, g: Tensor) -> Tensor:
+        """`T' g` of rows `[C, d]`."""
+        return self._along(g * self.scale, self.shrink)
+
+    def inverse(self, delta: Tensor) -> Tensor:
+        """`T^-1 delta` of rows `[C, d]`."""
+        return self._along(delta / self.scale, 1 / self.shrink)
+
+    def _along(self, rows: Tensor, factor: Tensor) -> Tensor:
+        """Rows `[C, d]` with their parts along U times `factor` `[k]`."""
+        return torch.addmm(rows, (rows @ self.basis) * (factor - 1), self.basis.T)
 
 
 class Target:

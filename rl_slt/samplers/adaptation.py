@@ -9,8 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from rl_slt.losses.base import Loss
-from rl_slt.posterior.preconditioner import Preconditioner
-from rl_slt.posterior.target import Target
+from rl_slt.posterior.target import Preconditioner, Target
 from rl_slt.samplers.base import Evaluate, Sampler
 
 LEAST_ROWS, ROWS_PER_DIRECTION = 64, 8

@@ -134,9 +134,8 @@ class Chains:
 
     def _initial_state(self) -> Any:
         z = self.target.flat.w_star.new_zeros(len(self.generators), self.target.dim)
-        scale = self.target.localization**-0.5 if self.target.localization > 0 else 0.0
         for c, generator in enumerate(self.generators):
-            share = self.init_dispersion[c % len(self.init_dispersion)] * scale
+            share = self.init_dispersion[c % len(self.init_dispersion)] * self.target.width
             if share:
                 z[c].normal_(generator=generator).mul_(share)
         return self.sampler.init(z, self.evaluate, self.generators)

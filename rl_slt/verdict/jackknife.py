@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rl_slt.data.policy_data import PolicyData
 from rl_slt.posterior.target import Target
 
 STATES = 400
@@ -41,7 +40,9 @@ def states_stderr(target: Target, snapshots: Sequence[Tensor], seed: int) -> flo
         index = torch.randperm(target.n, generator=generator)[:STATES]
     index = index.to(target.device)
     batch = target.samples.take(index)
-    rows = torch.cat([_losses(target, w, batch) for kept in snapshots for w in kept])
+    modules = (target.flat.load(target.flat.w_star + w) for kept in snapshots for w in kept)
+    parts = list(batch.chunks(512))
+    rows = torch.stack([torch.cat([target.losses(m, part) for part in parts]) for m in modules])
     excess = (rows.double() - target.center_losses[index].double()).cpu().numpy()
     half = len(excess) // 2
     influence = [_influence(part, target.nbeta) for part in (excess[:half], excess[half:])]
@@ -50,11 +51,6 @@ def states_stderr(target: Target, snapshots: Sequence[Tensor], seed: int) -> flo
     variance = float(np.mean(influence[0] * influence[1])) * len(influence[0])
     share = len(influence[0]) * (target.n / len(index))
     return float(np.sqrt(max(variance, 0.0) / len(influence[0]) / share))
-
-
-def _losses(target: Target, delta: Tensor, batch: PolicyData) -> Tensor:
-    module = target.flat.load(target.flat.w_star + delta)
-    return torch.cat([target.losses(module, part) for part in batch.chunks(512)])[None]
 
 
 def _influence(excess: NDArray[np.float64], nbeta: float) -> NDArray[np.float64]:
