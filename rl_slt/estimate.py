@@ -24,7 +24,7 @@ from rl_slt.posterior.target import Target
 from rl_slt.result import LLCEstimate
 from rl_slt.samplers.baoab import BAOAB
 from rl_slt.samplers.base import Sampler, check_sampler
-from rl_slt.samplers.chains import Chains, Draws, Progress, join
+from rl_slt.samplers.chains import Chains, Draws, Progress
 from rl_slt.samplers.hmc import HMC
 from rl_slt.settings import PILOT_DRAWS, Precision, Settings
 from rl_slt.settings_model import renamed_keywords
@@ -147,7 +147,7 @@ def estimate_with(
 
         draws = run_chains(chains, settings, progress)
         values = excess(draws, target.nbeta)
-        llc = float(values.mean()) if target.nbeta else 0.0
+        llc = float(values.mean()) if np.isfinite(values).all() else math.nan
         verdict = diagnose(values, draws.virial, draws.accept)
         jackknife = states_error and verdict.status != "failed"
         stderr_data = states_stderr(target, chains.snapshots, seed) if jackknife else None
@@ -161,7 +161,7 @@ def estimate_with(
         at_center = torch.zeros_like(at_center)
     loss_init = float(at_center.mean())
     return LLCEstimate(
-        llc=llc if np.isfinite(values).all() else math.nan,
+        llc=llc if target.nbeta else 0.0 * llc,  # NaN stays NaN
         stderr=verdict.stderr if target.nbeta else 0.0,
         stderr_data=stderr_data,
         rhat=verdict.rhat,
@@ -270,7 +270,8 @@ def run_chains(chains: Chains, settings: Settings, progress: Progress | None) ->
             return kept
         total += more
         chains.snapshots.clear()
-        kept = join([kept, chains.draw(more, stepped)])
+        both = zip(kept, chains.draw(more, stepped), strict=True)
+        kept = Draws(*[np.concatenate(columns, axis=1) for columns in both])
 
 
 def draws_lacking(mean: float, stderr: float, draws: int) -> int:

@@ -108,7 +108,10 @@ def recommend(
         notes.append(f"localization {gamma:g} rejected ({', '.join(objections)})")
     largest = float(grid["localization"].max()) if len(grid) else float("nan")
     best = settings.replace(localization=largest)
-    return Calibration(table, best, False, "; ".join([*notes, _advice(grid)]))
+    doubts = grid.loc[(grid["varied"] == "localization") & (grid["status"] != "ok"), "message"]
+    slow = doubts.str.contains("R-hat|sample size|drift|standard error", na=False).any()
+    advice = "none is sound: try a larger localization" + (", or more draws" if slow else "")
+    return Calibration(table, best, False, "; ".join([*notes, advice]))
 
 
 def shifts(base: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
@@ -198,14 +201,6 @@ def order_of_policies(table: pd.DataFrame) -> Iterator[str]:
         yield f"the order of {', '.join(turning)} depends on the settings"
     elif len(names) > 1:
         yield f"the order of the policies is the same at all {len(settings)} settings"
-
-
-def _advice(grid: pd.DataFrame) -> str:
-    """What to try where nothing was sound."""
-    base = grid[(grid["varied"] == "localization") & (grid["status"] != "ok")]
-    text = " ".join(base["message"].dropna())
-    slow = any(word in text for word in ("R-hat", "sample size", "drift", "standard error"))
-    return "none is sound: try a larger localization" + (", or more draws" if slow else "")
 
 
 def _points(axes: Axes, part: pd.DataFrame, x: str, color: str, label: str | None = None) -> None:

@@ -59,7 +59,6 @@ class FlatPolicy:
             )
         self.shapes = [p.shape for p in free]
         self.sizes = [p.numel() for p in free]
-        self._free = free
         self._values = torch.cat([p.detach().reshape(-1) for p in free])
         if not bool(torch.isfinite(self._values).all()):
             raise InputError("the policy's weights hold NaN or infinite values; all must be finite")

@@ -96,12 +96,7 @@ class TracedGradient:
         return torch.allclose(plain, grads, rtol=1e-2, atol=1e-4 * float(1 + plain.abs().max()))
 
     def round(self, w: Tensor, batch: Fields) -> None:
-        """Go over to bfloat16 where that can be traced and gives about the same gradients.
-
-        Args:
-            w: positions `[C, d]`.
-            batch: fields `[C, B, ...]`.
-        """
+        """Go over to bfloat16 where it gives about the same gradients at `w` `[C, d]`."""
         _, exact = self._all(w, batch, False)
         self.rounded = True
         try:

@@ -29,7 +29,8 @@ class Evaluation(NamedTuple):
 
     Attributes:
         loss: mean loss over the batch.
-        loss_at_center: mean loss at w* over the same batch (0 for a self-KL).
+        loss_at_center: mean loss at w* over the same batch (0 for a self-KL): a control variate,
+            whose mean over batches is L(w*).
         energy: U, double precision.
         grad: gradient of U in the sampler's coordinates.
         prior: `(gamma / 2) |w - w*|^2`.
@@ -134,11 +135,6 @@ class Target:
         """Whether convolutions are made in bfloat16, for the loss at w* too."""
         return self.traced is not None and self.traced.rounded
 
-    @property
-    def free_dim(self) -> int:
-        """Dimensions sampled: one fewer with a direction held."""
-        return self.dim - (self.direction is not None)
-
     def weights(self, z: Tensor) -> Tensor:
         """`w - w*` `[C, d]` of coordinates `z` `[C, d]`."""
         return self._held(z if self.preconditioner is None else self.preconditioner.forward(z))
@@ -148,10 +144,6 @@ class Target:
         if self.direction is None:
             return rows
         return rows - (rows @ self.direction)[:, None] * self.direction
-
-    def coordinates(self, delta: Tensor) -> Tensor:
-        """The coordinates z `[C, d]` of `w - w*` `[C, d]`."""
-        return delta if self.preconditioner is None else self.preconditioner.inverse(delta)
 
     def evaluate(
         self, z: Tensor, index: Sequence[Tensor | None], generators: Sequence[Generator]
@@ -191,7 +183,11 @@ class Target:
             self.loss.refresh(self.samples.take(i), g)
             for i, g in zip(rows, generators, strict=True)
         ]
-        centers = torch.stack([self._center_loss(b, i) for b, i in zip(batches, rows, strict=True)])
+        at_center = [self.loss.loss_at_center(b) for b in batches]
+        fixed = zip(at_center, rows, strict=True)
+        centers = torch.stack(
+            [(self.center_losses[i] if c is None else c).mean() for c, i in fixed]
+        )
         if traced is None:
             return *self._apart(w, batches), centers
         each = [b.tensors() for b in batches]
@@ -280,11 +276,6 @@ class Target:
             yield
         finally:
             self.traced = traced
-
-    def _center_loss(self, batch: PolicyData, index: Tensor) -> Tensor:
-        """Mean loss at w* over a batch: a control variate, whose mean over batches is loss_init."""
-        redrawn = self.loss.loss_at_center(batch)
-        return (self.center_losses[index] if redrawn is None else redrawn).mean()
 
     def _losses_at_center(self) -> Tensor:
         """Per-sample losses `[n]` at w*, exact zeros where the loss is zero there by definition."""

@@ -10,27 +10,10 @@ from torch import Generator, Tensor
 
 from rl_slt.losses.base import Loss
 from rl_slt.posterior.target import Preconditioner, Target
-from rl_slt.samplers.base import Evaluate, Sampler
+from rl_slt.samplers.base import Evaluate
 
 LEAST_ROWS, ROWS_PER_DIRECTION = 64, 8
 POWER_STEPS = 4
-
-# In preconditioned coordinates the curvature is about 1 and the noise of the batch gradient sets a
-# limit of its own: the largest step by the order of the sampler.
-NOISE_LIMIT = {1: 0.1, 2: 0.3}
-
-
-def initial_step(sampler: Sampler, curvature: float, preconditioned: bool) -> float:
-    """The step size `(max_step / curvature)^(1 / order)`, below the limit that batches set.
-
-    Args:
-        sampler: says its order and how far its step may go.
-        curvature: the largest of U, in the sampler's coordinates.
-        preconditioned: whether these are preconditioned.
-    """
-    step = (sampler.max_step / max(curvature, 1e-12)) ** (1 / sampler.order)
-    noisy = preconditioned and not sampler.full_batch
-    return min(step, NOISE_LIMIT[sampler.order]) if noisy else step
 
 
 def top_curvature(
@@ -109,7 +92,7 @@ def precondition(target: Target, z: Tensor, rank: int, generators: Sequence[Gene
         values, basis = leading_curvature(rows, rank)
         shrink = ((1 + target.nbeta * values * target.width**2) ** -0.5).to(z.dtype)
     target.preconditioner = Preconditioner(scale, basis.contiguous(), shrink)
-    return target.coordinates(delta)
+    return target.preconditioner.inverse(delta)
 
 
 class DualAveraging:

@@ -13,18 +13,17 @@ from torch import Generator, Tensor
 
 from rl_slt.data.samples import Batches
 from rl_slt.posterior.target import Evaluation, Target
-from rl_slt.samplers.adaptation import (
-    DualAveraging,
-    initial_step,
-    precondition,
-    top_curvature,
-)
+from rl_slt.samplers.adaptation import DualAveraging, precondition, top_curvature
 from rl_slt.samplers.base import Info, Sampler
 
 Progress = Callable[[int, int], None]
 
 ADAPT_AT = (0.0, 0.5)
 SNAPSHOTS = 24
+
+# In preconditioned coordinates the curvature is about 1 and the noise of the batch gradient sets a
+# limit of its own: the largest step by the order of the sampler.
+NOISE_LIMIT = {1: 0.1, 2: 0.3}
 
 
 class Draws(NamedTuple):
@@ -82,7 +81,12 @@ class Chains:
             steps: how many.
             stepped: called after each.
         """
-        self.state = self._initial_state()
+        z = self.target.flat.w_star.new_zeros(len(self.generators), self.target.dim)
+        for c, generator in enumerate(self.generators):
+            share = self.init_dispersion[c % len(self.init_dispersion)]
+            if share:
+                z[c].normal_(generator=generator).mul_(share * self.target.width)
+        self.state = self.sampler.init(z, self.evaluate, self.generators)
         marks = {int(f * steps) for f in ADAPT_AT}
         if self.rank is not None or self.sampler.step_size is None:
             self._adapt()  # also without burn-in: a step size must come from somewhere
@@ -117,10 +121,11 @@ class Chains:
         def column(pick: Callable[[Info], Tensor]) -> NDArray[np.float64]:
             return torch.stack([pick(i) for i in kept], dim=1).double().cpu().numpy()
 
+        sampled = self.target.dim - (self.target.direction is not None)  # one is held
         return Draws(
             column(lambda i: i.evaluation.loss),
             column(lambda i: i.evaluation.loss_at_center),
-            column(lambda i: i.evaluation.virial) / self.target.free_dim,
+            column(lambda i: i.evaluation.virial) / sampled,
             column(lambda i: i.accept),
         )
 
@@ -131,14 +136,6 @@ class Chains:
 
     def _step(self) -> tuple[Any, Info]:
         return self.sampler.step(self.generators, self.state, self.evaluate, self.step_size)
-
-    def _initial_state(self) -> Any:
-        z = self.target.flat.w_star.new_zeros(len(self.generators), self.target.dim)
-        for c, generator in enumerate(self.generators):
-            share = self.init_dispersion[c % len(self.init_dispersion)] * self.target.width
-            if share:
-                z[c].normal_(generator=generator).mul_(share)
-        return self.sampler.init(z, self.evaluate, self.generators)
 
     def _adapt(self, last: bool = False) -> None:
         """Rebuild the preconditioner and choose the step from the curvature where the chains are.
@@ -164,11 +161,9 @@ class Chains:
                 1e-2 if self.rank is not None else 1e-2 * self.target.width,
                 self.sampler.metric(self.state),
             )
-        self.step_size = initial_step(self.sampler, curvature, self.rank is not None)
+        order = self.sampler.order
+        self.step_size = (self.sampler.max_step / max(curvature, 1e-12)) ** (1 / order)
+        if self.rank is not None and not self.sampler.full_batch:
+            self.step_size = min(self.step_size, NOISE_LIMIT[order])
         accept = self.sampler.target_accept
         self.averaging = DualAveraging(self.step_size, accept) if accept else None
-
-
-def join(parts: Sequence[Draws]) -> Draws:
-    """Draws of the same chains, one after the other."""
-    return Draws(*[np.concatenate(columns, axis=1) for columns in zip(*parts, strict=True)])

@@ -75,7 +75,8 @@ class HMC(Sampler):
         """One trajectory of all chains; the reported loss is at the position kept."""
         device = state.position.device
         steps = int(torch.randint(1, 2 * self.leapfrog, (), generator=generators[0], device=device))
-        time = step_size * self._shares(state.position, generators)
+        uniform = torch.stack([torch.rand(1, generator=g, device=device) for g in generators])
+        time = step_size * (self.step_jitter**-uniform).to(state.position.dtype)  # `[C, 1]`
         velocity = normal(state.position, generators)
         position, here = state.position.clone(), state.evaluation
         before = hamiltonian(here, velocity)
@@ -84,14 +85,8 @@ class HMC(Sampler):
             position, velocity = self._move(position, velocity, time)
             here = evaluate(position)
             velocity = self._kick(position, velocity, here, time / 2)
-        accept = acceptance(before - hamiltonian(here, velocity))
-        return metropolis(State(position, here), state, accept, generators)
-
-    def _shares(self, position: Tensor, generators: Sequence[Generator]) -> Tensor:
-        """The part of the longest step that each chain takes this time, `[C, 1]`."""
-        device = position.device
-        uniform = torch.stack([torch.rand(1, generator=g, device=device) for g in generators])
-        return (self.step_jitter**-uniform).to(position.dtype)
+        gain = before - hamiltonian(here, velocity)
+        return metropolis(State(position, here), state, gain, generators)
 
     def _kick(self, position: Tensor, velocity: Tensor, here: Evaluation, time: Tensor) -> Tensor:
         force = here.grad - position if self.rotate else here.grad
@@ -112,15 +107,18 @@ def hamiltonian(evaluation: Evaluation, velocity: Tensor) -> Tensor:
     return evaluation.energy + 0.5 * velocity.double().square().sum(-1)
 
 
-def acceptance(gain: Tensor) -> Tensor:
-    """Metropolis probability `[C]` of a log-density gain; a NaN is never accepted."""
-    return gain.nan_to_num(-torch.inf).clamp(max=0).exp()
-
-
 def metropolis(
-    proposed: State, current: State, accept: Tensor, generators: Sequence[Generator]
+    proposed: State, current: State, gain: Tensor, generators: Sequence[Generator]
 ) -> tuple[State, Info]:
-    """Keep each chain's proposal with its probability `[C]`."""
+    """Keep each chain's proposal with probability `min(1, exp(gain))`; never where that is NaN.
+
+    Args:
+        proposed: state that may come next.
+        current: state that stays otherwise.
+        gain: log-ratio of the densities `[C]`, for what asymmetry the proposal has corrected.
+        generators: one per chain.
+    """
+    accept = gain.nan_to_num(-torch.inf).clamp(max=0).exp()
     uniform = torch.stack([accept.new_empty(()).uniform_(generator=g) for g in generators])
     take = uniform < accept
 

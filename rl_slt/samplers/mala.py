@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Generator, Tensor
 
 from rl_slt.samplers.base import Evaluate, Info, Sampler, normal
-from rl_slt.samplers.hmc import State, acceptance, metropolis
+from rl_slt.samplers.hmc import State, metropolis
 
 
 @dataclass(frozen=True)
@@ -46,4 +46,4 @@ class MALA(Sampler):
         back = (state.position - moved + step_size / 2 * there.grad) / step_size**0.5
         gain = here.energy - there.energy
         gain = gain + 0.5 * (noise.double().square() - back.double().square()).sum(-1)
-        return metropolis(State(moved, there), state, acceptance(gain), generators)
+        return metropolis(State(moved, there), state, gain, generators)

@@ -63,20 +63,15 @@ class SGNHT(Sampler):
         velocity.add_(here.grad, alpha=-h)
         position.add_(velocity, alpha=h / 2)
         friction = friction + h / 2 * self._excess_energy(velocity)
-        keep, noise = self._damping(friction, h)
-        velocity.mul_(keep[:, None]).addcmul_(normal(velocity, generators), noise[:, None])
+        # The exact solution of `dv = -x v dt + sqrt(2 A) dW` over h; its variance
+        # `A (1 - exp(-2 x h)) / x` goes to `2 A h` as x goes to 0.
+        x = torch.where(friction.abs() < 1e-6, torch.full_like(friction, 1e-6), friction)
+        keep, variance = torch.exp(-x * h), self.diffusion * -torch.expm1(-2 * x * h) / x
+        noise = normal(velocity, generators)
+        velocity.mul_(keep[:, None]).addcmul_(noise, variance.sqrt()[:, None])
         friction = friction + h / 2 * self._excess_energy(velocity)
         position.add_(velocity, alpha=h / 2)
         return State(position, velocity, friction), Info(here, torch.ones_like(here.loss))
 
     def _excess_energy(self, velocity: Tensor) -> Tensor:
         return (velocity.square().mean(1) - 1) / self.mass
-
-    def _damping(self, friction: Tensor, h: float) -> tuple[Tensor, Tensor]:
-        """Factor and noise `[C]` of the exact solution of `dv = -x v dt + sqrt(2 A) dW` over h.
-
-        The variance `A (1 - exp(-2 x h)) / x` goes to `2 A h` as x goes to 0.
-        """
-        x = torch.where(friction.abs() < 1e-6, torch.full_like(friction, 1e-6), friction)
-        variance = self.diffusion * -torch.expm1(-2 * x * h) / x
-        return torch.exp(-x * h), variance.sqrt()

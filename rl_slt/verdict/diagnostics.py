@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,9 +58,35 @@ def diagnose(excess: Array, virial: Array | None = None, accept: Array | None = 
         return Diagnosis(np.nan, np.nan, np.nan, np.nan, "failed", reason)
     rhat = float(array_stats.rhat(excess, method="rank", **AXES))
     ess = float(array_stats.ess(excess, method="mean", **AXES))
-    stderr, drift = mean_stderr(excess), _drift(excess)
-    failures = [*_failures(rhat, ess, accept)]
-    warnings = [*_warnings(float(excess.mean()), stderr, rhat, ess, drift, virial)]
+    stderr, halves = mean_stderr(excess), np.split(excess, [excess.shape[1] // 2], axis=1)
+    scale = float(np.linalg.norm([mean_stderr(half) for half in halves]))
+    drift = float(halves[1].mean() - halves[0].mean()) / scale if scale > 0 else 0.0
+    failures, warnings = [], []
+    if rhat > RHAT_FAILED:
+        failures.append(f"chains disagree or drift (R-hat {rhat:.2f} above {RHAT_FAILED})")
+    elif rhat > RHAT_SUSPECT:
+        warnings.append(f"R-hat {rhat:.2f} is above {RHAT_SUSPECT}")
+    if ess < ESS_FAILED:
+        failures.append(f"effective sample size {ess:.0f} is below {ESS_FAILED:.0f}")
+    elif ess < ESS_SUSPECT:
+        warnings.append(f"effective sample size {ess:.0f} is below {ESS_SUSPECT:.0f}")
+    if accept is not None and (low := accept.mean(axis=1) < ACCEPT_FAILED).any():
+        failures.append(f"low acceptance of {_chains(low)} (below {ACCEPT_FAILED:.0%})")
+    if abs(drift) > DRIFT_Z:
+        between = f"{drift:+.1f} standard errors between halves"
+        warnings.append(f"the loss still drifts after burn-in ({between})")
+    # The Stein identity of the field w - w*: E[(w - w*) . grad U] = d, by partial integration.
+    if virial is not None and np.isfinite(virial).all() and (virial.std(axis=1) > 0).all():
+        ratio = float(virial.mean())
+        if abs(ratio - 1) > VIRIAL_TOLERANCE + 4 * mean_stderr(virial):
+            large = "step size too large: variance inflated"
+            why = large if ratio > 1 else "not yet at equilibrium with the localizer"
+            warnings.append(f"{why} (virial ratio {ratio:.2f})")
+    mean = float(excess.mean())
+    if stderr > STDERR_SUSPECT * max(abs(mean), 0.2):
+        warnings.append(f"standard error {stderr:.2g} is large against the estimate {mean:.3g}")
+    if mean < -2 * stderr:
+        warnings.append(f"the estimate {mean:.3g} is below zero: w* is not a minimum of the loss")
     status = "failed" if failures else "suspect" if warnings else "ok"
     return Diagnosis(stderr, rhat, ess, drift, status, "; ".join(failures + warnings))
 
@@ -71,43 +96,5 @@ def mean_stderr(draws: Array) -> float:
     return float(array_stats.mcse(draws, method="mean", **AXES))
 
 
-def _drift(excess: Array) -> float:
-    half = excess.shape[1] // 2
-    parts = excess[:, :half], excess[:, half:]
-    scale = float(np.linalg.norm([mean_stderr(p) for p in parts]))
-    return float(parts[1].mean() - parts[0].mean()) / scale if scale > 0 else 0.0
-
-
 def _chains(which: NDArray[np.bool_]) -> str:
     return f"chains {np.flatnonzero(which).tolist()}"
-
-
-def _failures(rhat: float, ess: float, accept: Array | None) -> Iterator[str]:
-    if rhat > RHAT_FAILED:
-        yield f"chains disagree or drift (R-hat {rhat:.2f} above {RHAT_FAILED})"
-    if ess < ESS_FAILED:
-        yield f"effective sample size {ess:.0f} is below {ESS_FAILED:.0f}"
-    if accept is not None and (low := accept.mean(axis=1) < ACCEPT_FAILED).any():
-        yield f"low acceptance of {_chains(low)} (below {ACCEPT_FAILED:.0%})"
-
-
-def _warnings(
-    mean: float, stderr: float, rhat: float, ess: float, drift: float, virial: Array | None
-) -> Iterator[str]:
-    if RHAT_SUSPECT < rhat <= RHAT_FAILED:
-        yield f"R-hat {rhat:.2f} is above {RHAT_SUSPECT}"
-    if ESS_FAILED <= ess < ESS_SUSPECT:
-        yield f"effective sample size {ess:.0f} is below {ESS_SUSPECT:.0f}"
-    if abs(drift) > DRIFT_Z:
-        yield f"the loss still drifts after burn-in ({drift:+.1f} standard errors between halves)"
-    # The Stein identity of the field w - w*: E[(w - w*) . grad U] = d, by partial integration.
-    if virial is not None and np.isfinite(virial).all() and (virial.std(axis=1) > 0).all():
-        ratio = float(virial.mean())
-        if abs(ratio - 1) > VIRIAL_TOLERANCE + 4 * mean_stderr(virial):
-            large = "step size too large: variance inflated"
-            why = large if ratio > 1 else "not yet at equilibrium with the localizer"
-            yield f"{why} (virial ratio {ratio:.2f})"
-    if stderr > STDERR_SUSPECT * max(abs(mean), 0.2):
-        yield f"standard error {stderr:.2g} is large against the estimate {mean:.3g}"
-    if mean < -2 * stderr:
-        yield f"the estimate {mean:.3g} is below zero: w* is not a minimum of the loss"

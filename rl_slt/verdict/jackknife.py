@@ -47,7 +47,10 @@ def states_stderr(target: Target, snapshots: Sequence[Tensor], seed: int) -> flo
     half = len(excess) // 2
     influence = [_influence(part, target.nbeta) for part in (excess[:half], excess[half:])]
     if batch.episode is not None:
-        influence = [_by_episode(part, batch.episode.cpu().numpy()) for part in influence]
+        _, where = np.unique(batch.episode.cpu().numpy(), return_inverse=True)
+        sums = [np.bincount(where, weights=part) for part in influence]
+        # Scaled so that their mean square is that of independent samples.
+        influence = [part * np.sqrt(len(part) / len(where)) for part in sums]
     variance = float(np.mean(influence[0] * influence[1])) * len(influence[0])
     share = len(influence[0]) * (target.n / len(index))
     return float(np.sqrt(max(variance, 0.0) / len(influence[0]) / share))
@@ -59,10 +62,3 @@ def _influence(excess: NDArray[np.float64], nbeta: float) -> NDArray[np.float64]
     moved = ((total - total.mean())[:, None] * (excess - excess.mean(axis=0))).sum(axis=0)
     value = nbeta * excess.mean(axis=0) - nbeta**2 * moved / (len(excess) - 1)
     return np.asarray(value - value.mean())
-
-
-def _by_episode(value: NDArray[np.float64], episode: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Sums over episodes, scaled so that their mean square is that of independent samples."""
-    _, where = np.unique(episode, return_inverse=True)
-    sums = np.bincount(where, weights=value)
-    return np.asarray(sums * np.sqrt(len(sums) / len(value)))
