@@ -92,10 +92,7 @@ class Sampler(Protocol):
         return state
 
 
-MEMBERS = (
-    "step_size", "name", "order", "max_step", "full_batch", "target_accept", "orthogonal", "init",
-    "step", "metric", "freeze",
-)  # fmt: skip
+MEMBERS = [n for n in {**Sampler.__annotations__, **vars(Sampler)} if not n.startswith("_")]
 
 
 def check_sampler(sampler: Sampler) -> None:
