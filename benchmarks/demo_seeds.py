@@ -1,8 +1,8 @@
 """Do the demo's two arms end with different goals, seed after seed?
 
 Trains both arms of the `demo` preset for several seeds and probes the last checkpoint of each on
-held-out levels; writes the table beside. A seed passes when both arms are able (`end` and `end@mid`
-at least 0.7) and their goals differ (`behind` at most 0.1 against at least 0.7).
+held-out levels; writes the table next to it. A seed passes when both arms are able (`end` and
+`end@mid` at least 0.7) and their goals differ (`behind` at most 0.1 against at least 0.7).
 
     python benchmarks/demo_seeds.py --seeds 0 1 2 3 4 --out /tmp/demo-seeds
 """

@@ -106,7 +106,7 @@ def wait_for_a_write(process: subprocess.Popen[bytes], place: Path) -> bool:
 
 
 class Attack:
-    """Kills one command of one round so many times, then lets it finish."""
+    """Kills one command of one round that many times, then lets it finish."""
 
     def __init__(
         self, place: Path, command: str, number: int, expected: dict[str, Any],

@@ -11,7 +11,7 @@ from analysis.report.data import StudyData
 from analysis.report.labels import is_own, is_shared
 from analysis.series import current_setting, setting_of
 
-once = lru_cache(maxsize=4)  # by identity of the study; nobody changes the frames
+once = lru_cache(maxsize=4)  # by identity of the study; the frames are never changed
 
 
 @once

@@ -41,7 +41,7 @@ def run_study(
         scheduler: address of a Dask scheduler, instead of `workers`.
 
     Returns:
-        0 when every unit of work succeeded, else 1.
+        0 when every work item succeeded, else 1.
 
     Raises:
         InputError: if `out` holds something else, or the plan cannot be carried out.

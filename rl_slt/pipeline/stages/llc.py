@@ -60,7 +60,7 @@ class Estimate(WorkItem):
     Attributes:
         reference: folder of the reference policy's checkpoint, or `self`.
         reference_weights: hash of that policy; empty for `self`.
-        loss: as `by_name.parse_loss` reads it.
+        loss: as `by_name.build_loss` reads it.
         states: what the loss is averaged over.
         plan: all other settings.
         precision: of convolutions, `float32` or `bfloat16`: what the plan's `auto` comes to.
