@@ -20,6 +20,13 @@ from agents.resume import load_optimizer
 from agents.run import UNNAMED, Run
 from rl_slt import InputError
 
+# Settings in which a branch may differ from the run that it goes on from and be of its arm.
+BOOKKEEPING = frozenset({
+    "from_run", "from_step", "steps", "seed", "checkpoints", "save_optimizer", "resume_seconds",
+    "tensorboard", "device", "threads", "precision", "micro_batch",
+    "eval_every", "eval_levels", "eval_episodes",
+})  # fmt: skip
+
 
 def branch_config(run: Path, step: int, **changes: Any) -> TrainConfig:
     """The settings of `run`, branching off at its checkpoint `step`, with `changes`.
@@ -54,8 +61,17 @@ def find_origin(config: TrainConfig) -> Checkpoint | None:
 
 
 def inherited_arm(config: TrainConfig) -> str:
-    """The arm of the run that `config` branches off; `unnamed` without one."""
-    return UNNAMED if config.from_run is None else Run(Path(config.from_run)).arm
+    """The arm of the run that `config` branches off, if it goes on under the same condition.
+
+    A branch that differs in more than `BOOKKEEPING` is `unnamed`, like a run that branches off
+    none: tables of two conditions must not be pooled under one name.
+    """
+    if config.from_run is None:
+        return UNNAMED
+    parent = Run(Path(config.from_run))
+    ours, theirs = config.as_dict(), parent.training.as_dict()
+    same = all(ours[name] == theirs[name] for name in ours if name not in BOOKKEEPING)
+    return parent.arm if same else UNNAMED
 
 
 def load_origin(origin: Checkpoint, model: FramePPO, normalizer: VecNormalize) -> None:

@@ -49,7 +49,7 @@ def train(
         resume: go on if `out` holds this very training, else start.
         progress: called with (environment steps done, in all) after every update.
         arm: the condition of a study that the run belongs to, for config.json; None is the arm of
-            the run that `config` branches off, else `unnamed`.
+            the run that `config` branches off under the same condition, else `unnamed`.
 
     Raises:
         InputError: wrong device, `out` holds another run or other files, or is being trained in.

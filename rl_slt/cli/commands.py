@@ -94,7 +94,12 @@ TRAIN = FromModel(
 
 @cli.command("train", cls=ModelCommand, models={"changes": TRAIN})
 @click.argument("out", type=PATH)
-@click.option("--arm", metavar="NAME", help="Condition that the run belongs to [unnamed].")
+@click.option(
+    "--arm",
+    metavar="NAME",
+    help="Condition that the run belongs to [unnamed; that of --from RUN, where only steps, "
+    "seed and bookkeeping differ from it].",
+)
 @click.option("--preset", help="Named PPO settings: paper or demo [paper].")
 @click.option("--resume", is_flag=True, help="Go on with an unfinished training in OUT.")
 @click.option("--from", "from_run", type=PATH, help="Branch off this run ...")

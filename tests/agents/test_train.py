@@ -165,6 +165,23 @@ def test_a_branch_inherits_its_arm(tmp_path: Path) -> None:
     assert (arm_of(tmp_path / "b"), arm_of(tmp_path / "c")) == ("end", "other")
 
 
+@pytest.mark.usefixtures("fake_envs")
+def test_a_branch_under_another_condition_is_not_of_its_parents_arm(tmp_path: Path) -> None:
+    agents.train(CONFIG, tmp_path / "a", arm="mine")
+    branches: dict[str, tuple[str, dict[str, Any]]] = {
+        "same": ("mine", {"seed": 5, "checkpoints": "list:0", "eval_episodes": 7}),
+        "coin": ("unnamed", {"coin": "behind"}),
+        "rate": ("unnamed", {"lr": 1e-5}),
+    }
+    for name, (arm, changes) in branches.items():
+        branch = agents.branch_config(tmp_path / "a", 128, steps=64, **changes)
+        agents.train(branch, tmp_path / name)
+        assert arm_of(tmp_path / name) == arm, name
+    branch = agents.branch_config(tmp_path / "a", 128, steps=64, coin="behind")
+    agents.train(branch, tmp_path / "named", arm="theirs")
+    assert arm_of(tmp_path / "named") == "theirs"
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [

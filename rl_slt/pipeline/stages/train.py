@@ -59,7 +59,7 @@ def train_run(
         resume: go on with the unfinished training in `out`.
         branch: run and step of the checkpoint to begin with.
         arm: the condition of a study that the run stands for; None takes that of the run which it
-            branches off, else `unnamed`.
+            branches off under the same condition, else `unnamed`.
 
     Raises:
         InputError: for a wrong setting, or a folder that holds something else.

@@ -115,6 +115,25 @@ def test_another_setting_takes_the_place_of_the_first(runs: list[Run], tmp_path:
     assert len(played) == 4 * 7  # no baseline of the setting before
 
 
+def test_fixed_state_probes_stay_until_others_are_made(tmp_path: Path) -> None:
+    """One rule for all tables: a command that asks for no states takes none out of them."""
+    run = make_run(tmp_path / "a-s0", 0)
+    for plan, states in (
+        (PLAN, 20),
+        (PLAN.replace(levels=4, states=0), 20),  # the setting that is there stays
+        (PLAN.replace(states=4), 4),  # as complete as the first, and asked for
+        (PLAN.replace(states=0), 4),
+        (PLAN, 20),
+    ):
+        assert not probe.probe_runs([run], plan, SerialEngine())
+        near, rows = table(run, "counterfactual"), table(run, "probes")
+        sizes = rows[rows["metric"] == "kl:left"].groupby("step")["n"].max()
+        assert set(near["step"]) == set(sizes.index) == {0, 64}
+        assert near["setting_id"].nunique() == 1 and sizes.max() <= states
+        assert (rows["probe"] == "readout").any() == (states == 20)  # four levels are too few
+        assert not rows.duplicated(["step", "probe", "metric"]).any()
+
+
 def test_damaged_states_are_named(runs: list[Run], tmp_path: Path) -> None:
     (tmp_path / "x.npz").write_bytes(b"no archive")
     suite = probe.plan_suite(runs[0], PLAN)

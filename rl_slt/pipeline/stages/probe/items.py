@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
+import datetime
 import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -55,7 +56,12 @@ class ProbeItem:
     @property
     def fixed_states_key(self) -> str:
         """Hash of everything that the fixed-state probes depend on."""
-        return digest([self.weights, states_key(self.suite, self.states)])
+        return digest([self.weights, self.fixed_states_setting])
+
+    @property
+    def fixed_states_setting(self) -> str:
+        """Hash of their settings alone, the `setting_id` of their rows."""
+        return states_key(self.suite, self.states)
 
     @property
     def film_key(self) -> str:
@@ -95,11 +101,7 @@ def make(item: ProbeItem) -> None:
         baselines = item.store("baselines").read_unit(item.setting, "episodes")
         episodes = probes.run_suite(policy, item.suite, seed=item.seed, run=name, step=item.step)
         scores = probes.score_episodes(episodes, baselines)
-        same: dict[str, str | int] = {
-            "setting_id": item.setting,
-            "created": time.strftime("%Y-%m-%dT%H:%M:%S"),
-            "version": STAGES["probe"],
-        }
+        same = _origin(item.setting, "probe")
         tables = {"episodes": episodes.assign(**same), "probes": scores.assign(**same)}
         store.put(item.key, tables)
     if not item.has_fixed_states:
@@ -113,8 +115,15 @@ def make(item: ProbeItem) -> None:
             "probes": conform("probes", pd.concat(rows, ignore_index=True)),
             "counterfactual": probes.distance_rows(table),
         }
-        found = {k: frame.assign(version=STAGES["fixed_states"]) for k, frame in found.items()}
+        same = _origin(item.fixed_states_setting, "fixed_states")
+        found = {k: frame.assign(**same) for k, frame in found.items()}
         item.store("fixed_states").put(item.fixed_states_key, found)
+
+
+def _origin(setting: str, stage: str) -> dict[str, Any]:
+    """The columns that say under which setting rows were made, when, and by what version."""
+    now = datetime.datetime.now().isoformat(timespec="microseconds")
+    return {"setting_id": setting, "created": now, "version": STAGES[stage]}
 
 
 def make_baselines(item: ProbeItem) -> None:

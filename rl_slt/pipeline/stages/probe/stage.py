@@ -108,7 +108,7 @@ def assemble(run: Run, items: Sequence[ProbeItem]) -> None:
     """Write `episodes`, `probes` and `counterfactual` of a run.
 
     Of suites, lengths and seeds that the run was probed with, one stands in the tables for each
-    mode, as `current_setting` says.
+    mode, and of the states of the fixed-state probes one, as `current_setting` says.
 
     Args:
         run: the run.
@@ -117,18 +117,20 @@ def assemble(run: Run, items: Sequence[ProbeItem]) -> None:
     store, base, fixed = (UnitStore(run.path, k) for k in ("probe", "baselines", "fixed_states"))
     own = current_setting(store.read("episodes"), ["mode"], asked={item.setting for item in items})
     chosen = set(own["setting_id"]) if len(own) else set()
+    played = [base.read_unit(key, "episodes").assign(run=run.name)
+              for key in sorted(chosen) if base.has(key)]  # fmt: skip
+    asked = {item.fixed_states_setting for item in items if item.states}
+    rows = current_setting(fixed.read("probes"), [], asked=asked)
+    by_distance = fixed.read("counterfactual")
+    if len(rows) and len(by_distance):
+        by_distance = by_distance[by_distance["setting_id"].isin(set(rows["setting_id"]))]
     scores = store.read("probes")
     if len(scores):
         scores = scores[scores["setting_id"].isin(chosen)]
-    played = [base.read_unit(key, "episodes").assign(run=run.name)
-              for key in sorted(chosen) if base.has(key)]  # fmt: skip
-    made = [key for key in dict.fromkeys(item.fixed_states_key for item in items) if fixed.has(key)]
-    rows, by_distance = ([fixed.read_unit(key, name) for key in made]
-                         for name in ("probes", "counterfactual"))  # fmt: skip
+    found = _joined("probes", [scores, rows])
     _write("episodes", [_in_order(own, ["step", "mode", "probe", "level_seed"]), *played], run)
-    found = _joined("probes", [scores, *rows])
     _write("probes", [_in_order(found, ["step", "probe", "metric"])], run)
-    _write("counterfactual", by_distance, run)
+    _write("counterfactual", [_in_order(by_distance, ["step"])], run)
 
 
 def _write(name: str, parts: Sequence[pd.DataFrame], run: Run) -> None:
