@@ -26,7 +26,7 @@ from rl_slt.samplers.baoab import BAOAB
 from rl_slt.samplers.base import Sampler, check_sampler
 from rl_slt.samplers.chains import Chains, Draws, Progress
 from rl_slt.samplers.hmc import HMC
-from rl_slt.settings import PILOT_DRAWS, Precision, Settings
+from rl_slt.settings import PILOT_DRAWS, Precision, Seeded, Settings
 from rl_slt.settings_model import renamed_keywords
 from rl_slt.verdict.diagnostics import Array, diagnose
 from rl_slt.verdict.jackknife import states_stderr
@@ -132,6 +132,7 @@ def estimate_with(
         InputError: a wrong value, named in one line.
     """
     began = time.perf_counter()
+    Seeded(seed=seed)
     if not isinstance(policy, nn.Module):
         raise InputError(f"policy is a {type(policy).__name__}; it must be a torch.nn.Module")
     with full_float32(policy), _enough_memory(policy, settings):

@@ -48,6 +48,12 @@ Params = Annotated[
 Seed = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 
 
+class Seeded(SettingsModel):
+    """A seed given by itself, checked."""
+
+    seed: Seed
+
+
 class Settings(SettingsModel):
     """All of `estimate_llc` but the policy, the states and the loss; that says what each is.
 

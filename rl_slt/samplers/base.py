@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -71,7 +72,8 @@ class Sampler(Protocol):
     orthogonal: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        check_positive("step_size", self.step_size)
+        if self.step_size is not None:
+            check_positive("step_size", self.step_size)
 
     @abstractmethod
     def init(self, position: Tensor, evaluate: Evaluate, generators: Sequence[Generator]) -> Any:
@@ -114,7 +116,23 @@ def normal(like: Tensor, generators: Sequence[Generator]) -> Tensor:
     return noise
 
 
-def check_positive(name: str, value: float | None) -> None:
-    """Raise InputError unless `value` is None or a positive finite number."""
-    if value is not None and not 0 < value < float("inf"):
-        raise InputError.of(name, value, "a positive finite number")
+def check_positive(name: str, value: float) -> None:
+    """Raise InputError unless `value` is a positive finite number."""
+    check_number(name, value, "a positive finite number", lambda x: 0 < x < float("inf"))
+
+
+def check_number(
+    name: str, value: float, allowed: str, inside: Callable[[float], bool], whole: bool = False
+) -> None:
+    """Raise InputError unless `value` is a number, or an integer, inside its bounds.
+
+    Args:
+        name: of the setting.
+        value: that was given, of whatever type.
+        allowed: what must be, in words.
+        inside: whether a number is within the bounds.
+        whole: whether it must be an integer.
+    """
+    kind: type = Integral if whole else Real
+    if isinstance(value, bool) or not isinstance(value, kind) or not inside(value):
+        raise InputError.of(name, value, allowed)

@@ -10,9 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from rl_slt.errors import InputError
 from rl_slt.posterior.target import Evaluation
-from rl_slt.samplers.base import Evaluate, Info, Sampler, normal
+from rl_slt.samplers.base import Evaluate, Info, Sampler, check_number, normal
 from rl_slt.settings_model import renamed_keywords
 
 
@@ -60,10 +59,11 @@ class HMC(Sampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.leapfrog < 1:
-            raise InputError.of("leapfrog", self.leapfrog, "an integer at least 1")
-        if not 1 <= self.step_jitter < math.inf:
-            raise InputError.of("step_jitter", self.step_jitter, "a finite number at least 1")
+        check_number("leapfrog", self.leapfrog, "an integer at least 1", lambda n: n >= 1, True)
+        check_number(
+            "step_jitter", self.step_jitter, "a finite number at least 1",
+            lambda x: 1 <= x < math.inf,
+        )  # fmt: skip
 
     def init(self, position: Tensor, evaluate: Evaluate, generators: Sequence[Generator]) -> State:
         """State at `position` `[C, d]`."""

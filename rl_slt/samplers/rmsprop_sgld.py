@@ -9,8 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from rl_slt.errors import InputError
-from rl_slt.samplers.base import Evaluate, Info, Sampler, check_positive, normal
+from rl_slt.samplers.base import Evaluate, Info, Sampler, check_number, check_positive, normal
 
 
 class State(NamedTuple):
@@ -47,8 +46,7 @@ class RMSpropSGLD(Sampler):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_positive("floor", self.floor)
-        if not 0 < self.decay < 1:
-            raise InputError.of("decay", self.decay, "between 0 and 1")
+        check_number("decay", self.decay, "a number between 0 and 1", lambda x: 0 < x < 1)
 
     def init(self, position: Tensor, evaluate: Evaluate, generators: Sequence[Generator]) -> State:
         """State at `position` `[C, d]`, with every direction alike."""

@@ -1,5 +1,7 @@
 """Every sampler against closed forms on Gaussians; tolerances are fixed, not the sampler's own."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Generator
@@ -130,3 +132,25 @@ def test_hmc_leaves_places_that_are_too_narrow_for_its_longest_step() -> None:
     assert some.std(1).mean() > 0.1  # by steps of its own
     with pytest.raises(InputError, match=r"step_jitter=0\.5"):
         HMC(step_jitter=0.5)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "name", "value", "allowed"),
+    [
+        (SGLD, "step_size", "a", "a positive finite number"),
+        (SGLD, "step_size", True, "a positive finite number"),
+        (HMC, "leapfrog", 1.5, "an integer at least 1"),
+        (HMC, "leapfrog", "8", "an integer at least 1"),
+        (HMC, "step_jitter", None, "a finite number at least 1"),
+        (RMSpropSGLD, "decay", "a", "a number between 0 and 1"),
+        (RMSpropSGLD, "floor", None, "a positive finite number"),
+        (SGNHT, "mass", None, "a positive finite number"),
+        (BAOAB, "friction", "a", "a positive finite number"),
+    ],
+)
+def test_a_setting_of_a_sampler_is_refused_in_one_form(
+    sampler: Any, name: str, value: Any, allowed: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        sampler(**{name: value})
+    assert str(caught.value) == f"{name}={value!r}: must be {allowed}"

@@ -30,6 +30,13 @@ def test_a_wrong_setting_is_refused_in_one_form(given: dict[str, Any], message: 
     assert str(caught.value).startswith(message)
 
 
+@pytest.mark.parametrize("seed", [-1, 1.5, "1", True, 2**31])
+def test_a_wrong_seed_is_refused_in_the_same_form(seed: Any) -> None:
+    with pytest.raises(InputError) as caught:
+        estimate_llc(TwoHeads(), data(), seed=seed)
+    assert str(caught.value) == f"seed={seed!r}: must be an integer from 0 to 2147483647"
+
+
 @pytest.mark.filterwarnings("ignore::rl_slt.errors.ConvergenceWarning")
 def test_the_old_names_of_settings_work_and_warn() -> None:
     with pytest.warns(DeprecationWarning, match="whitening is deprecated; it is now called prec"):

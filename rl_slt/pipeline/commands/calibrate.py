@@ -28,7 +28,7 @@ from rl_slt.pipeline.engine.work import WorkItem, run_items
 from rl_slt.pipeline.plan.by_name import build_loss, fit_batch
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages.llc import Estimate, load_inputs, plan_estimates
-from rl_slt.versions import version_key
+from rl_slt.versions import STAGES, version_key
 
 VARIED: dict[str, Any] = {"localization": 1.0, "nbeta": None, "sampler": "auto", "step_size": None}
 
@@ -217,6 +217,7 @@ def make_trial(trial: Trial) -> None:
         "step": item.step,
         "loss": item.loss,
         "states": item.states.name,
+        "precision": "bfloat16" if estimate.info["bfloat16"] else "float32",
         "seconds": time.perf_counter() - start,
     }
     plain = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
@@ -224,6 +225,11 @@ def make_trial(trial: Trial) -> None:
 
 
 def _read_row(trial: Trial) -> dict[str, Any]:
-    row = read_json_object(trial.path)
+    row = {"precision": trial.estimate.precision} | read_json_object(trial.path)
+    row |= {
+        "arm": Run(Path(trial.run)).arm,
+        "device": trial.estimate.device,
+        "version": STAGES["calibrate"],
+    }
     text = ("policy", "varied", "sampler", "status", "message", "run", "loss", "states")
     return {k: math.nan if v is None and k not in text else v for k, v in row.items()}

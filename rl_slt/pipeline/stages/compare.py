@@ -1,8 +1,9 @@
 """Two agents side by side: where they differ, by how much at most, and what lies between them.
 
 A comparison is kept with the first run, as `comparisons/KEY/`: `comparison.json` (what reports
-show), `states.parquet` (a row per state), `slices.parquet`, and pictures. The key is a hash of both
-agents' weights and the settings, so the same comparison is not made twice.
+show), `states.parquet` (a row per state, with the arm of its visitor), `slices.parquet` (around the
+first agent, whose arm it names), and pictures. The key is a hash of both agents' weights and the
+settings, so the same comparison is not made twice.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.disk.store import digest, file_digest
 from rl_slt.pipeline.plan.study import CompareSettings
 from rl_slt.pipeline.states import ENVS, coin_offsets, in_view, rollout, shared_env, thinned
-from rl_slt.versions import version_key
+from rl_slt.versions import STAGES, version_key
 
 _LOSS_STATES = 256  # on which the losses of slices are taken
 Progress = Callable[[int, int], None]
@@ -104,8 +105,12 @@ def _write(
     frame = compare.compare_policies(a.policy, b.policy, states, groups=levels)
     frame = pd.concat([frame, about], axis=1)
     slices, notes = measure_slices(a, b, states, settings, progress)
-    frame.to_parquet(folder / "states.parquet", index=False)
-    slices.to_parquet(folder / "slices.parquet", index=False)
+    arms = {side.name: side.run.arm for side in (a, b)}
+    version = STAGES["compare"]
+    about_states = frame.assign(arm=frame["visitor"].map(arms), version=version)
+    about_states.to_parquet(folder / "states.parquet", index=False)
+    about_slices = slices.assign(arm=a.run.arm, version=version)
+    about_slices.to_parquet(folder / "slices.parquet", index=False)
     kinds = frame["placement"].str.cat(frame["kind"], sep=": ")
     worst = compare.most_different(frame, settings.clips, "tv").to_dict("records")
     payload = {

@@ -256,7 +256,7 @@ def make(item: Estimate, progress: Progress | None = None) -> None:
     }
     draws = estimate.draws.assign(
         run=run.name, step=item.step, estimate_id=item.key, loss=item.loss,
-        states=item.states.name,
+        states=item.states.name, version=STAGES["llc"],
     )  # fmt: skip
     item.store.put(item.key, {"llc": pd.DataFrame([row]), "llc_draws": draws})
 

@@ -14,6 +14,7 @@ from rl_slt.errors import InputError
 from rl_slt.pipeline.commands.calibrate import chosen_estimates, command_line
 from rl_slt.pipeline.disk.layout import Run, Study
 from rl_slt.pipeline.plan.study import LLCPlan
+from rl_slt.versions import STAGES
 from tests.rl_slt.cli.conftest import change_config, sound_run
 
 SETTINGS = """--n-states 48 --chains 2 --draws 48 --burn-in 24 --batch-size 16
@@ -43,6 +44,8 @@ def test_a_run_is_calibrated_and_finished_estimates_are_kept(
     assert first["policy"].drop_duplicates().tolist() == ["good@0", "good@1024"]
     assert sorted(set(first["varied"])) == ["control", "half-step", "localization", "nbeta"]
     assert first["step_size"].iloc[2] == first["step_size"].iloc[0] / 2
+    assert set(first["version"]) == {STAGES["calibrate"]} and set(first["device"]) == {"cpu"}
+    assert set(first["arm"]) == {Run(run).arm} and set(first["precision"]) == {"float32"}
     assert not (run / "tables").exists()  # the estimates of a sweep are no results of the run
 
     units = sorted((run / "parts" / "calibrate").glob("*.json"))

@@ -15,6 +15,7 @@ from rl_slt.errors import InputError
 from rl_slt.pipeline.plan.study import CompareSettings
 from rl_slt.pipeline.stages import compare
 from rl_slt.pipeline.stages.compare import compare_agents, kinds, kl_to
+from rl_slt.versions import STAGES
 
 SMALL = CompareSettings(placements=("behind",), n_states=16, points=3, episodes=2, clips=1)
 
@@ -28,7 +29,13 @@ def run(tmp_path: Path) -> Path:
         torch.manual_seed(k)
         save_checkpoint(path, 1000 * k, spec.build(), spec, {})
     write_index(path, finished=True)
-    entry = {"name": "r", "seed": 0, "kind": "train", "train": config.as_dict()}
+    entry = {
+        "name": "r",
+        "arm": "coin moved",
+        "seed": 0,
+        "kind": "train",
+        "train": config.as_dict(),
+    }
     (path / "config.json").write_text(json.dumps(entry))
     return path
 
@@ -40,6 +47,8 @@ def test_a_comparison_is_whole_and_made_once(run: Path, monkeypatch: pytest.Monk
     states = pd.read_parquet(folder / "states.parquet")
     assert len(states) == 16 and payload["largest"]["largest"] == states["tv"].max()
     slices = pd.read_parquet(folder / "slices.parquet")
+    for frame in (states, slices):
+        assert set(frame["version"]) == {STAGES["compare"]} and set(frame["arm"]) == {"coin moved"}
     assert set(slices["kind"]) == {"random", "gradient", "between"}
     own = slices[slices["measure"] == "KL from r@0"]
     assert own.loc[own["distance"] == 0, "value"].abs().max() < 1e-6

@@ -97,6 +97,13 @@ def test_every_checkpoint_is_estimated_twice_and_probed(study: Path) -> None:
         assert json.loads((run / "clips" / "clips.json").read_text())
 
 
+def test_every_row_of_every_table_tells_its_arm_and_version(study: Path) -> None:
+    found = tables(study)
+    assert "runs/end-s0/tables/llc_draws.parquet" in found
+    for name, frame in found.items():
+        assert frame[["arm", "version"]].notna().all(axis=None), name
+
+
 @pytest.mark.browser
 def test_the_report_is_drawn_from_the_tables(chromium: Any, study: Path) -> None:
     from selenium.webdriver.support.ui import WebDriverWait
