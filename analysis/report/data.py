@@ -27,6 +27,12 @@ class RunData:
     clips: list[dict[str, Any]] = field(default_factory=list)
     comparisons: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def train(self) -> dict[str, Any]:
+        """Its training settings, empty where its settings hold none."""
+        train = self.config.get("train")
+        return train if isinstance(train, dict) else {}
+
 
 @dataclass(frozen=True, eq=False)
 class StudyData:

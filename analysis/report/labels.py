@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -70,6 +70,11 @@ def capital(text: str) -> str:
 def count(n: int, thing: str) -> str:
     """`1 seed`, `3 seeds`."""
     return f"{n} {thing if n == 1 else thing + 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def share(value: float | None) -> str:

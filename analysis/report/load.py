@@ -13,6 +13,7 @@ import pandas as pd
 from analysis import schema
 from analysis.report.data import RunData, StudyData
 from analysis.report.merge import merge_studies, unite
+from analysis.report.reproduce import unequal_arms
 from rl_slt import InputError
 
 Note = Callable[[str], None]
@@ -33,7 +34,8 @@ def load_study(path: str | Path | Iterable[str | Path]) -> StudyData:
     if not paths:
         raise InputError.of("path", [], "at least one folder of a run or a study")
     parts = [_load_one(p) for p in paths]
-    return parts[0] if len(parts) == 1 else merge_studies(parts)
+    data = parts[0] if len(parts) == 1 else merge_studies(parts)
+    return replace(data, missing=[*data.missing, *unequal_arms(data)])
 
 
 def _load_one(path: Path) -> StudyData:
@@ -102,13 +104,8 @@ def _arms(study: dict[str, Any], runs: list[RunData]) -> dict[str, dict[str, Any
     """The arms in the study's order, then those that only a run names."""
     planned = study.get("arms")
     items = planned.items() if isinstance(planned, dict) else ()
-    arms = {str(k): v if isinstance(v, dict) else {"coin": v} for k, v in items}
-    for run in runs:
-        arms.setdefault(run.arm, {})
-        train = run.config.get("train")
-        if isinstance(train, dict) and "coin" in train:
-            arms[run.arm].setdefault("coin", train["coin"])
-    return arms
+    arms: dict[str, dict[str, Any]] = {str(k): v for k, v in items if isinstance(v, dict)}
+    return arms | {run.arm: {} for run in runs if run.arm not in arms}
 
 
 def _tables(path: Path, runs: list[RunData], is_study: bool, note: Note) -> dict[str, pd.DataFrame]:

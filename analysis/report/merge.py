@@ -1,4 +1,4 @@
-"""Several studies or runs as one comparison, with names that are distinct."""
+"""Several studies or runs as one comparison, whose runs have distinct names."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from analysis.report.data import StudyData
 
 
 def merge_studies(parts: list[StudyData]) -> StudyData:
-    """All of them as one; runs of equal name, and arms of another coin, get their study's name."""
+    """All of them as one; runs of equal name get their study's name, arms of equal name are one."""
     seen: set[str] = set()
+    renamed = [_rename_runs(part, seen) for part in parts]
     arms: dict[str, dict[str, Any]] = {}
-    renamed = []
     for part in parts:
-        renamed.append(_rename_arms(_rename_runs(part, seen), arms))
-        arms |= {name: own for name, own in renamed[-1].arms.items() if name not in arms}
+        arms |= {name: own | arms.get(name, {}) for name, own in part.arms.items()}
     timings: Counter[str] = Counter()
     for part in parts:
         timings.update(part.timings)
@@ -59,21 +58,6 @@ def _rename_runs(part: StudyData, seen: set[str]) -> StudyData:
         for name, frame in part.tables.items()
     }
     return replace(part, runs=runs, tables=tables)
-
-
-def _rename_arms(part: StudyData, taken: dict[str, dict[str, Any]]) -> StudyData:
-    """Arms of equal name but another coin are distinguished by the name of their study."""
-    new = {
-        arm: f"{part.name}/{arm}"
-        if arm in taken and taken[arm].get("coin") != settings.get("coin")
-        else arm
-        for arm, settings in part.arms.items()
-    }
-    return replace(
-        part,
-        arms={new[arm]: settings for arm, settings in part.arms.items()},
-        runs=[replace(run, arm=new[run.arm]) for run in part.runs],
-    )
 
 
 def _doubles(parts: list[StudyData]) -> list[str]:

@@ -53,6 +53,11 @@ def uneven_states(data: StudyData) -> list[str]:
     return [name for name in states_in_order(rows) if is_shared(name) and settings[name] > 1]
 
 
+def failed(rows: pd.DataFrame) -> pd.Series:
+    """Which LLC rows are failed estimates: shown as such, and part of no line, mean or sentence."""
+    return rows["status"].fillna("unknown") == "failed"
+
+
 def bad_rows(data: StudyData) -> pd.DataFrame:
     """The shown LLC estimates whose status is not `ok`."""
     parts = (llc_rows(data), fixed_reference_rows(data))

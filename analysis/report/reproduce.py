@@ -20,7 +20,8 @@ def commands(data: StudyData) -> list[str]:
 def versions(data: StudyData) -> dict[str, str]:
     """Package versions; where runs differ, all of them."""
     known = [run.config.get("versions") for run in data.runs]
-    return dict(sorted(_joined([one for one in known if isinstance(one, dict)], " / ").items()))
+    values = _distinct([one for one in known if isinstance(one, dict)])
+    return {name: " / ".join(own) for name, own in sorted(values.items())}
 
 
 def settings_rows(data: StudyData) -> list[tuple[str, list[str], bool]]:
@@ -30,20 +31,35 @@ def settings_rows(data: StudyData) -> list[tuple[str, list[str], bool]]:
     """
     per_arm = []
     for arm in data.arms:
-        trained = [(run.seed, run.config.get("train")) for run in data.runs_of(arm)]
-        settings = [{"seed": s, **flatten(t if isinstance(t, dict) else {})} for s, t in trained]
-        per_arm.append(_joined(settings, ", "))
+        settings = [{"seed": run.seed, **flatten(run.train)} for run in data.runs_of(arm)]
+        per_arm.append({k: ", ".join(own) for k, own in _distinct(settings).items()})
     names = dict.fromkeys(name for settings in per_arm for name in settings)
     rows = [(name, [settings.get(name, "–") for settings in per_arm]) for name in names]
     marked = [(name, values, len(set(values)) > 1) for name, values in rows]
     return sorted(marked, key=lambda row: not row[2])
 
 
-def _joined(settings: list[dict[str, Any]], between: str) -> dict[str, str]:
-    """Each setting's distinct values over runs."""
-    names = dict.fromkeys(name for one in settings for name in one)
-    values = {name: [as_text(one[name]) for one in settings if name in one] for name in names}
-    return {str(name): between.join(dict.fromkeys(own)) for name, own in values.items()}
+def unequal_arms(data: StudyData) -> list[str]:
+    """A sentence for each arm whose runs were trained with different settings; seeds may differ."""
+    out = []
+    for arm in data.arms:
+        values = _distinct([flatten(run.train) for run in data.runs_of(arm)])
+        differ = [
+            f"{name} ({' / '.join(own)})"
+            for name, own in values.items()
+            if len(own) > 1 and name != "seed"
+        ]
+        if differ:
+            out.append(f"Runs of arm {arm} differ in training settings: {', '.join(differ)}.")
+    return out
+
+
+def _distinct(settings: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Each setting's distinct values over runs, as text."""
+    values: dict[str, dict[str, None]] = {}
+    for name, value in (item for one in settings for item in one.items()):
+        values.setdefault(str(name), {})[as_text(value)] = None
+    return {name: list(own) for name, own in values.items()}
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

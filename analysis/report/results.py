@@ -127,7 +127,8 @@ def energy_result(data: StudyData) -> Result:
     if one["few"] == one["many"]:
         line = (
             f"At every number of samples the free energy prefers the solution of {one['few']} over "
-            "that of the other arm: it has no larger loss and no larger LLC."
+            f"that of {one['b'] if one['few'] == one['a'] else one['a']}: it has no larger loss "
+            "and no larger LLC."
         )
     else:
         line = (

@@ -35,8 +35,8 @@ def limits(arms: list[dict[str, Any]], data: StudyData) -> list[str]:
         out.append(
             "One training seed in an arm is a single draw. The intervals cover the choice of "
             "levels and the sampler's noise, not the luck of training: another seed may learn "
-            "another goal, and a difference between two such arms need not come from where the "
-            "coin was."
+            "another goal, and a difference between two such arms need not come from their "
+            "training settings."
         )
     elif seeds and min(seeds) < 5:
         out.append(
@@ -97,20 +97,26 @@ def _values(arms: list[dict[str, Any]], kind: str, name: str, digits: int) -> tu
 def _complexity(arms: list[dict[str, Any]]) -> str:
     names = sorted({name for arm in arms for name in arm["llc"]})
     names.sort(key=lambda name: (not labels.is_shared(name), not labels.is_own(name)))
-    values, n = _values(arms, "llc", names[0], 1) if names else ("", 0)
-    if not n:
+    if not names:
         return ""
-    line = f"LLC of the last checkpoint, {labels.states_title(names[0])}: {values}."
+    values, n = _values(arms, "llc", names[0], 1)
+    scores = {arm["name"]: arm["llc"][names[0]] for arm in arms if names[0] in arm["llc"]}
+    parts = [f"LLC of the last checkpoint, {labels.states_title(names[0])}: {values or 'none'}."]
+    lost = [a for a, one in scores.items() if one["value"] is None and "failed" in one["status"]]
     unsound = [
-        arm["name"]
-        for arm in arms
-        if (score := arm["llc"].get(names[0]))
-        and score["value"] is not None
-        and score["status"] != ["ok"]
+        a for a, one in scores.items() if one["value"] is not None and one["status"] != ["ok"]
     ]
+    if not n and not lost:
+        return ""
+    if lost:
+        parts.append(f"Of {labels.listed(lost)} every estimate failed.")
     if unsound:
-        return f"{line} That of {', '.join(unsound)} did not pass its checks: no comparison."
-    return f"{line} {NO_TEST}" if n > 1 else line
+        one = len(unsound) == 1
+        parts.append(f"{'That' if one else 'Those'} of {labels.listed(unsound)} did not pass "
+                     f"{'its' if one else 'their'} checks: no comparison.")  # fmt: skip
+    elif n > 1:
+        parts.append(NO_TEST)
+    return " ".join(parts)
 
 
 def _transitions(data: StudyData) -> str:
@@ -119,10 +125,12 @@ def _transitions(data: StudyData) -> str:
     table = data.table("transitions").dropna(subset=["series"])
     shown = table[table["series"].isin(list(test_tables.shown_series(data)))]
     is_llc = shown["series"].str.startswith("llc")
+    by = sorted({str(name).replace("_", " ") for name in shown["detector"].dropna()})
     return (
-        "In the series shown, two detectors report "
-        f"{labels.count(int(is_llc.sum()), 'transition')} of the LLC and {int((~is_llc).sum())} of "
-        "probe outcomes; both may report the same one."
+        f"In the series shown there are {labels.count(int(is_llc.sum()), 'transition')} of the LLC "
+        f"and {int((~is_llc).sum())} of probe outcomes"
+        + (f", reported by {labels.listed(by)}" if by else "")
+        + ("; several detectors may report the same one." if len(by) > 1 else ".")
     )
 
 

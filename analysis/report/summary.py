@@ -52,9 +52,10 @@ def _arm(data: StudyData, arm: str) -> _Arm:
     names = queries.probes_in_order(mine)
     script = {p: queries.baseline_of(blind, p, queries.metric_of(mine, p)) for p in names}
     runs = data.runs_of(arm)
+    coins = dict.fromkeys(str(run.train["coin"]) for run in runs if "coin" in run.train)
     return {
         "name": arm,
-        "coin": str(data.arms[arm].get("coin", "")),
+        "coin": " / ".join(coins) or str(data.arms[arm].get("coin", "")),
         "runs": [run.name for run in runs],
         "seeds": [run.seed for run in runs],
         "last_step": max(steps, default=None),
@@ -71,8 +72,9 @@ def _probe(rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def _llc(rows: pd.DataFrame) -> dict[str, Any]:
+    """The mean of the estimates that did not fail; `status` holds those of all."""
     last = queries.last_rows(rows)
-    llc, half = last["llc"], Z95 * last["llc_stderr"]
+    llc, half = last["llc"].where(~queries.failed(last)), Z95 * last["llc_stderr"]
     return _score(llc, ANY, llc - half, llc + half) | {
         "status": sorted({str(s) for s in last["status"].dropna()}) or ["unknown"],
         "loss": str(last["loss"].iloc[0]), "step": int(last["step"].max()),

@@ -72,6 +72,7 @@ def run_lines(
         )  # fmt: skip
     if len(out) < 2:
         return out
-    curve = mean_curve(mine[mine["flag"] != "failed"] if "flag" in mine else mine, "value", bounds)
+    sound = mine[mine["flag"] != "failed"] if "flag" in mine else mine
+    curve = mean_curve(sound, "value", bounds)
     steps = (int(s) for s in curve["step"])
     return [*out, mean_series(panel, arm, color, steps, curve)]

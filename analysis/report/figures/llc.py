@@ -12,7 +12,7 @@ from analysis.report.figures.axes import shared_axis
 from analysis.report.figures.lines import llc_lines
 from analysis.report.figures.model import Figure, FigureRecord, Panel, Series, mean_series, numbers
 from analysis.report.labels import LLC_LABEL, states_title
-from analysis.report.queries import fixed_reference_rows, llc_rows, states_in_order
+from analysis.report.queries import failed, fixed_reference_rows, llc_rows, states_in_order
 from analysis.report.seed_means import Z95, mean_curve
 
 
@@ -27,9 +27,15 @@ def _along_training(data: StudyData) -> Iterator[Figure]:
         for i, arm in enumerate(data.arms):
             series += llc_lines(llc[llc["states"] == name], arm, i, key)
     last = [
-        f"{s.name} {s.panel.partition(':')[2]} {y[-1]:.1f} at step {s.x[-1]}"
+        f"{s.name} {s.panel.partition(':')[2]} {known[-1][1]:.1f} at step {known[-1][0]}"
         for s in series
-        if (y := [v for v in s.y if v is not None])
+        if (
+            known := [
+                p
+                for p in zip(s.x, s.y, s.flag or s.y, strict=True)
+                if p[1] is not None and p[2] != "failed"
+            ]
+        )
     ]
     alt = "Lines of the LLC over environment steps. Last values: " + "; ".join(last[:8]) + "."
     panels = panels or [Panel("llc", "LLC", LLC_LABEL, missing="no estimates")]
@@ -43,8 +49,10 @@ def _against_loss(data: StudyData) -> Iterator[Figure]:
     return (falling to the right) stands in for it.
     """
     rows = fixed_reference_rows(data).dropna(subset=["loss_init", "llc"])
+    rows = rows[~failed(rows)]
     to_reference = len(rows) > 0
     rows = rows if to_reference else llc_rows(data).dropna(subset=["llc"])
+    rows = rows[~failed(rows)]
     states = states_in_order(rows)[0] if len(rows) else ""
     rows = rows[rows["states"] == states]
     if to_reference:
@@ -57,9 +65,11 @@ def _against_loss(data: StudyData) -> Iterator[Figure]:
         x_title = "training return (reward per episode)"
         note = (
             "No loss to a fixed policy was estimated, so the training return stands in for it "
-            "(a higher return is a lower loss). The two arms train on different levels, so their "
-            "returns are no common scale."
+            "(a higher return is a lower loss)."
         )
+        levels = {str([run.train.get(k) for k in ("coin", "levels")]) for run in data.runs}
+        if len(levels) > 1:
+            note += " Not all runs train on the same levels, so returns are no common scale."
     series = _paths(rows, data) if len(rows) else []
     yield Figure(
         [Panel("path", f"LLC {states_title(states)}" if series else "", LLC_LABEL, height=320)],
@@ -90,8 +100,7 @@ def _paths(rows: pd.DataFrame, data: StudyData) -> list[Series]:
         runs = [_path(part, str(run), arm, color) for run, part in mine.groupby("run", sort=False)]
         out += runs
         if len(runs) > 1:
-            sound = mine[mine["status"].fillna("unknown") != "failed"]
-            x, y = mean_curve(sound, "x"), mean_curve(sound, "llc")
+            x, y = mean_curve(mine, "x"), mean_curve(mine, "llc")
             both = x.merge(y, on="step", suffixes=("_x", ""))
             out.append(mean_series("path", arm, color, numbers(both["mean_x"]), both))
             out[-1] = replace(out[-1], step=[int(s) for s in both["step"]])

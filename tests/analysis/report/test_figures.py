@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -179,3 +180,23 @@ def test_long_curves_are_thinned_to_some_of_their_rows() -> None:
     assert 100 < len(kept) <= 240
     assert kept["step"].iloc[[0, -1]].tolist() == [100, 500_000]
     assert (kept["ret"] == np.sqrt(kept["step"])).all()
+
+
+def test_failed_estimates_are_in_no_path_and_no_text(data: StudyData) -> None:
+    llc = data.table("llc").copy()
+    last = llc["step"] == llc["step"].max()
+    llc.loc[last, "llc"], llc.loc[last, "status"] = 1e6, "failed"
+    bad = replace(data, tables=data.tables | {"llc": llc})
+    drawn = {figure.id: figure for figure in all_figures(bad)}
+    assert all(1e6 not in s.y and len(s.y) == 12 for s in drawn["staircase"].series)
+    assert "1000000.0" not in drawn["complexity"].alt
+
+
+def test_the_page_says_only_of_arms_that_differ_that_they_do(data: StudyData) -> None:
+    same = [replace(run, config={"train": {"coin": "end"}}) for run in data.runs]
+    one = replace(data, runs=same, arms={arm: {} for arm in data.arms})
+    for study, differ in ((data, True), (one, False)):
+        page = build_report(study)
+        assert ("differ in where the coin lay" in page) == differ
+        assert ("returns are no common scale" in page) == differ
+        assert "two detectors" not in page and "two arms train" not in page.lower()

@@ -70,17 +70,36 @@ def test_several_paths_become_one_comparison(demo: Path, tmp_path: Path) -> None
     other = Path(shutil.copytree(demo, tmp_path / "other"))
     study = json.loads((other / "study.json").read_text())
     study["name"] = "other"
-    study["arms"]["behind"]["coin"] = "behind"
     (other / "study.json").write_text(json.dumps(study))
     data = load_study([demo, other])
-    assert list(data.arms) == ["end", "behind", "other/behind"]
+    assert list(data.arms) == ["end", "behind"]
     assert len(data.runs) == 4
     assert len({run.name for run in data.runs}) == 4
     assert {run.name for run in data.runs} == set(data.table("llc")["run"])
     assert any("several runs of seed 0" in line for line in data.missing)
     arms = {arm["name"]: arm for arm in build_summary(data)["arms"]}
-    assert len(arms["end"]["runs"]) == 2
-    assert len(arms["other/behind"]["runs"]) == 1
+    assert len(arms["end"]["runs"]) == len(arms["behind"]["runs"]) == 2
+    assert not any("differ in training settings" in line for line in data.missing)
+
+
+def test_runs_of_one_arm_stay_one_arm_and_a_note_says_how_their_settings_differ(
+    demo: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(demo, tmp_path / "other"))
+    path = other / "runs" / "behind-s0" / "config.json"
+    config = json.loads(path.read_text())
+    config["train"] |= {"coin": "behind", "seed": 1}
+    config["train"]["ppo"]["gamma"] = 0.9
+    path.write_text(json.dumps(config))
+    data = load_study([demo, other])
+    assert {run.arm for run in data.runs} == set(data.table("llc")["arm"]) == {"end", "behind"}
+    note = (
+        "Runs of arm behind differ in training settings: coin (mix:0.5:behind:end / behind), "
+        "ppo.gamma (0.99 / 0.9)."
+    )
+    assert data.missing[-1] == note and note in build_report(data)
+    arms = {arm["name"]: arm["coin"] for arm in build_summary(data)["arms"]}
+    assert arms["behind"] == "mix:0.5:behind:end / behind"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from analysis.report import StudyData, build_summary, load_study, to_markdown
@@ -82,6 +83,45 @@ def test_an_unsound_estimate_is_not_compared(data: StudyData) -> None:
     llc.loc[last, "status"] = "suspect"
     line = build_summary(replace(data, tables={**data.tables, "llc": llc}))["headline"][2]
     assert "That of behind did not pass its checks" in line and "No test" not in line
+
+
+def failing(data: StudyData, runs: str, value: float = 1e6) -> StudyData:
+    """The study whose last estimates of the runs (a pattern) failed, with a number all the same."""
+    llc = data.table("llc").copy()
+    last = llc["run"].str.fullmatch(runs) & (llc["step"] == llc["step"].max())
+    llc.loc[last, "llc"], llc.loc[last, "status"] = value, "failed"
+    return replace(data, tables={**data.tables, "llc": llc})
+
+
+def test_a_failed_estimate_is_part_of_no_number(data: StudyData, large_data: StudyData) -> None:
+    some = build_summary(failing(large_data, "end-s[0-4]"))["arms"][0]["llc"]["frozen"]
+    assert some["seeds"] == 5 and some["value"] < 100 and some["status"] == ["failed", "ok"]
+    one = build_summary(failing(data, "end-s0"))
+    assert one["arms"][0]["llc"]["frozen"]["value"] is None
+    assert "Of end every estimate failed." in one["headline"][2]
+    assert "No test" not in one["headline"][2] and "arm “behind”" in one["headline"][2]
+    assert not any(c["kind"] == "llc" for c in one["comparisons"])
+    none = build_summary(failing(data, ".*"))
+    line = next(line for line in none["statements"] if line.startswith("LLC of the last"))
+    assert ": none. Of end and behind every estimate failed." in line
+    page = to_markdown(none)
+    assert "1000000.0" not in page and "| LLC on one shared, frozen set of states | – | – |" in page
+
+
+def test_several_unsound_arms_are_in_the_plural(data: StudyData) -> None:
+    llc = data.table("llc").assign(status="suspect")
+    line = build_summary(replace(data, tables={**data.tables, "llc": llc}))["headline"][2]
+    assert "Those of end and behind did not pass their checks" in line
+
+
+def test_detectors_are_those_of_the_table(data: StudyData) -> None:
+    def sentence(table: pd.DataFrame) -> str:
+        known = replace(data, tables={**data.tables, "transitions": table})
+        return next(s for s in build_summary(known)["statements"] if "transition" in s)
+
+    table = data.table("transitions")
+    assert "reported by change point and derivative; several" in sentence(table)
+    assert sentence(table.assign(detector="mine")).endswith("reported by mine.")
 
 
 def test_one_seed_is_called_a_single_draw_and_ten_are_not(
