@@ -163,7 +163,7 @@ def find_checkpoint(run: Path | str, step: int) -> Checkpoint:
     known = {checkpoint.step: checkpoint for checkpoint in list_checkpoints(run)}
     if step not in known:
         steps = ", ".join(map(str, known)) or "none"
-        raise InputError(f"{run} has no checkpoint at step {step}; it has: {steps}")
+        raise InputError.of("step", step, f"that of a checkpoint of {run}", f"it has: {steps}")
     return known[step]
 
 

@@ -35,7 +35,7 @@ class TrainConfig(SettingsModel):
     game: str = Field("coinrun", description="which procgen game")
     steps: int = Field(200_000_000, ge=1, description="environment steps, rounded up to rollouts")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of everything")
-    network: str = Field("impala", description="small, nature or impala")
+    network: str = Field("impala", description="architecture: small, nature or impala")
     network_kwargs: dict[str, Any] = Field({}, description="settings of the network, as width")
     num_envs: int = Field(64, ge=1, description="environments at once")
     n_steps: int = Field(256, ge=1, description="steps of each environment between updates")
@@ -57,7 +57,7 @@ class TrainConfig(SettingsModel):
     precision: Literal["float32", "bfloat16", "auto"] = Field(
         "float32", description="of the convolutions; auto is the faster one on the device"
     )
-    device: str = Field("cpu", description="cpu, cuda, cuda:0, ...")
+    device: str = Field("cpu", description="where training runs: cpu, cuda, cuda:0, ...")
     threads: int | None = Field(1, ge=1, description="on the CPU; none is torch's own choice")
     eval_every: int | None = Field(None, ge=1, description="steps between evaluations; none is off")
     eval_levels: tuple[int, int] = Field(EVALUATION_LEVELS, description="held-out level seeds")

@@ -103,5 +103,5 @@ def conform(table: str, frame: pd.DataFrame) -> pd.DataFrame:
 
 def _columns(table: str) -> dict[str, str]:
     if table not in TABLES:
-        raise InputError(f"unknown table {table!r}; allowed: {', '.join(TABLES)}")
+        raise InputError.of("table", table, f"one of {', '.join(TABLES)}")
     return TABLES[table]

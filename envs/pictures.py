@@ -141,9 +141,9 @@ def level_sheet(
     Raises:
         InputError: for a wrong placement or range, or more than 200 levels.
     """
-    levels = parse_levels(seeds)
+    levels = parse_levels(seeds, "seeds")
     if levels is None or levels[1] - levels[0] > MOST:
-        raise InputError.of("levels", seeds, f"a range A:B of at most {MOST} levels for a sheet")
+        raise InputError.of("seeds", seeds, f"a range A:B of at most {MOST} levels for a sheet")
     settings = settings or LevelSettings()
     vector = make_vec(1, coin, levels, settings=settings, game=game, order="sequential")
     try:

@@ -14,7 +14,7 @@ PATH = click.Path(path_type=Path)
 RUN = click.argument("run", type=PATH)
 RUNS = click.argument("runs", nargs=-1, required=True, type=PATH)
 OUT = click.option("--out", required=True, type=PATH, help="File to write.")
-LLC = "rl_slt.pipeline.plan.study:LLCPlan"
+LLC, TRAINING = "rl_slt.pipeline.plan.study:LLCPlan", "agents:TrainConfig"
 
 
 class Commands(click.Group):
@@ -42,6 +42,8 @@ def cli() -> None:
     """Singular learning theory for reinforcement learning: train, estimate, probe, report.
 
     Begin with:  rl-slt run --preset smoke
+
+    A setting that may be left out takes `none` too, as in --nbeta none, over that of a study.
     """
 
 
@@ -86,7 +88,7 @@ def run(
 
 
 TRAIN = FromModel(
-    "agents:TrainConfig",
+    TRAINING,
     only=("coin", "steps", "seed", "levels", "network", "device"),
     defaults={"steps": "1000000", "network": "small"},  # in `train_run`, without a preset
 )
@@ -123,7 +125,7 @@ def train(
 
     if (from_run is None) != (step is None):
         raise click.UsageError("--from RUN and --step N go together")
-    changes |= dict(parse_setting(text) for text in settings)
+    changes |= dict(parse_setting(text, TRAINING) for text in settings)
     branch = (from_run, step) if from_run is not None and step is not None else None
     train_run(out, preset, changes, arm=arm, resume=resume, branch=branch)
     click.echo(f"run: {out}")
@@ -153,7 +155,8 @@ def import_(
     """
     from rl_slt.pipeline.stages.train import import_run
 
-    changes = {"coin": coin, "levels": levels} | dict(parse_setting(text) for text in settings)
+    changes = dict(parse_setting(text, TRAINING) for text in settings)
+    changes = {"coin": coin, "levels": levels} | changes
     import_run(model, out, changes, steps, arm)
     click.echo(f"run: {out}")
 
@@ -199,6 +202,7 @@ VARIED = FromModel("rl_slt.settings:Varied", defaults={"exact_states": "256"})
 ESTIMATES = FromModel(
     LLC,
     without=("step_size", "nbeta", "localization"),  # are what is varied
+    once=("losses", "states"),
     flags={"losses": "loss"},
     defaults={"states": "frozen; on-policy if needed"},
 )
@@ -253,14 +257,14 @@ def probe(runs: tuple[Path, ...], settings: dict[str, Any], **engine: Any) -> in
 @cli.command("report")
 @RUNS
 @OUT
-@click.option("--format", "form", default="html", show_default=True, help="html, md or json.")
-def report(runs: tuple[Path, ...], out: Path, form: str) -> None:
+@click.option("--format", "form", help="html, md or json [as OUT ends, else html].")
+def report(runs: tuple[Path, ...], out: Path, form: str | None) -> None:
     """Write the report of a run or study, or a comparison of several.
 
     \b
     Examples:
       rl-slt report demo --out demo.html
-      rl-slt report runs/a runs/b --out ab.md --format md
+      rl-slt report runs/a runs/b --out ab.md
     """
     from rl_slt.pipeline.commands.run import report
 
@@ -273,7 +277,7 @@ COMPARE = FromModel("rl_slt.pipeline.plan.study:CompareSettings", flags={"placem
 @cli.command("compare", cls=ModelCommand, models={"settings": COMPARE})
 @click.argument("first", type=PATH, metavar="RUN_A")
 @click.argument("second", type=PATH, metavar="RUN_B")
-@click.option("--out", required=True, type=PATH, help="Page to write (HTML).")
+@click.option("--out", required=True, type=PATH, help="Page to write, .html, .md or .json.")
 @click.option("--step-a", type=INTEGER, help="Checkpoint of the first run [its last].")
 @click.option("--step-b", type=INTEGER, help="Checkpoint of the second run [its last].")
 def compare(

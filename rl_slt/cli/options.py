@@ -52,6 +52,23 @@ class Number(click.ParamType):
 
 
 INTEGER, FLOAT, SEED = Number(int), Number(float), Number(int, (0, 2**31 - 1))
+NONE = ("none", "None")
+NO_VALUE = object()  # stands for None, which to click means that an option was not given
+
+
+class OrNone(click.ParamType):
+    """Another type, or the word `none` for a setting that may have no value.
+
+    Args:
+        other: the type of the setting's values.
+    """
+
+    def __init__(self, other: click.ParamType) -> None:
+        self.other, self.name = other, other.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """`NO_VALUE` for `none`, else what the other type makes of a text."""
+        return NO_VALUE if value in NONE else self.other.convert(value, param, ctx)
 
 
 @dataclass(frozen=True)
@@ -63,6 +80,7 @@ class FromModel:
             that `rl-slt --help` waits for none.
         only: fields that become options; all if empty.
         without: fields that do not.
+        once: lists of texts of which a command takes one.
         flags: how an option is called, where not as its field.
         defaults: what help says of a default that is not the field's.
     """
@@ -70,6 +88,7 @@ class FromModel:
     place: str
     only: Sequence[str] = ()
     without: Sequence[str] = ()
+    once: Sequence[str] = ()
     flags: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, str] = field(default_factory=dict)
 
@@ -89,10 +108,14 @@ class FromModel:
             shown = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
             shown = self.defaults.get(name, shown)
             text = texts[name][:1].upper() + texts[name][1:]
+            if name in self.once:
+                text = text.removesuffix("; repeatable")
+            form: click.ParamType = click.BOOL if kinds == {bool} else click.STRING
+            form = form if number is None else Number(number, many=many)
             made.append(
                 click.Option(
                     ["--" + self.flags.get(name, name).replace("_", "-"), name],
-                    type=None if number is None else Number(number, many=many),
+                    type=OrNone(form) if NoneType in get_args(of.annotation) else form,
                     multiple=many and number is None,
                     is_flag=kinds == {bool},
                     default=None,
@@ -142,15 +165,19 @@ class ModelCommand(click.Command):
         for name, options in self._options.items():
             values = [(option, ctx.params.pop(str(option.name))) for option in options]
             ctx.params[name] = {
-                option.name: value
+                option.name: None if value is NO_VALUE else value
                 for option, value in values
                 if value is not None and not (option.multiple and value == ())
             }
         return super().invoke(ctx)
 
 
-def parse_setting(text: str) -> tuple[str, Any]:
+def parse_setting(text: str, place: str) -> tuple[str, Any]:
     """`NAME=VALUE` as a name and a value in TOML's form; a bare word is text.
+
+    Args:
+        text: as it was typed.
+        place: of the settings class, as in `FromModel`: `none` is None where it may be.
 
     Raises:
         InputError: there is no `=`.
@@ -161,4 +188,6 @@ def parse_setting(text: str) -> tuple[str, Any]:
     try:
         return name, tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
-        return name, value
+        fields = pkgutil.resolve_name(place).model_fields if value in NONE else {}
+        optional = name in fields and NoneType in get_args(fields[name].annotation)
+        return name, None if optional else value

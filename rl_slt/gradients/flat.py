@@ -29,7 +29,8 @@ def match_parameters(policy: nn.Module, patterns: str | Sequence[str] | None) ->
     wanted = [patterns] if isinstance(patterns, str) else list(patterns)
     for pattern in wanted:
         if not fnmatch.filter(names, pattern):
-            raise InputError(f"params={pattern!r} matches none of {', '.join(names)}")
+            allowed = f"a pattern that matches one of {', '.join(names)}"
+            raise InputError.of("params", pattern, allowed)
     return [n for n in names if any(fnmatch.fnmatchcase(n, p) for p in wanted)]
 
 

@@ -55,7 +55,7 @@ def validate(
     wanted = list(known_names() if names is None else names)
     for name in wanted:
         if name not in known_names():
-            raise InputError(f"unknown problem {name!r}; allowed: {', '.join(known_names())}")
+            raise InputError.of("problem", name, f"one of {', '.join(known_names())}")
     rows = []
     for done, name in enumerate(wanted):
         began = time.perf_counter()

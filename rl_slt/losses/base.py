@@ -216,7 +216,7 @@ def check_actions(data: PolicyData, logits: Tensor) -> Tensor:
     low, high = int(data.actions.min()), int(data.actions.max())
     if low < 0 or high >= logits.shape[-1]:
         wrong = low if low < 0 else high
-        raise InputError(f"actions hold {wrong}; allowed: 0 to {logits.shape[-1] - 1}")
+        raise InputError.of("actions", wrong, f"integers from 0 to {logits.shape[-1] - 1}")
     return data.actions
 
 

@@ -44,7 +44,7 @@ def build_target(
     """
     device = device_of(policy)
     if precision == "bfloat16" and device.type != "cpu":
-        raise InputError("precision='bfloat16' is for policies on the CPU; on a GPU leave it out")
+        raise InputError.of("precision", precision, f"auto or float32 on device {device.type!r}")
     bfloat16 = device.type == "cpu" and wants_bfloat16(precision)
     data = (states if isinstance(states, PolicyData) else PolicyData(states)).to(device)
     whole = FlatPolicy(policy, match_parameters(policy, None))

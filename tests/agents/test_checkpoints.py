@@ -47,7 +47,7 @@ def test_only_complete_checkpoints_are_listed(tmp_path: Path, checkpoint: Checkp
     (tmp_path / "checkpoints" / ".tmp-000000000008-x").mkdir()
     assert agents.list_checkpoints(tmp_path) == [checkpoint]
     assert agents.list_checkpoints(tmp_path / "missing") == []
-    with pytest.raises(InputError, match="no checkpoint at step 9; it has: 5"):
+    with pytest.raises(InputError, match="step=9: must be that of a checkpoint of"):
         agents.find_checkpoint(tmp_path, 9)
 
 

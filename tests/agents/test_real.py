@@ -101,7 +101,7 @@ def test_a_branch_starts_with_the_checkpoint(whole: Path, tmp_path: Path) -> Non
     parent, start, end = (agents.load_policy(c).state_dict() for c in (origin, first, last))
     assert all(torch.equal(parent[name], start[name]) for name in parent)
     assert not torch.equal(parent["policy_head.weight"], end["policy_head.weight"])
-    with pytest.raises(InputError, match="no checkpoint at step 257"):
+    with pytest.raises(InputError, match="step=257: must be that of a checkpoint"):
         branch_config(whole, 257)
     with pytest.raises(InputError, match=r"network=.impala.: must be .small. .* as in"):
         agents.train(config.replace(network="impala", network_kwargs={}), tmp_path / "other")

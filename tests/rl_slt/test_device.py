@@ -216,7 +216,7 @@ def test_memory_that_does_not_suffice_is_told_in_one_line(device: torch.device) 
 
 
 def test_what_a_device_cannot_do_is_said_in_one_line(device: torch.device) -> None:
-    with pytest.raises(InputError, match="precision='bfloat16' is for policies on the CPU"):
+    with pytest.raises(InputError, match="precision='bfloat16': must be auto or float32 on device"):
         estimate_llc(moved(Conv()), frames(40), precision="bfloat16")
     policy = TwoHeads()
     policy.body.to(device)

@@ -10,6 +10,7 @@ import envs
 from agents import load_policy, write_atomic, write_bytes
 from envs import (
     CLIP_LEVEL,
+    N_LEVELS,
     CoinBlindPolicy,
     CoinSeekerPolicy,
     NetworkPolicy,
@@ -42,6 +43,8 @@ def draw_levels(out: Path, *, coin: str, seeds: str, game: str, plain: bool, mod
         InputError: for a wrong placement, range, game, mode, or file name.
     """
     check_file(out, (".png",))
+    if mode not in ("easy", "hard"):
+        raise InputError.of("mode", mode, "easy or hard")
     settings = envs.PLAIN_FLAT if plain else envs.LevelSettings().replace(distribution_mode=mode)
     sheet = envs.level_sheet(coin, seeds, settings, game)
     write_atomic(out, lambda path: sheet.save(path, "PNG"))
@@ -74,9 +77,12 @@ def film(
         One line that says what happened.
 
     Raises:
-        InputError: for a wrong run, step, placement, policy, mode, or file name.
+        InputError: for a wrong run, step, placement, level, policy, mode, or file name.
     """
     check_file(out, (".gif", ".png"))
+    level = CLIP_LEVEL if level is None else level
+    if not 0 <= level < N_LEVELS:
+        raise InputError.of("level", level, f"an integer from 0 to {N_LEVELS - 1}")
     run = open_run(path)
     train = run.training
     if policy in SCRIPTED:
@@ -86,7 +92,6 @@ def film(
     else:
         raise InputError.of("policy", policy, f"one of agent, {', '.join(SCRIPTED)}")
     limit = train.time_limit or 1000
-    level = CLIP_LEVEL if level is None else level
     clip = record_clip(
         player, coin, level, train.settings, game=train.game, time_limit=limit, seed=seed
     )

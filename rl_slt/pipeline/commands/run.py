@@ -159,10 +159,15 @@ def probe(
     return _finish(targets, failed)
 
 
-def report(paths: Sequence[Path], out: Path, form: str = "html") -> Path:
+def report(paths: Sequence[Path], out: Path, form: str | None = None) -> Path:
     """Write the report of some runs and studies, after a new analysis of their tables.
 
     A run or study with a damaged table is reported as it is: the page says what cannot be read.
+
+    Args:
+        paths: of the runs and studies.
+        out: file to write.
+        form: one of `REPORT_FORMATS`; None is the one that `out` ends in, else html.
     """
     targets = {path: open_path(path) for path in paths}
     check_file(out)
@@ -173,7 +178,9 @@ def report(paths: Sequence[Path], out: Path, form: str = "html") -> Path:
             _finish([target], [])
         except DamagedTable as error:
             print(f"rl-slt: {error}; {path} is reported without a new analysis", file=sys.stderr)
-    return write_report(list(paths), out, form)
+    ending = out.suffix[1:].lower()
+    own = ending if ending in REPORT_FORMATS else "html"
+    return write_report(list(paths), out, own if form is None else form)
 
 
 def write_report(paths: Sequence[Path], out: Path, form: str = "html") -> Path:
@@ -183,7 +190,7 @@ def write_report(paths: Sequence[Path], out: Path, form: str = "html") -> Path:
         InputError: for an unknown format, or a path that is neither a run nor a study.
     """
     if form not in REPORT_FORMATS:
-        raise InputError(f"unknown report format {form!r}; allowed: {', '.join(REPORT_FORMATS)}")
+        raise InputError.of("format", form, f"one of {', '.join(REPORT_FORMATS)}")
     data = pages.load_study(list(paths) if len(paths) > 1 else paths[0])
     if len(paths) > 1:  # statistics over all runs, whichever studies they come from
         llc, probes, known = (data.table(name) for name in ("llc", "probes", "covariates"))
@@ -211,7 +218,7 @@ def compare(
     Args:
         a: the first run.
         b: the second run; may be the first.
-        out: page to write.
+        out: page to write, in the format that it ends in, as for `report`.
         settings: of `CompareSettings`.
         steps: of the checkpoints; None is the last.
     """

@@ -224,7 +224,7 @@ def open_engine(workers: int | None = None, scheduler: str | None = None) -> Ite
     if workers is not None and scheduler is not None:
         raise InputError("give --workers or --scheduler, not both")
     if workers is not None and workers < 0:
-        raise InputError.of("--workers", workers, "0 or more")
+        raise InputError.of("workers", workers, "an integer at least 0")
     if scheduler is None and workers == 0:
         yield SerialEngine()
         return

@@ -72,7 +72,7 @@ class LLCPlan(SettingsModel):
     params: str = "all"
     """names of the parameters left free, as 'trunk.*,head.*'"""
     sampler: str = "auto"
-    """one of auto, baoab, sgld, rmsprop_sgld, sgnht, mala, hmc, ..."""
+    """one of auto, sgld, rmsprop_sgld, sgnht, baoab, mala, hmc, orthogonal_sgld"""
     step_size: StepSize | None = None
     """step size of the sampler; left out, adapted in burn-in"""
     nbeta: NBeta | None = None

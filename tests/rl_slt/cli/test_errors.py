@@ -31,7 +31,7 @@ MISTAKES = [
     (["run", "--preset", "smoke", "--out", "other"], "other exists and holds no study"),
     (["run", "--preset", "smoke", "--out", "foreign"], "foreign holds another study"),
     (["run", "gone.toml"], "cannot read the study gone.toml"),
-    (["run", "--preset", "smoke", "--out", "new", "--workers", "-1"], "--workers=-1"),
+    (["run", "--preset", "smoke", "--out", "new", "--workers", "-1"], "workers=-1: must be"),
     (["train", "new", "--coin", "moon"], "moon"),
     (["train", "new", "--network", "moon"], "moon"),
     (["train", "new", "--levels", "5:5"], "levels='5:5': must be all, or a range A:B"),
@@ -50,7 +50,7 @@ MISTAKES = [
     (["probe", "empty"], "no complete checkpoint"),
     (["watch", "gone"], "no such run or study: gone"),
     (["watch", "empty", "--share", "2"], "share=2.0: must be a finite number above 0"),
-    (["validate", "--only", "moon"], "unknown problem 'moon'"),
+    (["validate", "--only", "moon"], "problem='moon': must be one of"),
     (["validate", "--sampler", "moon"], "sampler='moon': must be one of auto, sgld"),
     (["rollout", "gone", "--out", "x.gif"], "no such run or study: gone"),
     (

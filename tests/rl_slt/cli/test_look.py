@@ -48,7 +48,7 @@ def test_a_film(run: Path, tmp_path: Path, who: str, capsys: pytest.CaptureFixtu
     ("argv", "message"),
     [
         (["--policy", "moon"], "policy='moon': must be one of agent, random"),
-        (["--step", "7"], "no checkpoint at step 7; it has: 0"),
+        (["--step", "7"], "step=7: must be that of a checkpoint of"),
         (["--coin", "moon"], "'moon'"),
         (["--mode", "moon"], "'moon'"),
     ],

@@ -1,6 +1,7 @@
 """Options made from the fields of a settings class, and what commands pass on."""
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,8 +12,11 @@ from pydantic import Field
 
 from rl_slt import SettingsModel
 from rl_slt.cli import main
-from rl_slt.cli.options import FromModel, ModelCommand
+from rl_slt.cli.commands import cli
+from rl_slt.cli.options import FromModel, ModelCommand, parse_setting
 from rl_slt.errors import InputError
+from rl_slt.pipeline.plan.study import LLCPlan
+from rl_slt.samplers import SAMPLERS
 from tests.rl_slt.cli.conftest import sound_run
 
 
@@ -96,3 +100,54 @@ def test_the_arm_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         seen == [((Path("new"), None, changes), {"arm": "x", "resume": False, "branch": None})]
         and not end.value.code
     )
+
+
+def test_none_is_a_value_of_what_may_be_left_out_and_of_nothing_else() -> None:
+    assert given("--width", "none", "--pair", "None") == {"width": None, "pair": None}
+    assert given("--mode", "none") == {"mode": "none"}
+    with pytest.raises(InputError, match="count='none': must be an integer"):
+        given("--count", "none")
+    place = f"{__name__}:Small"
+    assert parse_setting("width=none", place) == ("width", None)
+    assert parse_setting("mode=none", place) == ("mode", "none")
+    assert parse_setting("other=none", place) == ("other", "none")
+
+
+def test_what_a_command_takes_once_is_not_called_repeatable() -> None:
+    text = CliRunner().invoke(small(once=("names",)), ["--help"]).output
+    assert "Name [a, b]." in " ".join(text.split())
+    done = CliRunner().invoke(cli, ["calibrate", "--help"]).output
+    assert done.count("repeatable") == 1  # of --run
+
+
+def test_no_help_begins_with_a_value_in_capitals() -> None:
+    values = {"cpu", "cuda", "small", "nature", "impala", "auto", "float32", "sampled", "kl"}
+    for command in cli.commands.values():
+        for option in command.get_params(click.Context(command)):
+            first = re.split(r"\W", getattr(option, "help", None) or "")[0]
+            assert first.lower() not in values or first.islower(), option.name
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "start"),
+    [
+        ("x.md", [], "#"),
+        ("x.json", [], "{"),
+        ("x.html", [], "<"),
+        ("x", [], "<"),
+        ("x.txt", ["--format", "md"], "#"),
+    ],
+)
+def test_a_report_has_the_format_of_its_ending(
+    tmp_path: Path, name: str, more: list[str], start: str
+) -> None:
+    run = sound_run(tmp_path / "a")
+    with pytest.raises(SystemExit) as end:
+        main(["report", str(run), "--out", str(tmp_path / name), *more])
+    assert not end.value.code
+    assert (tmp_path / name).read_text().lstrip().startswith(start)
+
+
+def test_the_help_names_every_sampler() -> None:
+    named = LLCPlan.descriptions()["sampler"].removeprefix("one of auto, ")
+    assert set(named.split(", ")) == set(SAMPLERS)

@@ -62,7 +62,7 @@ def test_jobs_compute_on_one_thread_and_give_the_setting_back() -> None:
 @pytest.mark.parametrize(
     ("engine", "message"),
     [
-        ({"workers": -1}, "--workers=-1: must be 0 or more"),
+        ({"workers": -1}, "workers=-1: must be an integer at least 0"),
         ({"workers": 1, "scheduler": "tcp://x:1"}, "not both"),
         ({"scheduler": "nonsense"}, "no Dask scheduler answers at 'nonsense'"),
     ],
