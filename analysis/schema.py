@@ -22,7 +22,7 @@ _OWN: dict[str, str] = {
         seed:i step:i estimate_id:s loss:s reference:s states:s params:s sampler:s step_size:f
         nbeta:f localization:f n_states:i chains:i draws:i burn_in:i chain_seed:i llc:f
         llc_stderr:f llc_stderr_data:f rhat:f ess:f loss_init:f loss_mean:f status:s message:s
-        seconds:f precision:s device:s threads:i""",
+        seconds:f precision:s device:s threads:i gauge:s actions:s""",
     "llc_draws": "step:i estimate_id:s loss:s states:s chain:i draw:i loss_value:f",
     "episodes": """
         step:i policy:s mode:s probe:s placement:s level_seed:i ret:f length:i outcome:s
@@ -54,6 +54,7 @@ UNNAMED = "unnamed"  # stands in `arm` where neither a study nor `--arm` named i
 # What stands in columns that a table may lack: one of others, or one that an analysis returns.
 DEFAULTS: dict[str, Any] = {
     "arm": UNNAMED, "version": pd.NA, "precision": pd.NA, "device": pd.NA, "threads": pd.NA,
+    "gauge": pd.NA, "actions": pd.NA,
 }  # fmt: skip
 OVER_RUNS = ("associations", "predictions", "path_dependence", "free_energy")  # of a study
 DERIVED = ("transitions", "staircase", *OVER_RUNS)  # made again by each analysis, from the others

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.actions import DISTINCT
 from envs.state import OWN_FIELDS, State
 
 Cell = tuple[int, int]
@@ -77,6 +78,7 @@ class Game:
         deadly_entities: entity type of each kind of hazard that is an object.
         deadly_cells: grid values of each kind of hazard that is ground.
         enemy: entity type of walking enemies.
+        distinct_actions: classes of actions that do the same.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Game:
     deadly_entities: dict[str, int] = field(default_factory=dict)
     deadly_cells: dict[str, tuple[int, ...]] = field(default_factory=dict)
     enemy: int | None = None
+    distinct_actions: tuple[tuple[int, ...], ...] = DISTINCT
 
     def __post_init__(self) -> None:
         OWN_FIELDS[self.name] = self.own_fields  # without which its states cannot be parsed

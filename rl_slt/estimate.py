@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -26,7 +26,7 @@ from rl_slt.samplers.baoab import BAOAB
 from rl_slt.samplers.base import Sampler, check_sampler
 from rl_slt.samplers.chains import Chains, Draws, Progress
 from rl_slt.samplers.hmc import HMC
-from rl_slt.settings import PILOT_DRAWS, Precision, Seeded, Settings
+from rl_slt.settings import PILOT_DRAWS, Gauge, Precision, Seeded, Settings
 from rl_slt.settings_model import renamed_keywords
 from rl_slt.verdict.diagnostics import Array, diagnose
 from rl_slt.verdict.jackknife import states_stderr
@@ -56,6 +56,8 @@ def estimate_llc(
     params: str | tuple[str, ...] | None = None,
     preconditioner_rank: int | None = None,
     precision: Precision = "auto",
+    gauge: Gauge = "auto",
+    distinct_actions: Sequence[Sequence[int]] | None = None,
     states_error: bool = True,
     progress: Progress | None = None,
 ) -> LLCEstimate:
@@ -86,6 +88,11 @@ def estimate_llc(
         precision: of convolutions: float32, bfloat16 (on CPUs), or auto, which is bfloat16 where
             the processor has units for it (AMX). What its rounding changes is some hundredths of
             the standard error (`benchmarks/results/llc_precision.md`).
+        gauge: scale of hidden (ReLU) units, which leaves the policy equal and moves the estimate:
+            balanced (incoming norm equals outgoing norm), none (as given), or auto, balanced
+            where the network's units can be scaled.
+        distinct_actions: classes of actions that do the same, `[[0], [1], [2, 3]]`, each action
+            in one of them: merged by their probability before the loss; None keeps all apart.
         states_error: also estimate the sampling error over states (`stderr_data`).
         progress: called with (steps done, steps in all).
 
@@ -104,7 +111,10 @@ def estimate_llc(
     settings = Settings(
         sampler=sampler, nbeta=nbeta, localization=localization, chains=chains, draws=draws,
         burn_in=burn_in, batch_size=batch_size, params=params,
-        preconditioner_rank=preconditioner_rank, precision=precision,
+        preconditioner_rank=preconditioner_rank, precision=precision, gauge=gauge,
+        distinct_actions=None
+        if distinct_actions is None
+        else tuple(tuple(members) for members in distinct_actions),
     )  # fmt: skip
     estimate = estimate_with(
         policy, states, settings, loss, seed=seed, states_error=states_error, progress=progress
@@ -139,6 +149,7 @@ def estimate_with(
         target = build_target(
             policy, states, as_loss(PolicyKL() if loss is None else loss),
             settings.nbeta, settings.localization, settings.params, seed, settings.precision,
+            settings.gauge, settings.distinct_actions,
         )  # fmt: skip
         chains = prepare_chains(target, settings, seed)
         gradient = target.center_gradient(generator_for(seed, GRADIENT_STREAM, target.device))
@@ -184,6 +195,7 @@ def estimate_with(
         loss=target.loss.name,
         seed=seed,
         precision="bfloat16" if target.rounded else "float32",
+        gauge=target.gauge,
         device=target.device.type,
         threads=torch.get_num_threads(),
         gradient_norm=float(gradient.norm()),

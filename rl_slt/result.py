@@ -34,6 +34,7 @@ class LLCEstimate:
         step_size: the one in use after burn-in, in the sampler's coordinates.
         nbeta, localization, burn_in, n_states, chains, batch_size, sampler, loss, seed: settings.
         precision: of convolutions, as it was: `float32` or `bfloat16`.
+        gauge: of the weights sampled around: `balanced`, or `none` as given.
         device: where it was computed: `cpu` or `cuda`.
         threads: of torch on the CPU; sums may round differently with another number.
         gradient_norm: norm of the loss's gradient at w* over all data (0 at a minimum).
@@ -66,6 +67,7 @@ class LLCEstimate:
     loss: str
     seed: int
     precision: str
+    gauge: str
     device: str
     threads: int
     gradient_norm: float

@@ -41,6 +41,10 @@ Precision = Annotated[
     Literal["auto", "float32", "bfloat16"],
     Field(description="of convolutions: float32, bfloat16, or auto, the faster here"),
 ]
+Gauge = Annotated[
+    Literal["auto", "balanced", "none"],
+    Field(description="scale of hidden units: balanced, none (as given), or auto"),
+]
 Params = Annotated[
     str | tuple[str, ...],
     Field(description="shell patterns of the parameters left free, as trunk.*; none is all"),
@@ -73,6 +77,9 @@ class Settings(SettingsModel):
     params: Params | None = None
     preconditioner_rank: PreconditionerRank | None = None
     precision: Precision = "auto"
+    gauge: Gauge = "auto"
+    distinct_actions: tuple[tuple[int, ...], ...] | None = None
+    """classes of actions that do the same, merged before the loss; none keeps all apart"""
 
 
 Positive = Annotated[float, Field(gt=0)]

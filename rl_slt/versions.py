@@ -13,7 +13,7 @@ STAGES: dict[str, int] = {
     "train": 1,
     "states": 1,  # state sets, and states that two agents visit
     "episodes": 1,  # whole episodes for the losses that read rewards
-    "llc": 7,  # the estimator itself, too
+    "llc": 8,  # the estimator itself, too
     "calibrate": 1,
     "covariates": 2,
     "probe": 5,

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
+from rl_slt.data.actions import Classes, check_classes, merge_data, merge_policy
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import InputError
 from rl_slt.gradients.flat import FlatPolicy, match_parameters
 from rl_slt.gradients.precision import wants_bfloat16
-from rl_slt.losses.base import Loss
+from rl_slt.losses.base import Loss, logits_of
+from rl_slt.posterior.gauge import in_gauge
 from rl_slt.posterior.target import Target
 
 DEVICES = ("cpu", "cuda")
@@ -35,8 +39,14 @@ def build_target(
     params: str | Sequence[str] | None,
     seed: int,
     precision: str = "float32",
+    gauge: str = "none",
+    distinct_actions: Classes | None = None,
 ) -> Target:
     """The localized posterior of a policy, on a private copy of it, on the policy's own device.
+
+    With `gauge` "balanced", or "auto" where the policy has hidden units that can be scaled, w* is
+    the equal policy whose hidden units are balanced (`rl_slt.posterior.gauge`). Actions of one
+    class in `distinct_actions` count as one (`rl_slt.data.actions`).
 
     Raises:
         InputError: weights, states or parameter patterns are wrong, the loss is not per sample, or
@@ -46,26 +56,55 @@ def build_target(
     if precision == "bfloat16" and device.type != "cpu":
         raise InputError.of("precision", precision, f"auto or float32 on device {device.type!r}")
     bfloat16 = device.type == "cpu" and wants_bfloat16(precision)
-    data = (states if isinstance(states, PolicyData) else PolicyData(states)).to(device)
-    whole = FlatPolicy(policy, match_parameters(policy, None))
+    given = (states if isinstance(states, PolicyData) else PolicyData(states)).to(device)
+    data, seen = _prepared(policy, given, loss, seed)
+    few = given.states[:4]
+    balanced = in_gauge(policy, few, seen, gauge)
+    policy = policy if balanced is None else balanced
+    if distinct_actions is not None:
+        policy, given, loss = _merged(policy, given, loss, distinct_actions, few)
+    if balanced is not None or distinct_actions is not None:
+        # From its own outputs, so that a self-KL is 0 at w* to the last bit.
+        data, seen = _prepared(policy, given, loss, seed)
+    names = [name for name in match_parameters(policy, params) if name in seen]
+    if not names:
+        raise InputError(f"the loss depends on none of the parameters {params or 'of the policy'}")
+    flat = FlatPolicy(policy, names)
+    target = Target(flat, data, loss, 0.0, localization, bfloat16)
+    target.gauge = "none" if balanced is None else "balanced"
+    if target.n < 2 and nbeta is None:
+        raise InputError(f"{target.n} sample; nbeta=None (N / log N) needs at least 2")
+    target.nbeta = target.n / math.log(target.n) if nbeta is None else float(nbeta)
+    return target
+
+
+def _merged(
+    policy: nn.Module, data: PolicyData, loss: Loss, classes: Classes, few: Tensor
+) -> tuple[nn.Module, PolicyData, Loss]:
+    """Policy, data and loss on classes of actions instead of actions."""
+    with torch.no_grad():
+        check_classes(classes, logits_of(copy.deepcopy(policy).eval()(few)).shape[-1])
+    if loss.reference is not None:
+        reference = merge_policy(loss.reference, classes)
+        loss = replace(loss, reference=reference)  # type: ignore[type-var]
+    return merge_policy(policy, classes), merge_data(data, classes), loss
+
+
+def _prepared(
+    policy: nn.Module, data: PolicyData, loss: Loss, seed: int
+) -> tuple[PolicyData, set[str]]:
+    """The data with what the loss reads of the policy, and the parameters that it depends on."""
+    module = FlatPolicy(policy, match_parameters(policy, None)).module
     try:
-        data = loss.prepare(whole.module, data, generator_for(seed, PREPARE_STREAM, device))
+        generator = generator_for(seed, PREPARE_STREAM, device_of(policy))
+        data = loss.prepare(module, data, generator)
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, TypeError, IndexError) as error:
         shape = list(data.states.shape)
         text = str(error).splitlines()[0]
         raise InputError(f"the policy cannot take states {shape}: {text}") from error
-    seen = _reached(loss, whole.module, data)
-    names = [name for name in match_parameters(policy, params) if name in seen]
-    if not names:
-        raise InputError(f"the loss depends on none of the parameters {params or 'of the policy'}")
-    flat = FlatPolicy(policy, names)
-    target = Target(flat, data, loss, 0.0, localization, bfloat16)
-    if target.n < 2 and nbeta is None:
-        raise InputError(f"{target.n} sample; nbeta=None (N / log N) needs at least 2")
-    target.nbeta = target.n / math.log(target.n) if nbeta is None else float(nbeta)
-    return target
+    return data, _reached(loss, module, data)
 
 
 def device_of(policy: nn.Module) -> torch.device:

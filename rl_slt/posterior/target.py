@@ -99,6 +99,7 @@ class Target:
         grads: sample gradients spent so far.
         batched: whether the gradients of all chains are made at once, where they can be traced:
             those of small networks without convolutions, on a GPU those of all.
+        gauge: `balanced` where w* is the balanced one of many equal policies, else `none`.
         traced: the gradient as a graph, or None where it could not be had.
     """
 
@@ -119,6 +120,7 @@ class Target:
         self._ids = torch.arange(self.n, device=self.device)
         self.preconditioner: Preconditioner | None = None
         self.direction: Tensor | None = None
+        self.gauge = "none"
         self.grads = 0
         self._whole: dict[bool, PolicyData] = {}  # with and without repeats, where in one chunk
         small = self.dim <= BATCHED_LIMIT and not has_conv(flat.module)

@@ -209,7 +209,9 @@ def make_trial(trial: Trial) -> None:
         return
     item, start = trial.estimate, time.perf_counter()
     policy, states, loss = load_inputs(item)
-    settings = trial.cell.settings.replace(precision=item.precision)
+    settings = trial.cell.settings.replace(
+        precision=item.precision, distinct_actions=item.distinct_actions
+    )
     cell = dataclasses.replace(trial.cell, settings=fit_batch(settings, loss, states))
     estimate = estimate_cell(cell, policy, states, loss, item.plan.seed)
     row = row_of(cell, estimate) | {

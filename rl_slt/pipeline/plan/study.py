@@ -19,6 +19,7 @@ from rl_slt.settings import (
     BurnIn,
     Chains,
     Draws,
+    Gauge,
     Localization,
     NBeta,
     Precision,
@@ -85,6 +86,9 @@ class LLCPlan(SettingsModel):
     preconditioner_rank: PreconditionerRank | None = None
     """leading curvature directions to precondition; 0 is none, left out what suits the network"""
     precision: Precision = "auto"
+    gauge: Gauge = "none"
+    actions: Literal["distinct", "all"] = "all"
+    """distinct merges actions that do the same in the game before the loss; all keeps them apart"""
     device: str = "cpu"
     """where chains run: cpu, cuda, cuda:0, ...; a GPU has one worker if --workers is left out"""
     seed: Seed = 0

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from agents import Run, check_device, load_policy
 from analysis import schema
 from analysis.probes import SUITES
-from envs import FROZEN_LEVELS
+from envs import FROZEN_LEVELS, find_game
 from rl_slt import PolicyData, estimate_with
 from rl_slt.errors import InputError
 from rl_slt.gradients.flat import match_parameters
@@ -109,7 +109,15 @@ class Estimate(WorkItem):
     @property
     def settings(self) -> Settings:
         """The estimator's settings."""
-        return self.plan.settings().replace(precision=self.precision)
+        return self.plan.settings().replace(
+            precision=self.precision, distinct_actions=self.distinct_actions
+        )
+
+    @property
+    def distinct_actions(self) -> tuple[tuple[int, ...], ...] | None:
+        """Classes of actions that do the same in the run's game; None keeps all apart."""
+        merged = self.plan.actions == "distinct"
+        return find_game(Run(Path(self.run)).training.game).distinct_actions if merged else None
 
     def _settings(self) -> list[Any]:
         plan = self.plan.values() | {"precision": self.precision, "device": self.device}
@@ -251,6 +259,8 @@ def make(item: Estimate, progress: Progress | None = None) -> None:
         "version": STAGES["llc"],
         # What was done: convolutions that cannot be rounded well enough stay in float32.
         "precision": "bfloat16" if estimate.info.get("bfloat16") else "float32",
+        "gauge": estimate.gauge,
+        "actions": plan.actions,
         "device": item.device,
         "threads": torch.get_num_threads(),
     }
