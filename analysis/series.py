@@ -10,6 +10,7 @@ from analysis.probes import FIXED_STATE_GOALS
 from analysis.schema import UNNAMED
 
 SERIES = ("run", "loss", "states", "reference", "params")  # what tells one LLC series from another
+MAIN_LOSS = "kl"  # the loss that readers show where several were estimated
 _SAMPLER = ["sampler", "nbeta", "localization", "n_states", "chains", "draws", "burn_in"]
 _USUAL = {"reference": ("", "self"), "params": ("", "all")}
 _Z95 = 1.959963984540054

@@ -50,7 +50,7 @@ KILLS = {  # in one round
     "run": 4, "train": 3, "import": 1, "llc": 3, "calibrate": 2, "probe": 3, "watch": 2,
     "compare": 2, "report": 2, "validate": 1, "rollout": 1, "levels": 1,
 }  # fmt: skip
-ANEW = {"import", "compare", "validate", "rollout", "levels"}  # begin again after a kill
+FROM_START = {"import", "compare", "validate", "rollout", "levels"}  # begin again after a kill
 AT_A_WRITE = 1 / 3
 _PATIENCE = 2.0  # seconds to wait for a file to be under way
 _BEFORE_THE_END = 0.95  # of its time: a command that is quicker than usual is missed
@@ -120,17 +120,17 @@ class Attack:
     def carry_out(self, kills: int) -> list[Record]:
         """The kills, each with the finished units that were written again after it."""
         moments = self._moments(kills, self.usual)
-        anew, reached = self.command in ANEW, 0.0
+        from_start, reached = self.command in FROM_START, 0.0
         for _ in range(_ATTEMPTS * kills):
             if not moments:
                 break
             # What was reached need not be done again, but for the start of the program.
-            skipped = 0.0 if anew or not reached else reached - self.startup
+            skipped = 0.0 if from_start or not reached else reached - self.startup
             before, reached = len(self.records), moments[0]
             lasted = self._attempt([moment - skipped for moment in moments])
             del moments[: len(self.records) - before]
             if lasted is not None:  # it ended, and so it will again after as long
-                moments, anew = self._moments(len(moments), lasted), True
+                moments, from_start = self._moments(len(moments), lasted), True
         finish(self.place, self.command)
         check_file(self.place, self.command, self.expected)
         after = units(self.place)

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.probes.records import COUNTERFACTUAL, LINEAR_PROBE
+from analysis.probes.records import FIXED_STATE_METRICS, LINEAR_PROBE
 from analysis.probes.scores import SCORES
 from rl_slt import InputError
 
@@ -41,12 +41,12 @@ class Panel:
 
 
 PANELS = (
-    *(Panel(f"{score.title}\n{fill(f'({score.unit})', 28)}", name, limits=_padded(*score.range))
+    *(Panel(f"{score.title}\n{fill(f'({score.y_label})', 28)}", name, limits=_padded(*score.range))
       for name, score in SCORES.items() if score.shown),
-    Panel("counterfactual\n(pull towards a coin)", "toward:", COUNTERFACTUAL, _padded(-2, 2)),
+    *(Panel(f"{m.family}\n{fill(f'({m.y_label})', 28)}", f"{m.metric.partition(':')[0]}:",
+            m.probe, _padded(*m.bounds)) for m in FIXED_STATE_METRICS if m.family),
     Panel("linear probe, trained layers\n(coin left or right)", "accuracy:trained:", LINEAR_PROBE,
           _padded(0.4, 1)),
-    Panel("linear probe, gain\n(over untrained layer)", "gain:", LINEAR_PROBE, _padded(-0.5, 0.5)),
 )  # fmt: skip
 _SCORES = {panel.metric for panel in PANELS if not panel.probe}
 

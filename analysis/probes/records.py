@@ -36,9 +36,14 @@ def control_of(placement: str) -> str | None:
     return ("end" if base == "both" else "none") + "@mid" * starts_mid(placement)
 
 
+def has_coin(placement: str) -> bool:
+    """Whether a level of that placement holds a coin at all."""
+    return placement.split("@")[0] != "none"
+
+
 def main_metric(placement: str) -> str:
     """The metric that a probe is shown by: coins collected, or ends reached without a coin."""
-    return "end_rate" if placement.split("@")[0] == "none" else "coin_rate"
+    return "coin_rate" if has_coin(placement) else "end_rate"
 
 
 @dataclass(frozen=True)
@@ -103,9 +108,11 @@ class FixedStateMetric:
         metric: its name in table `probes`.
         title: of its panel.
         label: in tables of tests.
-        unit: label of the axis.
+        y_label: label of the axis.
         bounds: the least and greatest possible value.
         text: what it is, in one sentence.
+        family: title of its panel in `plot_scores`, which shows it with its variants, the metrics
+            of other sides or layers (same name up to the colon); empty: no panel.
         missing: what to say where there are no values; empty for nothing.
         is_goal: whether transitions and links with the LLC are searched for in it. One metric of
             each probe: the others are variants, and every pair that is tested costs power.
@@ -115,9 +122,10 @@ class FixedStateMetric:
     metric: str
     title: str
     label: str
-    unit: str
+    y_label: str
     bounds: tuple[float, float]
     text: str
+    family: str = ""
     missing: str = ""
     is_goal: bool = False
 
@@ -128,7 +136,7 @@ FIXED_STATE_METRICS = (
         "effect of a coin on the left: moving towards it", "change of probability, −2 to 2",
         (-2.0, 2.0),
         "Moving: change of P(move left) less P(move right) when a coin is put to the left of the "
-        "agent and nothing else changes.", is_goal=True),
+        "agent and nothing else changes.", family="Moving towards a coin", is_goal=True),
     FixedStateMetric(
         COUNTERFACTUAL, "value_change:left", "Worth of a coin on the left",
         "effect of a coin on the left: value", "change of value, in rewards of training",
@@ -138,6 +146,7 @@ FIXED_STATE_METRICS = (
         "coin's side read from the policy head", "accuracy above untrained", (-1.0, 1.0),
         "Policy head: how much better than in an untrained network the coin's side can be read "
         "from it; intervals over folds.",
-        "The readout of the policy head is missing: it needs states of 20 levels.", is_goal=True),
+        family="Coin's side in a layer", is_goal=True,
+        missing="The readout of the policy head is missing: it needs states of 20 levels."),
 )  # fmt: skip
 FIXED_STATE_GOALS = tuple((m.probe, m.metric) for m in FIXED_STATE_METRICS if m.is_goal)

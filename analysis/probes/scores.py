@@ -21,7 +21,7 @@ from analysis.probes.intervals import (
     rate_draws,
     wilson,
 )
-from analysis.probes.records import control_of, starts_mid
+from analysis.probes.records import control_of, has_coin, starts_mid
 from analysis.schema import conform
 from rl_slt import InputError
 
@@ -108,7 +108,7 @@ class Score:
     Attributes:
         name: its metric in table `probes`.
         title: for people.
-        unit: label of its axis.
+        y_label: of its axis.
         range: the least and greatest value.
         applies: whether a probe has it.
         needs: whose rates of which outcomes the formula takes, in its order, for a probe.
@@ -121,7 +121,7 @@ class Score:
 
     name: str
     title: str
-    unit: str
+    y_label: str
     range: tuple[float, float]
     applies: Callable[[str], bool]
     needs: Callable[[str], tuple[Key, ...]]
@@ -232,7 +232,7 @@ def _baseline_rows(episodes: pd.DataFrame, baselines: pd.DataFrame) -> Iterator[
         for metric in ("coin_rate", "end_rate"):
             yield _rate(str(probe), f"{metric}:{policy}", OUTCOMES[metric](part))
     for probe, part in pd.concat([episodes, mine]).groupby("probe"):
-        if not str(probe).startswith("none"):
+        if has_coin(str(probe)):
             reached = part.groupby("level_seed")["coin_collected"].any()
             yield _rate(str(probe), "coin_unreached", ~reached.astype(bool))
 

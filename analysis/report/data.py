@@ -45,7 +45,6 @@ class StudyData:
 
     name: str
     question: str
-    preset: str
     arms: dict[str, dict[str, Any]]
     runs: list[RunData]
     tables: dict[str, pd.DataFrame]

@@ -61,7 +61,6 @@ def _load_one(path: Path) -> StudyData:
     data = StudyData(
         name=str(study.get("name") or path.resolve().name),
         question=str(study.get("question") or ""),
-        preset=str(study.get("preset") or ""),
         arms=arms,
         runs=runs,
         tables=tables,

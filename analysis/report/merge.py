@@ -26,7 +26,6 @@ def merge_studies(parts: list[StudyData]) -> StudyData:
     whole = StudyData(
         name=" · ".join(dict.fromkeys(part.name for part in parts)),
         question=next((part.question for part in parts if part.question), ""),
-        preset=", ".join(dict.fromkeys(part.preset for part in parts if part.preset)),
         arms=arms,
         runs=[run for part in renamed for run in part.runs],
         tables={name: unite(name, [p.tables[name] for p in renamed]) for name in schema.TABLES},

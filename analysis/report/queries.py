@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.probes import FIXED_STATE_PROBES, PROBES, SCORES, main_metric, wilson
 from analysis.report.data import StudyData
 from analysis.report.labels import is_own, is_shared
-from analysis.series import current_setting, setting_of
+from analysis.series import MAIN_LOSS, current_setting, setting_of
 
 once = lru_cache(maxsize=4)  # by identity of the study; the frames are never changed
 
@@ -18,9 +18,9 @@ once = lru_cache(maxsize=4)  # by identity of the study; the frames are never ch
 def llc_rows(data: StudyData) -> pd.DataFrame:
     """One LLC estimate per run, states and step: the main loss, to the checkpoint itself.
 
-    The main loss is `kl` where it was estimated, else the one with most rows. Of several settings
-    `series.current_setting` counts; only estimates over all parameters are shown. Columns are
-    those of the table `llc`.
+    The main loss is `series.MAIN_LOSS` where it was estimated, else the one with most rows. Of
+    several settings `series.current_setting` counts; only estimates over all parameters are shown.
+    Columns are those of the table `llc`.
     """
     return _one_setting(data, to_self=True)
 
@@ -39,7 +39,7 @@ def _one_setting(data: StudyData, to_self: bool) -> pd.DataFrame:
     params = frame["params"].fillna("all")
     frame = frame[params == ("all" if bool((params == "all").any()) else params.mode()[0])]
     losses = frame["loss"].fillna("")
-    frame = frame[losses == ("kl" if bool((losses == "kl").any()) else losses.mode()[0])]
+    frame = frame[losses == (MAIN_LOSS if bool((losses == MAIN_LOSS).any()) else losses.mode()[0])]
     by = ["run", "states"]
     out = current_setting(frame, by).drop_duplicates([*by, "step"], keep="last")
     out = out.sort_values([*by, "step"], ignore_index=True)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis.report import labels
 from analysis.report.data import StudyData
+from analysis.series import MAIN_LOSS
 
 _MOST = 24
 _MODELS = ("mean", "llc", "baseline", "baseline + llc")
@@ -145,7 +146,7 @@ def series_title(series: str) -> str:
     states, *others = rest.split("/")
     more = "".join(f", {part}" for part in others)
     words = labels.states_short(states) if rest else loss
-    return words + (f" ({loss})" if rest and loss != "kl" else "") + more
+    return words + (f" ({loss})" if rest and loss != MAIN_LOSS else "") + more
 
 
 def feature_title(feature: str) -> str:

@@ -20,9 +20,9 @@ def build_summary(data: StudyData) -> dict[str, Any]:
     """Numbers per arm, comparisons, and plain sentences, all in JSON's own types.
 
     Returns:
-        name, preset, question, arms (a list, each with probes, llc and baseline at the last
+        name, question, arms (a list, each with probes, llc and baseline at the last
         checkpoint), comparisons (differences of means, untested), headline (the first three
-        statements), statements, limits (what the data cannot show), warnings, missing and timings.
+        sentences), sentences, limits (what the data cannot show), warnings, missing and timings.
     """
     arms = [_arm(data, arm) for arm in data.arms]
     columns = ["run", "step", "states", "loss", "status", "message"]
@@ -31,12 +31,11 @@ def build_summary(data: StudyData) -> dict[str, Any]:
     lines = summary_sentences(arms, data, len(warnings))
     return {
         "name": data.name,
-        "preset": data.preset,
         "question": data.question,
         "arms": arms,
         "comparisons": [one for other in arms[1:] for one in _comparisons(arms[0], other)],
         "headline": lines[:3],
-        "statements": lines,
+        "sentences": lines,
         "limits": limits(arms, data),
         "warnings": warnings,
         "missing": data.missing,
@@ -110,7 +109,7 @@ def to_markdown(summary: dict[str, Any]) -> str:
     lines = [f"# {_cell(summary['name'] or 'study')}", ""]
     if summary["question"]:
         lines += [_cell(summary["question"]), ""]
-    lines += [f"- {_cell(line)}" for line in summary["statements"]] or ["- No results yet."]
+    lines += [f"- {_cell(line)}" for line in summary["sentences"]] or ["- No results yet."]
     lines += ["", "What this cannot show:", ""]
     lines += [f"- {_cell(line)}" for line in summary["limits"]]
     if summary["arms"]:

@@ -77,7 +77,7 @@ def test_infos_have_gymnasiums_vector_form() -> None:
         assert np.shape(value) == np.shape(infos["final_info"][name]), name
 
 
-def test_reset_with_a_seed_starts_its_sequence_anew() -> None:
+def test_reset_with_a_seed_starts_its_sequence_again() -> None:
     vector = envs.make_vec(3, "ground", seed=1)
     first, infos = vector.reset()
     vector.step([4, 4, 4])

@@ -163,7 +163,7 @@ def test_untracked_deaths_have_no_known_cause() -> None:
     assert causes == {"", "unknown"}
 
 
-def test_mixtures_are_drawn_anew_for_every_episode() -> None:
+def test_mixtures_are_drawn_again_for_every_episode() -> None:
     vector = envs.make_vec(16, "mix:0.3:none:end", (0, 4), seed=5, time_limit=1)
     parts: dict[int, list[bool]] = {}
     vector.reset()

@@ -36,7 +36,6 @@ def write_study(out: Path) -> Path:
             _write_run(out / "runs" / f"{arm}-s{seed}", arm, coin, seed)
     study = {
         "name": "golden",
-        "preset": "golden",
         "question": "Do the numbers stay?",
         "arms": {arm: {"coin": coin} for arm, coin in ARMS.items()},
         "seeds": list(range(SEEDS)),

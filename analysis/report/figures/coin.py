@@ -34,7 +34,7 @@ def _over_training(data: StudyData) -> Iterator[Figure]:
         lines = _lines(mine, data, key, curve.bounds)
         if lines:
             texts.append(curve.text)
-            panels.append(Panel(key, curve.title, curve.unit, _range(lines), 130))
+            panels.append(Panel(key, curve.title, curve.y_label, _range(lines), 130))
             series += _with_zero(lines, key)
         elif curve.missing:
             texts.append(curve.missing)

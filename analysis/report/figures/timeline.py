@@ -67,7 +67,7 @@ def _panels(data: StudyData) -> list[Panel]:
         if name in set(scores["metric"]):
             key, source = f"score:{name}", f"probe:suite:{name}"
             panels.append(
-                Panel(key, score.title, f"mean, {score.unit}", score.range, 76, source=source)
+                Panel(key, score.title, f"mean, {score.y_label}", score.range, 76, source=source)
             )
     return panels
 

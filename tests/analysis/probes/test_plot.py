@@ -9,6 +9,7 @@ from planted_episodes import planted
 
 from analysis.probes import plot_scores, score_episodes
 from analysis.probes.plot import PANELS, figure_png
+from analysis.probes.records import FIXED_STATE_METRICS
 from analysis.schema import conform
 from rl_slt import InputError
 
@@ -60,6 +61,16 @@ def test_runs_stand_side_by_side_with_their_fixed_state_probes() -> None:
     half, whole = (drawn(axis)["end"] for axis in figure.axes[row : row + 2])
     np.testing.assert_allclose(np.multiply(half, 2), whole)
     assert figure_png(figure, dpi=40)[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_panels_of_fixed_states_are_those_of_the_records() -> None:
+    panels = {panel.metric: panel for panel in PANELS if panel.probe}
+    families = {m.metric.partition(":")[0] + ":": m for m in FIXED_STATE_METRICS if m.family}
+    assert set(families) == {"toward:", "gain:"} and set(families) < set(panels)
+    for name, record in families.items():
+        low, high = panels[name].limits
+        assert panels[name].probe == record.probe and panels[name].label.startswith(record.family)
+        assert low < record.bounds[0] and record.bounds[1] < high  # with room for the marks
 
 
 def test_one_checkpoint_is_points_side_by_side_with_bars() -> None:

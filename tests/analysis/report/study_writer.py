@@ -59,13 +59,13 @@ def write_study(
     schema.conform("associations", joined).to_parquet(out / "tables" / "associations.parquet")
     study = {
         "name": "demo",
-        "preset": "demo",
         "question": "Does an agent trained with the coin at the end learn to go right, and is "
         "that a simpler policy than going for the coin?",
         "arms": {arm: {"coin": coin} for arm, coin in arms.items()},
         "seeds": list(seeds),
-        "settings": {"llc": {"loss": "kl", "chains": 4, "draws": 200}, "probe_levels": levels},
-    }
+        "settings": {"base_preset": "demo", "train": {"steps": TOTAL}, "probe": {"levels": levels},
+                     "llc": {"chains": 4, "draws": 200}},
+    }  # fmt: skip
     (out / "study.json").write_text(json.dumps(study))
     timings = {"train": 540.2, "llc": 260.0, "probe": 95.5, "report": 3.2}
     (out / "timings.json").write_text(json.dumps(timings))

@@ -7,8 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from agents import TrainConfig
 from analysis.report import build_report, build_summary, load_study
 from rl_slt import InputError
+from rl_slt.pipeline.commands.run import claim
+from rl_slt.pipeline.plan.study import load_preset
 
 
 @pytest.fixture
@@ -28,6 +31,17 @@ def test_a_study_is_read_whole(demo: Path) -> None:
     assert len(data.table("counterfactual")) == 2 * 13 * (5 + 5 + 2) * 2
     assert data.timings["train"] == 540.2
     assert data.missing == []
+
+
+def test_the_made_up_study_has_the_fields_that_a_real_one_has(demo: Path, tmp_path: Path) -> None:
+    claim(load_preset("smoke"), tmp_path / "real")
+    made_up, real = (json.loads((p / "study.json").read_text()) for p in (demo, tmp_path / "real"))
+    assert set(made_up) == set(real) and set(made_up["settings"]) == set(real["settings"])
+    assert set(made_up["settings"]["train"]) <= set(TrainConfig.model_fields)
+    for stage in ("llc", "probe"):
+        assert set(made_up["settings"][stage]) <= set(real["settings"][stage])
+    assert all(isinstance(arm, dict) for arm in [*made_up["arms"].values(), *real["arms"].values()])
+    assert {"coin"} <= set.intersection(*map(set, real["arms"].values()))
 
 
 def test_a_run_alone_is_a_report_of_its_own(demo: Path) -> None:

@@ -86,7 +86,7 @@ def test_everything_from_files_is_escaped(demo: Path, tmp_path: Path) -> None:
     study = Path(shutil.copytree(demo, tmp_path / "study"))
     evil = "</script><script>alert('x')</script><img src=x onerror=alert(1)>"
     record = json.loads((study / "study.json").read_text())
-    record |= {"name": evil, "question": evil, "preset": evil, "settings": {evil: evil}}
+    record |= {"name": evil, "question": evil, "settings": {evil: evil}}
     record["arms"] = {evil: {"coin": evil}, **record["arms"]}
     (study / "study.json").write_text(json.dumps(record))
     run = study / "runs" / "end-s0"

@@ -21,7 +21,7 @@ def rich(rich_study: Path) -> StudyData:
 
 
 def test_the_summary_holds_each_answer(rich: StudyData) -> None:
-    lines = " ".join(build_summary(rich)["statements"])
+    lines = " ".join(build_summary(rich)["sentences"])
     assert "beyond the cheaper signs" in lines
     assert "prefers the simpler solution of" in lines
     assert "Runs are divided by their final" in lines

@@ -47,7 +47,7 @@ def test_no_sentence_claims_a_difference_or_none_from_intervals(
 ) -> None:
     some = with_probe(with_probe(data, "end-s0", *first), "behind-s0", *second)
     summary = build_summary(some)
-    for line in summary["statements"]:
+    for line in summary["sentences"]:
         rest = line.replace("No test of a difference between arms was made.", "")
         assert not re.search(r"overlap|apart|differ|distinguish|\bequal|more than|less than", rest)
     assert "apart" not in summary["comparisons"][0]
@@ -102,7 +102,7 @@ def test_a_failed_estimate_is_part_of_no_number(data: StudyData, large_data: Stu
     assert "No test" not in one["headline"][2] and "arm “behind”" in one["headline"][2]
     assert not any(c["kind"] == "llc" for c in one["comparisons"])
     none = build_summary(failing(data, ".*"))
-    line = next(line for line in none["statements"] if line.startswith("LLC of the last"))
+    line = next(line for line in none["sentences"] if line.startswith("LLC of the last"))
     assert ": none. Of end and behind every estimate failed." in line
     page = to_markdown(none)
     assert "1000000.0" not in page and "| LLC on one shared, frozen set of states | – | – |" in page
@@ -117,7 +117,7 @@ def test_several_unsound_arms_are_in_the_plural(data: StudyData) -> None:
 def test_detectors_are_those_of_the_table(data: StudyData) -> None:
     def sentence(table: pd.DataFrame) -> str:
         known = replace(data, tables={**data.tables, "transitions": table})
-        return next(s for s in build_summary(known)["statements"] if "transition" in s)
+        return next(s for s in build_summary(known)["sentences"] if "transition" in s)
 
     table = data.table("transitions")
     assert "reported by change point and derivative; several" in sentence(table)
@@ -139,16 +139,16 @@ def test_warnings_are_counted_with_their_reasons(data: StudyData) -> None:
     assert {w["message"] for w in summary["warnings"]} == {
         "R-hat 1.21 is above 1.05", "chain 2 diverged"
     }  # fmt: skip
-    assert "4 LLC estimates are marked as not sound" in summary["statements"][-1]
+    assert "4 LLC estimates are marked as not sound" in summary["sentences"][-1]
 
 
 def test_associations_without_p_values_claim_nothing(
     data: StudyData, large_data: StudyData
 ) -> None:
-    assert any("cannot be tested" in line for line in build_summary(data)["statements"])
+    assert any("cannot be tested" in line for line in build_summary(data)["sentences"])
     bare = replace(data, tables={**data.tables, "associations": data.table("associations")[:0]})
     assert any("none is claimed" in line for line in build_summary(bare)["limits"])
-    tested = next(s for s in build_summary(large_data)["statements"] if "Of " in s)
+    tested = next(s for s in build_summary(large_data)["sentences"] if "Of " in s)
     assert "pass 5 %" in tested
 
 
