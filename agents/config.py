@@ -31,7 +31,7 @@ class TrainConfig(SettingsModel):
     coin: str = Field("end", description="coin placement: end, behind, mix:0.5:behind:end, ...")
     levels: tuple[int, int] | None = Field(None, description="range A:B of seeds; none is all")
     settings: LevelSettings = Field(LevelSettings(), description="what the levels contain")
-    time_limit: int | None = Field(None, ge=1, description="steps of an episode; none is 1000")
+    time_limit: int | None = Field(None, ge=1, description="episode steps; none is the game's own")
     game: str = Field("coinrun", description="which procgen game")
     steps: int = Field(200_000_000, ge=1, description="environment steps, rounded up to rollouts")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of everything")

@@ -35,7 +35,7 @@ _HERE = _where()
 
 
 def temporary_beside(path: Path) -> Path:
-    """A new name in the folder of `path`, by which `clean_dead` knows its owner."""
+    """A new name in the folder of `path`, by which `remove_leftovers` knows its owner."""
     owner = f"{_HERE}.{os.getpid()}.{uuid.uuid4().hex[:12]}"
     return path.with_name(f"{TEMPORARY}{path.name}-{owner}")
 
@@ -50,7 +50,7 @@ def write_atomic(path: Path, writer: Callable[[Path], object]) -> None:
         writer: writes the file whose path it is given.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    clean_dead(path.parent, path.name)
+    remove_leftovers(path.parent, path.name)
     temporary = temporary_beside(path)
     try:
         writer(temporary)
@@ -119,12 +119,12 @@ def atomic_dir(final: Path) -> Iterator[Path]:
 
 def remove_dir(folder: Path) -> None:
     """Delete `folder` with all it holds; renamed first, so that no half of it looks whole."""
-    dead = temporary_beside(folder)
-    os.replace(folder, dead)
-    shutil.rmtree(dead)
+    renamed = temporary_beside(folder)
+    os.replace(folder, renamed)
+    shutil.rmtree(renamed)
 
 
-def clean_dead(folder: Path, name: str | None = None) -> None:
+def remove_leftovers(folder: Path, name: str | None = None) -> None:
     """Remove what killed processes left directly in `folder`, whoever else writes there now.
 
     What began on another machine or in another container, whose processes cannot be seen from here,
@@ -136,12 +136,12 @@ def clean_dead(folder: Path, name: str | None = None) -> None:
     """
     for path in folder.glob(f"{TEMPORARY}*"):
         known = _LEFTOVER.fullmatch(path.name)
-        if known and name in (None, known["meant"]) and _is_dead(path, known):
+        if known and name in (None, known["meant"]) and _is_leftover(path, known):
             with contextlib.suppress(OSError):
                 path.unlink() if path.is_symlink() or path.is_file() else shutil.rmtree(path)
 
 
-def _is_dead(path: Path, known: re.Match[str]) -> bool:
+def _is_leftover(path: Path, known: re.Match[str]) -> bool:
     if known["place"] == _HERE:
         return not _is_alive(int(known["pid"]))
     with contextlib.suppress(OSError):  # gone meanwhile

@@ -19,7 +19,7 @@ from agents.checkpoints import (
     write_index,
 )
 from agents.config import TrainConfig
-from agents.files import atomic_dir, clean_dead, write_json
+from agents.files import atomic_dir, remove_leftovers, write_json
 from agents.networks import NETWORKS
 from agents.run import CONFIG, UNNAMED, Run, run_entry
 from rl_slt import InputError
@@ -48,8 +48,8 @@ def import_agent(
     """Write the agent in `source` as a run of kind `import` with one checkpoint, whole or not.
 
     Args:
-        source: a stable-baselines3 zip (its NatureCNN, or a network of ours), or plain weights: a
-            `.safetensors` or a torch file holding one state dict under the names of our networks.
+        source: a stable-baselines3 zip (its NatureCNN, or a network of `agents`), or plain weights:
+            a `.safetensors` or a torch file holding one state dict under the names of our networks.
             Only tensors are read from any of them, and no code is run.
         out: the run's folder, new or empty; one that holds this very import is left as it is.
         config: where the agent was trained (placement, levels, settings); the network is found
@@ -75,7 +75,7 @@ def import_agent(
             raise InputError(f"{out} is not empty; choose a new folder")
         return
     final = out.resolve()
-    clean_dead(final.parent, final.name)
+    remove_leftovers(final.parent, final.name)
     with atomic_dir(final) as folder:
         save_checkpoint(folder, step, network, spec, {})
         write_index(folder, finished=True)
@@ -160,7 +160,7 @@ def _read_sb3(source: Path) -> tuple[dict[str, torch.Tensor], int]:
 
 
 def _rename(tensors: Mapping[str, torch.Tensor]) -> list[tuple[str, torch.Tensor]]:
-    """SB3's names in ours; a network of ours, trained by SB3, stands under `network.`."""
+    """SB3's names in those of `agents`; its networks, trained by SB3, stand under `network.`."""
     out = []
     for name, tensor in tensors.items():
         if name.startswith("network."):

@@ -19,7 +19,7 @@ from agents.checkpoints import NetworkSpec, is_finished, write_index
 from agents.config import TrainConfig
 from agents.devices import check_device, chosen_precision
 from agents.environment import Evaluator, make_env
-from agents.files import TEMPORARY, clean_dead, write_json
+from agents.files import TEMPORARY, remove_leftovers, write_json
 from agents.networks import NETWORKS
 from agents.policy import FramePolicy
 from agents.ppo import FramePPO
@@ -111,7 +111,7 @@ def _locked(out: Path, threads: int | None) -> Iterator[None]:
 def _prepare(config: TrainConfig, out: Path, arm: str) -> None:
     """Clean up after a killed process; write config.json where there is none yet."""
     for folder in (out, out / "checkpoints", out / "resume"):
-        clean_dead(folder)
+        remove_leftovers(folder)
     if not Run(out).exists:
         precision = chosen_precision(config.precision, torch.device(config.device))
         entry = run_entry(out, arm, config, "train") | {"precision": precision}

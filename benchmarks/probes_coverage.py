@@ -23,7 +23,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.probes import SUITES, control_of, run_suite, score_episodes, wilson
-from analysis.probes.actors import coin_blind_actor, coin_seeker_actor
+from analysis.probes.actors import scripted_actor
+from envs import CoinBlindPolicy, CoinSeekerPolicy
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "analysis"))
 
@@ -55,8 +56,10 @@ class Played:
 
     def __init__(self, levels: int) -> None:
         suite = SUITES["demo"].replace(n_levels=levels, placements=PLACES)
-        self.seeker = run_suite(coin_seeker_actor(), suite, seed=0, step=0, num_envs=8)
-        self.blind = run_suite(coin_blind_actor, suite, seed=0, step=0)
+        self.seeker = run_suite(
+            scripted_actor(CoinSeekerPolicy()), suite, seed=0, step=0, num_envs=8
+        )
+        self.blind = run_suite(scripted_actor(CoinBlindPolicy()), suite, seed=0, step=0)
         self.size = levels
 
     def mixture(self, share: float, levels: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:

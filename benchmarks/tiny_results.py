@@ -53,7 +53,7 @@ _OF_RUN = (
     "tables/*", "calibration/*.parquet", "calibration/*.json", "comparisons/*/*", "clips/*",
     "checkpoints/*/policy.safetensors", "progress.csv", "watch.jsonl",
 )  # fmt: skip
-_UNITS = ("parts/*/*", "clips/unit.json", "comparisons/*/comparison.json")
+_ITEMS = ("parts/*/*", "clips/item.json", "comparisons/*/comparison.json")
 
 
 class Unsound(Exception):
@@ -108,7 +108,7 @@ def units(place: Path) -> dict[str, tuple[int, int]]:
     """Finished units, with what changes when one is written again."""
     kept = {}
     for run in (path for pattern in _RUNS for path in place.glob(pattern)):
-        found = [path for pattern in _UNITS for path in run.glob(pattern)]
+        found = [path for pattern in _ITEMS for path in run.glob(pattern)]
         index = run / "checkpoints" / "index.json"
         if index.exists() and '"finished": true' in index.read_text():
             found += run.glob("checkpoints/[0-9]*")  # none is written again after the end

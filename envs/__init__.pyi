@@ -32,7 +32,7 @@ from .placements import Placement, parse_placement
 from .policies import NetworkPolicy, ScriptedPolicy, kl, log_probs, logits_of, sample_actions
 from .replays import Replay, replay
 from .sb3 import to_sb3
-from .scripted import CoinBlindPolicy, CoinSeekerPolicy, RandomPolicy
+from .scripted import SCRIPTED, CoinBlindPolicy, CoinSeekerPolicy, RandomPolicy, Scripted
 from .settings import PLAIN_FLAT, LevelSettings, cores
 from .simulator import shared_simulator
 from .tasks import Task
@@ -62,6 +62,7 @@ __all__ = [
     "PROBE_LEVELS",
     "RIGHT",
     "RIGHT_JUMP",
+    "SCRIPTED",
     "Clip",
     "CoinBlindPolicy",
     "CoinSeekerPolicy",
@@ -71,6 +72,7 @@ __all__ = [
     "ProcgenVectorEnv",
     "RandomPolicy",
     "Replay",
+    "Scripted",
     "ScriptedPolicy",
     "Task",
     "agent_of",

@@ -38,7 +38,7 @@ def make_vec(
         levels: half-open range of level seeds, a pair or `A:B`; None and `all` are unlimited.
         seed: of the level sequences and of mixtures; `reset(seed=...)` starts them again.
         settings: the levels' difficulty, parts and looks.
-        time_limit: steps until an episode is truncated (default: procgen's own limit, 1000).
+        time_limit: steps until an episode is truncated (default: the game's own).
         track: the agents: `agent_xy` (cells), `end_reached`, `coin_collected`, causes of death.
             `sparse` reads them only when they may have come to the end or to one of two coins:
             episodes end just the same, several times as fast, and `agent_xy` is where the agent

@@ -5,22 +5,43 @@ returns actions int64 [n]. `CoinBlindPolicy` shows what "always right" earns by 
 `CoinSeekerPolicy` what is possible.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.actions import JUMP, LEFT, LEFT_JUMP, N_ACTIONS, NOOP, RIGHT, RIGHT_JUMP
 from envs.edit import agent_of, coins_of
-from envs.policies import Actions
+from envs.policies import Actions, ScriptedPolicy
 from envs.simulator import Simulator, shared_simulator
 from envs.vector import ProcgenVectorEnv
+
+
+class Scripted(ScriptedPolicy, Protocol):
+    """A scripted policy that can also play some environments on random numbers it is given."""
+
+    num_envs: int  # how many environments it had best play at once
+
+    def choose(
+        self, noise: NDArray[np.float64], vector: ProcgenVectorEnv, indices: Sequence[int],
+        episodes: Sequence[Hashable],
+    ) -> Actions:  # fmt: skip
+        """Actions [n] for some of the environments.
+
+        Args:
+            noise: uniform on [0, 1), `[n]`.
+            vector: the environments.
+            indices: which of them these n are.
+            episodes: what each one's episode is named by, anything.
+        """
+        ...
 
 
 class RandomPolicy:
     """Uniform over the 15 actions."""
 
-    name = "random"
+    name, num_envs = "random", 128
 
     def __init__(self, seed: int = 0) -> None:
         self._generator = np.random.default_rng(seed)
@@ -29,15 +50,23 @@ class RandomPolicy:
         """Actions [n] for the current step."""
         return self._generator.integers(0, N_ACTIONS, len(obs))
 
+    def choose(self, noise: NDArray[np.float64], *_: object) -> Actions:
+        """Actions [n], see `Scripted`."""
+        return (noise * N_ACTIONS).astype(np.int64)
+
 
 class CoinBlindPolicy:
     """Always right and jump, whatever it sees."""
 
-    name = "coin-blind"
+    name, num_envs = "coin-blind", 128
 
     def __call__(self, obs: NDArray[np.uint8], vector: ProcgenVectorEnv) -> Actions:
         """Actions [n] for the current step."""
         return np.full(len(obs), RIGHT_JUMP, np.int64)
+
+    def choose(self, noise: NDArray[np.float64], *_: object) -> Actions:
+        """Actions [n], see `Scripted`."""
+        return np.full(len(noise), RIGHT_JUMP, np.int64)
 
 
 class CoinSeekerPolicy:
@@ -48,7 +77,7 @@ class CoinSeekerPolicy:
     survives. It needs CoinRun and a few milliseconds a plan.
     """
 
-    name = "coin-seeker"
+    name, num_envs = "coin-seeker", 8  # it plans for each alone, also for those done
 
     def __init__(self, horizon: int = 20, patience: int = 4) -> None:
         self.horizon, self.patience = horizon, patience
@@ -56,11 +85,17 @@ class CoinSeekerPolicy:
 
     def __call__(self, obs: NDArray[np.uint8], vector: ProcgenVectorEnv) -> Actions:
         """Actions [n] for the current step."""
-        episodes = enumerate(vector.episode_numbers().tolist())
-        return np.array([self.act(vector, index, (index, number)) for index, number in episodes])
+        names = [*enumerate(vector.episode_numbers().tolist())]
+        return self.choose(np.zeros(len(names)), vector, range(len(names)), names)
 
-    def act(self, vector: ProcgenVectorEnv, index: int, episode: Hashable) -> int:
-        """The action for one environment, whose `episode` may be named by anything."""
+    def choose(
+        self, noise: NDArray[np.float64], vector: ProcgenVectorEnv, indices: Sequence[int],
+        episodes: Sequence[Hashable],
+    ) -> Actions:  # fmt: skip
+        """Actions [n], see `Scripted`."""
+        return np.array([self._act(vector, *of) for of in zip(indices, episodes, strict=True)])
+
+    def _act(self, vector: ProcgenVectorEnv, index: int, episode: Hashable) -> int:
         if not self._plans.get(episode):
             simulator = shared_simulator(vector.config.game, vector.config.settings)
             self._plans[episode] = self._plan(vector.game_state(index), simulator)
@@ -117,3 +152,11 @@ class CoinSeekerPolicy:
         if target is None:
             return way
         return -abs(end[0] - target[0] - 0.5) - 0.5 * abs(end[1] - target[1] - 0.5)
+
+
+SCRIPTED: dict[str, Callable[[int], Scripted]] = {
+    "coin-blind": lambda seed: CoinBlindPolicy(),
+    "random": RandomPolicy,
+    "coin-seeker": lambda seed: CoinSeekerPolicy(),
+}
+"""The scripted policies by name, each a fresh one for a seed."""

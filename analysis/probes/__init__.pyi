@@ -1,4 +1,4 @@
-from .actors import BASELINES, Actor, BatchStep, network_actor
+from .actors import Actor, BatchStep, network_actor
 from .clips import Clip, pick_levels, render_clip
 from .counterfactual import counterfactual_rows, distance_rows, run_counterfactual
 from .fixed_states import FixedStates, collect_fixed_states
@@ -21,7 +21,6 @@ from .scores import SCORES, Score, score_episodes
 from .suite import SUITES, ProbeSuite
 
 __all__ = [
-    "BASELINES",
     "FILMED",
     "FIXED_STATE_GOALS",
     "FIXED_STATE_METRICS",

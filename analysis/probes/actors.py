@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from envs import (
-    N_ACTIONS,
-    RIGHT_JUMP,
-    CoinSeekerPolicy,
-    ProcgenVectorEnv,
-    logits_of,
-    sample_actions,
-)
+from envs import ProcgenVectorEnv, Scripted, logits_of, sample_actions
 
 if TYPE_CHECKING:
     import torch
@@ -76,36 +69,8 @@ def network_actor(policy: torch.nn.Module, mode: str = "sampled") -> Actor:
     return act
 
 
-def random_actor(step: BatchStep) -> Actions:
-    """Every action equally likely."""
-    return (step.noise * N_ACTIONS).astype(np.int64)
-
-
-def coin_blind_actor(step: BatchStep) -> Actions:
-    """Always right and jump, whatever it sees."""
-    return np.full(len(step.obs), RIGHT_JUMP, np.int64)
-
-
-def coin_seeker_actor() -> Actor:
-    """An actor that looks ahead in copies of the state; see `envs.CoinSeekerPolicy`."""
-    policy = CoinSeekerPolicy()
-
-    def act(step: BatchStep) -> Actions:
-        pairs = zip(np.flatnonzero(step.active).tolist(), step.task.tolist(), strict=True)
-        return np.array([policy.act(step.vector, index, task) for index, task in pairs])
-
-    return act
-
-
-class Baseline(NamedTuple):
-    """A scripted policy: a fresh actor of it, and how many environments it plays at once."""
-
-    actor: Callable[[], Actor]
-    num_envs: int = NUM_ENVS
-
-
-BASELINES = {
-    "coin-blind": Baseline(lambda: coin_blind_actor),
-    "random": Baseline(lambda: random_actor),
-    "coin-seeker": Baseline(coin_seeker_actor, 8),  # plans for each alone, also for those done
-}
+def scripted_actor(policy: Scripted) -> Actor:
+    """An actor that plays a scripted policy on the step's noise."""
+    return lambda step: policy.choose(
+        step.noise, step.vector, np.flatnonzero(step.active).tolist(), step.task.tolist()
+    )

@@ -17,10 +17,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import envs
-from analysis.probes.actors import BASELINES, Actions, BatchStep
+from analysis.probes.actors import Actions, BatchStep, scripted_actor
 from analysis.probes.rollout import rollout, shared_noise
 from analysis.probes.suite import ProbeSuite
-from envs import Task, agent_of, shared_simulator
+from envs import SCRIPTED, Task, agent_of, shared_simulator
 
 VISITORS = (
     ("none@mid", "random"), ("none@mid", "coin-blind"),
@@ -122,7 +122,8 @@ def _visited(suite: ProbeSuite, seed: int) -> dict[int, bytes]:
                 found[levels[step.task[row]]] = step.vector.game_state(int(where[row]))
 
         tasks = [Task(placement, level, STEPS) for level in levels]
-        actor, num_envs = BASELINES[name]
+        policy = SCRIPTED[name](seed)
         noise = shared_noise(levels, STEPS, seed)
-        rollout(actor(), tasks, suite.settings, noise, num_envs=num_envs, on_step=keep)
+        rollout(scripted_actor(policy), tasks, suite.settings, noise, num_envs=policy.num_envs,
+                on_step=keep)  # fmt: skip
     return {level: found[level] for level in suite.seeds}

@@ -9,19 +9,19 @@ import pandas as pd
 import torch
 
 from analysis.probes.actors import (
-    BASELINES,
     NUM_ENVS,
     Actions,
     Actor,
     BatchStep,
     network_actor,
+    scripted_actor,
 )
 from analysis.probes.blind import blind_first
 from analysis.probes.records import coin_at_end, starts_mid
 from analysis.probes.rollout import rollout, shared_noise
 from analysis.probes.suite import ProbeSuite
 from analysis.schema import conform, empty
-from envs import Task
+from envs import SCRIPTED, Task
 from rl_slt import InputError
 
 
@@ -83,7 +83,7 @@ def run_baselines(
     suite: ProbeSuite,
     seed: int,
     *,
-    policies: Sequence[str] = tuple(BASELINES),
+    policies: Sequence[str] = tuple(SCRIPTED),
 ) -> pd.DataFrame:
     """Coin-blind, random and coin-seeking episodes on the suite's levels and random numbers.
 
@@ -103,9 +103,9 @@ def run_baselines(
     """
     parts = []
     for name in policies:
-        if name not in BASELINES:
-            raise InputError.of("policies", name, f"one of {', '.join(BASELINES)}")
-        actor, num_envs = BASELINES[name]
-        parts.append(run_suite(actor(), suite, seed=seed, policy_name=name, num_envs=num_envs,
-                               blind_paths=False))  # fmt: skip
+        if name not in SCRIPTED:
+            raise InputError.of("policies", name, f"one of {', '.join(SCRIPTED)}")
+        policy = SCRIPTED[name](seed)
+        parts.append(run_suite(scripted_actor(policy), suite, seed=seed, policy_name=name,
+                               num_envs=policy.num_envs, blind_paths=False))  # fmt: skip
     return pd.concat(parts, ignore_index=True) if parts else empty("episodes")

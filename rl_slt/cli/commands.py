@@ -136,13 +136,13 @@ def train(
 @click.argument("out", type=PATH)
 @click.option("--coin", default="end", show_default=True, help="Placement it was trained with.")
 @click.option("--levels", metavar="A:B", help="Levels it was trained on [all].")
-@click.option("--arm", default="unnamed", show_default=True, help="Condition it belongs to.")
+@click.option("--arm", metavar="NAME", help="Condition it belongs to [unnamed].")
 @click.option("--steps", type=INTEGER, help="Steps it was trained for [what MODEL says].")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
               help="Other training settings it had, as --set time_limit=200; repeatable.",
 )  # fmt: skip
 def import_(
-    model: Path, out: Path, coin: str, levels: str | None, arm: str, steps: int | None,
+    model: Path, out: Path, coin: str, levels: str | None, arm: str | None, steps: int | None,
     settings: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Make a run of a stable-baselines3 agent (.zip) or of plain weights (.safetensors, .pt).

@@ -60,10 +60,10 @@ def test_leftovers_of_the_dead_go_and_work_under_way_stays(tmp_path: Path) -> No
     mine.mkdir()
     (tmp_path / ".tmp-odd").write_text("another program's")
     assert len(list(tmp_path.iterdir())) == 6
-    files.clean_dead(tmp_path, "[y]")
-    files.clean_dead(tmp_path, "y")  # names that only begin alike stay
+    files.remove_leftovers(tmp_path, "[y]")
+    files.remove_leftovers(tmp_path, "y")  # names that only begin alike stay
     assert len(list(tmp_path.glob(".tmp-y-z*"))) == 1 and len(list(tmp_path.iterdir())) == 5
-    files.clean_dead(tmp_path)
+    files.remove_leftovers(tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted([mine, tmp_path / ".tmp-odd"])
 
 
@@ -73,11 +73,11 @@ def test_what_began_elsewhere_stays_until_it_is_old(tmp_path: Path) -> None:
     for path in here:  # its process id may be taken by a living process of the other machine
         path.rename(path.with_name(path.name.replace(files._HERE, "0" * 8)))
     elsewhere = sorted(tmp_path.iterdir())
-    files.clean_dead(tmp_path)
+    files.remove_leftovers(tmp_path)
     assert sorted(tmp_path.iterdir()) == elsewhere
     for path, days in zip(elsewhere, (6, 8), strict=True):
         os.utime(path, (0, time.time() - days * 86400))
-    files.clean_dead(tmp_path)
+    files.remove_leftovers(tmp_path)
     assert [*tmp_path.iterdir()] == elsewhere[:1]
 
 

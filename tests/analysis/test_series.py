@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from analysis import current_setting
+import agents
+from analysis import current_setting, schema
 from analysis.series import arms_of_runs, llc_series, llc_table, probe_series
 
 
@@ -97,3 +98,7 @@ def test_the_arm_is_what_the_tables_say_never_the_name_of_the_run() -> None:
     assert arms_of_runs(one.drop(columns="arm")) == {"end-s0": "unnamed", "end-s1": "unnamed"}
     two = pd.DataFrame({"run": ["end-s0", "end-s1"], "arm": ["end", "unnamed"]})
     assert arms_of_runs(one, two) == {"end-s0": "end", "end-s1": "behind"}
+
+
+def test_a_run_without_an_arm_is_called_alike_in_its_file_and_its_tables() -> None:
+    assert agents.UNNAMED == schema.UNNAMED

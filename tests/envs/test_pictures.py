@@ -167,3 +167,17 @@ def test_looks_are_switched_by_name() -> None:
     assert len(np.unique(frames["monochrome"].reshape(-1, 3), axis=0)) < 100
     assert (frames["backgrounds"] == 0).all(axis=2).mean() > 0.05
     assert not (frames["stock"] == 0).all(axis=2).mean() > 0.05
+
+
+def test_scripted_policies_are_in_one_registry_and_play_on_given_noise() -> None:
+    vector = envs.make_vec(3, "end", (0, 20), settings=envs.PLAIN_FLAT)
+    vector.reset()
+    noise = np.array([0.0, 0.5, 0.999])
+    found = {name: make(0) for name, make in envs.SCRIPTED.items()}
+    assert all(policy.name == name for name, policy in found.items())
+    asked = (noise, vector, range(3), range(3))
+    assert found["random"].choose(*asked).tolist() == [0, 7, 14]
+    assert found["coin-blind"].choose(*asked).tolist() == [envs.RIGHT_JUMP] * 3
+    obs = np.zeros((3, 64, 64, 3), np.uint8)
+    seeker = found["coin-seeker"].choose(*asked)
+    np.testing.assert_array_equal(seeker, envs.SCRIPTED["coin-seeker"](0)(obs, vector))

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import envs
 from agents import load_policy, write_atomic, write_bytes
 from envs import (
     CLIP_LEVEL,
     N_LEVELS,
-    CoinBlindPolicy,
-    CoinSeekerPolicy,
+    SCRIPTED,
     NetworkPolicy,
-    RandomPolicy,
+    ScriptedPolicy,
+    find_game,
     record_clip,
 )
 from rl_slt.errors import InputError
 from rl_slt.pipeline.commands.run import check_file
 from rl_slt.pipeline.disk.layout import open_run
-
-SCRIPTED: dict[str, Callable[[int], Any]] = {
-    "random": RandomPolicy,
-    "coin-blind": lambda seed: CoinBlindPolicy(),
-    "coin-seeker": lambda seed: CoinSeekerPolicy(),
-}
 
 
 def draw_levels(out: Path, *, coin: str, seeds: str, game: str, plain: bool, mode: str) -> None:
@@ -69,7 +61,7 @@ def film(
         step: of the checkpoint; None is the last.
         coin: placement.
         level: its seed; None is the first of the probes' levels.
-        policy: `agent`, or a key of `SCRIPTED`.
+        policy: `agent`, or a key of `envs.SCRIPTED`.
         mode: how the agent acts, `sampled` or `greedy`.
         seed: of the action noise.
 
@@ -85,13 +77,14 @@ def film(
         raise InputError.of("level", level, f"an integer from 0 to {N_LEVELS - 1}")
     run = open_run(path)
     train = run.training
+    player: ScriptedPolicy
     if policy in SCRIPTED:
         player = SCRIPTED[policy](seed)
     elif policy == "agent":
         player = NetworkPolicy(load_policy(run.checkpoint(step).path), mode, seed)
     else:
         raise InputError.of("policy", policy, f"one of agent, {', '.join(SCRIPTED)}")
-    limit = train.time_limit or 1000
+    limit = train.time_limit or find_game(train.game).time_limit
     clip = record_clip(
         player, coin, level, train.settings, game=train.game, time_limit=limit, seed=seed
     )

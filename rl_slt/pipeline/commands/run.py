@@ -53,7 +53,7 @@ def run_study(
     failed: list[Outcome] = []
     with contextlib.ExitStack() as stack:
         llc_engine = engine = stack.enter_context(open_engine(workers, scheduler))
-        study = claim(plan, out)
+        study = open_or_create(plan, out)
         stack.enter_context(stage_lock(study.path, "run"))
         with _timed(study, "train"):
             failed += train_study(study, plan, engine)
@@ -78,7 +78,7 @@ def run_study(
     return 1 if failed else 0
 
 
-def claim(plan: StudyPlan, out: Path) -> Study:
+def open_or_create(plan: StudyPlan, out: Path) -> Study:
     """The folder as this plan's study: new, or the same study as before.
 
     Raises:

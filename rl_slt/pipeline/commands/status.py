@@ -19,7 +19,7 @@ from agents import LOCK, read_json_object
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, open_path
 from rl_slt.pipeline.disk.locks import is_held, lock_holder
-from rl_slt.pipeline.disk.store import StageItems, UnitStore, failures
+from rl_slt.pipeline.disk.store import ItemStore, StageItems, failures
 from rl_slt.pipeline.engine.progress import duration
 from rl_slt.pipeline.stages.analyse import table_of
 from rl_slt.pipeline.stages.llc import ITEMS as LLC
@@ -94,7 +94,7 @@ def describe_run(run: Run, settings: dict[str, Any]) -> list[str]:
     for row in llc[llc["status"] != "ok"].itertuples():
         where = f"step {row.step:,} {row.loss} on {row.states}"
         lines.append(f"    {row.status}: {where}: {row.message}")
-    return lines + [f"    failed: {f.unit}: {f.reason} ({f.when})" for f in failures(run)]
+    return lines + [f"    failed: {f.item}: {f.reason} ({f.when})" for f in failures(run)]
 
 
 def _running(folder: Path, commands: Iterable[str]) -> list[str]:
@@ -117,7 +117,7 @@ def coverage(run: Run, items: StageItems, settings: dict[str, Any]) -> list[Seri
 
 def _rows(run: Run, items: StageItems) -> pd.DataFrame:
     """The stage's finished items; a running command writes its table only at its end."""
-    rows = UnitStore(run.path, items.stage).read(items.table)
+    rows = ItemStore(run.path, items.stage).read(items.table)
     return rows if len(rows) else table_of(run, items.table)
 
 
@@ -146,7 +146,7 @@ def _left(runs: Sequence[Run], settings: dict[str, Any]) -> list[str]:
             left = duration(missing * each) if each else "of unknown length"
             parts.append(f"{items.stage} {left}")
     parts = [part for part in parts if part]
-    return [f"left at the pace so far: {', '.join(parts)}"] if parts else []
+    return [f"left at the speed so far: {', '.join(parts)}"] if parts else []
 
 
 def _training_left(runs: Sequence[Run], begun: Sequence[Run]) -> str:
@@ -167,7 +167,7 @@ def _training_left(runs: Sequence[Run], begun: Sequence[Run]) -> str:
 
 def item_seconds(runs: Sequence[Run], kind: str) -> float | None:
     """Seconds from one finished work item to the next over these runs; None where too few are."""
-    times = sorted(t for run in runs for t in UnitStore(run.path, kind).times())
+    times = sorted(t for run in runs for t in ItemStore(run.path, kind).times())
     gaps = [b - a for a, b in itertools.pairwise(times)][-_RECENT:]
     if not gaps:
         return None

@@ -117,7 +117,7 @@ def _warnings(
     run: Run, items: list[Estimate], level: float, reported: set[str]
 ) -> Iterator[dict[str, Any]]:
     """Report the significant transitions of the estimates so far that are not reported yet."""
-    made = [i.store.read_unit(i.key, "llc").iloc[0] for i in items if i.store.has(i.key)]
+    made = [i.store.read_item(i.key, "llc").iloc[0] for i in items if i.store.has(i.key)]
     good = [row for row in made if row["status"] != "failed"]
     steps = [int(row["step"]) for row in good]
     values, stderr = ([float(row[name]) for row in good] for name in ("llc", "llc_stderr"))
@@ -149,7 +149,7 @@ def _estimate(item: Estimate, throttle: Throttle | None) -> dict[str, Any]:
         throttle()
     if outcome.reason:
         return {"event": "failed", "step": item.step, "reason": outcome.reason}
-    row = item.store.read_unit(item.key, "llc").iloc[0]
+    row = item.store.read_item(item.key, "llc").iloc[0]
     llc, stderr = (  # JSON knows no NaN
         float(row[name]) if math.isfinite(row[name]) else None for name in ("llc", "llc_stderr")
     )

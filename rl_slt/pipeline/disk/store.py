@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from agents import Run, atomic_dir, clean_dead, read_json_object, write_atomic, write_json
+from agents import Run, atomic_dir, read_json_object, remove_leftovers, write_atomic, write_json
 from analysis import schema
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Study
@@ -70,7 +70,7 @@ class StageItems:
 
 
 @dataclass(frozen=True)
-class UnitStore:
+class ItemStore:
     """The finished work items of one kind in one run: `parts/KIND/KEY/TABLE.parquet`."""
 
     run: Path
@@ -115,10 +115,10 @@ class UnitStore:
             InputError: an item's file does not read; it names the file to delete.
         """
         known = [key for key in self.keys() if (self.root / key / f"{table}.parquet").exists()]
-        frames = [frame for key in known if len(frame := self.read_unit(key, table))]
+        frames = [frame for key in known if len(frame := self.read_item(key, table))]
         return pd.concat(frames, ignore_index=True) if frames else schema.empty(table)
 
-    def read_unit(self, key: str, table: str) -> pd.DataFrame:
+    def read_item(self, key: str, table: str) -> pd.DataFrame:
         """One table of one finished item."""
         return read_table(self.root / key / f"{table}.parquet")
 
@@ -127,22 +127,22 @@ class UnitStore:
 class Failure:
     """A work item that failed: `when` is local time."""
 
-    unit: str
+    item: str
     reason: str
     when: str
 
 
-def record_failure(run: Run, unit: str, reason: str) -> None:
+def record_failure(run: Run, item: str, reason: str) -> None:
     """Keep that the work item failed, or (without a reason) forget that it did once.
 
     A disk that takes no more is no further failure: the command reports the item all the same.
     """
     if not run.exists:  # a run that did not begin leaves no folder
         return
-    path = run.path / "failed" / f"{digest(unit)}.json"
+    path = run.path / "failed" / f"{digest(item)}.json"
     with contextlib.suppress(OSError):
         if reason:
-            write_json(path, {"unit": unit, "reason": reason, "when": time.strftime("%F %T")})
+            write_json(path, {"item": item, "reason": reason, "when": time.strftime("%F %T")})
         else:
             path.unlink(missing_ok=True)
 
@@ -153,14 +153,14 @@ def failures(run: Run) -> list[Failure]:
     for path in (run.path / "failed").glob("*.json"):
         with contextlib.suppress(InputError, KeyError):
             record = read_json_object(path)
-            found.append(Failure(*(str(record[name]) for name in ("unit", "reason", "when"))))
-    return sorted(found, key=lambda failure: failure.unit)
+            found.append(Failure(*(str(record[name]) for name in ("item", "reason", "when"))))
+    return sorted(found, key=lambda failure: failure.item)
 
 
 def clear_leftovers(folder: Path) -> None:
     """Delete what killed processes left half-written in a run or study, whatever runs meanwhile."""
     for place in (folder, *folder.glob("*/"), *folder.glob("parts/*/")):
-        clean_dead(place)
+        remove_leftovers(place)
 
 
 def read_table(path: Path) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -61,6 +61,19 @@ def meter(title: str, total: float, unit: str = "") -> Iterator[Meter]:
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as bar:
         yield Meter(title, total, unit, bar)
+
+
+def print_done(stage: str, done: str, todo: Sequence[bool], kept: int) -> None:
+    """One line on stderr at the end of a stage, as `llc: 4 estimates made, 8 kept`.
+
+    Args:
+        stage: its name.
+        done: what was done to its items, as `estimates made`.
+        todo: of each item that was to do, whether it is finished now.
+        kept: how many were finished before.
+    """
+    failed = f", {len(todo) - sum(todo)} failed" if not all(todo) else ""
+    print(f"{stage}: {sum(todo)} {done}, {kept} kept{failed}", file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ from typing import ClassVar, TypeVar
 
 from agents import Run
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.store import UnitStore, file_digest
+from rl_slt.pipeline.disk.store import ItemStore, file_digest
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome
 
 
@@ -43,9 +43,9 @@ class WorkItem(ABC):
         return f"{self.kind} of {Path(self.run).name} at step {self.step}"
 
     @property
-    def store(self) -> UnitStore:
+    def store(self) -> ItemStore:
         """The finished items of its kind in its run."""
-        return UnitStore(Path(self.run), self.kind)
+        return ItemStore(Path(self.run), self.kind)
 
     @property
     def states_cache(self) -> Path:

@@ -20,7 +20,7 @@ from agents import Run, load_policy
 from analysis.report import read_progress
 from envs import kl, log_probs
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.store import UnitStore, digest, write_table
+from rl_slt.pipeline.disk.store import ItemStore, digest, write_table
 from rl_slt.pipeline.engine.jobs import Outcome, SerialEngine
 from rl_slt.pipeline.engine.work import WorkItem, checkpoints_of, run_items
 from rl_slt.pipeline.plan.study import LLCPlan
@@ -68,9 +68,9 @@ def collect_runs(runs: Sequence[Run], plan: LLCPlan | None = None) -> list[Outco
     failed = []
     for run in known:
         items = plan_covariates(run, plan or LLCPlan(), placements)
-        store = UnitStore(run.path, "covariates")
+        store = ItemStore(run.path, "covariates")
         failed += run_items([i for i in items if not store.has(i.key)], make, SerialEngine())
-        frames = [store.read_unit(i.key, "covariates") for i in items if store.has(i.key)]
+        frames = [store.read_item(i.key, "covariates") for i in items if store.has(i.key)]
         if frames:
             frame = pd.concat(frames, ignore_index=True)
             curve = read_progress(run.path / "progress.csv", lambda note: None)

@@ -23,15 +23,15 @@ from rl_slt.gradients.precision import wants_bfloat16
 from rl_slt.gradients.traced import has_conv
 from rl_slt.pipeline.disk.locks import stage_locks
 from rl_slt.pipeline.disk.store import (
+    ItemStore,
     StageItems,
-    UnitStore,
     clear_leftovers,
     digest,
     file_digest,
     write_table,
 )
 from rl_slt.pipeline.engine.jobs import Engine, Outcome, attempt
-from rl_slt.pipeline.engine.progress import meter
+from rl_slt.pipeline.engine.progress import meter, print_done
 from rl_slt.pipeline.engine.work import WorkItem, checkpoints_of, run_items
 from rl_slt.pipeline.plan.by_name import build_loss, fit_batch
 from rl_slt.pipeline.plan.study import LLCPlan
@@ -215,12 +215,14 @@ def estimate_runs(
         finally:
             for run in runs:
                 failed += attempt(f"llc tables of {run.name}", assemble, run)
+    made = [e.store.has(e.key) for e in missing]
+    print_done("llc", "estimates made", made, len(estimates) - len(made))
     return failed
 
 
 def assemble(run: Run) -> None:
     """Write `llc` and `llc_draws` of a run from its finished estimates."""
-    store = UnitStore(run.path, "llc")
+    store = ItemStore(run.path, "llc")
     for table, order in (
         ("llc", ["loss", "states", "setting_id", "step", "created"]),
         ("llc_draws", ["step", "estimate_id", "chain", "draw"]),

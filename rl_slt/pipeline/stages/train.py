@@ -79,7 +79,7 @@ def train_run(
 
 
 def import_run(
-    source: Path, out: Path, changes: dict[str, Any], steps: int | None, arm: str = UNNAMED
+    source: Path, out: Path, changes: dict[str, Any], steps: int | None, arm: str | None = None
 ) -> None:
     """Make a run of an agent that was trained elsewhere.
 
@@ -88,10 +88,10 @@ def import_run(
         out: folder of the run, new or empty.
         changes: what is known of its training, in the names of `agents.TrainConfig`.
         steps: environment steps it was trained for; None takes what the file says.
-        arm: the condition of a study that it stands for.
+        arm: the condition of a study that it stands for; None is `unnamed`.
 
     Raises:
         InputError: for a wrong setting, file, or folder.
     """
     config = TrainConfig.build({"network": "nature", **changes}, "import")
-    import_agent(source, out, config=config, step=steps, arm=arm)
+    import_agent(source, out, config=config, step=steps, arm=UNNAMED if arm is None else arm)

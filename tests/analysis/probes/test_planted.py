@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from analysis.probes import SUITES, control_of, run_suite, score_episodes
-from analysis.probes.actors import coin_blind_actor, coin_seeker_actor, random_actor
+from analysis.probes.actors import scripted_actor
+from envs import CoinBlindPolicy, CoinSeekerPolicy, RandomPolicy
 
 PLACES = ("end@mid", "none@mid", "behind")
 SUITE = SUITES["demo"].replace(n_levels=20, placements=PLACES)
@@ -20,8 +21,9 @@ def played() -> Tables:
         return run_suite(actor, SUITE, seed=0, step=0, num_envs=num_envs)  # type: ignore[arg-type]
 
     return {
-        "seeker": table(coin_seeker_actor(), 8), "blind": table(coin_blind_actor),
-        "random": table(random_actor),
+        "seeker": table(scripted_actor(CoinSeekerPolicy()), 8),
+        "blind": table(scripted_actor(CoinBlindPolicy())),
+        "random": table(scripted_actor(RandomPolicy())),
     }  # fmt: skip
 
 

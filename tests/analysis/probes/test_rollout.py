@@ -7,8 +7,9 @@ import torch
 
 import envs
 from analysis.probes import SUITES, ProbeSuite, blind, run_suite
-from analysis.probes.actors import Actor, BatchStep, coin_blind_actor, network_actor, random_actor
+from analysis.probes.actors import Actor, BatchStep, network_actor, scripted_actor
 from analysis.probes.rollout import rollout, shared_noise
+from envs import CoinBlindPolicy, RandomPolicy
 from envs.state import State
 from envs.tasks import Task
 from rl_slt import InputError
@@ -32,7 +33,11 @@ class Rightish(torch.nn.Module):
 
 
 @pytest.mark.parametrize("suite", [STOCK, PLAIN], ids=["stock", "plain"])
-@pytest.mark.parametrize("actor", [coin_blind_actor, random_actor], ids=["blind", "random"])
+@pytest.mark.parametrize(
+    "actor",
+    [scripted_actor(CoinBlindPolicy()), scripted_actor(RandomPolicy())],
+    ids=["blind", "random"],
+)
 def test_looking_rarely_misses_nothing(suite: ProbeSuite, actor: Actor) -> None:
     places = ("none", "both", "behind", "none@mid")
     tasks = [Task(p, level, suite.time_limit) for p in places for level in suite.seeds]
@@ -49,7 +54,7 @@ def test_same_episodes_as_the_plain_environment() -> None:
     """The same actions in `envs.make_vec` end at the same steps in the same way."""
     tasks = [Task("ground", level, 60) for level in PLAIN.seeds]
     noise = shared_noise(PLAIN.seeds, PLAIN.time_limit, 0)
-    mine = rollout(coin_blind_actor, tasks, PLAIN.settings, noise, num_envs=5)
+    mine = rollout(scripted_actor(CoinBlindPolicy()), tasks, PLAIN.settings, noise, num_envs=5)
     n, first = PLAIN.n_levels, PLAIN.levels[0]
     vector = envs.make_vec(
         n, "ground", (first, first + n), settings=PLAIN.settings, time_limit=60, track=True,
@@ -141,7 +146,7 @@ class Fickle(torch.nn.Module):
 
 def test_greedy_takes_the_most_likely_action() -> None:
     greedy = run_suite(Rightish(), PLAIN.replace(mode="greedy"), seed=0)
-    blind = run_suite(coin_blind_actor, PLAIN, seed=9, policy_name="agent")
+    blind = run_suite(scripted_actor(CoinBlindPolicy()), PLAIN, seed=9, policy_name="agent")
     columns = ["probe", "level_seed", "length", "outcome", "first", "blind_first"]
     pd.testing.assert_frame_equal(greedy[columns], blind[columns])
     assert set(greedy["mode"]) == {"greedy"}

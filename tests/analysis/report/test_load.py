@@ -10,7 +10,7 @@ import pytest
 from agents import TrainConfig
 from analysis.report import build_report, build_summary, load_study
 from rl_slt import InputError
-from rl_slt.pipeline.commands.run import claim
+from rl_slt.pipeline.commands.run import open_or_create
 from rl_slt.pipeline.plan.study import load_preset
 
 
@@ -34,7 +34,7 @@ def test_a_study_is_read_whole(demo: Path) -> None:
 
 
 def test_the_made_up_study_has_the_fields_that_a_real_one_has(demo: Path, tmp_path: Path) -> None:
-    claim(load_preset("smoke"), tmp_path / "real")
+    open_or_create(load_preset("smoke"), tmp_path / "real")
     made_up, real = (json.loads((p / "study.json").read_text()) for p in (demo, tmp_path / "real"))
     assert set(made_up) == set(real) and set(made_up["settings"]) == set(real["settings"])
     assert set(made_up["settings"]["train"]) <= set(TrainConfig.model_fields)

@@ -9,7 +9,9 @@ from PIL import Image
 
 import agents
 from agents.checkpoints import NetworkSpec, save_checkpoint
+from rl_slt import InputError
 from rl_slt.cli import main
+from rl_slt.pipeline.commands import pictures
 
 
 def rl_slt(*argv: object) -> int:
@@ -44,10 +46,29 @@ def test_a_film(run: Path, tmp_path: Path, who: str, capsys: pytest.CaptureFixtu
     assert "coin none, level 2000000000" in capsys.readouterr().out
 
 
+def test_a_film_without_a_limit_has_that_of_the_game(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = agents.TrainConfig(network="small", game="maze", coin="ground", steps=1)
+    (run / "config.json").write_text(json.dumps({"name": "r", "train": config.as_dict()}))
+    seen: list[int] = []
+
+    def record(*args: object, time_limit: int, **others: object) -> None:
+        seen.append(time_limit)
+        raise InputError("seen")
+
+    monkeypatch.setattr(pictures, "record_clip", record)
+    assert rl_slt("rollout", run, "--policy", "random", "--out", tmp_path / "x.gif") == 2
+    assert seen == [500]
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--policy", "moon"], "policy='moon': must be one of agent, random"),
+        (
+            ["--policy", "moon"],
+            "policy='moon': must be one of agent, coin-blind, random, coin-seeker",
+        ),
         (["--step", "7"], "step=7: must be that of a checkpoint of"),
         (["--coin", "moon"], "'moon'"),
         (["--mode", "moon"], "'moon'"),

@@ -24,7 +24,7 @@ from rl_slt.cli import main
 from rl_slt.pipeline.commands.status import describe
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.disk.locks import stage_lock
-from rl_slt.pipeline.disk.store import UnitStore, failures
+from rl_slt.pipeline.disk.store import ItemStore, failures
 from rl_slt.pipeline.engine.jobs import Job, SerialEngine, open_engine
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages.llc import estimate_runs
@@ -58,12 +58,12 @@ def test_an_unreadable_checkpoint_is_named_and_the_rest_goes_on(run: Run, plan: 
     (failed,) = estimate_runs([run], plan, SerialEngine())
     assert "step 512" in failed.label and "corrupt" in failed.reason and not failed.trace
     assert rows(run)["step"].tolist() == [0, 1024]
-    assert [f.unit for f in failures(run)] == [failed.label]
+    assert [f.item for f in failures(run)] == [failed.label]
     reported = "\n".join(describe(run.path))
     assert "llc kl on frozen: 2 of 3 checkpoints, 1 missing" in reported
     assert (
         f"failed: {failed.label}: {failed.reason}" in reported
-        and "left at the pace so far" in reported
+        and "left at the speed so far" in reported
     )
     weights.write_bytes(kept)
     assert estimate_runs([run], plan, SerialEngine()) == []
@@ -114,7 +114,7 @@ def test_a_full_disk_is_told_in_lines_and_harms_nothing(
     assert end.value.code == 1 and "Traceback" not in err
     failed = [line for line in err.splitlines() if "failed: llc of run at step" in line]
     assert len(failed) == 3 and all("No space left" in line for line in failed)
-    assert UnitStore(copy.path, "llc").keys() == []
+    assert ItemStore(copy.path, "llc").keys() == []
     fill.unlink()
     with pytest.raises(SystemExit) as end:
         main(["llc", str(copy.path), "--workers", "0", *OPTIONS])
@@ -132,7 +132,7 @@ def test_files_that_may_not_grow_are_told_in_lines(run: Run) -> None:
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     assert done.stderr.count("failed: llc of run at step") == 3
     assert "File too large" in done.stderr
-    assert UnitStore(run.path, "llc").keys() == []
+    assert ItemStore(run.path, "llc").keys() == []
     assert estimate_runs([run], LLCPlan(states=("frozen",), n_states=48, chains=2, draws=8,
                          burn_in=4, batch_size=16, sampler="baoab", preconditioner_rank=0),
                          SerialEngine()) == []  # fmt: skip

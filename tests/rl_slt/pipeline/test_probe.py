@@ -70,11 +70,14 @@ def test_checkpoints_see_the_same_states(runs: list[Run]) -> None:
     assert not (runs[1].path / "parts" / "states").exists()  # shared, not collected again
 
 
-def test_nothing_is_done_twice(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_done_twice(
+    runs: list[Run], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = [table(run, "probes") for run in runs]
     for module, name in ((probe, "make"), (probe, "make_baselines"), (probe, "make_clips")):
         monkeypatch.setattr(module, name, lambda item: pytest.fail("made again"))
     assert not probe.probe_runs(runs, PLAN, SerialEngine())
+    assert capsys.readouterr().err == "probe: 0 checkpoints probed, 4 kept\n"
     for run, frame in zip(runs, before, strict=True):
         pd.testing.assert_frame_equal(table(run, "probes"), frame)
 

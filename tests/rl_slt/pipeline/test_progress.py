@@ -65,3 +65,10 @@ def test_a_stage_on_a_terminal_draws_its_bar(
 )
 def test_durations(seconds: float, text: str) -> None:
     assert progress.duration(seconds) == text
+
+
+def test_a_stage_ends_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    progress.print_done("llc", "estimates made", [True] * 4, 8)
+    progress.print_done("llc", "estimates made", [True, True, False, True], 0)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["llc: 4 estimates made, 8 kept", "llc: 3 estimates made, 0 kept, 1 failed"]

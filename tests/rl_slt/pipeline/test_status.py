@@ -15,7 +15,7 @@ from analysis import schema
 from rl_slt.pipeline.commands.status import describe, item_seconds, steps_per_second
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.disk.locks import stage_lock
-from rl_slt.pipeline.disk.store import UnitStore, failures, record_failure
+from rl_slt.pipeline.disk.store import ItemStore, failures, record_failure
 
 STEPS = (0, 256, 512, 768)
 
@@ -41,7 +41,7 @@ def put(run: Run, step: int, number: int, status: str = "ok", states: str = "fro
     row = {name: kinds[kind] for name, kind in schema.TABLES["llc"].items()}
     row |= {"run": run.name, "step": step, "loss": "kl", "states": states, "status": status}
     row |= {"setting_id": "s", "message": "drifts" if status != "ok" else ""}
-    store = UnitStore(run.path, "llc")
+    store = ItemStore(run.path, "llc")
     store.put(f"{states}-{step}", {"llc": pd.DataFrame([row])})
     os.utime(store.root / f"{states}-{step}", (1000 + 30 * number, 1000 + 30 * number))
 
@@ -56,7 +56,7 @@ def test_done_missing_suspect_and_what_is_left(tmp_path: Path) -> None:
     assert "  llc kl on frozen: 2 of 4 checkpoints, 2 missing" in reported
     assert "    suspect: step 256 kl on frozen: drifts" in reported
     assert "  probe: missing" in reported
-    assert reported[-1] == "left at the pace so far: llc 60 s"
+    assert reported[-1] == "left at the speed so far: llc 60 s"
 
 
 def test_a_failed_unit_is_named_until_it_succeeds(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_running_stages_and_training_are_seen(tmp_path: Path) -> None:
         looker.join()
     assert any(x.startswith(f"  llc: missing (running: process {os.getpid()} since") for x in seen)
     assert "  training: not finished, 768 of 1,024 steps" in seen
-    assert "left at the pace so far: training 32 s" in seen[-1]  # 256 steps at 8 a second
+    assert "left at the speed so far: training 32 s" in seen[-1]  # 256 steps at 8 a second
     from filelock import FileLock
 
     with FileLock(run.path / ".lock"):
@@ -109,7 +109,7 @@ def test_a_study_tells_what_its_plan_wants(tmp_path: Path) -> None:
     assert "  llc kl on frozen: 4 of 4 checkpoints" in reported
     assert "  llc kl on on-policy: 0 of 4 checkpoints, 4 missing" in reported
     assert (
-        reported[-1] == "left at the pace so far: training 2 min, llc 2 min"
+        reported[-1] == "left at the speed so far: training 2 min, llc 2 min"
     )  # 1,024 steps; 4 x 30 s
 
 

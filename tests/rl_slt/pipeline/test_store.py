@@ -11,7 +11,7 @@ from agents.files import atomic_dir
 from analysis import schema
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, Study
-from rl_slt.pipeline.disk.store import UnitStore, clear_leftovers, digest, read_table, write_table
+from rl_slt.pipeline.disk.store import ItemStore, clear_leftovers, digest, read_table, write_table
 
 
 def probes_frame(value: float = 1.0) -> pd.DataFrame:
@@ -27,7 +27,7 @@ def test_digest_ignores_the_order_of_keys_and_nothing_else() -> None:
 
 
 def test_a_unit_is_read_back_and_never_replaced(tmp_path: Path) -> None:
-    store = UnitStore(tmp_path, "probe")
+    store = ItemStore(tmp_path, "probe")
     assert not store.has("k")
     store.put("k", {"probes": probes_frame(0.25)})
     store.put("k", {"probes": probes_frame(0.75)})
@@ -36,7 +36,7 @@ def test_a_unit_is_read_back_and_never_replaced(tmp_path: Path) -> None:
 
 
 def test_a_unit_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
-    store = UnitStore(tmp_path, "probe")
+    store = ItemStore(tmp_path, "probe")
     bad = {"probes": probes_frame(), "episodes": pd.DataFrame({"run": ["a"]})}
     with pytest.raises(ValueError, match="lacks the columns"):
         store.put("k", bad)
@@ -45,7 +45,7 @@ def test_a_unit_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_left_goes_and_is_never_read(tmp_path: Path) -> None:
-    store = UnitStore(tmp_path, "probe")
+    store = ItemStore(tmp_path, "probe")
     store.put("k", {"probes": probes_frame()})
     code = "import os, sys; from pathlib import Path; from agents.files import atomic_dir\n"
     code += "folders = [atomic_dir(Path(p)) for p in sys.argv[1:]]\n"

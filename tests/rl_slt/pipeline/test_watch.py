@@ -19,7 +19,7 @@ from analysis.transitions.model import Change, Detector
 from rl_slt.errors import InputError
 from rl_slt.pipeline.commands import watch
 from rl_slt.pipeline.disk.layout import Run
-from rl_slt.pipeline.disk.store import UnitStore
+from rl_slt.pipeline.disk.store import ItemStore
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages.llc import Estimate, plan_estimates
 
@@ -54,7 +54,7 @@ def fake_estimate(run: Path, unit: Estimate, value: float) -> None:
         "states": "frozen", "params": "all", "llc": value, "llc_stderr": 0.3, "status": "ok",
         "setting_id": unit.setting, "created": 0.0,
     }  # fmt: skip
-    UnitStore(run, "llc").put(unit.key, {"llc": pd.DataFrame([row])})
+    ItemStore(run, "llc").put(unit.key, {"llc": pd.DataFrame([row])})
 
 
 def noise_with_a_jump() -> np.ndarray:

@@ -34,7 +34,7 @@ class Scene(NamedTuple):
 def has_clips(item: ProbeItem) -> bool:
     """Whether the clips of this very checkpoint and suite are there."""
     try:
-        return read_json_object(_folder(item) / "unit.json").get("key") == item.film_key
+        return read_json_object(_folder(item) / "item.json").get("key") == item.film_key
     except InputError:  # not there, or damaged
         return False
 
@@ -49,7 +49,7 @@ def make_clips(item: ProbeItem) -> None:
     with atomic_dir(_folder(item)) as folder:
         records = [_film(item, policy, scene, folder) for scene in _scenes(item)]
         write_json(folder / "clips.json", records)
-        write_json(folder / "unit.json", {"key": item.film_key})
+        write_json(folder / "item.json", {"key": item.film_key})
 
 
 def _scenes(item: ProbeItem) -> Iterator[Scene]:
@@ -61,7 +61,7 @@ def _scenes(item: ProbeItem) -> Iterator[Scene]:
     if not chosen or not store.has(item.key):
         return
     seen: set[str] = set()
-    for pick in probes.pick_levels(store.read_unit(item.key, "episodes"), chosen[0]):
+    for pick in probes.pick_levels(store.read_item(item.key, "episodes"), chosen[0]):
         if pick.which not in seen and pick.level_seed != level:
             seen.add(pick.which)
             title = f"{_FIRST[pick.first]} on {pick.share:.0%} of this agent's levels"

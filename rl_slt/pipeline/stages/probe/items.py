@@ -15,7 +15,7 @@ from agents import load_policy, write_bytes
 from analysis import probes
 from analysis.schema import conform
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.store import UnitStore, digest
+from rl_slt.pipeline.disk.store import ItemStore, digest
 from rl_slt.versions import STAGES, version_key
 
 
@@ -73,9 +73,9 @@ class ProbeItem:
         """What it is called in front of people."""
         return f"probes of {Path(self.run).name} at step {self.step}"
 
-    def store(self, kind: str) -> UnitStore:
+    def store(self, kind: str) -> ItemStore:
         """The run's finished items: `probe`, `baselines` or `fixed_states`."""
-        return UnitStore(Path(self.run), kind)
+        return ItemStore(Path(self.run), kind)
 
     @property
     def has_fixed_states(self) -> bool:
@@ -98,7 +98,7 @@ def make(item: ProbeItem) -> None:
     policy, name = load_policy(Path(item.checkpoint)), Path(item.run).name
     store = item.store("probe")
     if not store.has(item.key):
-        baselines = item.store("baselines").read_unit(item.setting, "episodes")
+        baselines = item.store("baselines").read_item(item.setting, "episodes")
         episodes = probes.run_suite(policy, item.suite, seed=item.seed, run=name, step=item.step)
         scores = probes.score_episodes(episodes, baselines)
         same = _origin(item.setting, "probe")

@@ -14,15 +14,15 @@ from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Study
 from rl_slt.pipeline.disk.locks import stage_locks
 from rl_slt.pipeline.disk.store import (
+    ItemStore,
     StageItems,
-    UnitStore,
     clear_leftovers,
     file_digest,
     read_table,
     write_table,
 )
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome, attempt
-from rl_slt.pipeline.engine.progress import meter
+from rl_slt.pipeline.engine.progress import meter, print_done
 from rl_slt.pipeline.plan.study import ProbePlan
 from rl_slt.pipeline.stages.probe.clips import has_clips, make_clips
 from rl_slt.pipeline.stages.probe.items import (
@@ -101,6 +101,8 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
                 own = [item for item in items if item.run == str(run.path.resolve())]
                 failed += attempt(f"probe tables of {run.name}", assemble, run, own)
         _draw(runs, again=bool(todo))
+    made = [item.is_done for item in todo]
+    print_done("probe", "checkpoints probed", made, len(items) - len(made))
     return failed
 
 
@@ -114,23 +116,23 @@ def assemble(run: Run, items: Sequence[ProbeItem]) -> None:
         run: the run.
         items: its checkpoints under the plan in hand.
     """
-    store, base, fixed = (UnitStore(run.path, k) for k in ("probe", "baselines", "fixed_states"))
+    store, base, fixed = (ItemStore(run.path, k) for k in ("probe", "baselines", "fixed_states"))
     own = current_setting(store.read("episodes"), ["mode"], asked={item.setting for item in items})
-    chosen = set(own["setting_id"]) if len(own) else set()
-    played = [base.read_unit(key, "episodes").assign(run=run.name)
-              for key in sorted(chosen) if base.has(key)]  # fmt: skip
+    played = [base.read_item(key, "episodes").assign(run=run.name)
+              for key in sorted(set(own.get("setting_id", []))) if base.has(key)]  # fmt: skip
     asked = {item.fixed_states_setting for item in items if item.states}
     rows = current_setting(fixed.read("probes"), [], asked=asked)
-    by_distance = fixed.read("counterfactual")
-    if len(rows) and len(by_distance):
-        by_distance = by_distance[by_distance["setting_id"].isin(set(rows["setting_id"]))]
-    scores = store.read("probes")
-    if len(scores):
-        scores = scores[scores["setting_id"].isin(chosen)]
-    found = _joined("probes", [scores, rows])
+    by_distance = _under(rows, fixed.read("counterfactual"))
+    found = _joined("probes", [_under(own, store.read("probes")), rows])
     _write("episodes", [_in_order(own, ["step", "mode", "probe", "level_seed"]), *played], run)
     _write("probes", [_in_order(found, ["step", "probe", "metric"])], run)
     _write("counterfactual", [_in_order(by_distance, ["step"])], run)
+
+
+def _under(chosen: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table whose setting stands in the chosen rows of another."""
+    of, allowed = (t.reindex(columns=["setting_id"])["setting_id"] for t in (frame, chosen))
+    return frame[of.isin(allowed)]
 
 
 def _write(name: str, parts: Sequence[pd.DataFrame], run: Run) -> None:
@@ -181,12 +183,12 @@ def _shared_jobs(todo: Sequence[ProbeItem], baselines: dict[str, ProbeItem]) -> 
 
 def _share_baselines(runs: Sequence[Run], wanted: dict[str, ProbeItem]) -> None:
     """Give every run the baselines that one of them has: they depend on the suite alone."""
-    stores = [UnitStore(run.path, "baselines") for run in runs]
+    stores = [ItemStore(run.path, "baselines") for run in runs]
     for key in wanted:
         owner = next((store for store in stores if store.has(key)), None)
         if owner is None:
             continue
-        episodes = owner.read_unit(key, "episodes")
+        episodes = owner.read_item(key, "episodes")
         for store in stores:
             store.put(key, {"episodes": episodes})
 
