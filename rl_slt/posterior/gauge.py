@@ -129,10 +129,8 @@ class Units:
             return self._linear(node, values[1], values[2], values[0])
         if target is aten.mm.default:
             return self._linear(node, values[0], values[1], None)
-        if target in (aten.native_layer_norm.default, aten.native_group_norm.default):
-            bias = values[3] if target is aten.native_layer_norm.default else values[2]
-            weight = values[2] if target is aten.native_layer_norm.default else values[1]
-            return self._normalized(node, first, weight, bias)
+        if target is aten.native_layer_norm.default:
+            return self._normalized(node, first, values[2], values[3])
         if target in (
             aten._native_batch_norm_legit_no_training.default, aten.native_batch_norm.default,
             aten.cudnn_batch_norm.default,
@@ -191,9 +189,8 @@ class Units:
         self._join(self._ids(x), FIXED)
         value = node.meta["val"]
         shape = (value[0] if isinstance(value, tuple | list) else value).shape
-        if not isinstance(weight, Weight) or node.target is aten.native_group_norm.default:
-            self._join(np.concatenate([self._ids(v) for v in (weight, bias)]), FIXED)
-            return Activation(np.full(shape, FIXED))
+        if not isinstance(weight, Weight):
+            return self._unknown(node, [weight, bias, x])
         out = self._new(weight.index.size).reshape(weight.index.shape)
         self._register(weight.index, np.asarray(FIXED), out)
         self._add_bias(bias, out)
@@ -254,16 +251,13 @@ class Units:
     def _unknown(self, node: Node, values: Sequence[Any]) -> Any:
         """An operation that carries no scale: everything in it keeps its own."""
         flat = torch.utils._pytree.tree_leaves(list(values))
-        if not any(isinstance(v, Activation) for v in flat):
-            for v in flat:  # a weight made of weights: none of them may be scaled
-                if isinstance(v, Weight):
-                    self._register(v.index, np.asarray(FIXED), np.asarray(FIXED))
-            return None
         for v in flat:
             if isinstance(v, Activation):
                 self._join(v.ids, FIXED)
             elif isinstance(v, Weight):
                 self._register(v.index, np.asarray(FIXED), np.asarray(FIXED))
+        if not any(isinstance(v, Activation) for v in flat):
+            return None  # made of weights alone: it scales with none of them
         value = node.meta.get("val")
         value = value[0] if isinstance(value, tuple | list) else value
         return Activation(np.full(tuple(value.shape), FIXED)) if value is not None else None
@@ -491,7 +485,8 @@ def in_gauge(
     except torch.OutOfMemoryError:
         raise
     except TRACE_ERRORS as error:
-        result, why = None, f"cannot be traced ({str(error).splitlines()[0]})"
+        text = str(error).partition("\n")[0]
+        result, why = None, f"cannot be traced ({type(error).__name__}: {text})"
     if result is None and gauge == "balanced":
         raise InputError.of("gauge", gauge, "auto or none", f"this policy {why}")
     return result

@@ -219,7 +219,7 @@ def make_trial(trial: Trial) -> None:
         "step": item.step,
         "loss": item.loss,
         "states": item.states.name,
-        "precision": "bfloat16" if estimate.info["bfloat16"] else "float32",
+        "precision": estimate.precision,
         "seconds": time.perf_counter() - start,
     }
     plain = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from torch import Tensor, nn
 
 from agents import Run, check_device, load_policy
@@ -259,12 +258,7 @@ def make(item: Estimate, progress: Progress | None = None) -> None:
         "chain_seed": plan.seed,
         "seconds": time.perf_counter() - start,
         "version": STAGES["llc"],
-        # What was done: convolutions that cannot be rounded well enough stay in float32.
-        "precision": "bfloat16" if estimate.info.get("bfloat16") else "float32",
-        "gauge": estimate.gauge,
         "actions": plan.actions,
-        "device": item.device,
-        "threads": torch.get_num_threads(),
     }
     draws = estimate.draws.assign(
         run=run.name, step=item.step, estimate_id=item.key, loss=item.loss,
