@@ -105,11 +105,13 @@ def test_the_table_and_the_download_hold_the_figures_numbers(
 ) -> None:
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.ui import WebDriverWait
 
     show(chromium, demo_page)
     chromium.find_element(By.CSS_SELECTOR, "[data-table=goal] summary").send_keys(Keys.ENTER)
     rows = chromium.execute_script("return R.rows(R.data('goal'))")
-    cells = chromium.find_elements(By.CSS_SELECTOR, "details[data-table=goal] tbody tr")
+    table = "details[data-table=goal] tbody tr"  # filled once the browser says that it is open
+    cells = WebDriverWait(chromium, 60).until(lambda b: b.find_elements(By.CSS_SELECTOR, table))
     assert len(cells) == len(rows) == 18
     csv = chromium.execute_script(
         "const f = R.data('goal'); return R.csv(R.columns, R.rows(f))"
