@@ -23,6 +23,11 @@ _OWN: dict[str, str] = {
         nbeta:f localization:f n_states:i chains:i draws:i burn_in:i chain_seed:i llc:f
         llc_stderr:f llc_stderr_data:f rhat:f ess:f loss_init:f loss_mean:f status:s message:s
         seconds:f precision:s device:s threads:i gauge:s actions:s""",
+    "profile": """
+        seed:i step:i estimate_id:s setting_id:s states:s loss:s reference:s params:s n_states:i
+        nbeta:f localization:f relative_temperature:f llc:f llc_stderr:f half_d_eff:f
+        half_d_eff_stderr:f kl:f free_energy:f free_energy_stderr:f slope:f slope_stderr:f status:s
+        message:s verdict:s seconds:f precision:s device:s gauge:s actions:s""",
     "llc_draws": "step:i estimate_id:s loss:s states:s chain:i draw:i loss_value:f",
     "episodes": """
         step:i policy:s mode:s probe:s placement:s level_seed:i ret:f length:i outcome:s

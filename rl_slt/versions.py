@@ -14,6 +14,7 @@ STAGES: dict[str, int] = {
     "states": 1,  # state sets, and states that two agents visit
     "episodes": 1,  # whole episodes for the losses that read rewards
     "llc": 8,  # the estimator itself, too
+    "profile": 1,
     "calibrate": 1,
     "covariates": 2,
     "probe": 5,
@@ -33,6 +34,7 @@ _READS: dict[str, tuple[str, ...]] = {  # of what is kept; tables are made again
     "states": ("levels",),
     "episodes": ("levels",),
     "llc": ("states", "episodes"),
+    "profile": ("llc",),
     "calibrate": ("llc",),
     "covariates": ("states",),
     "probe": ("levels",),
