@@ -2,12 +2,11 @@ from .associations import associate
 from .freeenergy import compare_arms, staircase
 from .pathdependence import path_dependence
 from .prediction import predict_goal
-from .series import SERIES, current_setting, goal_rows, setting_of
+from .series import current_setting, goal_rows, series_parts, setting_of
 from .transitions import DETECTORS, detect_transitions
 
 __all__ = [
     "DETECTORS",
-    "SERIES",
     "associate",
     "compare_arms",
     "current_setting",
@@ -15,6 +14,7 @@ __all__ = [
     "goal_rows",
     "path_dependence",
     "predict_goal",
+    "series_parts",
     "setting_of",
     "staircase",
 ]

@@ -9,10 +9,12 @@ import pandas as pd
 from analysis.probes import FIXED_STATE_GOALS
 from analysis.schema import UNNAMED
 
-SERIES = ("run", "loss", "states", "reference", "params")  # what tells one LLC series from another
+# What tells one LLC series from another; `matched_entropy` is that of a control, NaN otherwise.
+SERIES = ("run", "loss", "states", "reference", "params", "matched_entropy")
 MAIN_LOSS = "kl"  # the loss that readers show where several were estimated
-_SAMPLER = ["sampler", "nbeta", "localization", "n_states", "chains", "draws", "burn_in"]
-_USUAL = {"reference": ("", "self"), "params": ("", "all")}
+_SAMPLER = ["sampler", "nbeta", "localization", "n_states", "chains", "draws", "burn_in",
+            "gauge", "actions"]  # fmt: skip
+_USUAL = {"reference": "self", "params": "all"}
 _Z95 = 1.959963984540054
 
 
@@ -37,6 +39,31 @@ def setting_of(frame: pd.DataFrame) -> pd.Series:
     return frame["setting_id"].astype("string").fillna(text) if "setting_id" in frame else text
 
 
+def series_parts(llc: pd.DataFrame) -> pd.DataFrame:
+    """What names the series of each row of table `llc` within its run, as text.
+
+    Returns:
+        Columns loss, states, reference, params, matched_entropy (`matched=1.2` for estimates at
+        that entropy in nats); empty where absent, or for the last three the usual: the checkpoint
+        itself, all parameters, the policy as it is.
+    """
+    out = llc.reindex(columns=list(SERIES[1:]))
+    matched = out["matched_entropy"].astype("float64")
+    out = out.astype("string").fillna("").mask(out.eq(pd.Series(_USUAL)).fillna(False), "")
+    return out.assign(matched_entropy=["" if h != h else f"matched={h:.3g}" for h in matched])
+
+
+def interval_stderr(llc: pd.DataFrame) -> pd.Series:
+    """The standard error that intervals are made of, of each row of table `llc`.
+
+    `llc_stderr_total`, Monte Carlo and sampling error over states together, where the estimate
+    has one, else `llc_stderr`, the Monte Carlo error alone.
+    """
+    own = llc["llc_stderr"].astype("float64")
+    total = llc.get("llc_stderr_total")
+    return own if total is None else total.astype("float64").fillna(own)
+
+
 def current_setting(
     frame: pd.DataFrame, by: Sequence[str] = SERIES, *, asked: Collection[str] = ()
 ) -> pd.DataFrame:
@@ -58,7 +85,8 @@ def current_setting(
     if frame.empty:
         return frame
     setting = setting_of(frame)
-    of = [frame[name].astype("string").fillna("") for name in by if name in frame]
+    parts = series_parts(frame)
+    of = [parts.get(name, frame[name].astype("string").fillna("")) for name in by if name in frame]
     group = frame.groupby([*of, setting], sort=False).ngroup()
     made = pd.factorize(frame["created"], sort=True)[0] if "created" in frame else -1
     facts = pd.DataFrame(
@@ -79,22 +107,23 @@ def llc_table(llc: pd.DataFrame) -> pd.DataFrame:
     NaN.
 
     Returns:
-        Columns run, arm, seed, series (such as `kl/on-policy`, with the reference and parameters
-        where they are not the usual ones), reference, states, fixed (whether the reference is the
-        same for all checkpoints), step, llc, llc_stderr, loss_init, loss_init_stderr (nats; NaN in
-        tables that lack it); by step.
+        Columns run, arm, seed, series (such as `kl/on-policy`, followed by the reference, the
+        parameters and `matched=H` where they are not the usual ones), reference, states, fixed
+        (whether the reference is the same for all checkpoints), step, llc, llc_stderr, loss_init,
+        loss_init_stderr (nats; NaN in tables that lack it); by step.
     """
     frame = llc.copy()
-    for name in (*SERIES[1:], "status"):
+    for name in (*SERIES[1:-1], "status"):
         frame[name] = frame[name].astype("string").fillna("") if name in frame else ""
     frame = current_setting(frame)
-    frame["series"] = frame["loss"] + "/" + frame["states"]
-    for column, usual in _USUAL.items():
-        frame["series"] += ("/" + frame[column]).where(~frame[column].isin(usual), "")
+    frame["series"] = [
+        "/".join([loss, states, *filter(None, rest)])
+        for loss, states, *rest in series_parts(frame).to_numpy()
+    ]
     frame = frame.astype({"run": str, "series": str})
     frame = frame.drop_duplicates(["run", "series", "step"], keep="last")
     frame["arm"] = frame["run"].map(arms_of_runs(frame))
-    frame["fixed"] = ~frame["reference"].isin(_USUAL["reference"])
+    frame["fixed"] = ~frame["reference"].isin(("", "self"))
     numbers = ["step", "llc", "llc_stderr", "loss_init", "loss_init_stderr"]
     frame[numbers] = frame.reindex(columns=numbers).astype("float64")
     frame.loc[frame["status"] == "failed", ["llc", "llc_stderr"]] = float("nan")

@@ -12,6 +12,7 @@ from analysis.report.data import StudyData
 from analysis.report.figures.model import numbers
 from analysis.report.seed_means import ANY, SHARE, Z95, Bounds, over_seeds
 from analysis.report.sentences import limits, summary_sentences
+from analysis.series import interval_stderr
 
 _Arm = dict[str, Any]
 
@@ -73,7 +74,7 @@ def _probe(rows: pd.DataFrame) -> dict[str, Any]:
 def _llc(rows: pd.DataFrame) -> dict[str, Any]:
     """The mean of the estimates that did not fail; `status` holds those of all."""
     last = queries.last_rows(rows)
-    llc, half = last["llc"].where(~queries.failed(last)), Z95 * last["llc_stderr"]
+    llc, half = last["llc"].where(~queries.failed(last)), Z95 * interval_stderr(last)
     return _score(llc, ANY, llc - half, llc + half) | {
         "status": sorted({str(s) for s in last["status"].dropna()}) or ["unknown"],
         "loss": str(last["loss"].iloc[0]), "step": int(last["step"].max()),

@@ -5,7 +5,14 @@ import pandas as pd
 
 import agents
 from analysis import current_setting, schema
-from analysis.series import arms_of_runs, llc_series, llc_table, probe_series
+from analysis.series import (
+    arms_of_runs,
+    interval_stderr,
+    llc_series,
+    llc_table,
+    probe_series,
+    series_parts,
+)
 
 
 def llc_rows(**columns: object) -> pd.DataFrame:
@@ -78,6 +85,35 @@ def test_series_are_named_by_what_they_measure() -> None:
     assert table.set_index("series")["fixed"].to_dict() == {
         "kl/frozen": False, "kl/frozen/final": True, "kl/frozen/head": False,
     }  # fmt: skip
+
+
+def test_a_control_at_matched_entropy_is_a_series_of_its_own() -> None:
+    rows = llc_rows(
+        step=[0, 10, 0, 10],
+        llc=[1.0, 2.0, 8.0, 9.0],
+        matched_entropy=[np.nan, np.nan, 1.25, 1.25],
+        setting_id=["own", "own", "matched", "matched"],
+    )
+    assert len(current_setting(rows)) == 4
+    found = llc_table(rows).groupby("series")["llc"].agg(list).to_dict()
+    assert found == {"kl/frozen": [1.0, 2.0], "kl/frozen/matched=1.25": [8.0, 9.0]}
+    assert set(series_parts(rows)["matched_entropy"]) == {"", "matched=1.25"}
+    assert set(series_parts(rows)["reference"]) == {""}
+
+
+def test_another_gauge_or_other_actions_are_another_setting() -> None:
+    rows = llc_rows(step=[0, 10, 0, 10], llc=[1.0, 2.0, 3.0, 4.0])
+    for column, values in (("gauge", ["none", "balanced"]), ("actions", ["all", "distinct"])):
+        two = rows.assign(**{column: np.repeat(values, 2)})
+        assert llc_series(two)["value"].tolist() == [3.0, 4.0]
+        assert len(current_setting(two)) == 2
+
+
+def test_an_interval_holds_the_error_over_states_where_it_is_known() -> None:
+    rows = llc_rows(step=[0, 10], llc=1.0)
+    assert interval_stderr(rows).tolist() == [0.1, 0.1]
+    total = interval_stderr(rows.assign(llc_stderr_total=[0.5, np.nan]))
+    assert total.tolist() == [0.5, 0.1]
 
 
 def test_probe_errors_come_from_the_interval_and_baselines_are_left_out() -> None:

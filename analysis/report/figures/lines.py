@@ -7,13 +7,14 @@ import pandas as pd
 
 from analysis.report.figures.model import Series, integers, mean_series, numbers
 from analysis.report.seed_means import ANY, Z95, Bounds, mean_curve
+from analysis.series import interval_stderr
 
 _MAX_RETURNS = 240
 
 
 def llc_lines(rows: pd.DataFrame, arm: str, color: int, panel: str) -> list[Series]:
-    """LLC of an arm's runs with 95 % intervals (Monte Carlo error), and the mean over seeds."""
-    half = Z95 * rows["llc_stderr"]
+    """LLC of an arm's runs with 95 % intervals, and the mean over seeds."""
+    half = Z95 * interval_stderr(rows)
     ends = {"ci_low": rows["llc"] - half, "ci_high": rows["llc"] + half}
     flag = rows["status"].fillna("unknown")
     return run_lines(rows.assign(value=rows["llc"], flag=flag, **ends), arm, color, panel)

@@ -14,6 +14,7 @@ from analysis.report.figures.model import Figure, FigureRecord, Panel, Series, m
 from analysis.report.labels import LLC_LABEL, states_title
 from analysis.report.queries import failed, fixed_reference_rows, llc_rows, states_in_order
 from analysis.report.seed_means import Z95, mean_curve
+from analysis.series import interval_stderr
 
 
 def _along_training(data: StudyData) -> Iterator[Figure]:
@@ -109,7 +110,7 @@ def _paths(rows: pd.DataFrame, data: StudyData) -> list[Series]:
 
 def _path(part: pd.DataFrame, run: str, arm: str, color: int) -> Series:
     part = part.sort_values("step")
-    half = Z95 * part["llc_stderr"]
+    half = Z95 * interval_stderr(part)
     return Series(
         "path", arm, "seed", color, numbers(part["x"]), numbers(part["llc"]), run=run,
         low=numbers(part["llc"] - half), high=numbers(part["llc"] + half),

@@ -14,6 +14,7 @@ from analysis.report.figures.axes import shared_axis
 from analysis.report.figures.lines import baseline_line, llc_lines, return_lines, run_lines
 from analysis.report.figures.model import Figure, FigureRecord, Mark, Panel, Series, numbers
 from analysis.report.seed_means import ANY, SHARE
+from analysis.series import interval_stderr
 
 
 def _draw(data: StudyData) -> Iterator[Figure]:
@@ -48,7 +49,7 @@ def _panels(data: StudyData) -> list[Panel]:
     panels = [Panel("return", "Training return", "reward per episode", span, source="return")]
     for name in queries.states_in_order(llc):
         mine = llc[llc["states"] == name]
-        span = _span(mine["llc"], mine["llc_stderr"])
+        span = _span(mine["llc"], interval_stderr(mine))
         height = 130 if labels.is_shared(name) else 110
         source = f"llc:{mine['loss'].iloc[0]}:{name}"
         title = f"LLC {labels.states_short(name)}"

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from analysis import (
-    SERIES,
     associate,
     compare_arms,
     current_setting,
@@ -16,6 +15,7 @@ from analysis import (
     path_dependence,
     predict_goal,
     schema,
+    series_parts,
     staircase,
 )
 from analysis.probes import FIXED_STATE_GOALS, SCORES, main_metric
@@ -162,11 +162,11 @@ def series_of(
 
     A failed estimate is no point of its series.
     """
-    for key, rows in llc.groupby(list(SERIES[1:]), sort=True):
+    names = [":".join(["llc", *filter(None, key)]) for key in series_parts(llc).to_numpy()]
+    for name, rows in llc.groupby(pd.Series(names, llc.index, dtype="string"), sort=True):
         rows = rows.sort_values("step")
         values = rows["llc"].where(rows["status"] != "failed")
-        kept = [str(part) for part in key if part not in ("self", "all")]
-        yield ":".join(["llc", *kept]), rows["step"], values, rows["llc_stderr"]
+        yield str(name), rows["step"], values, rows["llc_stderr"]
     for (probe, metric), rows in probes.groupby(["probe", "metric"], sort=True):
         rows = rows.sort_values("step")
         stderr = (rows["ci_high"] - rows["ci_low"]) / (2 * 1.96)
