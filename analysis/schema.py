@@ -45,9 +45,6 @@ _OWN: dict[str, str] = {
     "path_dependence": """
         feature:s step:i probe:s metric:s accuracy:f chance:f
         p_value:f q_value:f n:i cut:f note:s""",
-    "free_energy": """
-        series:s a:s b:s delta_loss:f delta_llc:f critical_n:f low:f high:f share:f few:s many:s
-        seeds:i""",
 }
 TABLES: dict[str, dict[str, str]] = {
     name: dict(column.split(":") for column in f"run:s arm:s {own} version:i".split())
@@ -61,7 +58,7 @@ DEFAULTS: dict[str, Any] = {
     "arm": UNNAMED, "version": pd.NA, "precision": pd.NA, "device": pd.NA, "threads": pd.NA,
     "gauge": pd.NA, "actions": pd.NA,
 }  # fmt: skip
-OVER_RUNS = ("associations", "predictions", "path_dependence", "free_energy")  # of a study
+OVER_RUNS = ("associations", "predictions", "path_dependence")  # of a study
 DERIVED = ("transitions", "staircase", *OVER_RUNS)  # made again by each analysis, from the others
 
 

@@ -26,8 +26,7 @@ STAGES: dict[str, int] = {
     "staircase": 1,
     "predictions": 1,
     "path_dependence": 1,
-    "free_energy": 1,
-    "report": 1,
+    "report": 2,
 }
 
 _READS: dict[str, tuple[str, ...]] = {  # of what is kept; tables are made again by each analysis

@@ -98,48 +98,6 @@ def path_result(data: StudyData) -> Result:
     return Result(line, notes=notes)
 
 
-def energy_result(data: StudyData) -> Result:
-    """Which arm's solution the free energy prefers, and the number of samples where that turns."""
-    table = data.table("free_energy")
-    if table.empty:
-        return Result(missing=(
-            "There are no estimates to one fixed reference policy, so solutions of different arms "
-            "have no common loss; `rl-slt llc --reference RUN@STEP` makes them."
-            if data.table("staircase").empty else
-            "The estimates to a fixed reference are of one arm, or each to a reference of its own: "
-            "two arms need one and the same."
-        ))  # fmt: skip
-    rows = [
-        {
-            "arms": f"{row['a']} and {row['b']}",
-            "LLC": series_title(str(row["series"])),
-            "loss, second less first": labels.number(row["delta_loss"]),
-            "LLC, second less first": labels.number(row["delta_llc"]),
-            "preferred with few samples": labels.text(row["few"]),
-            "with many": labels.text(row["many"]),
-            "critical n": _n(row["critical_n"]),
-            "95 % interval": labels.interval(row["low"], row["high"], _n),
-            "share of draws with one": labels.number(row["share"]),
-            "seeds": labels.number(row["seeds"]),
-        }
-        for row in table.to_dict("records")
-    ]
-    one = table.iloc[0]
-    if one["few"] == one["many"]:
-        line = (
-            f"At every number of samples the free energy prefers the solution of {one['few']} over "
-            f"that of {one['b'] if one['few'] == one['a'] else one['a']}: it has no larger loss "
-            "and no larger LLC."
-        )
-    else:
-        line = (
-            f"With few samples the free energy prefers the simpler solution of {one['few']}, with "
-            f"many that of {one['many']}; the change comes near n = {_n(one['critical_n'])} "
-            f"[{_n(one['low'])}, {_n(one['high'])}]. Leading terms only: an order of magnitude."
-        )
-    return Result(line, rows[:_MOST], max(0, len(rows) - _MOST))
-
-
 def series_title(series: str) -> str:
     """`kl/frozen` in words: the state set, and the loss where it is not the usual one."""
     loss, _, rest = series.partition("/")
@@ -165,7 +123,3 @@ def _notes(table: pd.DataFrame) -> list[str]:
 
 def _percent(value: Any) -> str:
     return "–" if pd.isna(value) else f"{100 * value:+.0f} %"
-
-
-def _n(value: Any) -> str:
-    return "–" if pd.isna(value) else labels.short(float(value)) if value < 1e12 else f"{value:.0e}"

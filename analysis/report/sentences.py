@@ -21,7 +21,7 @@ def summary_sentences(arms: list[dict[str, Any]], data: StudyData, warnings: int
         data: tables of transitions and of statistics over runs.
         warnings: LLC estimates that are not sound.
     """
-    over_seeds = (results.prediction_result, results.path_result, results.energy_result)
+    over_seeds = (results.prediction_result, results.path_result)
     out = [*_behavior(arms), _complexity(arms), _transitions(data), _associations(data)]
     out += [result(data).line for result in over_seeds]
     return [line for line in [*out, _warnings(arms, warnings)] if line]

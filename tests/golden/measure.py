@@ -563,13 +563,6 @@ def path_dependence(material: Material) -> Numbers:
     return rows(frame, ["feature", "probe", "metric", "step"], columns)
 
 
-def free_energy(material: Material) -> Numbers:
-    """Which of two arms more samples would prefer, and from how many on."""
-    columns = ("delta_loss", "delta_llc", "critical_n", "low", "high", "share", "few", "many",
-               "seeds")  # fmt: skip
-    return rows(table(material.study, "free_energy"), ["series", "a", "b"], columns)
-
-
 def staircase(material: Material) -> Numbers:
     """Loss and LLC to one fixed reference, along training."""
     columns = ("loss", "loss_stderr", "llc", "llc_stderr")
@@ -651,7 +644,6 @@ STAGES: dict[str, Stage] = {
     "associations": Stage(associations, 1e-6, 1e-9, ANALYSIS),
     "predictions": Stage(predictions, 1e-6, 1e-9, ANALYSIS),
     "path_dependence": Stage(path_dependence, 1e-6, 1e-9, ANALYSIS),
-    "free_energy": Stage(free_energy, 1e-6, 1e-9, ANALYSIS),
     "staircase": Stage(staircase, 1e-6, 1e-9, ANALYSIS),
     "report": Stage(report, 1e-6, 1e-9, ANALYSIS),
 }

@@ -15,7 +15,7 @@ from analysis.report.comparisons import comparisons
 from analysis.report.data import StudyData
 from analysis.report.figures import all_figures
 from analysis.report.queries import probes_in_order
-from analysis.report.results import energy_result, path_result, prediction_result
+from analysis.report.results import path_result, prediction_result
 from analysis.report.summary import build_summary
 from analysis.report.test_tables import association_tables, transition_table
 
@@ -53,7 +53,6 @@ def build_report(data: StudyData) -> str:
         associations=association_tables(data),
         predictions=prediction_result(data),
         paths=path_result(data),
-        energy=energy_result(data),
         labels=labels,
         make=reproduce,
         style=Markup("\n".join(_asset(name) for name in _STYLES)),  # our own files, no user text

@@ -8,7 +8,6 @@ import pandas as pd
 
 from analysis import (
     associate,
-    compare_arms,
     current_setting,
     detect_transitions,
     goal_rows,
@@ -113,8 +112,8 @@ def over_runs(
         covariates: table `covariates`, perhaps empty.
 
     Returns:
-        Table by name; a table has no rows where the data do not reach (no probes, no estimates to
-        one fixed reference), and rows with a `note` instead of numbers where runs are too few.
+        Table by name; a table has no rows where the data do not reach (no probes), and rows with a
+        `note` instead of numbers where runs are too few.
     """
     pairs = goal_pairs(probes)
     known = pd.Series(list(zip(probes["probe"], probes["metric"], strict=True)), probes.index)
@@ -126,7 +125,6 @@ def over_runs(
         "path_dependence": schema.empty("path_dependence")
         if goal is None or shown["step"].nunique() < 2
         else path_dependence(own, shown, *goal),
-        "free_energy": compare_arms(staircase(llc)),
     }
     every = {"run": schema.ALL_RUNS, "arm": schema.ALL_RUNS}
     return {"associations": associate(llc, goal_rows(probes))} | {

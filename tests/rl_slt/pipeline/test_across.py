@@ -40,16 +40,13 @@ def tables(seeds: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
 def test_six_seeds_fill_every_table() -> None:
     found = over_runs(*tables(6))
     assert set(found) == set(schema.OVER_RUNS)
-    for name in ("predictions", "path_dependence", "free_energy"):
+    for name in ("predictions", "path_dependence"):
         assert (found[name]["run"] == schema.ALL_RUNS).all() and len(found[name]), name
         assert (found[name]["arm"] == schema.ALL_RUNS).all()
     links = found["associations"]
     assert set(zip(links["run"], links["arm"], strict=True)) == {
         ("*", "*"), *((f"{arm}-s{seed}", arm) for arm in ("end", "coin") for seed in range(6))
     }  # fmt: skip
-    energy = found["free_energy"].iloc[0]
-    assert (energy["few"], energy["many"]) == ("end", "coin")
-    assert energy["low"] < energy["critical_n"] < energy["high"]
     early = found["path_dependence"]
     first = early[(early["feature"] == "llc:kl/frozen") & (early["step"] == 0)].iloc[0]
     assert first["accuracy"] > 0.9 and first["q_value"] <= 0.05
@@ -66,7 +63,6 @@ def test_one_seed_says_what_it_cannot_show() -> None:
     assert found["predictions"]["rmse"].isna().all()
     assert found["predictions"]["note"].str.contains("one run cannot show").all()
     assert found["path_dependence"]["p_value"].isna().all()
-    assert found["free_energy"].empty
 
 
 def test_empty_tables_stay_empty() -> None:
