@@ -7,6 +7,7 @@ More columns may follow the ones listed here. Kinds: `s` text, `i` integer (null
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -21,8 +22,9 @@ _OWN: dict[str, str] = {
     "llc": """
         seed:i step:i estimate_id:s loss:s reference:s states:s params:s sampler:s step_size:f
         nbeta:f localization:f n_states:i chains:i draws:i burn_in:i chain_seed:i llc:f
-        llc_stderr:f llc_stderr_data:f rhat:f ess:f loss_init:f loss_mean:f status:s message:s
-        seconds:f precision:s device:s threads:i gauge:s actions:s""",
+        llc_stderr:f llc_stderr_states:f llc_stderr_total:f llc_stderr_data:f rhat:f ess:f
+        loss_init:f loss_mean:f status:s message:s seconds:f precision:s device:s threads:i gauge:s
+        actions:s""",
     "profile": """
         seed:i step:i estimate_id:s setting_id:s states:s loss:s reference:s params:s n_states:i
         nbeta:f localization:f relative_temperature:f llc:f llc_stderr:f half_d_eff:f
@@ -56,7 +58,7 @@ UNNAMED = "unnamed"  # stands in `arm` where neither a study nor `--arm` named i
 # What stands in columns that a table may lack: one of others, or one that an analysis returns.
 DEFAULTS: dict[str, Any] = {
     "arm": UNNAMED, "version": pd.NA, "precision": pd.NA, "device": pd.NA, "threads": pd.NA,
-    "gauge": pd.NA, "actions": pd.NA,
+    "gauge": pd.NA, "actions": pd.NA, "llc_stderr_states": math.nan, "llc_stderr_total": math.nan,
 }  # fmt: skip
 OVER_RUNS = ("associations", "predictions", "path_dependence")  # of a study
 DERIVED = ("transitions", "staircase", *OVER_RUNS)  # made again by each analysis, from the others

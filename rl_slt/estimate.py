@@ -93,7 +93,7 @@ def estimate_llc(
             where the network's units can be scaled.
         distinct_actions: classes of actions that do the same, `[[0], [1], [2, 3]]`, each action
             in one of them: merged by their probability before the loss; None keeps all apart.
-        states_error: also estimate the sampling error over states (`stderr_data`).
+        states_error: also estimate the sampling error over states (`stderr_states`).
         progress: called with (steps done, steps in all).
 
     Returns:
@@ -162,7 +162,7 @@ def estimate_with(
         llc = float(values.mean()) if np.isfinite(values).all() else math.nan
         verdict = diagnose(values, draws.virial, draws.accept)
         jackknife = states_error and verdict.status != "failed"
-        stderr_data = states_stderr(target, chains.snapshots, seed) if jackknife else None
+        stderr_states = states_stderr(target, chains.snapshots, seed) if jackknife else None
         report = {}
         if chains.snapshots:  # what the loss says of itself at the last draw kept aside
             module = target.flat.load(target.flat.w_star + chains.snapshots[-1][0])
@@ -175,7 +175,7 @@ def estimate_with(
     return LLCEstimate(
         llc=llc if target.nbeta else 0.0 * llc,  # NaN stays NaN
         stderr=verdict.stderr if target.nbeta else 0.0,
-        stderr_data=stderr_data,
+        stderr_states=stderr_states,
         rhat=verdict.rhat,
         ess=verdict.ess,
         draws=_draws_frame(draws, target.loss.name),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
@@ -22,7 +23,8 @@ class LLCEstimate:
     Attributes:
         llc: `nbeta (E[L] - L(w*))`.
         stderr: Monte Carlo standard error alone, from correlated draws over all chains.
-        stderr_data: sampling error over states (jackknife), or None.
+        stderr_states: standard error from the states being a sample (`rl_slt.verdict.jackknife`);
+            None where it is not estimated.
         rhat: rank-normalized split R-hat of the loss.
         ess: effective sample size of the loss's mean.
         draws: one row per chain and draw after burn-in, in the columns of `llc_draws`.
@@ -47,7 +49,7 @@ class LLCEstimate:
 
     llc: float
     stderr: float
-    stderr_data: float | None
+    stderr_states: float | None
     rhat: float
     ess: float
     draws: pd.DataFrame = field(repr=False)
@@ -81,35 +83,50 @@ class LLCEstimate:
         return self.stderr / self.nbeta if self.nbeta else 0.0
 
     @property
+    def stderr_data(self) -> float | None:
+        """Another name of `stderr_states`."""
+        return self.stderr_states
+
+    @property
+    def stderr_total(self) -> float:
+        """`sqrt(stderr^2 + stderr_states^2)`; Monte Carlo alone where the second is not known.
+
+        The error of the LLC as a number about the states' distribution. Two estimates on the same
+        states share a part of the second error: for their difference `stderr` is the error on
+        these states.
+        """
+        return math.hypot(self.stderr, self.stderr_states or 0.0)
+
+    @property
     def interval(self) -> tuple[float, float]:
-        """Nominal 95 % interval from the Monte Carlo error alone."""
-        return self.llc - 1.96 * self.stderr, self.llc + 1.96 * self.stderr
+        """Nominal 95 % interval, `llc -+ 1.96 stderr_total`."""
+        return self.llc - 1.96 * self.stderr_total, self.llc + 1.96 * self.stderr_total
 
     def __repr__(self) -> str:
-        text = f"LLC {self.llc:.3g} ± {self.stderr:.2g} ({self.status}"
+        text = f"LLC {self.llc:.3g} ± {self.stderr_total:.2g} ({self.status}"
         text += f": {self.message})" if self.message else ")"
-        return f"{text} · R-hat {self.rhat:.3f} · ESS {self.ess:.0f} · n {self.n_states}"
+        return f"{text} · R-hat {self.rhat:.3f} · ESS {self.ess:.0f} · {self.n_states} states"
 
     def _repr_html_(self) -> str:
         """A small table, for notebooks."""
         verdict = f'<b style="color:{COLORS[self.status]}">{self.status}</b>'
-        states = "not estimated" if self.stderr_data is None else f"{self.stderr_data:.2g}"
+        states = "not estimated" if self.stderr_states is None else f"{self.stderr_states:.2g}"
         rounded = ", convolutions in bfloat16" if self.precision == "bfloat16" else ""
         rows = {
-            "LLC": f"{self.llc:.4g} ± {self.stderr:.2g} (Monte Carlo)",
-            "sampling error over states": states,
+            "LLC": f"{self.llc:.4g} ± {self.stderr_total:.2g}",
+            "error of chains, of states": f"{self.stderr:.2g}, {states}",
             "verdict": f"{verdict} {escape(self.message)}",
             "R-hat, ESS": f"{self.rhat:.3f}, {self.ess:.0f}",
             f"{self.loss} at w*, posterior mean": f"{self.loss_init:.4g}, {self.loss_mean:.4g}",
             "sampler": f"{self.sampler}, step {self.step_size:.3g}, {self.chains} chains{rounded}",
-            "nβ, localization, N": f"{self.nbeta:.4g}, {self.localization:g}, {self.n_states}",
+            "nβ, localization, states": f"{self.nbeta:.4g}, {self.localization:g}, {self.n_states}",
             "cost": f"{self.sample_gradients:,} sample gradients, {self.seconds:.1f} s",
         }
         cells = "".join(f"<tr><th>{k}</th><td>{v}</td></tr>" for k, v in rows.items())
         return f"<table>{cells}</table>"
 
     def plot_trace(self) -> Figure:
-        """Chains over draws, and their running means next to the estimate with 1.96 errors."""
+        """Chains over draws, and their running means next to the estimate with its interval."""
         from matplotlib.figure import Figure  # slow to import, and for those who look alone
 
         figure = Figure(figsize=(9, 3.2), layout="constrained")

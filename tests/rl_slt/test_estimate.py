@@ -1,5 +1,6 @@
 """`estimate_llc` as its users meet it: inputs, promises, and the mistakes of others."""
 
+import dataclasses
 import math
 import subprocess
 import sys
@@ -77,6 +78,19 @@ def test_draws_are_tidy_and_make_the_estimate() -> None:
     assert e.loss_init == 0.0
     assert "LLC" in repr(e) and "<table>" in e._repr_html_()
     assert len(e.plot_trace().axes) == 2
+
+
+def test_an_interval_holds_the_error_over_states() -> None:
+    e = dataclasses.replace(quick(TwoHeads(), data()), llc=10.0, stderr=0.3, stderr_states=0.4)
+    assert (e.stderr_total, e.stderr_data) == (pytest.approx(0.5), 0.4)
+    assert e.interval == pytest.approx((9.02, 10.98))
+    assert "10 ± 0.5 (" in repr(e) and repr(e).endswith("120 states")
+    assert "<td>10 ± 0.5</td>" in e._repr_html_() and "<td>0.3, 0.4</td>" in e._repr_html_()
+    band = e.plot_trace().axes[1].patches[0].get_extents()
+    low, high = e.plot_trace().axes[1].transData.inverted().transform(band)[:, 1]
+    assert (low, high) == pytest.approx(e.interval, rel=1e-3)
+    unknown = dataclasses.replace(e, stderr_states=None)
+    assert unknown.stderr_total == 0.3 and "<td>0.3, not estimated</td>" in unknown._repr_html_()
 
 
 def test_nbeta_comes_from_the_number_of_states_not_the_batch() -> None:
