@@ -15,6 +15,9 @@ from rl_slt.data.policy_data import PolicyData
 from rl_slt.losses.base import LossFunction, Policy, logits_of
 from rl_slt.losses.kl import PolicyKL
 
+SAMPLES = 2048
+N_BETA = SAMPLES / math.log(SAMPLES)
+
 
 @dataclass(frozen=True, eq=False)
 class Problem:
@@ -77,6 +80,18 @@ class LinearNet(nn.Module):
         for factor in self.factors:
             states = states @ factor.T
         return states
+
+
+class TanhNet(nn.Module):
+    """One hidden layer of tanh units, `V tanh(U x)`, no biases."""
+
+    def __init__(self, first: Tensor, second: Tensor) -> None:
+        super().__init__()
+        self.first, self.second = nn.Parameter(first.clone()), nn.Parameter(second.clone())
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Outputs `[B, M]` of inputs `[B, N]`."""
+        return (states @ self.first.T).tanh() @ self.second.T
 
 
 class LowRankPolicy(nn.Module):
@@ -152,20 +167,54 @@ def crossing_exact(powers: tuple[int, int], nbeta: float, localization: float) -
     return float(nbeta * (p * loss).sum() / p.sum())
 
 
-def tabular(nbeta: float = 2000.0) -> Problem:
-    """S = 12 states with A = 3 actions, each visited equally often; lambda is `S (A - 1) / 2`.
+def cusp(exact: float, exact_error: float) -> Problem:
+    """The cusp `L = (x^2 - y^3)^2` of two weights around w* = 0, the simplest curve that is none.
+
+    Its zeros are a curve with a cusp at w*, no crossing of coordinate axes: lambda is 5/12 (half
+    of 1/2 + 1/3, by the blow-up with weights 3 and 2).
+    """
+
+    def loss(policy: Policy, batch: PolicyData) -> Tensor:
+        x, y = logits_of(policy(batch.states)).unbind(-1)
+        return (x**2 - y**3).square()
+
+    return Problem(
+        policy=Weights(2),
+        data=PolicyData(torch.zeros(8, 1)),
+        loss=loss,
+        nbeta=1000.0,
+        localization=1.0,
+        exact=exact,
+        lambda_=5 / 12,
+        exact_error=exact_error,
+    )
+
+
+def tabular(
+    nbeta: float = 2000.0, live: int = 12, sure: int = 0, unvisited: int = 0, visits: int = 40
+) -> Problem:
+    """A softmax table of A = 3 actions; lambda is `S (A - 1) / 2` over the S visited states.
 
     The posterior is a product over states, each a quadrature over its two logit differences.
+
+    Args:
+        nbeta: inverse temperature times N.
+        live: states whose actions are all probable.
+        sure: states whose first action has nearly all probability: at any nbeta in use they show
+            almost nothing of their share of lambda.
+        unvisited: states that are not in the data, with weights that the loss does not see.
+        visits: samples of each visited state.
     """
-    states, gamma = 12, 1.0
-    logits = 0.5 * torch.randn(states, 3, generator=torch.Generator().manual_seed(0))
+    states, gamma = live + sure, 1.0
+    logits = 0.5 * torch.randn(states + unvisited, 3, generator=torch.Generator().manual_seed(0))
+    logits[live:states, 0] += 8
     return Problem(
         policy=Table(logits),
-        data=PolicyData(torch.arange(states).repeat(40)),
+        data=PolicyData(torch.arange(states).repeat(visits)),
         loss=PolicyKL(),
         nbeta=nbeta,
         localization=gamma,
-        exact=sum(_row_exact(row.numpy(), nbeta / states, gamma) for row in logits),
+        exact=sum(_row_exact(row.numpy(), nbeta / states, gamma) for row in logits[:states]),
         lambda_=float(states),
     )
 
@@ -235,24 +284,29 @@ def deep_linear_lambda(widths: tuple[int, ...], rank: int) -> float:
 
 
 def reduced_rank(
-    sizes: tuple[int, int, int, int], exact: float, exact_error: float, localization: float = 1.0
+    sizes: tuple[int, int, int, int],
+    exact: float,
+    exact_error: float,
+    localization: float = 1.0,
+    nbeta: float = N_BETA,
 ) -> Problem:
-    """Regression by a product of two matrices, at `nbeta = n / log n`.
+    """Regression by a product of two matrices.
 
     Args:
         sizes: inputs N, hidden units H, outputs M, and the true rank r.
         exact: the truth at these settings, by exact sampling.
         exact_error: its standard error.
         localization: gamma.
+        nbeta: inverse temperature times N.
     """
-    n, (inputs, hidden, outputs, rank) = 2048, sizes
+    n, (inputs, hidden, outputs, rank) = SAMPLES, sizes
     generator = torch.Generator().manual_seed(0)
     states = torch.randn(n, inputs, generator=generator)
     return Problem(
         policy=LinearNet(_padded_factors(inputs, hidden, outputs, rank, generator)),
         data=PolicyData(states),
         loss=squared_error,
-        nbeta=n / float(torch.log(torch.tensor(float(n)))),
+        nbeta=nbeta,
         localization=localization,
         exact=exact,
         lambda_=reduced_rank_lambda(*sizes),
@@ -262,19 +316,81 @@ def reduced_rank(
 
 def deep_linear(widths: tuple[int, ...], rank: int, exact: float, exact_error: float) -> Problem:
     """Regression by a product of several matrices, surplus units zero everywhere."""
-    n, generator, factors = 2048, torch.Generator().manual_seed(0), []
+    generator, factors = torch.Generator().manual_seed(0), []
     for inputs, outputs in pairwise(widths):
         factor = torch.zeros(outputs, inputs)
         factor[:rank, :rank] = torch.randn(rank, rank, generator=generator)
         factors.append(factor)
     return Problem(
         policy=LinearNet(factors),
-        data=PolicyData(torch.randn(n, widths[0], generator=generator)),
+        data=PolicyData(torch.randn(SAMPLES, widths[0], generator=generator)),
         loss=squared_error,
-        nbeta=n / math.log(n),
+        nbeta=N_BETA,
         localization=1.0,
         exact=exact,
         lambda_=deep_linear_lambda(widths, rank),
+        exact_error=exact_error,
+    )
+
+
+def tanh_net(hidden: int, exact: float, exact_error: float) -> Problem:
+    """Regression of the zero function of one input by `hidden` tanh units, all zero at w*.
+
+    Lambda is `(H + i^2 + i) / (4 i + 2)`, i the largest integer with `i^2 <= H` (Aoyagi & Watanabe
+    2006; Watanabe 2009, section 7.4).
+    """
+    i = math.isqrt(hidden)
+    states = torch.randn(SAMPLES, 1, generator=torch.Generator().manual_seed(0))
+    return Problem(
+        policy=TanhNet(torch.zeros(hidden, 1), torch.zeros(1, hidden)),
+        data=PolicyData(states),
+        loss=squared_error,
+        nbeta=N_BETA,
+        localization=1.0,
+        exact=exact,
+        lambda_=(hidden + i**2 + i) / (4 * i + 2),
+        exact_error=exact_error,
+    )
+
+
+def softmax_regression(inputs: int, actions: int, exact: float, exact_error: float) -> Problem:
+    """A linear softmax policy, regular in its quotient: lambda is `inputs (actions - 1) / 2`."""
+    generator = torch.Generator().manual_seed(0)
+    policy = LinearNet([torch.randn(actions, inputs, generator=generator) / inputs**0.5])
+    lambda_ = inputs * (actions - 1) / 2
+    return _softmax(policy, inputs, generator, exact, exact_error, lambda_)
+
+
+def softmax_mlp(sizes: tuple[int, int, int], exact: float, exact_error: float) -> Problem:
+    """A softmax policy with a hidden layer of tanh units, at generic weights.
+
+    It is regular there but for the shift of all logits, so lambda is `H (N + A - 1) / 2` of sizes
+    (N, H, A); at the settings in use about half of that is to be seen.
+    """
+    generator, (inputs, hidden, actions) = torch.Generator().manual_seed(0), sizes
+    first = torch.randn(hidden, inputs, generator=generator) / inputs**0.5
+    policy = TanhNet(first, torch.randn(actions, hidden, generator=generator) / hidden**0.5)
+    lambda_ = hidden * (inputs + actions - 1) / 2
+    return _softmax(policy, inputs, generator, exact, exact_error, lambda_)
+
+
+def _softmax(
+    policy: nn.Module,
+    inputs: int,
+    generator: torch.Generator,
+    exact: float,
+    exact_error: float,
+    lambda_: float,
+) -> Problem:
+    """A policy against itself on standard normal states."""
+    return Problem(
+        policy=policy,
+        data=PolicyData(torch.randn(SAMPLES, inputs, generator=generator)),
+        loss=PolicyKL(),
+        nbeta=N_BETA,
+        localization=1.0,
+        exact=exact,
+        lambda_=lambda_,
         exact_error=exact_error,
     )
 
@@ -311,8 +427,9 @@ def _padded_factors(
     return [first, second]
 
 
-# Values with an error were found by benchmarks/llc_truths.py: exact sampling, in code of its own.
-# They belong to the weights that the seeds of these problems draw.
+# Values stated here were found by benchmarks/llc_truths.py: quadrature, importance sampling or
+# Hamiltonian Monte Carlo, in code of its own. They belong to the weights and states that the seeds
+# of these problems draw.
 PROBLEMS: dict[str, Callable[[], Problem]] = {
     "quadratic": lambda: quadratic((4.0, 2.0, 1.0, 0.5, 0.0)),
     "crossing-1-1": lambda: crossing((1, 1)),
@@ -326,5 +443,11 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
     "reduced-rank-zero": lambda: reduced_rank((5, 3, 5, 0), exact=5.99, exact_error=0.02),
     "deep-linear": lambda: deep_linear((4, 4, 4, 4), 2, exact=5.96, exact_error=0.02),
     "low-rank": lambda: low_rank((12, 4, 6, 2), exact=13.48, exact_error=0.03),
+    "cusp": lambda: cusp(exact=0.37406, exact_error=0.0),
+    "tabular-mixed": lambda: tabular(N_BETA, live=4, sure=4, unvisited=4, visits=SAMPLES // 8),
+    "tanh-net": lambda: tanh_net(3, exact=0.7307, exact_error=0.0),
+    "deep-linear-zero": lambda: deep_linear((2, 2, 2, 2), 0, exact=1.1383, exact_error=0.001),
+    "softmax-regression": lambda: softmax_regression(4, 3, exact=3.977, exact_error=0.004),
+    "softmax-mlp": lambda: softmax_mlp((4, 8, 3), exact=8.45, exact_error=0.07),
 }
 QUICK = ("quadratic", "crossing-1-1", "tabular", "low-rank")

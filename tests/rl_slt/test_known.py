@@ -5,6 +5,7 @@ import torch
 
 from rl_slt import InputError
 from rl_slt.known.problems import (
+    PROBLEMS,
     crossing_exact,
     deep_linear,
     deep_linear_lambda,
@@ -33,6 +34,27 @@ def test_reduced_rank_formula(sizes: tuple[int, int, int, int], value: float) ->
 @pytest.mark.parametrize(("rank", "value"), [(0, 5.5), (2, 7.5), (4, 8.0)])
 def test_deep_linear_formula(rank: int, value: float) -> None:
     assert deep_linear_lambda((4, 4, 4, 4), rank) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("cusp", 5 / 12), ("tanh-net", 5 / 6), ("deep-linear-zero", 1.5),
+        ("softmax-regression", 4), ("tabular-mixed", 8), ("softmax-mlp", 24),
+    ],
+)  # fmt: skip
+def test_lambda_of_further_problems(name: str, value: float) -> None:
+    assert PROBLEMS[name]().lambda_ == pytest.approx(value)
+
+
+def test_unvisited_and_sure_states_say_next_to_nothing() -> None:
+    live = tabular(135.0, live=4).exact
+    mixed = tabular(270.0, live=4, sure=4, unvisited=4, visits=4)  # as much weight on each of these
+    assert live < mixed.exact < live + 0.2 < mixed.lambda_ / 2
+    assert mixed.policy(mixed.data.states).shape == (32, 3)
+    sure = mixed.policy(torch.arange(4, 8)).softmax(-1)
+    assert (sure[:, 0] > 0.99).all()
+    assert not set(mixed.data.states.tolist()) & set(range(8, 12))
 
 
 @pytest.mark.parametrize("powers", [(1, 1), (1, 2), (2, 3)])
