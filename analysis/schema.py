@@ -24,7 +24,8 @@ _OWN: dict[str, str] = {
         nbeta:f localization:f n_states:i chains:i draws:i burn_in:i chain_seed:i llc:f
         llc_stderr:f llc_stderr_states:f llc_stderr_total:f llc_stderr_data:f rhat:f ess:f
         loss_init:f loss_mean:f status:s message:s seconds:f precision:s device:s threads:i gauge:s
-        actions:s""",
+        actions:s entropy:f information:f logit_scale:f matched_entropy:f trace:f
+        relative_temperature:f kl:f""",
     "profile": """
         seed:i step:i estimate_id:s setting_id:s states:s loss:s reference:s params:s n_states:i
         nbeta:f localization:f relative_temperature:f llc:f llc_stderr:f half_d_eff:f
@@ -59,6 +60,8 @@ UNNAMED = "unnamed"  # stands in `arm` where neither a study nor `--arm` named i
 DEFAULTS: dict[str, Any] = {
     "arm": UNNAMED, "version": pd.NA, "precision": pd.NA, "device": pd.NA, "threads": pd.NA,
     "gauge": pd.NA, "actions": pd.NA, "llc_stderr_states": math.nan, "llc_stderr_total": math.nan,
+    "entropy": pd.NA, "information": pd.NA, "logit_scale": pd.NA,
+    "matched_entropy": pd.NA, "trace": pd.NA, "relative_temperature": pd.NA, "kl": pd.NA,
 }  # fmt: skip
 OVER_RUNS = ("associations", "predictions", "path_dependence")  # of a study
 DERIVED = ("transitions", "staircase", *OVER_RUNS)  # made again by each analysis, from the others

@@ -17,9 +17,10 @@ from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import ConvergenceWarning, InputError
 from rl_slt.gradients.precision import full_float32
 from rl_slt.gradients.traced import has_conv
-from rl_slt.losses.base import LossFunction, as_loss
+from rl_slt.losses.base import LossFunction, as_loss, policy_logits
 from rl_slt.losses.kl import PolicyKL
 from rl_slt.posterior.build import GRADIENT_STREAM, build_target, device_of, generator_for
+from rl_slt.posterior.sharpness import posterior_kl, sharpness_of
 from rl_slt.posterior.target import Target
 from rl_slt.result import LLCEstimate
 from rl_slt.samplers.baoab import BAOAB
@@ -46,8 +47,8 @@ def estimate_llc(
     *,
     loss: LossFunction | None = None,
     sampler: Sampler | None = None,
-    nbeta: float | None = None,
-    localization: float = 1.0,
+    nbeta: float | str | None = None,
+    localization: float | str = 1.0,
     chains: int = 4,
     draws: int | None = None,
     burn_in: int = 200,
@@ -58,6 +59,7 @@ def estimate_llc(
     precision: Precision = "auto",
     gauge: Gauge = "auto",
     distinct_actions: Sequence[Sequence[int]] | None = None,
+    match_entropy: float | None = None,
     states_error: bool = True,
     progress: Progress | None = None,
 ) -> LLCEstimate:
@@ -72,8 +74,12 @@ def estimate_llc(
         states: `[N, ...]`, or a `PolicyData`; brought to the policy's device, all at once.
         loss: `loss(policy, batch) -> [B]`; None is `PolicyKL()`.
         sampler: None chooses: exact full-batch HMC where that is cheap, else BAOAB on batches.
-        nbeta: inverse temperature times N; None is `N / log N`.
-        localization: gamma, the pull to w*, per squared unit of weight.
+        nbeta: inverse temperature times N; None is `N / log N`; `"relative:K"` sets it so that
+            `nbeta tr(H) / (2 localization) = K`, H the loss's curvature at w*: the ridge
+            `localization / nbeta` is then 1 / (2 K) of the trace, and the estimate depends to
+            first order on neither the loss's unit, the localization nor the policy's sharpness.
+        localization: gamma, the pull to w*, per squared unit of weight; `"relative:C"` gives the
+            localizer the radius `sqrt(d / gamma) = C |w*|`, in the gauge in use.
         chains: independent chains, at least 2; those of a small network without convolutions, and
             on a GPU all, are computed together: 16 on few states take a little longer than 4.
         draws: kept per chain, at least 8; None is 400, and more where draws are cheap and 400 too
@@ -93,6 +99,8 @@ def estimate_llc(
             where the network's units can be scaled.
         distinct_actions: classes of actions that do the same, `[[0], [1], [2, 3]]`, each action
             in one of them: merged by their probability before the loss; None keeps all apart.
+        match_entropy: mean entropy in nats that the policy is brought to first, by one factor of
+            all logits through its last layer; a control for its sharpness. None leaves it.
         states_error: also estimate the sampling error over states (`stderr_states`).
         progress: called with (steps done, steps in all).
 
@@ -115,6 +123,7 @@ def estimate_llc(
         distinct_actions=None
         if distinct_actions is None
         else tuple(tuple(members) for members in distinct_actions),
+        match_entropy=match_entropy,
     )  # fmt: skip
     estimate = estimate_with(
         policy, states, settings, loss, seed=seed, states_error=states_error, progress=progress
@@ -149,7 +158,7 @@ def estimate_with(
         target = build_target(
             policy, states, as_loss(PolicyKL() if loss is None else loss),
             settings.nbeta, settings.localization, settings.params, seed, settings.precision,
-            settings.gauge, settings.distinct_actions,
+            settings.gauge, settings.distinct_actions, settings.match_entropy,
         )  # fmt: skip
         chains = prepare_chains(target, settings, seed)
         gradient = target.center_gradient(generator_for(seed, GRADIENT_STREAM, target.device))
@@ -163,10 +172,14 @@ def estimate_with(
         verdict = diagnose(values, draws.virial, draws.accept)
         jackknife = states_error and verdict.status != "failed"
         stderr_states = states_stderr(target, chains.snapshots, seed) if jackknife else None
+        logits = policy_logits(target.flat.load(target.flat.w_star), target.data)
         report = {}
         if chains.snapshots:  # what the loss says of itself at the last draw kept aside
             module = target.flat.load(target.flat.w_star + chains.snapshots[-1][0])
             report = target.loss.report(module, target.data)
+        kl = loss_mean = float((draws.loss - draws.loss_at_center).mean())
+        if not target.loss.zero_at_center:
+            kl = posterior_kl(target, chains.snapshots, logits)
 
     at_center = target.center_losses.double()
     if target.loss.zero_at_center:  # by definition, whatever bfloat16 makes of it
@@ -183,7 +196,13 @@ def estimate_with(
         message=verdict.message,
         loss_init=loss_init,
         loss_init_stderr=float(at_center.std()) / target.n**0.5 if target.n > 1 else math.nan,
-        loss_mean=loss_init + float((draws.loss - draws.loss_at_center).mean()),
+        loss_mean=loss_init + loss_mean,
+        kl=kl,
+        **sharpness_of(logits)._asdict(),
+        matched_entropy=settings.match_entropy,
+        trace=target.trace.value,
+        trace_stderr=target.trace.stderr,
+        relative_temperature=target.trace.relative_temperature(target.nbeta, target.localization),
         step_size=chains.step_size,
         nbeta=target.nbeta,
         localization=target.localization,

@@ -33,6 +33,16 @@ class LLCEstimate:
         loss_init: `L(w*)` over all data.
         loss_init_stderr: standard error of `loss_init` from the states being a sample.
         loss_mean: `loss_init + llc / nbeta`, the posterior's mean loss.
+        kl: posterior mean of `KL(pi_w* || pi_w)` per state, nats: how far the policy moves.
+        entropy: of the policy at w*, mean over states, nats.
+        information: I(S; A), the mean KL of the policy to its own marginal over states, nats; near
+            0 its actions hardly depend on the state.
+        logit_scale: root mean square of the logits, each state's own mean taken off.
+        matched_entropy: the mean entropy that the policy was brought to, nats, or None.
+        trace: of the loss's curvature at w* (the Fisher matrix of a self-KL), with its standard
+            error over states, `trace_stderr`.
+        relative_temperature: `K = nbeta trace / (2 localization)`, what nbeta L rises by under the
+            localizer alone; NaN where the curvature is not known.
         step_size: the one in use after burn-in, in the sampler's coordinates.
         nbeta, localization, burn_in, n_states, chains, batch_size, sampler, loss, seed: settings.
         precision: of convolutions, as it was: `float32` or `bfloat16`.
@@ -58,6 +68,14 @@ class LLCEstimate:
     loss_init: float
     loss_init_stderr: float
     loss_mean: float
+    kl: float
+    entropy: float
+    information: float
+    logit_scale: float
+    matched_entropy: float | None
+    trace: float
+    trace_stderr: float
+    relative_temperature: float
     step_size: float
     nbeta: float
     localization: float
@@ -119,7 +137,11 @@ class LLCEstimate:
             "R-hat, ESS": f"{self.rhat:.3f}, {self.ess:.0f}",
             f"{self.loss} at w*, posterior mean": f"{self.loss_init:.4g}, {self.loss_mean:.4g}",
             "sampler": f"{self.sampler}, step {self.step_size:.3g}, {self.chains} chains{rounded}",
-            "nβ, localization, states": f"{self.nbeta:.4g}, {self.localization:g}, {self.n_states}",
+            "nβ, localization, states": f"{self.nbeta:.4g}, {self.localization:.4g}, "
+            f"{self.n_states}",
+            "relative temperature K, gauge": f"{self.relative_temperature:.3g}, {self.gauge}",
+            "entropy, information, posterior KL": f"{self.entropy:.3g}, {self.information:.3g}, "
+            f"{self.kl:.3g} nats",
             "cost": f"{self.sample_gradients:,} sample gradients, {self.seconds:.1f} s",
         }
         cells = "".join(f"<tr><th>{k}</th><td>{v}</td></tr>" for k, v in rows.items())

@@ -6,10 +6,12 @@ share. Neither torch nor pandas is imported here: the command line's help is mad
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, ValidationInfo
 
+from rl_slt.errors import InputError
 from rl_slt.settings_model import SettingsModel
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ else:
     Sampler = Any
 
 PILOT_DRAWS = 400
+RELATIVE = "relative:"
 
 
 def _strict(description: str, ge: float | None = None, gt: float | None = None) -> Any:
@@ -25,8 +28,42 @@ def _strict(description: str, ge: float | None = None, gt: float | None = None) 
     return Field(strict=True, description=description, ge=ge, gt=gt)
 
 
-NBeta = Annotated[float, _strict("inverse temperature times N; none is N / log N", ge=0)]
-Localization = Annotated[float, _strict("gamma, the pull to w*, per squared unit of weight", ge=0)]
+def relative_part(value: float | str | None) -> float | None:
+    """X of a setting given as `relative:X`; None of one that is a plain number, or none."""
+    return float(value.removeprefix(RELATIVE)) if isinstance(value, str) else None
+
+
+def _number_or_relative(value: Any, info: ValidationInfo) -> float | str:
+    """A number at least 0, also as text, or `relative:X` with X above 0."""
+    relative = isinstance(value, str) and value.startswith(RELATIVE)
+    try:
+        number = float(value.removeprefix(RELATIVE) if relative else value)
+    except (TypeError, ValueError):
+        number = math.nan
+    above = number > 0 if relative else number >= 0
+    if isinstance(value, bool) or not above or number == math.inf:
+        allowed = f"a finite number at least 0, or {RELATIVE}X, X above 0"
+        raise InputError.of(str(info.field_name), value, allowed)
+    return f"{RELATIVE}{number:g}" if relative else number
+
+
+NBeta = Annotated[
+    float | str,
+    BeforeValidator(_number_or_relative),
+    Field(
+        description="inverse temperature times N; relative:K sets it so that the curvature at w* "
+        "lifts nbeta L by K under the localizer alone; none is N / log N"
+    ),
+]
+Localization = Annotated[
+    float | str,
+    BeforeValidator(_number_or_relative),
+    Field(
+        description="gamma, the pull to w*, per squared unit of weight; relative:C gives the "
+        "localizer the radius C |w*|"
+    ),
+]
+Entropy = Annotated[float, _strict("mean entropy in nats that the logits are scaled to", gt=0)]
 StepSize = Annotated[float, _strict("of the sampler; none is adapted in burn-in", gt=0)]
 Chains = Annotated[
     int, _strict("independent chains; on a GPU, or of a small network, computed together", ge=2)
@@ -80,6 +117,7 @@ class Settings(SettingsModel):
     gauge: Gauge = "auto"
     distinct_actions: tuple[tuple[int, ...], ...] | None = None
     """classes of actions that do the same, merged before the loss; none keeps all apart"""
+    match_entropy: Entropy | None = None
 
 
 Positive = Annotated[float, Field(gt=0)]

@@ -187,7 +187,7 @@ def carry_out(sweep: Sweep, policies: Sequence[str], make: Make) -> Calibration:
         return pd.DataFrame(rows, columns=[*COLUMNS, *extra])
 
     table = add(sweep.halves(add(sweep.bases(policies))))
-    best = recommend(table, policies, sweep.settings).settings.localization
+    best = float(recommend(table, policies, sweep.settings).settings.localization)
     return recommend(add(sweep.checks(table, best)), policies, sweep.settings)
 
 

@@ -107,6 +107,13 @@ class Loss:
         """
         return None
 
+    def score_rows(self, policy: Policy, batch: PolicyData) -> Tensor | None:
+        """Per-sample rows `[B, R]` whose gradients g_r give it as the mean `sum_r g_r g_r'`.
+
+        None when the loss does not know; the curvature is then that of its Hessian.
+        """
+        return None
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ReferenceLoss(Loss):
@@ -143,6 +150,11 @@ class ReferenceLoss(Loss):
         """`log pi_w(a|s)` `[B]`, `a ~ pi_w`: E[g g'] of its gradients g is the Fisher matrix."""
         logits = logits_of(policy(batch.states))
         return action_log_probs(logits, draw_actions(logits.detach(), generator))
+
+    def score_rows(self, policy: Policy, batch: PolicyData) -> Tensor:
+        """`sqrt(p_a) log pi_w(a|s)` `[B, A]`, p_a the value of `pi_w(a|s)` without its gradient."""
+        log_p = log_softmax(logits_of(policy(batch.states)))
+        return (0.5 * log_p.detach()).exp() * log_p
 
 
 class PlainLoss(Loss):
@@ -194,8 +206,7 @@ def logits_of(output: Tensor | tuple[Tensor, Tensor]) -> Tensor:
 def policy_logits(policy: nn.Module, data: PolicyData, chunk: int = 512) -> Tensor:
     """Action logits `[N, A]` of a policy on all data, in chunks, without gradients."""
     with torch.no_grad():
-        parts = [logits_of(policy(part.states)) for part in data.chunks(chunk)]
-    return torch.cat(parts)
+        return torch.cat([logits_of(policy(part.states)) for part in data.chunks(chunk)])
 
 
 def _checked(logits: Tensor, n: int, who: str) -> Tensor:

@@ -17,11 +17,14 @@ from rl_slt.errors import InputError
 from rl_slt.gradients.flat import FlatPolicy, match_parameters
 from rl_slt.gradients.precision import wants_bfloat16
 from rl_slt.losses.base import Loss, logits_of
+from rl_slt.posterior.curvature import trace_of
 from rl_slt.posterior.gauge import in_gauge
+from rl_slt.posterior.sharpness import at_entropy
 from rl_slt.posterior.target import Target
+from rl_slt.settings import relative_part
 
 DEVICES = ("cpu", "cuda")
-PREPARE_STREAM, GRADIENT_STREAM = 1_000_003, 1_000_033
+PREPARE_STREAM, GRADIENT_STREAM, TRACE_STREAM = 1_000_003, 1_000_033, 1_000_037
 
 
 def generator_for(seed: int, stream: int, device: torch.device | str = "cpu") -> Generator:
@@ -34,19 +37,21 @@ def build_target(
     policy: nn.Module,
     states: Tensor | PolicyData,
     loss: Loss,
-    nbeta: float | None,
-    localization: float,
+    nbeta: float | str | None,
+    localization: float | str,
     params: str | Sequence[str] | None,
     seed: int,
     precision: str = "float32",
     gauge: str = "none",
     distinct_actions: Classes | None = None,
+    match_entropy: float | None = None,
 ) -> Target:
     """The localized posterior of a policy, on a private copy of it, on the policy's own device.
 
     With `gauge` "balanced", or "auto" where the policy has hidden units that can be scaled, w* is
     the equal policy whose hidden units are balanced (`rl_slt.posterior.gauge`). Actions of one
-    class in `distinct_actions` count as one (`rl_slt.data.actions`).
+    class in `distinct_actions` count as one (`rl_slt.data.actions`). With `match_entropy` the
+    policy is first brought to that mean entropy (`rl_slt.posterior.sharpness`).
 
     Raises:
         InputError: weights, states or parameter patterns are wrong, the loss is not per sample, or
@@ -59,35 +64,75 @@ def build_target(
     given = (states if isinstance(states, PolicyData) else PolicyData(states)).to(device)
     data, seen = _prepared(policy, given, loss, seed)
     few = given.states[:4]
+    if match_entropy is not None:
+        if loss.needs:
+            allowed = f"none with loss {loss.name}, whose data are of the policy as it is"
+            raise InputError.of("match_entropy", match_entropy, allowed)
+        if distinct_actions is not None:
+            _check_classes(policy, distinct_actions, few)
+        policy = at_entropy(copy.deepcopy(policy).eval(), given, distinct_actions, match_entropy)
     balanced = in_gauge(policy, few, seen, gauge)
     policy = policy if balanced is None else balanced
     if distinct_actions is not None:
         policy, given, loss = _merged(policy, given, loss, distinct_actions, few)
-    if balanced is not None or distinct_actions is not None:
+    if balanced is not None or distinct_actions is not None or match_entropy is not None:
         # From its own outputs, so that a self-KL is 0 at w* to the last bit.
         data, seen = _prepared(policy, given, loss, seed)
     names = [name for name in match_parameters(policy, params) if name in seen]
     if not names:
         raise InputError(f"the loss depends on none of the parameters {params or 'of the policy'}")
     flat = FlatPolicy(policy, names)
-    target = Target(flat, data, loss, 0.0, localization, bfloat16)
+    target = Target(flat, data, loss, 0.0, _localization(flat, localization), bfloat16)
     target.gauge = "none" if balanced is None else "balanced"
     if target.n < 2 and nbeta is None:
         raise InputError(f"{target.n} sample; nbeta=None (N / log N) needs at least 2")
-    target.nbeta = target.n / math.log(target.n) if nbeta is None else float(nbeta)
+    target.trace = trace_of(target, generator_for(seed, TRACE_STREAM, device))
+    target.nbeta = _nbeta(target, nbeta)
     return target
+
+
+def _localization(flat: FlatPolicy, given: float | str) -> float:
+    """Gamma; for `relative:C` that of a localizer of the radius `sqrt(d / gamma) = C |w*|`."""
+    share = relative_part(given)
+    if share is None:
+        return float(given)
+    norm = float(flat.w_star.double().norm())
+    if norm == 0:
+        hint = "it is a share of the weights' norm, which is 0"
+        raise InputError.of("localization", given, "a number for this policy", hint)
+    return len(flat.w_star) / (share * norm) ** 2
+
+
+def _nbeta(target: Target, given: float | str | None) -> float:
+    """The inverse temperature; for `relative:K` that of the relative temperature K."""
+    if given is None:
+        return target.n / math.log(target.n)
+    relative = relative_part(given)
+    if relative is None:
+        return float(given)
+    if not target.localization:
+        hint = "it is relative to the localizer"
+        raise InputError.of("nbeta", given, "a number where localization=0", hint)
+    if not target.trace.value > 0:
+        hint = f"the curvature of loss {target.loss.name} at w* has trace {target.trace.value:.3g}"
+        raise InputError.of("nbeta", given, "a number for this policy and loss", hint)
+    return target.trace.nbeta_at(relative, target.localization)
 
 
 def _merged(
     policy: nn.Module, data: PolicyData, loss: Loss, classes: Classes, few: Tensor
 ) -> tuple[nn.Module, PolicyData, Loss]:
     """Policy, data and loss on classes of actions instead of actions."""
-    with torch.no_grad():
-        check_classes(classes, logits_of(copy.deepcopy(policy).eval()(few)).shape[-1])
+    _check_classes(policy, classes, few)
     if loss.reference is not None:
         reference = merge_policy(loss.reference, classes)
         loss = replace(loss, reference=reference)  # type: ignore[type-var]
     return merge_policy(policy, classes), merge_data(data, classes), loss
+
+
+def _check_classes(policy: nn.Module, classes: Classes, few: Tensor) -> None:
+    with torch.no_grad():
+        check_classes(classes, logits_of(copy.deepcopy(policy).eval()(few)).shape[-1])
 
 
 def _prepared(

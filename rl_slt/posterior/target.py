@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +44,24 @@ class Evaluation(NamedTuple):
     grad: Tensor
     prior: Tensor
     virial: Tensor
+
+
+class Trace(NamedTuple):
+    """Trace of the curvature H at w* (`rl_slt.posterior.curvature`), with its standard error.
+
+    That is over states, or over the random directions that a Hessian was probed along.
+    """
+
+    value: float
+    stderr: float
+
+    def relative_temperature(self, nbeta: float, localization: float) -> float:
+        """`K = nbeta tr(H) / (2 gamma)`; infinite without a localizer."""
+        return nbeta * self.value / (2 * localization) if localization else math.inf * nbeta
+
+    def nbeta_at(self, relative: float, localization: float) -> float:
+        """The nbeta of a relative temperature K."""
+        return 2 * localization * relative / self.value
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +119,7 @@ class Target:
         batched: whether the gradients of all chains are made at once, where they can be traced:
             those of small networks without convolutions, on a GPU those of all.
         gauge: `balanced` where w* is the balanced one of many equal policies, else `none`.
+        trace: of the curvature at w*, once it was measured.
         traced: the gradient as a graph, or None where it could not be had.
     """
 
@@ -121,6 +141,7 @@ class Target:
         self.preconditioner: Preconditioner | None = None
         self.direction: Tensor | None = None
         self.gauge = "none"
+        self.trace = Trace(math.nan, math.nan)
         self.grads = 0
         self._whole: dict[bool, PolicyData] = {}  # with and without repeats, where in one chunk
         small = self.dim <= BATCHED_LIMIT and not has_conv(flat.module)

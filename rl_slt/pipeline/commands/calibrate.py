@@ -72,9 +72,10 @@ def calibrate(
         # What the sweep sets must not be in the name of a work item.
         found, failed = _sweep(target, plan.replace(**VARIED), sweep, names, engine)
     report_failures(failed)
-    command = command_line(path, settings, found.settings.localization)
+    best = float(found.settings.localization)  # a number: the sweep tries no other
+    command = command_line(path, settings, best)
     write_calibration(path / "calibration", found, command)
-    value = f"localization {found.settings.localization:g}"
+    value = f"localization {best:g}"
     what = f"recommended: {value}" if found.sound else f"nothing tried is sound; nearest: {value}"
     print(f"{what}  ({command})", f"why: {found.reason}", sep="\n")
     print(f"table and plot: {path / 'calibration'}")

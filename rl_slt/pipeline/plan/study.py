@@ -19,6 +19,7 @@ from rl_slt.settings import (
     BurnIn,
     Chains,
     Draws,
+    Entropy,
     Gauge,
     Localization,
     NBeta,
@@ -89,6 +90,7 @@ class LLCPlan(SettingsModel):
     gauge: Gauge = "none"
     actions: Literal["distinct", "all"] = "all"
     """distinct merges actions that do the same in the game before the loss; all keeps them apart"""
+    match_entropy: Entropy | None = None
     device: str = "cpu"
     """where chains run: cpu, cuda, cuda:0, ...; a GPU has one worker if --workers is left out"""
     seed: Seed = 0
