@@ -29,7 +29,16 @@ from .make import make_vec
 from .native import keep_freed_memory
 from .pictures import level_sheet, render_frame, whole_level
 from .placements import Placement, parse_placement
-from .policies import NetworkPolicy, ScriptedPolicy, kl, log_probs, logits_of, sample_actions
+from .policies import (
+    Classes,
+    NetworkPolicy,
+    ScriptedPolicy,
+    kl,
+    log_probs,
+    logits_of,
+    merge_actions,
+    sample_actions,
+)
 from .replays import Replay, replay
 from .sb3 import to_sb3
 from .scripted import SCRIPTED, CoinBlindPolicy, CoinSeekerPolicy, RandomPolicy, Scripted
@@ -63,6 +72,7 @@ __all__ = [
     "RIGHT",
     "RIGHT_JUMP",
     "SCRIPTED",
+    "Classes",
     "Clip",
     "CoinBlindPolicy",
     "CoinSeekerPolicy",
@@ -90,6 +100,7 @@ __all__ = [
     "log_probs",
     "logits_of",
     "make_vec",
+    "merge_actions",
     "move_coin",
     "parse_levels",
     "parse_placement",

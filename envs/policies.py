@@ -6,6 +6,7 @@ A policy is a torch module from states `[N, ...]` to action logits `[N, A]`, or 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 MODES = ("sampled", "greedy")
 Actions = NDArray[np.int64]
+Classes = Sequence[Sequence[int]]
 
 
 def logits_of(output: Any) -> Tensor:
@@ -29,18 +31,37 @@ def logits_of(output: Any) -> Tensor:
     return logits
 
 
-def log_probs(policy: nn.Module, states: Tensor, *, grad: bool = False) -> Tensor:
+def log_probs(
+    policy: nn.Module, states: Tensor, classes: Classes | None = None, *, grad: bool = False
+) -> Tensor:
     """Log-probabilities of all actions, double `[N, A]`, nats.
 
     Args:
         policy: called as it is, in the mode (train or eval) in which it stands.
         states: `[N, ...]`.
+        classes: of actions that count as one, as in `merge_actions`; None keeps all apart.
         grad: record for differentiation.
     """
     import torch
 
     with torch.set_grad_enabled(grad):
-        return logits_of(policy(states)).double().log_softmax(-1)
+        log_p = logits_of(policy(states)).double().log_softmax(-1)
+        return log_p if classes is None else merge_actions(log_p, classes)
+
+
+def merge_actions(log_p: Tensor, classes: Classes) -> Tensor:
+    """Log-probabilities `[N, K]` of classes of actions that do the same, nats.
+
+    How a policy splits its probability among such actions changes nothing that it does, so that
+    distributions are compared by these.
+
+    Args:
+        log_p: of all actions, `[N, A]`.
+        classes: `[[0], [1], [2, 3]]`, as `distinct_actions` of a game.
+    """
+    import torch
+
+    return torch.stack([log_p[..., list(members)].logsumexp(-1) for members in classes], dim=-1)
 
 
 def kl(log_p: Tensor, log_q: Tensor) -> Tensor:

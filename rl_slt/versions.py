@@ -16,11 +16,11 @@ STAGES: dict[str, int] = {
     "llc": 8,  # the estimator itself, too
     "profile": 1,
     "calibrate": 1,
-    "covariates": 2,
+    "covariates": 3,
     "probe": 5,
-    "fixed_states": 2,  # counterfactual and linear probe
+    "fixed_states": 3,  # counterfactual and linear probe
     "clips": 4,
-    "compare": 3,
+    "compare": 4,
     "transitions": 1,
     "associations": 1,
     "staircase": 1,
@@ -51,7 +51,7 @@ def version_key(stage: str) -> dict[str, int]:
 
     Example:
         >>> version_key("covariates")
-        {'covariates': 2, 'states': 1, 'levels': 1}
+        {'covariates': 3, 'states': 1, 'levels': 1}
     """
     found = {stage: STAGES[stage]}
     for other in _READS.get(stage, ()):

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from scipy.stats import t as student
 
-from envs import kl, logits_of
+from envs import kl, logits_of, merge_actions
 from rl_slt import InputError
 
 MEASURES = ("kl_ab", "kl_ba", "tv", "value_gap")
@@ -22,6 +22,7 @@ def compare_policies(
     states: torch.Tensor,
     *,
     groups: Sequence[object] | None = None,
+    classes: Sequence[Sequence[int]] | None = None,
     batch_size: int = 1024,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
@@ -33,6 +34,8 @@ def compare_policies(
         states: `[N, ...]`.
         groups: of each state, what it shares with others (its episode or level), `[N]`; without,
             every state is a group of its own.
+        classes: of actions that do the same (`distinct_actions` of a game) and count as one here,
+            named by their first; None keeps all apart.
         batch_size: states at a time.
         progress: called with (states done, states in all).
 
@@ -51,7 +54,7 @@ def compare_policies(
         raise InputError(f"{len(names)} groups for {len(states)} states: one per state is needed")
     batches: list[pd.DataFrame] = []
     for done, batch in enumerate(states.split(batch_size)):
-        batches.append(_compare_batch(a, b, batch))
+        batches.append(_compare_batch(a, b, batch, classes))
         if progress is not None:
             progress(done * batch_size + len(batch), len(states))
     frame = pd.concat(batches, ignore_index=True)
@@ -59,19 +62,28 @@ def compare_policies(
 
 
 @torch.no_grad()
-def _compare_batch(a: torch.nn.Module, b: torch.nn.Module, batch: torch.Tensor) -> pd.DataFrame:
+def _compare_batch(
+    a: torch.nn.Module,
+    b: torch.nn.Module,
+    batch: torch.Tensor,
+    classes: Sequence[Sequence[int]] | None,
+) -> pd.DataFrame:
     (log_a, value_a), (log_b, value_b) = _act(a, batch), _act(b, batch)
     if log_a.shape != log_b.shape:
         raise InputError(
             f"policies of {log_a.shape[1]} and {log_b.shape[1]} actions: the same is needed"
         )
+    names = torch.arange(log_a.shape[1])
+    if classes is not None:
+        log_a, log_b = (merge_actions(log_p, classes) for log_p in (log_a, log_b))
+        names = torch.tensor([members[0] for members in classes])
     p_a, p_b = log_a.exp(), log_b.exp()
     best = p_a.argmax(dim=1, keepdim=True)
     columns = {
         "kl_ab": kl(log_a, log_b).clamp(min=0),  # rounding makes some equal policies negative
         "kl_ba": kl(log_b, log_a).clamp(min=0),
         "tv": (p_a - p_b).abs().sum(dim=1) / 2,
-        "action_a": best[:, 0], "action_b": p_b.argmax(dim=1),
+        "action_a": names[best[:, 0].cpu()], "action_b": names[p_b.argmax(dim=1).cpu()],
         "p_a": p_a.gather(1, best)[:, 0], "p_b": p_b.gather(1, best)[:, 0],
         "value_a": value_a, "value_b": value_b, "value_gap": value_b - value_a,
     }  # fmt: skip

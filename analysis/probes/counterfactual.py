@@ -17,7 +17,7 @@ from analysis.probes.fixed_states import FixedStates
 from analysis.probes.intervals import mean_interval
 from analysis.probes.records import COUNTERFACTUAL
 from analysis.schema import conform
-from envs import DIRECTION, kl, logits_of
+from envs import DIRECTION, find_game, kl, logits_of, merge_actions
 
 METRICS = ("kl", "tv", "toward", "value_change")
 
@@ -38,20 +38,22 @@ def run_counterfactual(
     Returns:
         A row per state and place of the coin: run, step, level_seed, condition (`moved`, `end`),
         dx, dy; kl, the Kullback-Leibler divergence KL(coin there || no coin) in nats; tv, the
-        total variation between the two action distributions; toward, the change of
-        P(move towards the coin) - P(move away from it), -2 to 2; value_change (NaN for a policy
-        without values).
+        total variation between the two action distributions, both over distinct actions; toward,
+        the change of P(move towards the coin) - P(move away from it), -2 to 2; value_change (NaN
+        for a policy without values).
     """
     log_p, values = _outputs(policy, states, batch)
     table = states.table
     absent = table["condition"] == "none"
     plain = dict(zip(table["level_seed"][absent], np.flatnonzero(absent), strict=True))
     base = [plain[level] for level in table["level_seed"]]
-    p = log_p.exp()
+    merged = merge_actions(log_p, find_game("coinrun").distinct_actions)
+    p, distinct = log_p.exp(), merged.exp()
     drift = (p @ torch.from_numpy(DIRECTION).double()).numpy()
     out = table.assign(
         run=run, step=pd.array([step] * len(table), dtype="Int64"),
-        kl=kl(log_p, log_p[base]).numpy(), tv=0.5 * (p - p[base]).abs().sum(1).numpy(),
+        kl=kl(merged, merged[base]).numpy(),
+        tv=0.5 * (distinct - distinct[base]).abs().sum(1).numpy(),
         toward=np.sign(table["dx"]) * (drift - drift[base]),
         value_change=(values - values[base]).numpy(),
     )  # fmt: skip

@@ -26,6 +26,14 @@ def test_log_probabilities_with_and_without_a_value(policy: nn.Module) -> None:
     assert envs.log_probs(policy, LOGITS, grad=True).requires_grad
 
 
+def test_actions_that_do_the_same_are_merged() -> None:
+    log_p = torch.tensor([[0.1, 0.2, 0.3, 0.4]]).log()
+    merged = envs.merge_actions(log_p, [[0], [3, 1], [2]])
+    assert torch.allclose(merged.exp(), torch.tensor([[0.1, 0.6, 0.3]]))
+    own = envs.log_probs(nn.Identity(), log_p, [[0], [3, 1], [2]])
+    assert torch.allclose(own, merged.double())
+
+
 def test_divergence_in_nats() -> None:
     p, q = torch.tensor([[0.5, 0.5, 0.0]]), torch.tensor([[0.25, 0.5, 0.25]])
     assert envs.kl(p.log(), q.log()).item() == pytest.approx(0.5 * np.log(2))

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from agents import Checkpoint, TrainConfig, atomic_dir, load_policy, write_json
 from analysis import compare
-from envs import FROZEN_LEVELS, MOVES, NetworkPolicy, kl, log_probs, record_clip
+from envs import FROZEN_LEVELS, MOVES, Classes, NetworkPolicy, find_game, kl, log_probs, record_clip
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, open_run
 from rl_slt.pipeline.disk.locks import stage_lock
@@ -48,6 +48,11 @@ class Side:
     def name(self) -> str:
         """`RUN@STEP`."""
         return f"{self.run.name}@{self.checkpoint.step}"
+
+    @property
+    def classes(self) -> Classes:
+        """Actions that do the same in the agent's game."""
+        return find_game(self.train.game).distinct_actions
 
 
 def compare_agents(
@@ -102,7 +107,7 @@ def _write(
     states, about = visit(a, b, settings)
     both = zip(about["placement"], about["level_seed"], strict=True)
     levels = [f"{placement} {level}" for placement, level in both]  # whoever visits them
-    frame = compare.compare_policies(a.policy, b.policy, states, groups=levels)
+    frame = compare.compare_policies(a.policy, b.policy, states, groups=levels, classes=a.classes)
     frame = pd.concat([frame, about], axis=1)
     slices, notes = measure_slices(a, b, states, settings, progress)
     arms = {side.name: side.run.arm for side in (a, b)}
@@ -197,9 +202,11 @@ def measure_slices(
         weights), and notes on lines that do not exist.
     """
     states = states[:: max(1, len(states) // _LOSS_STATES)][:_LOSS_STATES]
-    log_a, log_b = log_probs(a.policy, states), log_probs(b.policy, states)
+    log_a, log_b = (log_probs(side.policy, states, a.classes) for side in (a, b))
     measures: dict[str, Any] = {
-        f"KL from {side.name}": lambda w, log_p=log_p: float(kl_to(w, states, log_p).detach())
+        f"KL from {side.name}": lambda w, log_p=log_p: float(
+            kl_to(w, states, log_p, a.classes).detach()
+        )
         for side, log_p in ((a, log_a), (b, log_b))
     }
     if settings.episodes:
@@ -207,7 +214,7 @@ def measure_slices(
     lines = compare.random_directions(a.policy, 1, settings.seed)
     notes: list[str] = []
     for direction in (
-        lambda: compare.gradient(a.policy, lambda w: kl_to(w, states, log_b)),
+        lambda: compare.gradient(a.policy, lambda w: kl_to(w, states, log_b, a.classes)),
         lambda: compare.between(a.policy, b.policy),
     ):
         try:
@@ -222,9 +229,11 @@ def measure_slices(
     return slices.assign(norm=norm), notes
 
 
-def kl_to(policy: nn.Module, states: Tensor, log_p: Tensor) -> Tensor:
-    """Mean `KL(p || policy)` over states `[N, ...]`, with log p `[N, A]`; a scalar in nats."""
-    return kl(log_p, log_probs(policy, states, grad=True)).mean()
+def kl_to(
+    policy: nn.Module, states: Tensor, log_p: Tensor, classes: Classes | None = None
+) -> Tensor:
+    """Mean `KL(p || policy)` (nats) over states `[N, ...]`; log p `[N, K]` is over classes."""
+    return kl(log_p, log_probs(policy, states, classes, grad=True)).mean()
 
 
 def _state(

@@ -1,8 +1,8 @@
 """What is cheap to know of a checkpoint: entropy, weight norm, return, KL from the one before.
 
 They are what the LLC has to beat as an early sign of the goal. Entropy and KL are means over the
-frozen states that the LLC is estimated on, in nats; `step_kl` is `KL(pi_(k-1) || pi_k)` from the
-checkpoint before.
+frozen states that the LLC is estimated on, over distinct actions, in nats; `step_kl` is
+`KL(pi_(k-1) || pi_k)` from the checkpoint before.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from agents import Run, load_policy
 from analysis.report import read_progress
-from envs import kl, log_probs
+from envs import Classes, find_game, kl, log_probs
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.store import ItemStore, digest, write_table
 from rl_slt.pipeline.engine.jobs import Outcome, SerialEngine
@@ -92,21 +92,27 @@ def make(item: Covariates) -> None:
         return
     name = Path(item.run).name
     row = {"run": name, "step": item.step, "return": np.nan, "version": STAGES["covariates"]}
-    frame = pd.DataFrame([row | measure(policy, before, states)])
+    classes = find_game(Run(Path(item.run)).training.game).distinct_actions
+    frame = pd.DataFrame([row | measure(policy, before, states, classes)])
     item.store.put(item.key, {"covariates": frame})
 
 
-def measure(policy: nn.Module, before: nn.Module | None, states: Tensor) -> dict[str, float]:
+def measure(
+    policy: nn.Module, before: nn.Module | None, states: Tensor, classes: Classes | None = None
+) -> dict[str, float]:
     """Entropy (nats), Euclidean norm of the weights, and KL from the policy before (NaN: none).
 
     Args:
         policy: from states to logits, or to (logits, values).
         before: the policy one checkpoint earlier.
         states: `[N, ...]`.
+        classes: of actions that do the same and count as one; None keeps all apart.
     """
-    log_p = log_probs(policy, states)
+    log_p = log_probs(policy, states, classes)
     square = sum(float(w.detach().double().square().sum()) for w in policy.parameters())
-    step_kl = np.nan if before is None else float(kl(log_probs(before, states), log_p).mean())
+    step_kl = (
+        np.nan if before is None else float(kl(log_probs(before, states, classes), log_p).mean())
+    )
     entropy = float(-(log_p.exp() * log_p).sum(dim=1).mean())
     return {"entropy": entropy, "weight_norm": square**0.5, "step_kl": step_kl}
 

@@ -39,6 +39,16 @@ def test_each_state_has_its_exact_difference() -> None:
     assert frame["value_gap"].tolist() == pytest.approx([0.0, -2.0, 0.5])
 
 
+def test_actions_that_do_the_same_count_as_one() -> None:
+    a, b = Table([[0.5, 0.3, 0.2]]), Table([[0.5, 0.1, 0.4]])
+    frame = compare_policies(a, b, torch.tensor([0]), classes=[[0], [2, 1]])
+    assert frame["kl_ab"].tolist() == pytest.approx([0.0], abs=1e-6)
+    assert frame["tv"].tolist() == pytest.approx([0.0], abs=1e-6)
+    wide = compare_policies(a, Table([[0.2, 0.3, 0.5]]), torch.tensor([0]), classes=[[0], [2, 1]])
+    assert wide["tv"].tolist() == pytest.approx([0.3], abs=1e-6)
+    assert wide["action_b"].tolist() == [2] and wide["p_b"].tolist() == pytest.approx([0.2])
+
+
 def test_policies_are_left_as_they_were() -> None:
     a = Table([[0.4, 0.6]]).train()
     before = a.logits.detach().clone()

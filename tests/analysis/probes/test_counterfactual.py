@@ -110,6 +110,20 @@ def test_states_survive_being_stored(states: FixedStates) -> None:
     pd.testing.assert_frame_equal(back.table, states.table)
 
 
+def test_another_idle_key_is_no_reaction_to_the_coin(states: FixedStates) -> None:
+    class Fidgety(Coinward):
+        """Does nothing, with one key where the coin lies on the right and another elsewhere."""
+
+        def forward(self, obs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            moved, value = super().forward(obs)
+            logits = torch.zeros(len(obs), 15)
+            logits[torch.arange(len(obs)), torch.where(moved[:, 7] > 0, 12, 4)] = 3.0
+            return logits, value
+
+    table = run_counterfactual(Fidgety(states, 2.0), states)
+    np.testing.assert_allclose(table[["kl", "tv"]], 0.0, atol=1e-12)
+
+
 def test_divergences_by_hand(states: FixedStates) -> None:
     """Against the uniform distribution without a coin, in closed form."""
     table = run_counterfactual(Coinward(states, 2.0), states)

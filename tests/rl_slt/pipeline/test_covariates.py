@@ -69,7 +69,7 @@ def test_each_checkpoint_is_measured_once(run: Run, monkeypatch: pytest.MonkeyPa
     assert table["return"].isna().tolist() == [True, False, False]
     assert table["return"].tolist()[1:] == [3.5, 4.5]
     assert math.isnan(table["step_kl"][0]) and (table["step_kl"][1:] > 0).all()
-    assert (table["entropy"] < math.log(15) + 1e-9).all()
+    assert (table["entropy"] < 1.80).all()  # of distinct actions: uniform over 15 keys has 1.797
     monkeypatch.setattr(covariates, "measure", lambda *a: pytest.fail("measured again"))
     assert covariates.collect_runs([run], PLAN) == []
 
