@@ -15,10 +15,11 @@ the relative temperature. At a given K the posterior's ridge `gamma / nbeta` is 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Generator, Tensor
-from torch.func import functional_call, grad, vmap
+from torch.func import grad, vmap
 
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.gradients.traced import TRACE_ERRORS
@@ -26,7 +27,7 @@ from rl_slt.posterior.target import Target, Trace
 
 PROBES = 32  # random directions of a Hessian's trace
 LEAST_SAMPLES, MOST_PRODUCTS = 64, 1 << 27  # of it, so that many weights cost no more
-MOST_ELEMENTS = 1 << 23  # of per-sample gradients held at once
+CHUNK, ELEMENTS = 16, 1 << 21  # per-sample gradients at once, at least; numbers in them
 
 
 def trace_of(target: Target, generator: Generator) -> Trace:
@@ -39,93 +40,108 @@ def trace_of(target: Target, generator: Generator) -> Trace:
         target: whose loss, data and free parameters.
         generator: of the signs, on the target's device.
     """
-    signs = _row_signs(target, generator)
-    if signs is None:
+    width = count_rows(target)
+    if width is None:
         return _hessian_trace(target, generator)
-    squares = _squared_norms(target, signs).double()
+    signs = random_signs(target.flat.w_star.new_empty(target.n, width), generator)
+    index = torch.arange(target.n, device=target.device)
+    parts = [part.double().square().sum(1) for part in row_gradients(target, index, signs)]
+    squares = torch.cat(parts)
     stderr = float(squares.std() / math.sqrt(len(squares))) if len(squares) > 1 else math.nan
     return Trace(float(squares.mean()), stderr)
 
 
-def _row_signs(target: Target, generator: Generator) -> Tensor | None:
-    """Signs `[n, R]` for the rows of every sample; None where the loss knows no rows."""
+def count_rows(target: Target) -> int | None:
+    """How many score rows the loss has of each sample; None where it knows none."""
     few = target.samples.take(torch.zeros(1, dtype=torch.int64, device=target.device))
-    module = target.flat.load(target.flat.w_star)
     with torch.no_grad():
-        rows = target.loss.score_rows(module, few)
-    if rows is None:
-        return None
-    signs = torch.empty(target.n, rows.shape[1], device=target.device, dtype=rows.dtype)
-    return signs.bernoulli_(generator=generator).mul_(2).sub_(1)
+        rows = target.loss.score_rows(target.flat.load(target.flat.w_star), few)
+    return None if rows is None else rows.shape[1]
 
 
-def _squared_norms(target: Target, signs: Tensor) -> Tensor:
-    """Squared norms `[n]` of every sample's gradient of its rows times its signs `[n, R]`."""
+def random_signs(out: Tensor, generator: Generator) -> Tensor:
+    """The tensor, filled with independent random signs."""
+    return out.bernoulli_(generator=generator).mul_(2).sub_(1)
+
+
+def row_gradients(target: Target, index: Tensor, signs: Tensor) -> Iterator[Tensor]:
+    """Gradients at w* of `signs . rows`, in parts `[b, d]`.
+
+    Args:
+        target: whose loss, data and free parameters.
+        index: sample of each row `[M]`.
+        signs: what the sample's score rows count for in it `[M, R]`.
+    """
     loss, flat = target.loss, target.flat
     module = flat.load(flat.w_star)
-    free = {name: p.detach() for name, p in module.named_parameters() if name in flat.names}
 
-    def combined(params: dict[str, Tensor], fields: dict[str, Tensor], sign: Tensor) -> Tensor:
+    def combined(w: Tensor, fields: dict[str, Tensor], sign: Tensor) -> Tensor:
         batch = PolicyData.trusted({name: value[None] for name, value in fields.items()})
-        rows = loss.score_rows(lambda states: functional_call(module, params, (states,)), batch)
+        rows = loss.score_rows(flat.as_function(w), batch)
         assert rows is not None
         return (rows[0] * sign).sum()
 
-    if loss.sample_unit == "state" and loss.batched:
-        each = vmap(grad(combined), in_dims=(None, 0, 0), randomness="different")
-        size = max(1, min(512, MOST_ELEMENTS // target.dim))
-        index = torch.arange(target.n, device=target.device)
-        try:
-            parts = [
-                torch.stack([
-                    g.flatten(1).square().sum(1)
-                    for g in each(free, target.samples.take(i).tensors(), signs[i]).values()
-                ]).sum(0)
-                for i in index.split(size)
-            ]  # fmt: skip
-            return torch.cat(parts)
-        except torch.OutOfMemoryError:
-            raise
-        except TRACE_ERRORS:
-            pass
-    params = [p for p in module.parameters() if p.requires_grad]
-    squares = signs.new_empty(target.n)
-    for i, sign in enumerate(signs):
-        batch = target.samples.take(torch.tensor([i], device=target.device))
-        rows = loss.score_rows(module, batch)
-        assert rows is not None
-        grads = torch.autograd.grad((rows[0] * sign).sum(), params)
-        squares[i] = sum(g.square().sum() for g in grads)
-    return squares
+    together = loss.sample_unit == "state" and loss.batched
+    each = vmap(grad(combined), in_dims=(None, 0, 0), randomness="different")
+    size = max(CHUNK, min(512, ELEMENTS // target.dim))
+    for i, sign in zip(index.split(size), signs.split(size), strict=True):
+        if together:
+            try:
+                yield each(flat.w_star, target.samples.take(i).tensors(), sign)
+                continue
+            except torch.OutOfMemoryError:
+                raise
+            except TRACE_ERRORS:
+                together = False
+        part = flat.w_star.new_empty(len(i), target.dim)
+        for k in range(len(i)):
+            rows = loss.score_rows(module, target.samples.take(i[k : k + 1]))
+            assert rows is not None
+            flat.row_grads((rows @ sign[k]), part[k : k + 1])
+        yield part
 
 
 def _hessian_trace(target: Target, generator: Generator) -> Trace:
     """Trace of the mean loss's Hessian, along each weight or, where they are many, random signs."""
+    few = target.dim <= PROBES
+    weights = target.flat.w_star
+    if few:
+        probes = torch.eye(target.dim, device=target.device).to(weights)
+    else:
+        probes = random_signs(weights.new_empty(PROBES, target.dim), generator)
+    products = hessian_products(target, probes, generator)
+    if products is None:
+        return Trace(math.nan, math.nan)
+    each = (products * probes).sum(1)
+    if few:
+        return Trace(float(each.sum()), 0.0)
+    return Trace(float(each.mean()), float(each.std() / math.sqrt(PROBES)))
+
+
+def hessian_products(target: Target, probes: Tensor, generator: Generator) -> Tensor | None:
+    """The mean loss's Hessian at w* times each of `probes` `[P, d]`, in double precision.
+
+    Over all samples, or evenly spaced ones where weights and samples are many. None where the
+    loss has no second derivative.
+    """
     module = target.flat.load(target.flat.w_star)
     params = [p for p in module.parameters() if p.requires_grad]
-    few = target.dim <= PROBES
-    probes = torch.eye(target.dim, device=target.device)
-    if not few:
-        probes = torch.empty(PROBES, target.dim, device=target.device)
-        probes.bernoulli_(generator=generator).mul_(2).sub_(1)
     most = max(LEAST_SAMPLES, MOST_PRODUCTS // (len(probes) * target.dim))
     index = torch.linspace(0, target.n - 1, min(target.n, most), device=target.device).long()
-    products = torch.zeros(len(probes), dtype=torch.float64)
+    products = torch.zeros_like(probes, dtype=torch.float64)
     try:
         for chunk in index.split(512):
             batch = target.loss.refresh(target.samples.take(chunk), generator)
             loss = target.loss(module, batch).sum() / len(index)
             slopes = torch.autograd.grad(loss, params, create_graph=True)
             slope = torch.cat([s.reshape(-1) for s in slopes])
-            for k, probe in enumerate(probes.to(slope) if slope.requires_grad else ()):
+            for k, probe in enumerate(probes if slope.requires_grad else ()):
                 seconds = torch.autograd.grad(
                     slope @ probe, params, retain_graph=True, materialize_grads=True
                 )
-                products[k] += float(torch.cat([s.reshape(-1) for s in seconds]) @ probe)
+                products[k] += torch.cat([s.reshape(-1) for s in seconds])
     except torch.OutOfMemoryError:
         raise
     except TRACE_ERRORS:  # some operation has no second derivative
-        return Trace(math.nan, math.nan)
-    if few:
-        return Trace(float(products.sum()), 0.0)
-    return Trace(float(products.mean()), float(products.std() / math.sqrt(PROBES)))
+        return None
+    return products
