@@ -9,7 +9,6 @@ import pandas as pd
 
 from analysis.probes import FIXED_STATE_METRICS, PROBES, SCORES
 
-LLC_LABEL = "λ̂, larger is more complex"
 FIXED_STATES = {(m.probe, m.metric): m.label for m in FIXED_STATE_METRICS}
 WHICH = {  # why a clip shows the level that it shows
     "common": "same level for all agents",
@@ -53,6 +52,13 @@ def states_title(states: str) -> str:
     if is_shared(states):
         return "on one shared, frozen set of states"
     return "on each checkpoint's own states" if is_own(states) else f"on the states {states}"
+
+
+def states_noun(states: str) -> str:
+    """What an estimate counts: `frozen states`."""
+    if is_shared(states):
+        return "shared, frozen states"
+    return "own states" if is_own(states) else f"states {states}"
 
 
 def states_short(states: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import pandas as pd
 
+from analysis import meaning
 from analysis.probes import FIXED_STATE_PROBES, PROBES, SCORES, main_metric, wilson
 from analysis.report.data import StudyData
-from analysis.report.labels import is_own, is_shared
+from analysis.report.labels import is_own, is_shared, listed
 from analysis.series import MAIN_LOSS, current_setting, setting_of
 
 once = lru_cache(maxsize=4)  # by identity of the study; the frames are never changed
@@ -19,21 +21,50 @@ def llc_rows(data: StudyData) -> pd.DataFrame:
     """One LLC estimate per run, states and step: the main loss, to the checkpoint itself.
 
     The main loss is `series.MAIN_LOSS` where it was estimated, else the one with most rows. Of
-    several settings `series.current_setting` counts; only estimates over all parameters are shown.
-    Columns are those of the table `llc`.
+    several settings `series.current_setting` counts; only estimates over all parameters of the
+    policies as they are, not at matched entropy, are shown. Columns are those of the table `llc`.
     """
-    return _one_setting(data, to_self=True)
+    return _one_setting(_estimates(data, to_self=True, at_matched_entropy=False))
+
+
+@once
+def matched_rows(data: StudyData) -> pd.DataFrame:
+    """Like `llc_rows`, for the control at a matched entropy; of several the one of most rows."""
+    frame = _estimates(data, to_self=True, at_matched_entropy=True)
+    most = frame["matched_entropy"].mode().head(1) if len(frame) else ()
+    return _one_setting(frame[frame["matched_entropy"].isin(most)] if len(frame) else frame)
 
 
 @once
 def fixed_reference_rows(data: StudyData) -> pd.DataFrame:
     """Like `llc_rows`, for estimates whose loss is to another, fixed policy."""
-    return _one_setting(data, to_self=False)
+    return _one_setting(_estimates(data, to_self=False, at_matched_entropy=False))
 
 
-def _one_setting(data: StudyData, to_self: bool) -> pd.DataFrame:
+@once
+def profile_rows(data: StudyData) -> pd.DataFrame:
+    """The profile of each run's last checkpoint that has one, chosen like `llc_rows`.
+
+    A row per resolution. Columns are those of the table `profile`.
+    """
+    frame = data.table("profile").dropna(subset=["run", "step", "relative_temperature"])
+    frame = frame[frame["reference"].fillna("self").eq("self")]
+    rows = _one_setting(last_rows(frame), ["relative_temperature"])
+    return rows.sort_values(["run", "states", "relative_temperature"], ignore_index=True)
+
+
+def _estimates(data: StudyData, *, to_self: bool, at_matched_entropy: bool) -> pd.DataFrame:
     frame = data.table("llc").dropna(subset=["run", "step"])
-    frame = frame[frame["reference"].fillna("self").eq("self") == to_self]
+    matched = frame.reindex(columns=["matched_entropy"])["matched_entropy"].notna()
+    own = frame["reference"].fillna("self").eq("self")
+    return frame[(own == to_self) & (matched == at_matched_entropy)]
+
+
+def _one_setting(frame: pd.DataFrame, within: Sequence[str] = ()) -> pd.DataFrame:
+    """The main loss over all parameters, in the setting that counts.
+
+    `within` tells rows of one checkpoint and state set apart.
+    """
     if frame.empty:
         return frame
     params = frame["params"].fillna("all")
@@ -41,16 +72,28 @@ def _one_setting(data: StudyData, to_self: bool) -> pd.DataFrame:
     losses = frame["loss"].fillna("")
     frame = frame[losses == (MAIN_LOSS if bool((losses == MAIN_LOSS).any()) else losses.mode()[0])]
     by = ["run", "states"]
-    out = current_setting(frame, by).drop_duplicates([*by, "step"], keep="last")
+    out = current_setting(frame, by).drop_duplicates([*by, "step", *within], keep="last")
     out = out.sort_values([*by, "step"], ignore_index=True)
     return out.assign(states=out["states"].fillna("unnamed"))
 
 
-def uneven_states(data: StudyData) -> list[str]:
-    """Shared state sets whose estimates were not made with one setting in all runs."""
+@once
+def no_common_scale(data: StudyData) -> dict[str, str]:
+    """Why LLCs of different arms are not compared on each state set; empty where they may be.
+
+    States that are not shared, and what differs between the last checkpoints of the runs.
+    """
     rows = llc_rows(data)
-    settings = setting_of(rows).groupby(rows["states"]).nunique()
-    return [name for name in states_in_order(rows) if is_shared(name) and settings[name] > 1]
+    out = {}
+    for name in states_in_order(rows):
+        mine = rows[rows["states"] == name]
+        differ = meaning.unequal(last_rows(mine))
+        if not differ and setting_of(mine).nunique() > 1:
+            differ = ["settings of the sampler or choice of states"]
+        if not is_shared(name):
+            differ = ["states"]
+        out[name] = listed(differ)
+    return out
 
 
 def failed(rows: pd.DataFrame) -> pd.Series:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,7 +103,8 @@ def series_title(series: str) -> str:
     """`kl/frozen` in words: the state set, and the loss where it is not the usual one."""
     loss, _, rest = series.partition("/")
     states, *others = rest.split("/")
-    more = "".join(f", {part}" for part in others)
+    parts = (re.sub("^matched=(.*)", r"at matched entropy \1 nats", part) for part in others)
+    more = "".join(f", {part}" for part in parts)
     words = labels.states_short(states) if rest else loss
     return words + (f" ({loss})" if rest and loss != MAIN_LOSS else "") + more
 

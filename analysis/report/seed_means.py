@@ -48,6 +48,4 @@ def mean_curve(
     # Not `student.interval`, which has no interval of width zero for seeds that all agree.
     half = student.ppf(0.975, n - 1) * curve["std"] / np.sqrt(n)
     low, high = (mean - half).clip(lower=bounds[0]), (mean + half).clip(upper=bounds[1])
-    return pd.DataFrame(
-        {"step": curve["step"].astype(int), "mean": mean, "low": low, "high": high, "n": n}
-    )
+    return pd.DataFrame({"step": curve["step"], "mean": mean, "low": low, "high": high, "n": n})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from analysis import meaning
 from analysis.probes import PROBES
 from analysis.report import labels, queries, results, test_tables
 from analysis.report.data import StudyData
@@ -22,7 +23,7 @@ def summary_sentences(arms: list[dict[str, Any]], data: StudyData, warnings: int
         warnings: LLC estimates that are not sound.
     """
     over_seeds = (results.prediction_result, results.path_result)
-    out = [*_behavior(arms), _complexity(arms), _transitions(data), _associations(data)]
+    out = [*_behavior(arms), _llc(arms, data), _transitions(data), _associations(data)]
     out += [result(data).line for result in over_seeds]
     return [line for line in [*out, _warnings(arms, warnings)] if line]
 
@@ -44,8 +45,8 @@ def limits(arms: list[dict[str, Any]], data: StudyData) -> list[str]:
             "on normality."
         )
     out.append(
-        "An LLC says how complex a policy is around its weights, not which goal it has; the goal "
-        "is read from behavior alone."
+        "An LLC says in how many directions the weights are held at one resolution, not which "
+        "goal the policy has; the goal is read from behavior alone."
     )
     llc = {name for arm in arms for name in arm["llc"]}
     if llc and not any(labels.is_shared(name) for name in llc):
@@ -53,10 +54,11 @@ def limits(arms: list[dict[str, Any]], data: StudyData) -> list[str]:
             "There are no estimates on shared states, so LLCs of different arms also differ by "
             "the states they were measured on."
         )
-    if queries.uneven_states(data):
+    shared = {n: why for n, why in queries.no_common_scale(data).items() if labels.is_shared(n)}
+    if why := next(filter(None, shared.values()), ""):
         out.append(
             "The LLCs on shared states were not all estimated with the same settings or on the "
-            "same states, so they are no common scale."
+            f"same states, so they are no common scale: they differ in {why}."
         )
     if not len(data.table("associations")):
         out.append("No association between LLC and goal was computed, so none is claimed.")
@@ -94,20 +96,42 @@ def _values(arms: list[dict[str, Any]], kind: str, name: str, digits: int) -> tu
     return ", ".join(known), len(known)
 
 
-def _complexity(arms: list[dict[str, Any]]) -> str:
-    names = sorted({name for arm in arms for name in arm["llc"]})
-    names.sort(key=lambda name: (not labels.is_shared(name), not labels.is_own(name)))
-    if not names:
+def _llc(arms: list[dict[str, Any]], data: StudyData) -> str:
+    """The LLCs on the first state set, and what the number is."""
+    rows = queries.llc_rows(data)
+    if rows.empty:
         return ""
-    values, n = _values(arms, "llc", names[0], 1)
-    scores = {arm["name"]: arm["llc"][names[0]] for arm in arms if names[0] in arm["llc"]}
-    parts = [f"LLC of the last checkpoint, {labels.states_title(names[0])}: {values or 'none'}."]
+    name = queries.states_in_order(rows)[0]
+    values, n = _llc_values(arms, name, queries.no_common_scale(data)[name])
+    parts = [values] if values else []
+    if n:
+        last = queries.last_rows(rows[rows["states"] == name])
+        verdicts = meaning.verdicts({arm["name"]: arm["profile"].get(name, "") for arm in arms})
+        ending = verdicts and f"its profile: {verdicts}"
+        parts.append(f"What it is: {meaning.sentence(last, labels.states_noun(name), ending)}.")
+        scores = {arm["name"]: arm["llc"].get(name, {}) for arm in arms}
+        if flat := [arm for arm, score in scores.items() if score.get("state_independent")]:
+            parts.append(
+                f"Policies of {labels.listed(flat)} hardly depend on the state (information below "
+                f"{meaning.LEAST_INFORMATION} nats): their LLC says nothing of a goal."
+            )
+    control, n = _values(arms, "matched", name, 1)
+    if n:
+        parts.append(f"A control {meaning.matched(queries.matched_rows(data))}: {control}.")
+    return " ".join(parts)
+
+
+def _llc_values(arms: list[dict[str, Any]], name: str, unequal: str) -> tuple[str, int]:
+    """The LLCs of the arms, whether they are comparable, and how many there are."""
+    values, n = _values(arms, "llc", name, 1)
+    scores = {arm["name"]: arm["llc"][name] for arm in arms if name in arm["llc"]}
+    parts = [f"LLC of the last checkpoint, {labels.states_title(name)}: {values or 'none'}."]
     lost = [a for a, one in scores.items() if one["value"] is None and "failed" in one["status"]]
     unsound = [
         a for a, one in scores.items() if one["value"] is not None and one["status"] != ["ok"]
     ]
     if not n and not lost:
-        return ""
+        return "", 0
     if lost:
         parts.append(f"Of {labels.listed(lost)} every estimate failed.")
     if unsound:
@@ -115,8 +139,8 @@ def _complexity(arms: list[dict[str, Any]]) -> str:
         parts.append(f"{'That' if one else 'Those'} of {labels.listed(unsound)} did not pass "
                      f"{'its' if one else 'their'} checks: no comparison.")  # fmt: skip
     elif n > 1:
-        parts.append(NO_TEST)
-    return " ".join(parts)
+        parts.append(f"Unequal {unequal}: no comparison." if unequal else NO_TEST)
+    return " ".join(parts), n
 
 
 def _transitions(data: StudyData) -> str:

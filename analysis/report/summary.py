@@ -7,8 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from analysis import meaning
 from analysis.report import labels, queries
 from analysis.report.data import StudyData
+from analysis.report.figures.lines import POLICY
 from analysis.report.figures.model import numbers
 from analysis.report.seed_means import ANY, SHARE, Z95, Bounds, over_seeds
 from analysis.report.sentences import limits, summary_sentences
@@ -22,7 +24,8 @@ def build_summary(data: StudyData) -> dict[str, Any]:
 
     Returns:
         name, question, arms (a list, each with probes, llc and baseline at the last
-        checkpoint), comparisons (differences of means, untested), headline (the first three
+        checkpoint), comparisons (differences of means, untested; of LLCs only where they were
+        made alike), headline (the first three
         sentences), sentences, limits (what the data cannot show), warnings, missing and timings.
     """
     arms = [_arm(data, arm) for arm in data.arms]
@@ -30,11 +33,12 @@ def build_summary(data: StudyData) -> dict[str, Any]:
     bad = queries.bad_rows(data)[columns].astype(object)
     warnings = bad.fillna({"status": "unknown"}).fillna("").to_dict("records")
     lines = summary_sentences(arms, data, len(warnings))
+    unequal = queries.no_common_scale(data)
     return {
         "name": data.name,
         "question": data.question,
         "arms": arms,
-        "comparisons": [one for other in arms[1:] for one in _comparisons(arms[0], other)],
+        "comparisons": [one for other in arms[1:] for one in _comparisons(arms[0], other, unequal)],
         "headline": lines[:3],
         "sentences": lines,
         "limits": limits(arms, data),
@@ -45,8 +49,16 @@ def build_summary(data: StudyData) -> dict[str, Any]:
 
 
 def _arm(data: StudyData, arm: str) -> _Arm:
-    queried = (queries.main_probe_rows, queries.llc_rows, queries.baseline_rows)
-    mine, own, blind = (rows[rows["arm"] == arm] for rows in (query(data) for query in queried))
+    queried = (
+        queries.main_probe_rows,
+        queries.llc_rows,
+        queries.baseline_rows,
+        queries.matched_rows,
+        queries.profile_rows,
+    )
+    mine, own, blind, control, profiles = (
+        rows[rows["arm"] == arm] for rows in (query(data) for query in queried)
+    )
     mine = queries.last_rows(mine)
     steps = [int(s) for s in [*mine["step"], *own["step"]]]
     names = queries.probes_in_order(mine)
@@ -62,6 +74,13 @@ def _arm(data: StudyData, arm: str) -> _Arm:
         "probes": {p: _probe(mine[mine["probe"] == p]) for p in names},
         "baseline": {p: float(rows["value"].iloc[0]) for p, rows in script.items() if len(rows)},
         "llc": {s: _llc(own[own["states"] == s]) for s in queries.states_in_order(own)},
+        "matched": {
+            s: _llc(control[control["states"] == s]) for s in queries.states_in_order(control)
+        },
+        "profile": {
+            s: meaning.profile_verdict(profiles[profiles["states"] == s])
+            for s in queries.states_in_order(profiles)
+        },
     }
 
 
@@ -72,12 +91,19 @@ def _probe(rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def _llc(rows: pd.DataFrame) -> dict[str, Any]:
-    """The mean of the estimates that did not fail; `status` holds those of all."""
+    """The mean of the estimates that did not fail; `status` holds those of all.
+
+    `setting` says what the number is of, `information` (nats) how much the policies use the state.
+    """
     last = queries.last_rows(rows)
     llc, half = last["llc"].where(~queries.failed(last)), Z95 * interval_stderr(last)
     return _score(llc, ANY, llc - half, llc + half) | {
         "status": sorted({str(s) for s in last["status"].dropna()}) or ["unknown"],
         "loss": str(last["loss"].iloc[0]), "step": int(last["step"].max()),
+        "setting": meaning.setting(last),
+        **{name: numbers([last.reindex(columns=[name])[name].astype(float).mean()])[0]
+           for name, *_ in POLICY},
+        "state_independent": bool(meaning.state_independent(last).any()),
     }  # fmt: skip
 
 
@@ -90,8 +116,8 @@ def _score(values: pd.Series, bounds: Bounds, low: pd.Series, high: pd.Series) -
     return {"value": value, "low": low_, "high": high_, "seeds": seeds}
 
 
-def _comparisons(a: _Arm, b: _Arm) -> list[dict[str, Any]]:
-    """Two arms in every quantity that both have; the difference is of b less a."""
+def _comparisons(a: _Arm, b: _Arm, unequal: dict[str, str]) -> list[dict[str, Any]]:
+    """Two arms in every quantity that both have alike; the difference is of b less a."""
     return [
         {
             "kind": kind, "name": name, "a": a["name"], "b": b["name"], "a_value": first,
@@ -100,6 +126,7 @@ def _comparisons(a: _Arm, b: _Arm) -> list[dict[str, Any]]:
         for kind in ("probes", "llc")
         for name in a[kind]
         if name in b[kind]
+        and not (kind == "llc" and unequal[name])
         and (first := a[kind][name]["value"]) is not None
         and (second := b[kind][name]["value"]) is not None
     ]  # fmt: skip
@@ -130,14 +157,21 @@ def _table(arms: list[_Arm]) -> list[str]:
     head = ["quantity", *(arm["name"] for arm in arms)]
     rows = [["training coin", *(arm["coin"] or "–" for arm in arms)]]
     rows += [["runs", *(str(len(arm["runs"])) for arm in arms)]]
-    for kind, digits in (("probes", 2), ("llc", 1)):
+    for kind, digits in (("probes", 2), ("llc", 1), ("matched", 1)):
         for name in dict.fromkeys(name for arm in arms for name in arm[kind]):
-            is_llc = kind == "llc"
-            title = labels.states_title(name) if is_llc else labels.probe_title(name)
+            title = labels.probe_title(name)
+            if kind != "probes":
+                title = llc_title(arms, kind, name)
             scores = (_as_text(arm[kind].get(name), digits) for arm in arms)
-            rows.append([f"{'LLC' if is_llc else 'probe:'} {title}", *scores])
+            rows.append([f"probe: {title}" if kind == "probes" else title, *scores])
     bars = ["---"] * len(head)
     return ["| " + " | ".join(map(_cell, row)) + " |" for row in (head, bars, *rows)]
+
+
+def llc_title(arms: list[_Arm], kind: str, states: str) -> str:
+    """An LLC with its states and its setting, or those of the arms where they differ."""
+    settings = dict.fromkeys(arm[kind][states]["setting"] for arm in arms if states in arm[kind])
+    return f"LLC {labels.states_title(states)}, {' / '.join(settings)}"
 
 
 def _as_text(score: dict[str, Any] | None, digits: int) -> str:

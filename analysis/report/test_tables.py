@@ -101,9 +101,9 @@ def _main_pairs(data: StudyData, table: pd.DataFrame) -> pd.DataFrame:
     if table.empty or llc.empty:
         return table.iloc[:0]
     states = queries.states_in_order(llc)[0]
-    series = table["llc_series"].fillna("").str.split(r"[/:]", regex=True)
+    main = f"{llc.loc[llc['states'] == states, 'loss'].iloc[0]}/{states}"
     pairs = "probe:" + table["probe"].fillna("") + ":" + table["metric"].fillna("")
-    return table[series.map(lambda parts: states in parts) & pairs.isin(list(shown))]
+    return table[table["llc_series"].fillna("").eq(main) & pairs.isin(list(shown))]
 
 
 def _pivot(table: pd.DataFrame, data: StudyData) -> list[dict[str, str]]:

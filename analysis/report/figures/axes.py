@@ -53,6 +53,16 @@ def step_axis(steps: Iterable[float]) -> dict[str, Any]:
     }
 
 
+def log_axis(word: str, values: Iterable[float]) -> dict[str, Any]:
+    """A log axis of positive values of something else than steps, with a tick at each.
+
+    `word` says at the pointer what x is.
+    """
+    known = sorted({float(v) for v in values if v > 0})
+    ticks = [{"at": math.log10(v), "label": short(v)} for v in known]
+    return step_axis(known) | {"word": word, "ticks": ticks or step_axis([])["ticks"]}
+
+
 def linear_axis(word: str, range_: tuple[float, float], ticks: Iterable[float]) -> dict[str, Any]:
     """A linear axis with ticks at the given places; `word` says at the pointer what x is."""
     return {

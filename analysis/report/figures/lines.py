@@ -2,22 +2,81 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
-from analysis.report.figures.model import Series, integers, mean_series, numbers
+from analysis import meaning
+from analysis.report.data import StudyData
+from analysis.report.figures.model import Panel, Series, integers, mean_series, numbers
+from analysis.report.queries import llc_rows, matched_rows
 from analysis.report.seed_means import ANY, Z95, Bounds, mean_curve
 from analysis.series import interval_stderr
 
 _MAX_RETURNS = 240
 
 
+_HOLLOW = (
+    "Hollow points: the policy hardly depends on the state there (information below "
+    f"{meaning.LEAST_INFORMATION} nats), so its LLC says nothing of a goal."
+)
+POLICY = (  # what is shown of the policy under its LLC: column, title, unit
+    ("entropy", "Entropy of the policy", "nats"),
+    ("information", "Information I(state; action)", "nats"),
+    ("logit_scale", "Logit scale", "nats, root mean square"),
+)
+
+
 def llc_lines(rows: pd.DataFrame, arm: str, color: int, panel: str) -> list[Series]:
-    """LLC of an arm's runs with 95 % intervals, and the mean over seeds."""
+    """LLC of an arm's runs with 95 % intervals, and the mean over seeds.
+
+    Points are hollow where the policy hardly depends on the state.
+    """
     half = Z95 * interval_stderr(rows)
     ends = {"ci_low": rows["llc"] - half, "ci_high": rows["llc"] + half}
     flag = rows["status"].fillna("unknown")
-    return run_lines(rows.assign(value=rows["llc"], flag=flag, **ends), arm, color, panel)
+    rows = rows.assign(value=rows["llc"], flag=flag, hollow=meaning.state_independent(rows), **ends)
+    return run_lines(rows, arm, color, panel)
+
+
+def matched_lines(rows: pd.DataFrame, arm: str, color: int, panel: str) -> list[Series]:
+    """`llc_lines` of the control at matched entropy, dotted."""
+    note = meaning.matched(rows)
+    return [replace(s, note=note, dash="dot") for s in llc_lines(rows, arm, color, panel)]
+
+
+def llc_notes(data: StudyData) -> list[str]:
+    """What dotted lines and hollow points of the LLC are, where there are any."""
+    rows, control = llc_rows(data), matched_rows(data)
+    hollow = meaning.state_independent(pd.concat([rows, control])).any() if len(rows) else False
+    return [
+        *([f"Dotted, a control: {meaning.matched(control)}."] if len(control) else []),
+        *([_HOLLOW] if hollow else []),
+    ]
+
+
+def policy_panels(rows: pd.DataFrame, states: str, height: int) -> list[Panel]:
+    """The panels below an LLC, for those of `POLICY` that the estimates hold."""
+    largest = {name: rows.reindex(columns=[name])[name].max() for name, *_ in POLICY}
+    return [
+        Panel(f"{name}:{states}", title, unit, (0.0, 1.1 * (float(most) or 1.0)), height)
+        for name, title, unit in POLICY
+        if pd.notna(most := largest[name])
+    ]
+
+
+def estimate_lines(data: StudyData, arm: str, color: int, panel: str) -> list[Series]:
+    """What an arm's estimates have of a panel `llc:STATES`, or of one of `POLICY` below it."""
+    kind, _, states = panel.partition(":")
+    rows, control = (
+        table[table["states"] == states] for table in (llc_rows(data), matched_rows(data))
+    )
+    if kind == "llc":
+        matched = matched_lines(control, arm, color, panel) if len(control) else []
+        return [*llc_lines(rows, arm, color, panel), *matched]
+    return run_lines(rows.assign(value=rows[kind]), arm, color, panel, (0.0, math.inf))
 
 
 def return_lines(curves: dict[str, pd.DataFrame], arm: str, color: int) -> list[Series]:
@@ -56,7 +115,8 @@ def run_lines(
 ) -> list[Series]:
     """A value of an arm's runs with their intervals, and the mean over seeds within its bounds.
 
-    Columns are run, arm, step, value, and where known ci_low, ci_high, n and flag.
+    Columns are run, arm, step (or another number for the x axis), value, and where known ci_low,
+    ci_high, n, flag and hollow.
     """
     mine = rows[rows["arm"] == arm]
     out = []
@@ -65,15 +125,24 @@ def run_lines(
         ends = [numbers(part[c]) if c in part else [] for c in ("ci_low", "ci_high")]
         out.append(
             Series(
-                panel, arm, "seed", color, [int(s) for s in part["step"]], numbers(part["value"]),
+                panel, arm, "seed", color, _places(part["step"]), numbers(part["value"]),
                 run=str(run), low=ends[0], high=ends[1],
                 n=integers(part["n"]) if "n" in part else [],
                 flag=list(part["flag"]) if "flag" in part else [],
+                hollow=list(map(bool, part["hollow"])) if "hollow" in part else [],
             )
         )  # fmt: skip
     if len(out) < 2:
         return out
     sound = mine[mine["flag"] != "failed"] if "flag" in mine else mine
     curve = mean_curve(sound, "value", bounds)
-    steps = (int(s) for s in curve["step"])
-    return [*out, mean_series(panel, arm, color, steps, curve)]
+    mean = mean_series(panel, arm, color, _places(curve["step"]), curve)
+    if "hollow" not in sound:
+        return [*out, mean]
+    hollow = sound.groupby(sound["step"].astype(float))["hollow"].all()
+    return [*out, replace(mean, hollow=[bool(hollow[float(x)]) for x in mean.x])]
+
+
+def _places(values: pd.Series) -> list[float]:
+    """Whole numbers as such, so that a step is written as it is in the tables."""
+    return [int(v) if float(v).is_integer() else float(v) for v in values]

@@ -1,4 +1,4 @@
-"""Figures: the LLC of all arms along training, and against the loss."""
+"""Figures: the LLC of all arms along training, over resolutions, and against the loss."""
 
 from __future__ import annotations
 
@@ -7,26 +7,49 @@ from dataclasses import replace
 
 import pandas as pd
 
+from analysis import meaning
 from analysis.report.data import StudyData
-from analysis.report.figures.axes import shared_axis
-from analysis.report.figures.lines import llc_lines
+from analysis.report.figures.axes import log_axis, shared_axis
+from analysis.report.figures.lines import (
+    POLICY,
+    estimate_lines,
+    llc_lines,
+    llc_notes,
+    policy_panels,
+)
 from analysis.report.figures.model import Figure, FigureRecord, Panel, Series, mean_series, numbers
-from analysis.report.labels import LLC_LABEL, states_title
-from analysis.report.queries import failed, fixed_reference_rows, llc_rows, states_in_order
+from analysis.report.labels import states_short, states_title
+from analysis.report.queries import (
+    failed,
+    fixed_reference_rows,
+    llc_rows,
+    profile_rows,
+    states_in_order,
+)
 from analysis.report.seed_means import Z95, mean_curve
 from analysis.series import interval_stderr
 
 
 def _along_training(data: StudyData) -> Iterator[Figure]:
-    """One panel per state set, one line per arm."""
-    llc = llc_rows(data)
+    """Per state set the LLC, one line per arm, and below it how sharp the policies are."""
     panels: list[Panel] = []
-    series: list[Series] = []
+    notes: list[str] = []
+    llc = llc_rows(data)
     for name in states_in_order(llc):
-        key = f"llc:{name}"
-        panels.append(Panel(key, f"LLC {states_title(name)}", LLC_LABEL, height=220))
-        for i, arm in enumerate(data.arms):
-            series += llc_lines(llc[llc["states"] == name], arm, i, key)
+        rows = llc[llc["states"] == name]
+        policy = policy_panels(rows, name, height=64)
+        title = f"LLC {states_title(name)}"
+        panels += [Panel(f"llc:{name}", title, meaning.label(rows), height=220), *policy]
+        notes += [NO_POLICY] if len(policy) < len(POLICY) else []
+    series = [
+        line
+        for panel in panels
+        for i, arm in enumerate(data.arms)
+        for line in estimate_lines(data, arm, i, panel.key)
+    ]
+    notes += llc_notes(data)
+    if len(llc):
+        notes.insert(0, f"The LLC is at {meaning.setting(llc)}.")
     last = [
         f"{s.name} {s.panel.partition(':')[2]} {known[-1][1]:.1f} at step {known[-1][0]}"
         for s in series
@@ -39,8 +62,38 @@ def _along_training(data: StudyData) -> Iterator[Figure]:
         )
     ]
     alt = "Lines of the LLC over environment steps. Last values: " + "; ".join(last[:8]) + "."
-    panels = panels or [Panel("llc", "LLC", LLC_LABEL, missing="no estimates")]
-    yield Figure(panels, series, alt, axis=shared_axis(data))
+    panels = panels or [Panel("llc", "LLC", "", missing="no estimates")]
+    caption = " ".join(dict.fromkeys([ALONG_TRAINING.caption, *notes]))
+    yield Figure(panels, series, alt, axis=shared_axis(data), caption=caption)
+
+
+def _over_resolutions(data: StudyData) -> Iterator[Figure]:
+    """Per state set the LLC of the last checkpoints, and half the effective dimension dashed."""
+    rows = profile_rows(data)
+    rows = rows.assign(step=rows["relative_temperature"].map(lambda k: float(f"{k:.3g}")))
+    panels, series, said = [], [], []
+    for name in states_in_order(rows):
+        mine = rows[rows["states"] == name]
+        title, key = f"LLC {states_title(name)}", f"llc:{name}"
+        panels.append(Panel(key, title, meaning.choices(mine), height=240))
+        half = mine.assign(llc=mine["half_d_eff"], llc_stderr=mine["half_d_eff_stderr"])
+        half = half.dropna(subset=["llc"]).assign(status="ok")
+        for i, arm in enumerate(data.arms):
+            series += llc_lines(mine, arm, i, key)
+            series += [
+                replace(line, note="half the effective dimension", dash="dash")
+                for line in llc_lines(half, arm, i, key)
+            ]
+        of_arms = {arm: meaning.profile_verdict(mine[mine["arm"] == arm]) for arm in data.arms}
+        if verdicts := meaning.verdicts(of_arms):
+            said.append(f"Verdict {states_short(name)}: {verdicts}.")
+    yield Figure(
+        panels or [Panel("profile", "", "")],
+        series,
+        f"Lines of the LLC over relative temperature. {' '.join(said)}",
+        axis=log_axis("relative temperature", rows["step"]),
+        caption=" ".join([PROFILE.caption, *said]),
+    )
 
 
 def _against_loss(data: StudyData) -> Iterator[Figure]:
@@ -73,7 +126,9 @@ def _against_loss(data: StudyData) -> Iterator[Figure]:
             note += " Not all runs train on the same levels, so returns are no common scale."
     series = _paths(rows, data) if len(rows) else []
     yield Figure(
-        [Panel("path", f"LLC {states_title(states)}" if series else "", LLC_LABEL, height=320)],
+        [Panel("path", f"LLC {states_title(states)}", meaning.label(rows), height=320)]
+        if series
+        else [Panel("path", "", "")],
         series,
         f"Paths of {len(series)} agents through loss and LLC.",
         caption=f"{STAIRCASE.caption} {note}" if series else "",
@@ -118,28 +173,44 @@ def _path(part: pd.DataFrame, run: str, arm: str, color: int) -> Series:
     )  # fmt: skip
 
 
-COMPLEXITY = FigureRecord(
-    id="complexity",
-    section="complexity",
-    title="How complex the policies are",
+NO_POLICY = (
+    "Entropy, information or logit scale are not in the table, which an earlier version wrote; "
+    "`rl-slt llc RUN` estimates again."
+)
+ALONG_TRAINING = FigureRecord(
+    id="llc",
+    section="llc",
+    title="The LLC along training",
     caption=(
-        "The local learning coefficient (LLC) of the checkpoints, in common axes. A larger "
-        "value means that fewer nearby weight settings keep the same behavior. Bands: 95 % "
-        "intervals of the sampler's own error, or over seeds where an arm has several. Only "
-        "estimates on the same states are comparable between arms."
+        "The local learning coefficient (LLC) of the checkpoints, and how sharp the policies are "
+        "on the same states. Bands: 95 % intervals of each estimate, "
+        "or over seeds where an arm has several."
     ),
     needs="There are no LLC estimates (table llc is empty).",
     draw=_along_training,
+)
+PROFILE = FigureRecord(
+    id="profile",
+    section="llc",
+    title="The LLC of the last checkpoints over resolutions",
+    caption=(
+        "A learning coefficient would be a plateau: the same number over a decade. Dashed: half "
+        "the effective dimension of the curvature at the same resolution; where the LLC leaves "
+        "it, the posterior is not Gaussian."
+    ),
+    x_title="relative temperature K (log scale)",
+    needs="There is no profile over resolutions; `rl-slt llc RUN --profile` makes it.",
+    draw=_over_resolutions,
 )
 STAIRCASE = FigureRecord(
     id="staircase",
     section="staircase",
     kind="path",
-    title="Loss and complexity together",
+    title="Loss and LLC together",
     caption=(
         "Each line follows one agent through its checkpoints, from the open ring (first) to "
-        "the large dot (last). Singular learning theory expects learning to trade loss for "
-        "complexity: steps to the right, where the loss is lower, and up."
+        "the large dot (last). Singular learning theory expects steps to the right, where the "
+        "loss is lower, and up, to a larger learning coefficient."
     ),
     x_title="loss",
     needs=(

@@ -33,6 +33,8 @@ class Series:
     `role` is `mean` over seeds, `seed` for one run, or `baseline`; `color` the index of the arm,
     or -1 for a baseline. `x` holds environment steps, names of probes or losses; `low` and `high`
     the ends of an interval; `flag` the status of an estimate; `step` the steps where x is not.
+    `note` says what a second line of the same arm is, `dash` (`dash` or `dot`) how it is drawn;
+    `hollow` marks points of a policy that hardly depends on the state.
     """
 
     panel: str
@@ -47,6 +49,9 @@ class Series:
     n: list[int | None] = field(default_factory=list)
     flag: list[str] = field(default_factory=list)
     step: list[int] = field(default_factory=list)
+    note: str = ""
+    dash: str = ""
+    hollow: list[bool] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,20 @@ from dataclasses import replace
 
 import pandas as pd
 
+from analysis import meaning
 from analysis.probes import SCORES
 from analysis.report import labels, queries
 from analysis.report.data import StudyData
 from analysis.report.figures.axes import shared_axis
-from analysis.report.figures.lines import baseline_line, llc_lines, return_lines, run_lines
+from analysis.report.figures.lines import (
+    POLICY,
+    baseline_line,
+    estimate_lines,
+    llc_notes,
+    policy_panels,
+    return_lines,
+    run_lines,
+)
 from analysis.report.figures.model import Figure, FigureRecord, Mark, Panel, Series, numbers
 from analysis.report.seed_means import ANY, SHARE
 from analysis.series import interval_stderr
@@ -35,27 +44,31 @@ def _draw(data: StudyData) -> Iterator[Figure]:
         )
         yield Figure(
             shown, series, alt, marks=marks, axis=shared_axis(data), id=f"-{color}",
-            title=f"Arm {arm}", arm=arm,
+            title=f"Arm {arm}", arm=arm, caption=" ".join(llc_notes(data)),
             missing=f"Arm {arm} has no training curve, estimate or probe result yet.",
         )  # fmt: skip
 
 
 def _panels(data: StudyData) -> list[Panel]:
-    """Training return, LLC per state set, a panel per probe, a panel per goal score."""
-    llc, probes = queries.llc_rows(data), queries.main_probe_rows(data)
+    """Training return; per state set LLC and sharpness of the policy; each probe; each score."""
+    llc, control = queries.llc_rows(data), queries.matched_rows(data)
+    probes = queries.main_probe_rows(data)
     scores = queries.score_rows(data)
     returns = [float(v) for run in data.runs for v in run.progress.get("ret", [])]
     span: tuple[float, float] | None = (min([0.0, *returns]), max([10.0, *returns]))
     panels = [Panel("return", "Training return", "reward per episode", span, source="return")]
     for name in queries.states_in_order(llc):
         mine = llc[llc["states"] == name]
-        span = _span(mine["llc"], interval_stderr(mine))
+        both = pd.concat([mine, control[control["states"] == name]])
+        span = _span(both["llc"], interval_stderr(both))
         height = 130 if labels.is_shared(name) else 110
         source = f"llc:{mine['loss'].iloc[0]}:{name}"
         title = f"LLC {labels.states_short(name)}"
-        panels.append(Panel(f"llc:{name}", title, labels.LLC_LABEL, span, height, source=source))
+        label = meaning.label(mine)
+        panels.append(Panel(f"llc:{name}", title, label, span, height, source=source))
+        panels += policy_panels(mine, name, height=48)
     if llc.empty:
-        panels.append(Panel("llc", "LLC", labels.LLC_LABEL, missing="no LLC estimates"))
+        panels.append(Panel("llc", "LLC", "", missing="no LLC estimates"))
     for name in queries.probes_in_order(probes):
         metric = queries.metric_of(probes, name)
         title = labels.capital(labels.probe_title(name))
@@ -87,9 +100,8 @@ def _series(data: StudyData, arm: str, color: int, panel: Panel) -> list[Series]
     if kind == "return":
         curves = {run.name: run.progress for run in data.runs_of(arm)}
         return return_lines(curves, arm, color)
-    if kind == "llc" and name:
-        llc = queries.llc_rows(data)
-        return llc_lines(llc[llc["states"] == name], arm, color, panel.key)
+    if name and kind in ("llc", *(column for column, *_ in POLICY)):
+        return estimate_lines(data, arm, color, panel.key)
     if kind == "score":
         scores = queries.score_rows(data)
         mine = scores[scores["metric"] == name]

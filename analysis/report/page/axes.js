@@ -48,10 +48,10 @@ R.endMargin = (figure, width) => {
 };
 
 R.endLabels = (figure, own, range, yaxis, height) => {
-  if (!R.labeled(figure)) return [];
+  if (!R.labeled(figure) || height < 80) return [];  // the panel above has the names
   const best = new Map();
   for (const s of own) {
-    if (s.role === "baseline" || !s.y.some((v) => v !== null)) continue;
+    if (s.role === "baseline" || s.note || !s.y.some((v) => v !== null)) continue;
     if (!best.has(s.name) || s.role === "mean") best.set(s.name, s);
   }
   const labels = [...best.values()].map((s) => {

@@ -17,8 +17,9 @@ R.num = (value, digits = 4) =>
 R.interval = (s, i) =>
   s.low.length && s.low[i] !== null ? ` [${R.num(s.low[i], 3)}, ${R.num(s.high[i], 3)}]` : "";
 R.steps = (value) => Number(value).toLocaleString("en-US");
-R.who = (s) => R.esc(s.role === "mean" && s.run === "" && s.n.length ? `${s.name}, mean of seeds`
-  : s.run || s.name);
+R.who = (s) => R.esc((s.role === "mean" && s.run === "" && s.n.length ? `${s.name}, mean of seeds`
+  : s.run || s.name) + (s.note ? `, ${s.note}` : ""));
+R.hollow = "hardly depends on the state";
 
 // One row per plotted value: what the table shows and the download holds.
 R.columns = ["panel", "series", "role", "run", "x", "step", "value", "low", "high", "n", "status"];
@@ -26,11 +27,12 @@ R.rows = (figure) => {
   const titles = Object.fromEntries(figure.panels.map((p) => [p.key, p.title || p.key]));
   return figure.series.flatMap((s) =>
     s.x.map((x, i) => {
-      const steps = typeof x === "number" && !figure.axis.linear;
+      const steps = typeof x === "number" && !figure.axis.word;
       const step = s.step.length ? s.step[i] : steps ? x : "";
       const at = (list) => (list.length ? list[i] : null);
-      return [titles[s.panel], s.name, s.role, s.run, x, step, s.y[i], at(s.low), at(s.high),
-        at(s.n), at(s.flag)];
+      const status = [at(s.flag), at(s.hollow) ? R.hollow : null].filter(Boolean).join(", ");
+      return [titles[s.panel], s.note ? `${s.name}, ${s.note}` : s.name, s.role, s.run, x, step,
+        s.y[i], at(s.low), at(s.high), at(s.n), status || null];
     }));
 };
 R.markRows = (figure) =>

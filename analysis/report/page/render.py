@@ -16,7 +16,7 @@ from analysis.report.data import StudyData
 from analysis.report.figures import all_figures
 from analysis.report.queries import probes_in_order
 from analysis.report.results import path_result, prediction_result
-from analysis.report.summary import build_summary
+from analysis.report.summary import build_summary, llc_title
 from analysis.report.test_tables import association_tables, transition_table
 
 _SCRIPTS = ("base.js", "axes.js", "steps.js", "points.js", "main.js")
@@ -48,7 +48,12 @@ def build_report(data: StudyData) -> str:
         comparisons=compared,
         missing=[*data.missing, *notes, *unreadable],
         probes=probes or probes_in_order(data.table("episodes")),
-        states=list(dict.fromkeys(s for arm in summary["arms"] for s in arm["llc"])),
+        states=list(
+            dict.fromkeys(
+                (k, s) for k in ("llc", "matched") for arm in summary["arms"] for s in arm[k]
+            )
+        ),
+        llc_title=llc_title,
         transitions=transition_table(data),
         associations=association_tables(data),
         predictions=prediction_result(data),

@@ -3,7 +3,7 @@
 R.GAP = 34;
 
 R.position = (axis, step) => (axis.linear ? step : step > 0 ? Math.log10(step) : axis.zero);
-R.at = (axis, x) => (axis.linear ? `${axis.word} ${R.num(x, 3)}` : `step ${R.steps(x)}`);
+R.at = (axis, x) => (axis.word ? `${axis.word} ${R.num(x, 3)}` : `step ${R.steps(x)}`);
 
 R.span = (panel, series) => {
   if (panel.range) return panel.range;
@@ -29,7 +29,7 @@ R.stretches = (s, axis) => {
   return out;
 };
 
-R.band = (axis, s, color, yaxis) => {
+R.band = (axis, s, color, yaxis, alpha) => {
   const x = [], y = [];
   for (const all of R.stretches(s, axis)) {
     const part = all.filter((i) => s.low[i] !== null && s.high[i] !== null);
@@ -40,7 +40,7 @@ R.band = (axis, s, color, yaxis) => {
     y.push(...part.map((i) => s.low[i]), ...back.map((i) => s.high[i]), null);
   }
   return { x, y, yaxis, type: "scatter", mode: "lines", fill: "toself", hoverinfo: "skip",
-    line: { width: 0 }, fillcolor: R.fade(color, 0.17), meta: "band" };
+    line: { width: 0 }, fillcolor: R.fade(color, alpha), meta: "band" };
 };
 
 R.whiskers = (axis, s, color, yaxis) => {
@@ -56,21 +56,22 @@ R.whiskers = (axis, s, color, yaxis) => {
 };
 
 R.line = (axis, s, look, yaxis) => {
-  const x = [], y = [], text = [];
+  const x = [], y = [], text = [], symbol = [];
   for (const part of R.stretches(s, axis)) {
     for (const i of part) {
       x.push(R.position(axis, s.x[i]));
       y.push(s.y[i]);
       const unsound = s.flag[i] && s.flag[i] !== "ok" ? ` – ${R.esc(s.flag[i])}` : "";
       text.push(`${R.at(axis, s.x[i])}: <b>${R.num(s.y[i])}</b>${R.interval(s, i)}` +
-        ` ${R.who(s)}${unsound}`);
+        ` ${R.who(s)}${unsound}${s.hollow[i] ? ` – ${R.hollow}` : ""}`);
+      symbol.push(s.hollow[i] ? "circle-open" : "circle");
     }
-    x.push(null); y.push(null); text.push("");
+    x.push(null); y.push(null); text.push(""); symbol.push("circle");
   }
   return { x, y, yaxis, type: "scatter", mode: look.mode, customdata: text, meta: "line",
     hovertemplate: "%{customdata}<extra></extra>", connectgaps: false, cliponaxis: false,
     line: { color: look.color, width: look.width, dash: look.dash },
-    marker: { color: look.color, size: look.marker }, opacity: look.opacity };
+    marker: { color: look.color, size: look.marker, symbol }, opacity: look.opacity };
 };
 
 R.unsound = (axis, s, range, yaxis, bold) => {
@@ -94,10 +95,11 @@ R.seriesTraces = (figure, s, range, yaxis, alone) => {
   }
   const bold = alone || s.role === "mean";
   const dots = bold && s.x.length < 70;
-  const look = { mode: dots ? "lines+markers" : "lines", color, width: bold ? 2 : 1,
-    marker: s.x.length > 30 ? 3.5 : 5, opacity: bold ? 1 : 0.35 };
+  const look = { mode: dots ? "lines+markers" : "lines", color, width: s.dash || !bold ? 1.2 : 2,
+    dash: { dash: "6px,4px", dot: "2px,3px" }[s.dash], opacity: bold ? 1 : 0.35,
+    marker: s.hollow.includes(true) ? 7 : s.dash || s.x.length > 30 ? 3.5 : 5 };
   const out = [R.line(axis, s, look, yaxis)];
-  if (bold && s.low.length) out.unshift(R.band(axis, s, color, yaxis),
+  if (bold && s.low.length) out.unshift(R.band(axis, s, color, yaxis, s.dash ? 0.08 : 0.17),
     R.whiskers(axis, s, color, yaxis));
   if (s.flag.some((f) => f && f !== "ok")) out.push(R.unsound(axis, s, range, yaxis, bold));
   return out;
@@ -121,7 +123,8 @@ R.draw.steps = (figure, width) => {
     y = low - R.GAP / inner;
     const own = figure.series.filter((s) => s.panel === panel.key);
     for (const s of own) {
-      const alone = own.filter((o) => o.role !== "baseline" && o.color === s.color).length === 1;
+      const alone = own.filter((o) =>
+        o.role !== "baseline" && o.color === s.color && o.note === s.note).length === 1;
       traces.push(...R.seriesTraces(figure, s, range, name, alone));
     }
     layout.annotations.push(R.panelTitle(panel, name, width), ...R.panelMissing(panel, name),

@@ -13,7 +13,7 @@ REFERENCE = "behind-s0@1000000"
 
 
 def add_findings(study: Path) -> Path:
-    """Estimates to one reference, the tables over runs, and a comparison of two agents."""
+    """Estimates to one reference and at one entropy, tables over runs, a comparison of agents."""
     from rl_slt.pipeline.stages.analyse import over_runs
 
     llc, probes, covariates = [], [], []
@@ -26,7 +26,10 @@ def add_findings(study: Path) -> Path:
             reference=REFERENCE, loss_init=far + 2.0 / (1 + np.arange(len(frozen))),
             llc=0.9 * frozen["llc"], status="ok", message="",
         )  # fmt: skip
-        llc.append(pd.concat([own, fixed], ignore_index=True))
+        matched = frozen.assign(
+            matched_entropy=1.2, entropy=1.2, llc=0.7 * frozen["llc"] + 3, status="ok", message=""
+        )
+        llc.append(pd.concat([own, fixed, matched], ignore_index=True))
         schema.conform("llc", llc[-1]).to_parquet(folder / "llc.parquet")
         probes.append(pd.read_parquet(folder / "probes.parquet"))
         steps = frozen["step"].to_numpy(dtype=float)

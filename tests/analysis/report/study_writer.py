@@ -32,6 +32,8 @@ INNER = {
     ("readout", "accuracy:observation:observation"): {"end": 0.6, "behind": 0.6},
 }
 LLC = {"end": (8.0, 34.0), "behind": (8.0, 43.0)}
+TEMPERATURES = (5, 15, 50, 150, 500)
+VERDICT = "no plateau: an effective dimension at this resolution"
 TOTAL = 1_000_000
 
 
@@ -112,6 +114,7 @@ def write_run(
         "episodes": blind,
         "transitions": transition_frame(run.name, steps, kind),
         "associations": association_frame(run.name, len(steps)),
+        "profile": profile_frame(llc),
     }
     for name, frame in frames.items():
         frame = schema.conform(name, frame.assign(arm=arm))
@@ -141,20 +144,46 @@ def llc_frame(
             value = scale * (low + (high - low) * learned(step, 1.5e5)) + rng.normal(0, stderr)
             status = {4: "suspect"}.get(i, "ok") if states == "frozen" else "ok"
             status = "failed" if states == "on-policy" and i == 2 else status
+            known = learned(step, 1.5e5)
             message = {"suspect": "R-hat 1.21 is above 1.05", "failed": "chain 2 diverged"}
             rows.append(
                 {
                     "run": run, "seed": seed, "step": step, "estimate_id": f"{states}{i}",
                     "loss": "kl", "reference": "self", "states": states, "params": "all",
-                    "sampler": "sgld", "step_size": 1e-4 / (1 + i), "nbeta": 268.6,
+                    "sampler": "sgld", "step_size": 1e-4 / (1 + i), "nbeta": 540.0,
                     "localization": 1.0, "n_states": 2048, "chains": 4, "draws": 200,
                     "burn_in": 400, "chain_seed": 0,
                     "llc": math.nan if status == "failed" else value, "llc_stderr": stderr,
-                    "llc_stderr_data": math.nan, "rhat": 1.21 if status == "suspect" else 1.01,
-                    "ess": 180.0, "loss_init": 0.0, "loss_mean": value / 268.6,
+                    "llc_stderr_data": 0.5, "llc_stderr_states": 0.5,
+                    "llc_stderr_total": math.hypot(stderr, 0.5), "trace": 30.0, "kl": value / 540.0,
+                    "rhat": 1.21 if status == "suspect" else 1.01,
+                    "ess": 180.0, "loss_init": 0.0, "loss_mean": value / 540.0,
+                    "gauge": "balanced", "actions": "distinct", "relative_temperature": 50.0,
+                    "matched_entropy": math.nan, "entropy": 1.8 - (high - 25) / 20 * known,
+                    "information": 0.0004 if step == 0 else 0.01 + 0.2 * known,
+                    "logit_scale": 0.1 + (1.5 + 0.1 * rng.random()) * known,
                     "status": status, "message": message.get(status, ""), "seconds": 9.5,
                 }
             )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def profile_frame(llc: pd.DataFrame) -> pd.DataFrame:
+    """A profile of the last checkpoint on frozen states: its LLC at K = 50, a power law of K."""
+    last = llc[llc["states"] == "frozen"].iloc[-1]
+    shared = ["run", "seed", "step", "loss", "reference", "states", "params", "n_states",
+              "localization", "gauge", "actions"]  # fmt: skip
+    rows = []
+    for temperature in TEMPERATURES:
+        value = float(last["llc"]) * (temperature / 50) ** 0.35
+        rows.append({
+            **last[shared].to_dict(), "relative_temperature": float(temperature), "llc": value,
+            "nbeta": 10.8 * temperature, "llc_stderr": 0.4, "half_d_eff": 0.96 * value,
+            "half_d_eff_stderr": 0.2, "kl": value / temperature, "slope": 0.35, "status": "ok",
+            "slope_stderr": 0.02, "verdict": VERDICT, "message": "", "free_energy": 2 * value,
+            "free_energy_stderr": 0.5, "seconds": 9.0, "estimate_id": "profile",
+            "setting_id": "profile",
+        })  # fmt: skip
     return pd.DataFrame(rows)
 
 

@@ -47,7 +47,7 @@ def test_every_figure_is_drawn_without_errors(
         " p.querySelectorAll('.scatterlayer path').length])"
     )
     assert [p[0] for p in plots] == [
-        "goal", "coin", "coin-distance", "complexity", "timeline-0", "timeline-1", "staircase",
+        "goal", "coin", "coin-distance", "llc", "profile", "timeline-0", "timeline-1", "staircase",
     ]  # fmt: skip
     assert all(drawn == "true" and traces and paths for _, drawn, traces, paths in plots), plots
     wide = "const d = document.documentElement; return d.scrollWidth - d.clientWidth"
@@ -72,7 +72,7 @@ def test_what_is_drawn_equals_the_tables(chromium: Any, demo_page: Path, demo: P
     show(chromium, demo_page)
     llc = pd.read_parquet(demo / "runs" / "behind-s0" / "tables" / "llc.parquet")
     mine = llc[llc["states"] == "frozen"].sort_values("step")
-    drawn = drawn_values(chromium, "complexity", "--arm-1")[0]
+    drawn = drawn_values(chromium, "llc", "--arm-1")[0]
     assert [y for _, y in drawn] == mine["llc"].tolist()
     steps = [float(s) for s in mine["step"]]
     assert [10**x for x, _ in drawn[1:]] == pytest.approx(steps[1:])

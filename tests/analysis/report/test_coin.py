@@ -42,7 +42,7 @@ def test_curves_are_the_tables_rows(data: StudyData, key: str) -> None:
 
 
 def test_the_coin_shares_the_axis_of_the_other_figures(data: StudyData) -> None:
-    assert figure_of(data, "coin").axis == figure_of(data, "complexity").axis
+    assert figure_of(data, "coin").axis == figure_of(data, "llc").axis
 
 
 def test_distances_are_those_of_the_last_checkpoint(data: StudyData) -> None:

@@ -37,7 +37,7 @@ def series_of(figure: Figure, panel: str, run: str) -> Series:
 
 def test_there_is_a_timeline_for_each_arm(figures: dict[str, Figure]) -> None:
     assert list(figures) == [
-        "goal", "coin", "coin-distance", "complexity", "timeline-0", "timeline-1", "staircase",
+        "goal", "coin", "coin-distance", "llc", "profile", "timeline-0", "timeline-1", "staircase",
         "early",
     ]  # fmt: skip
     assert [name for name, figure in figures.items() if figure.missing] == ["early"]  # one seed
@@ -73,11 +73,11 @@ def test_llc_series_are_the_tables_rows(data: StudyData, figures: dict[str, Figu
     llc = data.table("llc")
     for arm, figure in (("end", "timeline-0"), ("behind", "timeline-1")):
         mine = llc[(llc["run"] == f"{arm}-s0") & (llc["states"] == "frozen")].sort_values("step")
-        for shown in (figures[figure], figures["complexity"]):
+        for shown in (figures[figure], figures["llc"]):
             series = series_of(shown, "llc:frozen", f"{arm}-s0")
             assert series.x == mine["step"].tolist()
             assert series.y == mine["llc"].tolist()
-            half = 1.959963984540054 * mine["llc_stderr"]
+            half = 1.959963984540054 * mine["llc_stderr_total"]
             assert series.low == (mine["llc"] - half).tolist()
             assert series.flag == mine["status"].tolist()
 
@@ -189,7 +189,7 @@ def test_failed_estimates_are_in_no_path_and_no_text(data: StudyData) -> None:
     bad = replace(data, tables=data.tables | {"llc": llc})
     drawn = {figure.id: figure for figure in all_figures(bad)}
     assert all(1e6 not in s.y and len(s.y) == 12 for s in drawn["staircase"].series)
-    assert "1000000.0" not in drawn["complexity"].alt
+    assert "1000000.0" not in drawn["llc"].alt
 
 
 def test_the_page_says_only_of_arms_that_differ_that_they_do(data: StudyData) -> None:

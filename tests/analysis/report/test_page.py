@@ -71,13 +71,13 @@ def test_headings_ids_and_alternatives_are_in_order(page: str) -> None:
     assert all(after <= before + 1 for before, after in steps), outline.levels
     assert len(outline.ids) == len(set(outline.ids))
     assert all(image.get("alt") for image in outline.images)
-    assert page.count('role="img" aria-label="') == page.count('class="plot"') == 7
+    assert page.count('role="img" aria-label="') == page.count('class="plot"') == 8
 
 
 def test_the_data_of_a_figure_is_its_json(page: str, demo: Path) -> None:
     llc = load_study(demo).table("llc")
     mine = llc[(llc["run"] == "end-s0") & (llc["states"] == "frozen")].sort_values("step")
-    series = data_of(page, "complexity")["series"]
+    series = data_of(page, "llc")["series"]
     assert isinstance(series, list)
     assert series[0]["y"] == mine["llc"].tolist()
 

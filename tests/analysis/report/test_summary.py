@@ -56,12 +56,12 @@ def test_no_sentence_claims_a_difference_or_none_from_intervals(
         assert f"{value:.2f} [{given}]" in summary["headline"][0]
 
 
-def test_llc_at_the_last_checkpoint_with_the_samplers_error(data: StudyData) -> None:
+def test_llc_at_the_last_checkpoint_with_its_total_error(data: StudyData) -> None:
     llc = data.table("llc")
     last = llc[(llc["run"] == "end-s0") & (llc["states"] == "frozen")].sort_values("step").iloc[-1]
     score = build_summary(data)["arms"][0]["llc"]["frozen"]
     assert score["value"] == last["llc"] and score["status"] == ["ok"]
-    assert score["high"] - score["value"] == pytest.approx(1.959964 * last["llc_stderr"])
+    assert score["high"] - score["value"] == pytest.approx(1.959964 * last["llc_stderr_total"])
 
 
 def test_with_one_sound_seed_the_interval_is_that_seeds_own(large_data: StudyData) -> None:
@@ -73,7 +73,7 @@ def test_with_one_sound_seed_the_interval_is_that_seeds_own(large_data: StudyDat
     some = replace(large_data, tables={**large_data.tables, "llc": llc})
     score = build_summary(some)["arms"][0]["llc"]["frozen"]
     assert score["seeds"] == 1 and score["value"] == one["llc"]
-    assert score["high"] - score["value"] == pytest.approx(1.959964 * one["llc_stderr"])
+    assert score["high"] - score["value"] == pytest.approx(1.959964 * one["llc_stderr_total"])
 
 
 def test_an_unsound_estimate_is_not_compared(data: StudyData) -> None:
@@ -105,7 +105,10 @@ def test_a_failed_estimate_is_part_of_no_number(data: StudyData, large_data: Stu
     line = next(line for line in none["sentences"] if line.startswith("LLC of the last"))
     assert ": none. Of end and behind every estimate failed." in line
     page = to_markdown(none)
-    assert "1000000.0" not in page and "| LLC on one shared, frozen set of states | – | – |" in page
+    title = "LLC on one shared, frozen set of states, relative temperature 50, balanced weights"
+    assert (
+        "1000000.0" not in page and f"| {title}, distinct actions, 2,048 states | – | – |" in page
+    )
 
 
 def test_several_unsound_arms_are_in_the_plural(data: StudyData) -> None:

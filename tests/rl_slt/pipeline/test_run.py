@@ -116,7 +116,7 @@ def test_the_report_is_drawn_from_the_tables(chromium: Any, study: Path) -> None
     figures = chromium.execute_script("return R.figures().map(p => p.dataset.drawn)")
     assert len(figures) >= 4 and set(figures) == {"true"}
     shown = chromium.execute_script(
-        "return document.querySelector('[data-figure=complexity]').data"
+        "return document.querySelector('[data-figure=llc]').data"
         ".flatMap(t => t.y || []).filter(y => y !== null)"
     )
     llc = pd.read_parquet(study / "tables" / "llc.parquet")
