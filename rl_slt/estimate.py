@@ -160,7 +160,34 @@ def estimate_with(
             settings.nbeta, settings.localization, settings.params, seed, settings.precision,
             settings.gauge, settings.distinct_actions, settings.match_entropy,
         )  # fmt: skip
-        chains = prepare_chains(target, settings, seed)
+    chains = prepare_chains(target, settings, seed)
+    return estimate_on(
+        chains, settings, seed=seed, states_error=states_error, progress=progress, began=began
+    )
+
+
+def estimate_on(
+    chains: Chains,
+    settings: Settings,
+    *,
+    seed: int,
+    states_error: bool = True,
+    progress: Progress | None = None,
+    began: float | None = None,
+) -> LLCEstimate:
+    """The estimate that chains give on their target as it is: burn-in, draws and verdict.
+
+    Args:
+        chains: of `prepare_chains`; where they have drawn before they go on from there.
+        settings: how many burn-in steps and draws.
+        seed: of all that is random besides the chains.
+        states_error: as in `estimate_llc`.
+        progress: as in `estimate_llc`.
+        began: when the work began, of `time.perf_counter`; None is now.
+    """
+    began = time.perf_counter() if began is None else began
+    target, policy = chains.target, chains.target.flat.module
+    with full_float32(policy), _enough_memory(policy, settings):
         gradient = target.center_gradient(generator_for(seed, GRADIENT_STREAM, target.device))
         if chains.sampler.orthogonal and float(gradient.norm()) > 0:
             target.direction = gradient / gradient.norm()
