@@ -345,9 +345,21 @@ def _line(event: dict[str, Any]) -> str:
 @click.option("--only", multiple=True, help="A problem by name; repeatable [all].")
 @click.option("--quick", is_flag=True, help="Four problems that take seconds.")
 @click.option("--sampler", default="auto", show_default=True, help="Sampler for all problems.")
+@click.option(
+    "--batch-size",
+    type=INTEGER,
+    help="Sample on batches of this size [over all data, where the sampler can].",
+)
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the chains.")
 @click.option("--out", type=PATH, help="Also write the table, as CSV.")
-def validate(only: tuple[str, ...], quick: bool, sampler: str, seed: int, out: Path | None) -> int:
+def validate(
+    only: tuple[str, ...],
+    quick: bool,
+    sampler: str,
+    batch_size: int | None,
+    seed: int,
+    out: Path | None,
+) -> int:
     """Estimate problems whose LLC is known and print estimate, interval, truth and verdict.
 
     The exact value is that at the same nbeta, localization and weights; lambda, the limit of large
@@ -356,6 +368,7 @@ def validate(only: tuple[str, ...], quick: bool, sampler: str, seed: int, out: P
     \b
     Examples:
       rl-slt validate
+      rl-slt validate --batch-size 64
       rl-slt validate --only quadratic --sampler sgld
     """
     from rl_slt.known.problems import QUICK
@@ -363,7 +376,7 @@ def validate(only: tuple[str, ...], quick: bool, sampler: str, seed: int, out: P
 
     if quick and only:
         raise InputError("give --quick or --only, not both")
-    table = run_validation(QUICK if quick else only, sampler, seed, out)
+    table = run_validation(QUICK if quick else only, sampler, seed, out, batch_size)
     click.echo(text_table(table))
     failed = int((table["verdict"] != "pass").sum())
     click.echo(f"{len(table) - failed} of {len(table)} pass")

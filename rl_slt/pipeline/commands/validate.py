@@ -15,7 +15,11 @@ from rl_slt.pipeline.plan.by_name import build_sampler
 
 
 def run_validation(
-    names: Sequence[str], sampler: str, seed: int, out: Path | None = None
+    names: Sequence[str],
+    sampler: str,
+    seed: int,
+    out: Path | None = None,
+    batch_size: int | None = None,
 ) -> pd.DataFrame:
     """Estimate the named problems (none: all), with progress, and write the table as CSV.
 
@@ -28,7 +32,11 @@ def run_validation(
     try:
         with meter("known answers", len(wanted)) as bar:
             table = validate(
-                wanted, sampler=chosen, seed=seed, progress=lambda done, total: bar.update(done)
+                wanted,
+                sampler=chosen,
+                batch_size=batch_size,
+                seed=seed,
+                progress=lambda done, total: bar.update(done),
             )
     finally:
         torch.set_num_threads(threads)

@@ -1,5 +1,7 @@
 """validate prints the table and its status tells whether every answer is right."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -27,6 +29,14 @@ def test_quick_takes_few_problems_and_no_names(
     assert "1 of 1 pass" in capsys.readouterr().out
     assert run("--quick", "--only", "quadratic") == 2
     assert "not both" in capsys.readouterr().err
+
+
+def test_a_batch_size_asks_for_the_batch_sampler(tmp_path: Path) -> None:
+    table = tmp_path / "known.csv"
+    assert run("--only", "tabular", "--batch-size", "64", "--out", str(table)) in (0, 1)
+    row = pd.read_csv(table).iloc[0]
+    assert (row["sampler"], row["batch_size"]) == ("baoab", 64)
+    assert run("--only", "tabular", "--batch-size", "0") == 2
 
 
 def test_a_wrong_answer_ends_non_zero(
