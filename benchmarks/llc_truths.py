@@ -285,6 +285,8 @@ def weighted(weights: Tensor, values: Tensor) -> Truth:
 METHODS: dict[str, Method] = {
     "reduced-rank": by_hmc(linear_loss),
     "reduced-rank-tight": by_hmc(linear_loss),
+    "reduced-rank-hot": by_hmc(linear_loss),
+    "reduced-rank-cold": by_hmc(linear_loss, chains=500, draws=120),
     "reduced-rank-zero": by_hmc(linear_loss),
     "deep-linear": by_hmc(linear_loss),
     "low-rank": by_hmc(policy_loss),

@@ -440,6 +440,13 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
     "reduced-rank-tight": lambda: reduced_rank(
         (10, 6, 10, 4), exact=26.60, exact_error=0.05, localization=100.0
     ),
+    # Over nbeta at one localization: where the reduced rank shows its lambda, a plateau.
+    "reduced-rank-hot": lambda: reduced_rank(
+        (10, 6, 10, 4), exact=35.48, exact_error=0.05, nbeta=N_BETA / 10
+    ),
+    "reduced-rank-cold": lambda: reduced_rank(
+        (10, 6, 10, 4), exact=37.25, exact_error=0.08, nbeta=10 * N_BETA
+    ),
     "reduced-rank-zero": lambda: reduced_rank((5, 3, 5, 0), exact=5.99, exact_error=0.02),
     "deep-linear": lambda: deep_linear((4, 4, 4, 4), 2, exact=5.96, exact_error=0.02),
     "low-rank": lambda: low_rank((12, 4, 6, 2), exact=13.48, exact_error=0.03),
@@ -448,6 +455,6 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
     "tanh-net": lambda: tanh_net(3, exact=0.7307, exact_error=0.0),
     "deep-linear-zero": lambda: deep_linear((2, 2, 2, 2), 0, exact=1.1383, exact_error=0.001),
     "softmax-regression": lambda: softmax_regression(4, 3, exact=3.977, exact_error=0.004),
-    "softmax-mlp": lambda: softmax_mlp((4, 8, 3), exact=8.45, exact_error=0.07),
+    "softmax-mlp": lambda: softmax_mlp((4, 8, 3), exact=8.17, exact_error=0.04),
 }
 QUICK = ("quadratic", "crossing-1-1", "tabular", "low-rank")
