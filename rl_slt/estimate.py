@@ -72,7 +72,10 @@ def estimate_llc(
         policy: from states `[B, ...]` to action logits `[B, A]`, or `(logits, value)`. Unchanged.
             Everything is computed where its parameters are, on the CPU or a GPU.
         states: `[N, ...]`, or a `PolicyData`; brought to the policy's device, all at once.
-        loss: `loss(policy, batch) -> [B]`; None is `PolicyKL()`.
+        loss: `loss(policy, batch) -> [B]`; None is `PolicyKL()`. An LLC is that of a minimum: where
+            the loss falls from w*, or its slope there takes more than 30 % of it away, there is
+            none (status `failed`, NaN). `OrthogonalSGLD` then gives one constrained to the
+            directions orthogonal to the gradient.
         sampler: None chooses: exact full-batch HMC where that is cheap, else BAOAB on batches.
         nbeta: inverse temperature times N; None is `N / log N`; `"relative:K"` sets it so that
             `nbeta tr(H) / (2 localization) = K`, H the loss's curvature at w*: the ridge
@@ -189,21 +192,24 @@ def estimate_on(
     target, policy = chains.target, chains.target.flat.module
     with full_float32(policy), _enough_memory(policy, settings):
         gradient = target.center_gradient(generator_for(seed, GRADIENT_STREAM, target.device))
-        if chains.sampler.orthogonal and float(gradient.norm()) > 0:
-            target.direction = gradient / gradient.norm()
+        gradient_norm = float(gradient.norm())
+        if chains.sampler.orthogonal and gradient_norm > 0:
+            target.direction = gradient / gradient_norm
         target.grads = 0  # the sampler's alone count
 
         draws = run_chains(chains, settings, progress)
         values = excess(draws, target.nbeta)
         llc = float(values.mean()) if np.isfinite(values).all() else math.nan
-        verdict = diagnose(values, draws.virial, draws.accept)
+        slope = None
+        if gradient_norm > 0 and target.direction is None:
+            along = torch.stack([kept @ gradient for kept in chains.snapshots], dim=1)
+            slope = target.nbeta * along.double().cpu().numpy()
+        report = _loss_report(target, chains.snapshots)
+        undefined = target.loss.undefined(report)
+        verdict = diagnose(values, draws.virial, draws.accept, slope, undefined)
         jackknife = states_error and verdict.status != "failed"
         stderr_states = states_stderr(target, chains.snapshots, seed) if jackknife else None
         logits = policy_logits(target.flat.load(target.flat.w_star), target.data)
-        report = {}
-        if chains.snapshots:  # what the loss says of itself at the last draw kept aside
-            module = target.flat.load(target.flat.w_star + chains.snapshots[-1][0])
-            report = target.loss.report(module, target.data)
         kl = loss_mean = float((draws.loss - draws.loss_at_center).mean())
         if not target.loss.zero_at_center:
             kl = posterior_kl(target, chains.snapshots, logits)
@@ -212,7 +218,7 @@ def estimate_on(
     if target.loss.zero_at_center:  # by definition, whatever bfloat16 makes of it
         at_center = torch.zeros_like(at_center)
     loss_init = float(at_center.mean())
-    return LLCEstimate(
+    estimate = LLCEstimate(
         llc=llc if target.nbeta else 0.0 * llc,  # NaN stays NaN
         stderr=verdict.stderr if target.nbeta else 0.0,
         stderr_states=stderr_states,
@@ -238,13 +244,14 @@ def estimate_on(
         chains=settings.chains,
         batch_size=target.n if chains.sampler.full_batch else chains.batch_size,
         sampler=chains.sampler.name,
+        constrained=chains.sampler.orthogonal and not target.loss.zero_at_center,
         loss=target.loss.name,
         seed=seed,
         precision="bfloat16" if target.rounded else "float32",
         gauge=target.gauge,
         device=target.device.type,
         threads=torch.get_num_threads(),
-        gradient_norm=float(gradient.norm()),
+        gradient_norm=gradient_norm,
         sample_gradients=target.grads,
         seconds=time.perf_counter() - began,
         info={
@@ -258,6 +265,7 @@ def estimate_on(
         }
         | report,
     )
+    return estimate.without_llc() if verdict.status == "failed" else estimate
 
 
 def excess(draws: Draws, nbeta: float) -> Array:
@@ -339,6 +347,14 @@ def draws_lacking(mean: float, stderr: float, draws: int) -> int:
         return 0
     need = draws * (stderr / (RELATIVE_ERROR * mean)) ** 2
     return int(min(need, MOST_DRAWS) - draws) if need > SLACK * draws else 0
+
+
+def _loss_report(target: Target, snapshots: Sequence[Tensor]) -> dict[str, float]:
+    """What the loss says of itself, mean over two draws of each chain."""
+    draws = [w for kept in (snapshots[len(snapshots) // 2], snapshots[-1]) for w in kept]
+    modules = (target.flat.load(target.flat.w_star + w) for w in draws)
+    found = [target.loss.report(module, target.data) for module in modules]
+    return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
 
 
 @contextmanager

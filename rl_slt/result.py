@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,8 @@ import pandas as pd
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# What is made of the LLC: none of it is a number where the LLC is not defined.
+OF_THE_LLC = ("llc", "stderr", "stderr_states", "half_d_eff", "free_energy")
 COLORS = {"ok": "#1a7f37", "suspect": "#9a6700", "failed": "#cf222e"}
 
 
@@ -21,7 +23,7 @@ class LLCEstimate:
     """A local learning coefficient with its error and a verdict.
 
     Attributes:
-        llc: `nbeta (E[L] - L(w*))`.
+        llc: `nbeta (E[L] - L(w*))`; NaN, as all that is made of it, where the status is `failed`.
         stderr: Monte Carlo standard error alone, from correlated draws over all chains.
         stderr_states: standard error from the states being a sample (`rl_slt.verdict.jackknife`);
             None where it is not estimated.
@@ -32,7 +34,7 @@ class LLCEstimate:
         message: reasons for a status other than ok.
         loss_init: `L(w*)` over all data.
         loss_init_stderr: standard error of `loss_init` from the states being a sample.
-        loss_mean: `loss_init + llc / nbeta`, the posterior's mean loss.
+        loss_mean: the chains' mean loss, `loss_init + llc / nbeta`.
         kl: posterior mean of `KL(pi_w* || pi_w)` per state, nats: how far the policy moves.
         entropy: of the policy at w*, mean over states, nats.
         information: I(S; A), the mean KL of the policy to its own marginal over states, nats; near
@@ -45,6 +47,8 @@ class LLCEstimate:
             localizer alone; NaN where the curvature is not known.
         step_size: the one in use after burn-in, in the sampler's coordinates.
         nbeta, localization, burn_in, n_states, chains, batch_size, sampler, loss, seed: settings.
+        constrained: whether weights were sampled orthogonally to the gradient at w* alone; the LLC
+            is then one constrained to these directions.
         precision: of convolutions, as it was: `float32` or `bfloat16`.
         gauge: of the weights sampled around: `balanced`, or `none` as given.
         device: where it was computed: `cpu` or `cuda`.
@@ -84,6 +88,7 @@ class LLCEstimate:
     chains: int
     batch_size: int
     sampler: str
+    constrained: bool
     loss: str
     seed: int
     precision: str
@@ -120,8 +125,23 @@ class LLCEstimate:
         """Nominal 95 % interval, `llc -+ 1.96 stderr_total`."""
         return self.llc - 1.96 * self.stderr_total, self.llc + 1.96 * self.stderr_total
 
+    def without_llc(self) -> LLCEstimate:
+        """The same where there is no LLC: its numbers are NaN, those of the chains stay."""
+        known = (f.name for f in fields(self) if f.name in OF_THE_LLC)
+        lost = [name for name in known if getattr(self, name) is not None]
+        return replace(self, **dict.fromkeys(lost, math.nan))  # type: ignore[arg-type]
+
+    @property
+    def name(self) -> str:
+        """`LLC`, or `constrained LLC` where one direction was held."""
+        return "constrained LLC" if self.constrained else "LLC"
+
+    def _value(self, digits: int) -> str:
+        known = f"{self.llc:.{digits}g} ± {self.stderr_total:.2g}"
+        return "not defined" if math.isnan(self.llc) else known
+
     def __repr__(self) -> str:
-        text = f"LLC {self.llc:.3g} ± {self.stderr_total:.2g} ({self.status}"
+        text = f"{self.name} {self._value(3)} ({self.status}"
         text += f": {self.message})" if self.message else ")"
         return f"{text} · R-hat {self.rhat:.3f} · ESS {self.ess:.0f} · {self.n_states} states"
 
@@ -131,7 +151,7 @@ class LLCEstimate:
         states = "not estimated" if self.stderr_states is None else f"{self.stderr_states:.2g}"
         rounded = ", convolutions in bfloat16" if self.precision == "bfloat16" else ""
         rows = {
-            "LLC": f"{self.llc:.4g} ± {self.stderr_total:.2g}",
+            self.name: self._value(4),
             "error of chains, of states": f"{self.stderr:.2g}, {states}",
             "verdict": f"{verdict} {escape(self.message)}",
             "R-hat, ESS": f"{self.rhat:.3f}, {self.ess:.0f}",

@@ -13,9 +13,9 @@ STAGES: dict[str, int] = {
     "train": 1,
     "states": 1,  # state sets, and states that two agents visit
     "episodes": 1,  # whole episodes for the losses that read rewards
-    "llc": 8,  # the estimator itself, too
+    "llc": 9,  # the estimator itself, too
     "profile": 1,
-    "calibrate": 1,
+    "calibrate": 2,
     "covariates": 3,
     "probe": 5,
     "fixed_states": 3,  # counterfactual and linear probe

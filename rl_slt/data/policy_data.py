@@ -21,6 +21,7 @@ class PolicyData:
         log_probs: `[N]`, log-probability of `actions` under the policy that took them, nats.
         advantages: `[N]`.
         returns: `[N]`, discounted return from here on.
+        returns_sd: `[N]`, standard deviation of `returns` around what a value head can know.
         rewards: `[N]`.
         episode: `[N]`, integer id of the episode each state belongs to.
         reference_logits: `[N, A]`, the reference policy's action logits.
@@ -34,6 +35,7 @@ class PolicyData:
     log_probs: Tensor | None = None
     advantages: Tensor | None = None
     returns: Tensor | None = None
+    returns_sd: Tensor | None = None
     rewards: Tensor | None = None
     episode: Tensor | None = None
     reference_logits: Tensor | None = None

@@ -100,6 +100,10 @@ class Loss:
         """Numbers worth knowing about the loss at a posterior draw."""
         return {}
 
+    def undefined(self, report: dict[str, float]) -> str:
+        """Why there is no LLC, by the mean of `report` over draws; empty where there is one."""
+        return ""
+
     def score(self, policy: Policy, batch: PolicyData, generator: Generator) -> Tensor | None:
         """Per-sample scalars `[B]`; E[g g'] of their gradients g is the Gauss-Newton matrix.
 

@@ -11,6 +11,8 @@ from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import InputError
 from rl_slt.losses.base import Loss, Policy, action_log_probs, logits_of
 
+LEAST_ESS = 0.5  # of the weights, as a share of the episodes
+
 
 @dataclass(frozen=True, eq=False)
 class Regret(Loss):
@@ -64,8 +66,35 @@ class Regret(Loss):
             weights, where, time = self._weights(policy, batch)
         over = weights[where, time] > (self.clip or float("inf"))
         last = weights[:, -1].clamp(max=self.clip or float("inf"))
-        ess = last.sum() ** 2 / last.square().sum() / len(last)
+        ess = (last.sum() ** 2 / last.square().sum() / len(last)).nan_to_num()  # all weights 0
         return {"clipped": float(over.float().mean()), "weight_ess": float(ess)}
+
+    def undefined(self, report: dict[str, float]) -> str:
+        """What the weights lack: below half the episodes, a few of them are the whole estimate."""
+        ess = report["weight_ess"]
+        if ess >= LEAST_ESS:
+            return ""
+        return (
+            f"the importance weights at posterior draws are worth {ess:.0%} of the episodes, below "
+            f"{LEAST_ESS:.0%}: take a larger localization, which keeps the draws nearer"
+        )
+
+    def score_rows(self, policy: Policy, batch: PolicyData) -> Tensor:
+        """`sum_t c_t log pi_w(a_0 .. a_t) / sqrt(sum_t c_t)` `[E, 1]`, `c_t = gamma^t |r_t|`.
+
+        A Gauss-Newton form: the Hessian of `-rho_t r_t` at w* holds `-r_t g_t g_t'`, g_t the
+        gradient of `log rho_t`, and this gives the mean of `c_t g_t g_t'` where an episode has one
+        reward, as in CoinRun, and less where it has several.
+        """
+        assert batch.actions is not None and batch.rewards is not None
+        log_probs = action_log_probs(logits_of(policy(batch.states)), batch.actions)
+        where, time = positions(batch)
+        shape = (int(where.max()) + 1, int(time.max()) + 1)
+        sums = log_probs.new_zeros(shape).index_put((where, time), log_probs).cumsum(1)
+        rewards = batch.rewards.abs().to(sums.dtype) * self.discount ** time.to(sums.dtype)
+        share = sums.new_zeros(shape).index_put((where, time), rewards)
+        total = share.sum(1)
+        return ((share * sums).sum(1) / total.sqrt().clamp(min=1e-12))[:, None]
 
     def _weights(self, policy: Policy, batch: PolicyData) -> tuple[Tensor, Tensor, Tensor]:
         """Rho `[E, T]`, constant past an episode's end; and each state's row and column."""

@@ -8,6 +8,8 @@ import numpy as np
 from arviz_stats.base import array_stats
 from numpy.typing import NDArray
 
+from rl_slt.samplers.sgld import OrthogonalSGLD
+
 Array = NDArray[np.float64]
 
 RHAT_SUSPECT, RHAT_FAILED = 1.05, 1.3
@@ -16,6 +18,9 @@ DRIFT_Z = 4.0
 VIRIAL_TOLERANCE = 0.1
 ACCEPT_FAILED = 0.1
 STDERR_SUSPECT = 0.25
+# Share of the LLC that the slope at w* may take away. At the minimum of the expected loss over all
+# states, that of N of them has the share 2 / log N at nbeta = N / log N (0.26 for 2,048 states).
+SLOPE_SUSPECT, SLOPE_FAILED = 0.1, 0.3
 AXES = {"chain_axis": 0, "draw_axis": 1}
 
 
@@ -40,13 +45,24 @@ class Diagnosis:
     message: str
 
 
-def diagnose(excess: Array, virial: Array | None = None, accept: Array | None = None) -> Diagnosis:
+def diagnose(
+    excess: Array,
+    virial: Array | None = None,
+    accept: Array | None = None,
+    slope: Array | None = None,
+    undefined: str = "",
+) -> Diagnosis:
     """Judge draws of `nbeta (L - L(w*))`, whose mean is the estimate.
 
     Args:
         excess: the quantity averaged, `[C, T]`.
         virial: `(w - w*) . grad U / d` `[C, T]`; its mean is 1 under the posterior.
         accept: acceptance probabilities `[C, T]` of a Metropolis test; None without one.
+        slope: `nbeta (w - w*) . grad L(w*)` `[C, S]`, the linear part of the same quantity, at some
+            of the draws; None at a minimum. In the Gaussian approximation its mean is `-d^2`, d the
+            distance in posterior standard deviations by which the slope shifts the posterior, and
+            the estimate is lowered by `d^2 / 2` to `d^2`.
+        undefined: why there is no LLC of this loss, whatever the chains do; empty where there is.
     """
     finite = np.isfinite(excess).all(axis=1)
     if not finite.all():
@@ -61,7 +77,7 @@ def diagnose(excess: Array, virial: Array | None = None, accept: Array | None = 
     stderr, halves = mean_stderr(excess), np.split(excess, [excess.shape[1] // 2], axis=1)
     scale = float(np.linalg.norm([mean_stderr(half) for half in halves]))
     drift = float(halves[1].mean() - halves[0].mean()) / scale if scale > 0 else 0.0
-    failures, warnings = [], []
+    failures, warnings = [undefined] if undefined else [], []
     if rhat > RHAT_FAILED:
         failures.append(f"chains disagree or drift (R-hat {rhat:.2f} above {RHAT_FAILED})")
     elif rhat > RHAT_SUSPECT:
@@ -85,8 +101,19 @@ def diagnose(excess: Array, virial: Array | None = None, accept: Array | None = 
     mean = float(excess.mean())
     if stderr > STDERR_SUSPECT * max(abs(mean), 0.2):
         warnings.append(f"standard error {stderr:.2g} is large against the estimate {mean:.3g}")
-    if mean < -2 * stderr:
-        warnings.append(f"the estimate {mean:.3g} is below zero: w* is not a minimum of the loss")
+    taken = 0.0 if slope is None else _share_taken(slope, mean)
+    if mean < -2 * stderr or taken > SLOPE_FAILED:
+        how = (
+            "which falls below L(w*) in the chains"
+            if mean < -2 * stderr
+            else f"whose slope there takes {taken:.0%} of the LLC away"
+        )
+        offer = (
+            f" (sampler {OrthogonalSGLD.name} goes orthogonally to its gradient: a constrained LLC)"
+        )
+        failures.append(f"w* is no minimum of the loss, {how}{'' if slope is None else offer}")
+    elif taken > SLOPE_SUSPECT:
+        warnings.append(f"the slope of the loss at w* takes {taken:.0%} of the LLC away")
     status = "failed" if failures else "suspect" if warnings else "ok"
     return Diagnosis(stderr, rhat, ess, drift, status, "; ".join(failures + warnings))
 
@@ -94,6 +121,14 @@ def diagnose(excess: Array, virial: Array | None = None, accept: Array | None = 
 def mean_stderr(draws: Array) -> float:
     """Monte Carlo standard error of the mean of correlated draws `[C, T]`."""
     return float(array_stats.mcse(draws, method="mean", **AXES))
+
+
+def _share_taken(slope: Array, mean: float) -> float:
+    """The share of the LLC without the slope that the slope takes away; 0 where that is noise."""
+    pull = -float(slope.mean())
+    if not pull > 3 * mean_stderr(slope):
+        return 0.0
+    return pull / (mean + pull) if mean + pull > 0 else np.inf
 
 
 def _chains(which: NDArray[np.bool_]) -> str:

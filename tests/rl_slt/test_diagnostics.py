@@ -37,7 +37,7 @@ def test_intervals_cover() -> None:
         (lambda x: x.__iadd__(np.linspace(-3, 3, 400)), "failed", "drift"),
         (lambda x: x.__iadd__(np.linspace(-0.9, 0.9, 400)), "suspect", "R-hat"),
         (lambda x: x.__setitem__(3, x[3] + 4), "failed", "disagree"),
-        (lambda x: x.__isub__(20), "suspect", "below zero"),
+        (lambda x: x.__isub__(20), "failed", "no minimum of the loss, which falls below"),
     ],
     ids=["constant", "nan", "drift", "slow drift", "disagree", "negative"],
 )
@@ -67,3 +67,21 @@ def test_low_acceptance_and_a_wrong_virial_ratio() -> None:
     assert diagnose(healthy(), virial=cold + 0.8).status == "ok"
     d = diagnose(healthy(), virial=cold + 1.0)
     assert d.message == "step size too large: variance inflated (virial ratio 1.20)"
+
+
+@pytest.mark.parametrize(
+    ("share", "status"), [(0.0, "ok"), (0.05, "ok"), (0.2, "suspect"), (0.5, "failed")]
+)
+def test_a_slope_at_the_center_is_measured_by_what_it_takes_away(share: float, status: str) -> None:
+    """The chains find 10; without the slope they would have found 10 / (1 - share)."""
+    excess, slope = healthy(), np.random.default_rng(0).normal(0, 2.0, (4, 24))
+    d = diagnose(excess, slope=slope - slope.mean() - excess.mean() * share / (1 - share))
+    assert d.status == status, d
+    assert ("slope" in d.message) == (status != "ok")
+    assert ("orthogonal_sgld" in d.message) == (status == "failed")
+    assert (f"takes {share:.0%}" in d.message) == (status != "ok")
+
+
+def test_a_loss_may_have_no_llc_whatever_the_chains_do() -> None:
+    d = diagnose(healthy(), undefined="the weights are worth 4% of the episodes")
+    assert (d.status, d.message) == ("failed", "the weights are worth 4% of the episodes")

@@ -99,10 +99,42 @@ def test_surrogate_by_hand() -> None:
     assert torch.allclose(clipped, torch.tensor([-2.4, 3.0, -1.0, 1.6]))
 
 
-def test_value_is_the_squared_error_of_the_value_head() -> None:
-    policy, batch = TwoHeads().eval(), data()
-    expected = (policy(batch.states)[1] - batch.returns) ** 2
-    assert torch.allclose(Value()(policy, batch), expected)
+def test_value_is_the_likelihood_of_returns_with_noise_as_at_the_checkpoint() -> None:
+    policy, generator = TwoHeads().eval(), Generator()
+    batch = Value().prepare(policy, data(), generator)
+    residual = policy(batch.states)[1] - batch.returns
+    expected = residual**2 / (2 * residual.square().mean())
+    assert torch.allclose(Value()(policy, batch), expected, atol=1e-6)
+    known = Value().prepare(
+        policy, data().with_fields(returns_sd=torch.full((120,), 3.0)), generator
+    )
+    assert torch.allclose(Value()(policy, known), residual**2 / 18)
+    exact = data().with_fields(returns=policy(data().states)[1].detach())
+    with pytest.raises(InputError, match=r"returns_sd=0\.0: must be above 0"):
+        Value().prepare(policy, exact, generator)
+
+
+def test_value_and_surrogate_do_not_depend_on_the_unit_of_reward() -> None:
+    """Rewards in tenths: returns, advantages and values are ten times as large."""
+    plain, tenths = TwoHeads().eval(), TwoHeads().eval()
+    with torch.no_grad():
+        for p in tenths.value_head.parameters():
+            p.mul_(10)
+    records, other, generator = data(), TwoHeads(3).eval(), Generator()
+    assert records.returns is not None and records.advantages is not None
+    large = records.with_fields(returns=10 * records.returns, advantages=10 * records.advantages)
+    one, two = (Value().prepare(*of, generator) for of in ((plain, records), (tenths, large)))
+    assert torch.allclose(Value()(plain, one), Value()(tenths, two), rtol=1e-4)
+    rows = Value().score_rows(plain, one)
+    assert torch.allclose(rows, Value().score_rows(tenths, two), rtol=1e-4)
+    loss = Surrogate(0.2)
+    one, two = (loss.prepare(plain, each, generator) for each in (records, large))
+    assert torch.allclose(loss(other, one), loss(other, two), rtol=1e-4)
+    assert one.advantages is not None and records.advantages is not None
+    assert float(one.advantages.mean()) == pytest.approx(0, abs=1e-6)
+    assert float(one.advantages.square().mean()) == pytest.approx(1)
+    with pytest.raises(InputError, match="standard deviation of advantages"):
+        loss.prepare(plain, records.with_fields(advantages=torch.full((120,), 0.3)), generator)
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
@@ -127,7 +159,8 @@ def test_score_gives_the_gauss_newton_matrix(name: str) -> None:
     """E[g g'] of score gradients is the Hessian of the loss where its residual vanishes."""
     generator, policy = Generator().manual_seed(0), TwoHeads().eval()
     states = torch.randn(1, 4, generator=generator).repeat(4000, 1)
-    batch = PolicyData(states, returns=policy(states)[1].detach())
+    noise = torch.tensor([0.5, -0.5]).repeat(2000)
+    batch = PolicyData(states, returns=policy(states)[1].detach() + noise)
     loss = LOSSES[name]()
     batch = loss.refresh(loss.prepare(policy, batch, generator), generator)
     head = policy.value_head.bias if name == "value" else policy.policy_head.bias
@@ -135,11 +168,29 @@ def test_score_gives_the_gauss_newton_matrix(name: str) -> None:
     assert score is not None
     rows = torch.stack([torch.autograd.grad(s, head, retain_graph=True)[0] for s in score[:800]])
     if name == "value":
-        hessian = torch.full((1, 1), 2.0)
+        hessian = torch.full((1, 1), 4.0)  # 1 / sigma^2
     else:
         p = policy(states[:1])[0].softmax(-1)[0]
         hessian = torch.diag(p) - p[:, None] * p
     assert torch.allclose(rows.T @ rows / len(rows), hessian, atol=0.05)
+
+
+def test_rows_of_regret_are_the_weights_gradient_times_the_reward() -> None:
+    """Where an episode has one reward: `E[g g']` is `c_T g_T g_T'` of the weight of that reward."""
+    policy, batch = TwoHeads().eval(), data(episodes=5)
+    last = torch.arange(20) % 4 == 2
+    assert batch.rewards is not None
+    batch = batch.with_fields(rewards=torch.where(last, batch.rewards, 0.0))
+    loss = Regret(0.9)
+    batch = loss.prepare(policy, batch, Generator())
+    head = policy.policy_head.weight
+    for e, (row, value) in enumerate(
+        zip(loss.score_rows(policy, batch)[:, 0], loss(policy, batch), strict=True)
+    ):
+        (own,) = torch.autograd.grad(row, head, retain_graph=True)
+        (slope,) = torch.autograd.grad(value, head, retain_graph=True)
+        size = 0.9**2 * batch.rewards[4 * e + 2]  # type: ignore[index]
+        assert torch.allclose(own * size.sqrt(), -slope, atol=1e-5)
 
 
 def test_losses_say_what_they_need_and_take() -> None:
