@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from rl_slt.data.clusters import cluster_stderr
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import ConvergenceWarning, InputError
 from rl_slt.gradients.precision import full_float32
@@ -27,7 +28,7 @@ from rl_slt.samplers.baoab import BAOAB
 from rl_slt.samplers.base import Sampler, check_sampler
 from rl_slt.samplers.chains import Chains, Draws, Progress
 from rl_slt.samplers.hmc import HMC
-from rl_slt.settings import PILOT_DRAWS, Gauge, Precision, Seeded, Settings
+from rl_slt.settings import PILOT_DRAWS, Gauge, Precision, Seeded, Settings, relative_part
 from rl_slt.settings_model import renamed_keywords
 from rl_slt.verdict.diagnostics import Array, diagnose
 from rl_slt.verdict.jackknife import states_stderr
@@ -104,7 +105,8 @@ def estimate_llc(
             in one of them: merged by their probability before the loss; None keeps all apart.
         match_entropy: mean entropy in nats that the policy is brought to first, by one factor of
             all logits through its last layer; a control for its sharpness. None leaves it.
-        states_error: also estimate the sampling error over states (`stderr_states`).
+        states_error: also estimate the sampling error over states (`stderr_states`), over episodes
+            where `states` are a `PolicyData` with `episode`; else states count as independent.
         progress: called with (steps done, steps in all).
 
     Returns:
@@ -208,7 +210,10 @@ def estimate_on(
         undefined = target.loss.undefined(report)
         verdict = diagnose(values, draws.virial, draws.accept, slope, undefined)
         jackknife = states_error and verdict.status != "failed"
-        stderr_states = states_stderr(target, chains.snapshots, seed) if jackknife else None
+        curvature = None if relative_part(settings.nbeta) is None else target.trace.samples
+        stderr_states = (
+            states_stderr(target, chains.snapshots, seed, curvature) if jackknife else None
+        )
         logits = policy_logits(target.flat.load(target.flat.w_star), target.data)
         kl = loss_mean = float((draws.loss - draws.loss_at_center).mean())
         if not target.loss.zero_at_center:
@@ -228,7 +233,7 @@ def estimate_on(
         status=verdict.status,
         message=verdict.message,
         loss_init=loss_init,
-        loss_init_stderr=float(at_center.std()) / target.n**0.5 if target.n > 1 else math.nan,
+        loss_init_stderr=cluster_stderr(at_center, target.samples.clusters),
         loss_mean=loss_init + loss_mean,
         kl=kl,
         **sharpness_of(logits)._asdict(),

@@ -11,7 +11,7 @@ from __future__ import annotations
 STAGES: dict[str, int] = {
     "levels": 1,  # what a level seed, a placement and the level settings give
     "train": 1,
-    "states": 1,  # state sets, and states that two agents visit
+    "states": 2,  # state sets, and states that two agents visit
     "episodes": 1,  # whole episodes for the losses that read rewards
     "llc": 9,  # the estimator itself, too
     "profile": 1,

@@ -23,6 +23,8 @@ class Samples:
 
     Attributes:
         n: number of samples.
+        clusters: `[n]`, numbers from 0 of what is independent of one another: the episode of each
+            state, where the data tell it; else each sample by itself.
         device: where the data are.
 
     Raises:
@@ -41,6 +43,9 @@ class Samples:
         elif sample_unit != "state":
             raise InputError.of("sample_unit", sample_unit, '"state" or "episode"')
         self.n = len(data) if self._members is None else len(self._members)
+        self.clusters = torch.arange(self.n, device=self.device)
+        if self._members is None and data.episode is not None:
+            self.clusters = torch.unique(data.episode, return_inverse=True)[1]
 
     def take(self, index: Tensor) -> PolicyData:
         """The data of the samples at `index` `[B]`; an episode's states stay in order."""

@@ -54,6 +54,11 @@ class Loss:
         return False
 
     @property
+    def expected(self) -> Loss:
+        """The loss averaged over what `refresh` redraws, up to a constant of each sample."""
+        return self
+
+    @property
     def reference(self) -> nn.Module | None:
         """The named reference policy; None is the checkpoint itself."""
         return None

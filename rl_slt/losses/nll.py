@@ -8,6 +8,7 @@ from torch import Generator, Tensor, nn
 
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.losses.base import (
+    Loss,
     Policy,
     ReferenceLoss,
     action_log_probs,
@@ -15,6 +16,7 @@ from rl_slt.losses.base import (
     draw_actions,
     logits_of,
 )
+from rl_slt.losses.kl import PolicyKL
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,11 @@ class PolicyNLL(ReferenceLoss):
     def redrawn(self) -> bool:
         """Whether actions are redrawn for every gradient."""
         return self.redraw
+
+    @property
+    def expected(self) -> Loss:
+        """The KL, less the reference's entropy, where actions are redrawn."""
+        return PolicyKL(self.reference) if self.redraw else self
 
     def __call__(self, policy: Policy, batch: PolicyData) -> Tensor:
         """Per-sample losses `[B]`, nats."""

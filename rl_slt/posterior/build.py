@@ -24,7 +24,8 @@ from rl_slt.posterior.target import Target
 from rl_slt.settings import relative_part
 
 DEVICES = ("cpu", "cuda")
-PREPARE_STREAM, GRADIENT_STREAM, TRACE_STREAM = 1_000_003, 1_000_033, 1_000_037
+PREPARE_STREAM, GRADIENT_STREAM = 1_000_003, 1_000_033
+TRACE_STREAM, STATES_STREAM = 1_000_037, 2_000_003
 
 
 def generator_for(seed: int, stream: int, device: torch.device | str = "cpu") -> Generator:

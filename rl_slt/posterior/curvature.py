@@ -21,6 +21,7 @@ import torch
 from torch import Generator, Tensor
 from torch.func import grad, vmap
 
+from rl_slt.data.clusters import cluster_stderr
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.gradients.traced import TRACE_ERRORS
 from rl_slt.posterior.target import Target, Trace
@@ -47,8 +48,8 @@ def trace_of(target: Target, generator: Generator) -> Trace:
     index = torch.arange(target.n, device=target.device)
     parts = [part.double().square().sum(1) for part in row_gradients(target, index, signs)]
     squares = torch.cat(parts)
-    stderr = float(squares.std() / math.sqrt(len(squares))) if len(squares) > 1 else math.nan
-    return Trace(float(squares.mean()), stderr)
+    stderr = cluster_stderr(squares, target.samples.clusters)
+    return Trace(float(squares.mean()), stderr, squares)
 
 
 def count_rows(target: Target) -> int | None:

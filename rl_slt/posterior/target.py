@@ -49,11 +49,15 @@ class Evaluation(NamedTuple):
 class Trace(NamedTuple):
     """Trace of the curvature H at w* (`rl_slt.posterior.curvature`), with its standard error.
 
-    That is over states, or over the random directions that a Hessian was probed along.
+    That is over episodes of states, or over the random directions that a Hessian was probed along.
+
+    Attributes:
+        samples: `[n]`, what each sample adds to the trace (times n), or None where not known.
     """
 
     value: float
     stderr: float
+    samples: Tensor | None = None
 
     def relative_temperature(self, nbeta: float, localization: float) -> float:
         """`K = nbeta tr(H) / (2 gamma)`; infinite without a localizer."""
@@ -309,10 +313,10 @@ class Target:
             [self.losses(module, self.samples.take(i)) for i in self._ids.split(CHUNK)]
         )
 
-    def losses(self, module: nn.Module, batch: PolicyData) -> Tensor:
-        """Per-sample losses `[B]` of a module, in the precision of the gradients."""
+    def losses(self, module: nn.Module, batch: PolicyData, loss: Loss | None = None) -> Tensor:
+        """Per-sample losses `[B]` of a module (of `loss`), in the precision of the gradients."""
         with torch.no_grad():
-            return self.loss(in_bfloat16(module) if self.rounded else module, batch)
+            return (loss or self.loss)(in_bfloat16(module) if self.rounded else module, batch)
 
 
 def _dots(a: Tensor, b: Tensor) -> Tensor:

@@ -119,7 +119,7 @@ def measure(
 
 @lru_cache(maxsize=1)
 def _some_states(spec: StateSetSpec, cache: Path) -> Tensor:
-    states = collect(spec, None, cache)
+    states = collect(spec, None, cache).states
     return states[:: max(1, len(states) // _STATES)][:_STATES]
 
 

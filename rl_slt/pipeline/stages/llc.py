@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from torch import Tensor, nn
+from torch import nn
 
 from agents import Run, check_device, load_policy
 from analysis import schema
@@ -269,7 +269,7 @@ def make(item: Estimate, progress: Progress | None = None) -> None:
     item.store.put(item.key, {"llc": pd.DataFrame([row]), "llc_draws": draws})
 
 
-def load_inputs(item: Estimate) -> tuple[nn.Module, PolicyData | Tensor, Any]:
+def load_inputs(item: Estimate) -> tuple[nn.Module, PolicyData, Any]:
     """The policy on the device of the plan, what the loss is averaged over, and the loss itself.
 
     States are visited on the CPU, so that they are the same whatever the device.
@@ -278,7 +278,6 @@ def load_inputs(item: Estimate) -> tuple[nn.Module, PolicyData | Tensor, Any]:
     policy = load_policy(Path(item.checkpoint))
     reference = load_policy(Path(item.reference)).to(device) if item.reference != "self" else None
     cache = item.states_cache
-    states: PolicyData | Tensor
     if not build_loss(item.loss).needs:
         states = collect(item.states, policy if item.visitor else None, cache, item.visitor)
     else:  # whole episodes

@@ -41,10 +41,14 @@ def test_unknown_names(text: str) -> None:
 
 
 def test_the_same_settings_give_the_same_states_and_is_cached(tmp_path: Path) -> None:
-    states = collect(spec_of(), None, tmp_path / "a")
-    again = collect(spec_of(), None, tmp_path / "b")
+    data, again = (collect(spec_of(), None, tmp_path / place) for place in "ab")
+    states = data.states
     assert states.shape == (48, 64, 64, 3) and states.dtype == torch.uint8
-    assert torch.equal(states, again)
+    assert torch.equal(states, again.states)
+    assert data.episode is not None and again.episode is not None
+    assert torch.equal(data.episode, again.episode)
+    kept = collect(spec_of(), None, tmp_path / "a").episode
+    assert kept is not None and torch.equal(data.episode, kept)
     (cached,) = (tmp_path / "a").glob("*.npz")
     np.savez_compressed(cached, states=np.zeros((1, 64, 64, 3), np.uint8))
     assert len(collect(spec_of(), None, tmp_path / "a")) == 1  # read, not collected again
@@ -70,7 +74,25 @@ def test_on_policy_states_depend_on_the_policy(tmp_path: Path) -> None:
         policy.policy_head.bias[7] = 0.0
         policy.policy_head.bias[1] = 50.0  # always left
     left = collect(spec_of("on-policy", placements=("end@mid",)), policy, tmp_path, "left")
-    assert not torch.equal(right, left)
+    assert not torch.equal(right.states, left.states)
+
+
+@pytest.mark.parametrize(("limit", "episodes"), [(10, 3 * 96), (50, 96)])
+def test_states_tell_their_episodes(tmp_path: Path, limit: int, episodes: int) -> None:
+    """The states after 6, 13 and 20 steps of 32 environments; without a coin few end early."""
+    spec = spec_of(placements=("none",), n=3 * 96, time_limit=limit)
+    number = collect(spec, None, tmp_path).episode
+    assert number is not None
+    count = number.bincount()
+    assert episodes <= len(count) < 1.05 * episodes and count.max() == 3 * 96 // episodes
+
+
+def test_the_parts_of_a_frozen_set_share_no_level(tmp_path: Path) -> None:
+    """Else episodes of a level that all behaviors play would count as independent."""
+    spec = spec_of(placements=("end@mid", "end@mid"), n=2 * 96)
+    first, second = collect(spec, None, tmp_path).states.split(96)
+    same = (first == second).flatten(1).all(1)
+    assert same.double().mean() < 0.1  # 0.45 where levels are shared
 
 
 def test_filters_keep_what_they_say(tmp_path: Path) -> None:
