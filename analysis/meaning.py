@@ -105,8 +105,7 @@ def unequal(rows: pd.DataFrame) -> list[str]:
 
 def state_independent(rows: pd.DataFrame) -> pd.Series:
     """Which rows are of a policy that hardly depends on the state: I(S; A) below 0.001 nats."""
-    information = rows.reindex(columns=["information"])["information"].astype("float64")
-    return information < LEAST_INFORMATION
+    return _numbers(rows, "information") < LEAST_INFORMATION
 
 
 def profile_verdict(profiles: pd.DataFrame) -> str:
@@ -126,7 +125,7 @@ def profile_verdict(profiles: pd.DataFrame) -> str:
 
 def is_plain(rows: pd.DataFrame) -> bool:
     """Whether nbeta is N / log N throughout."""
-    n, nbeta = (rows[name].astype("float64") for name in ("n_states", "nbeta"))
+    n, nbeta = (_numbers(rows, name) for name in ("n_states", "nbeta"))
     usual = n.map(lambda one: one / math.log(one) if one > 1 else math.nan)
     return bool(len(rows)) and bool(((nbeta / usual - 1).abs() < 1e-3).all())
 
@@ -150,8 +149,13 @@ def _texts(rows: pd.DataFrame, name: str) -> list[str]:
 
 
 def _ends(rows: pd.DataFrame, name: str) -> tuple[float, float]:
-    values = rows.reindex(columns=[name])[name].astype("float64")
+    values = _numbers(rows, name)
     return float(values.min()), float(values.max())
+
+
+def _numbers(rows: pd.DataFrame, name: str) -> pd.Series:
+    values = rows.reindex(columns=[name])[name]
+    return pd.to_numeric(values, errors="coerce").astype("float64")
 
 
 def _same(ends: tuple[float, float]) -> bool:

@@ -143,6 +143,8 @@ class LLCEstimate:
     def __repr__(self) -> str:
         text = f"{self.name} {self._value(3)} ({self.status}"
         text += f": {self.message})" if self.message else ")"
+        text += f" at K = {self.relative_temperature:.3g} (nbeta {self.nbeta:.4g}, localization "
+        text += f"{self.localization:.4g}), gauge {self.gauge}"
         return f"{text} · R-hat {self.rhat:.3f} · ESS {self.ess:.0f} · {self.n_states} states"
 
     def _repr_html_(self) -> str:

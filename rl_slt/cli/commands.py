@@ -320,7 +320,11 @@ def watch(run: Path, share: float, error_rate: float, once: bool) -> None:
     lower_priority()  # before torch is loaded: that, too, takes seconds
     from rl_slt.pipeline.commands.watch import Watch, follow
 
+    setting = ""
     for event in follow(run, Watch(share=share, error_rate=error_rate, once=once)):
+        if event.get("setting", setting) != setting:
+            setting = event["setting"]
+            click.echo(f"LLC at {setting}:")
         click.echo(_line(event))
 
 
@@ -379,7 +383,10 @@ def validate(
     table = run_validation(QUICK if quick else only, sampler, seed, out, batch_size)
     click.echo(text_table(table))
     failed = int((table["verdict"] != "pass").sum())
-    click.echo(f"{len(table) - failed} of {len(table)} pass")
+    click.echo(
+        f"{len(table) - failed} of {len(table)} pass; LLC and exact value are those at each "
+        "problem's own nbeta, localization and weights (gauge none)"
+    )
     return 1 if failed else 0
 
 

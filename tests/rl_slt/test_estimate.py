@@ -89,6 +89,8 @@ def test_an_interval_holds_the_error_over_states() -> None:
     e = dataclasses.replace(quick(TwoHeads(), data()), llc=10.0, stderr=0.3, stderr_states=0.4)
     assert (e.stderr_total, e.stderr_data) == (pytest.approx(0.5), 0.4)
     assert e.interval == pytest.approx((9.02, 10.98))
+    k = f"K = {e.relative_temperature:.3g} (nbeta {e.nbeta:.4g}, localization {e.localization:.4g})"
+    assert f" at {k}, gauge {e.gauge} · R-hat" in repr(e)
     assert "10 ± 0.5 (" in repr(e) and repr(e).endswith("120 states")
     assert "<td>10 ± 0.5</td>" in e._repr_html_() and "<td>0.3, 0.4</td>" in e._repr_html_()
     band = e.plot_trace().axes[1].patches[0].get_extents()

@@ -21,7 +21,7 @@ import pandas as pd
 from pydantic import Field
 
 from agents import Checkpoint, Run
-from analysis import DETECTORS, detect_transitions
+from analysis import DETECTORS, detect_transitions, meaning
 from rl_slt import SettingsModel
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import open_run
@@ -149,7 +149,8 @@ def _estimate(item: Estimate, throttle: Throttle | None) -> dict[str, Any]:
         throttle()
     if outcome.reason:
         return {"event": "failed", "step": item.step, "reason": outcome.reason}
-    row = item.store.read_item(item.key, "llc").iloc[0]
+    rows = item.store.read_item(item.key, "llc")
+    row = rows.iloc[0]
     llc, stderr = (  # JSON knows no NaN
         float(row[name]) if math.isfinite(row[name]) else None for name in ("llc", "llc_stderr")
     )
@@ -160,6 +161,7 @@ def _estimate(item: Estimate, throttle: Throttle | None) -> dict[str, Any]:
         "llc": llc,
         "stderr": stderr,
         "status": str(row["status"]),
+        "setting": meaning.setting(rows),
         "cpu_seconds": round(spent, 2),
     }
 

@@ -52,7 +52,8 @@ def fake_estimate(run: Path, unit: Estimate, value: float) -> None:
     row = {name: kinds[kind] for name, kind in schema.TABLES["llc"].items()} | {
         "run": "r", "step": unit.step, "estimate_id": unit.key, "loss": "kl", "reference": "self",
         "states": "frozen", "params": "all", "llc": value, "llc_stderr": 0.3, "status": "ok",
-        "setting_id": unit.setting, "created": 0.0,
+        "setting_id": unit.setting, "created": 0.0, "nbeta": 500.0, "localization": 300.0,
+        "relative_temperature": 50.0, "gauge": "balanced", "actions": "distinct", "n_states": 32,
     }  # fmt: skip
     ItemStore(run, "llc").put(unit.key, {"llc": pd.DataFrame([row])})
 
@@ -116,6 +117,8 @@ def test_following_a_finished_run_estimates_what_is_missing(
     events = list(watch.follow(run, watch.Watch(share=1.0, plan=PLAN)))
     assert [e["step"] for e in events if e["event"] == "estimate"] == [u.step for u in units]
     assert [e["llc"] == 10 for e in events if e["event"] == "estimate"].count(False) == 1
+    setting = "relative temperature 50, balanced weights, distinct actions, 32 states"
+    assert events[0]["setting"] == setting
     assert events[-1] == events[-1] | {"event": "end", "finished": True}
     lines = (run / "watch.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == events
