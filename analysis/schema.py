@@ -60,8 +60,9 @@ UNNAMED = "unnamed"  # stands in `arm` where neither a study nor `--arm` named i
 DEFAULTS: dict[str, Any] = {
     "arm": UNNAMED, "version": pd.NA, "precision": pd.NA, "device": pd.NA, "threads": pd.NA,
     "gauge": pd.NA, "actions": pd.NA, "llc_stderr_states": math.nan, "llc_stderr_total": math.nan,
-    "entropy": pd.NA, "information": pd.NA, "logit_scale": pd.NA,
-    "matched_entropy": pd.NA, "trace": pd.NA, "relative_temperature": pd.NA, "kl": pd.NA,
+    "entropy": math.nan, "information": math.nan, "logit_scale": math.nan,
+    "matched_entropy": math.nan, "trace": math.nan, "relative_temperature": math.nan,
+    "kl": math.nan,
 }  # fmt: skip
 OVER_RUNS = ("associations", "predictions", "path_dependence")  # of a study
 DERIVED = ("transitions", "staircase", *OVER_RUNS)  # made again by each analysis, from the others

@@ -151,6 +151,18 @@ def test_a_table_without_a_column_is_used_and_named(broken: Path) -> None:
     assert arms["end"]["llc"]["frozen"]["low"] is None
 
 
+def test_a_table_of_an_earlier_version_is_used_as_it_is(broken: Path) -> None:
+    later = ["gauge", "actions", "entropy", "information", "logit_scale", "matched_entropy",
+             "trace", "relative_temperature", "kl"]  # fmt: skip
+    path = broken / "runs" / "end-s0" / "tables" / "llc.parquet"
+    pd.read_parquet(path).drop(columns=later).to_parquet(path)
+    data = load_study(broken)
+    assert not any("llc.parquet" in line for line in data.missing), data.missing
+    old = data.table("llc").query("run == 'end-s0'")
+    assert len(old) and old[later].isna().all(axis=None)
+    assert "gauge (balanced / not recorded)" in build_summary(data)["headline"][2]
+
+
 def test_rows_of_other_runs_are_left_out(broken: Path) -> None:
     path = broken / "runs" / "end-s0" / "tables" / "probes.parquet"
     frame = pd.read_parquet(path)
