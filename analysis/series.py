@@ -64,6 +64,23 @@ def interval_stderr(llc: pd.DataFrame) -> pd.Series:
     return own if total is None else total.astype("float64").fillna(own)
 
 
+def is_shared(states: str) -> bool:
+    """Whether a state set is one frozen set shared by all checkpoints and arms."""
+    return states.startswith("frozen")
+
+
+def change_stderr(llc: pd.DataFrame) -> pd.Series:
+    """The standard error that changes are judged by, of each row of table `llc`.
+
+    On a frozen set it is the Monte Carlo error alone: all checkpoints and agents have the same
+    states, whose error moves them together (correlation 0.84 to 0.91 over sets on the demo's
+    agents, `benchmarks/results/llc_states.md`), so that a change is one on these states. On states
+    of each checkpoint's own it is that of intervals: there both errors are independent.
+    """
+    shared = llc["states"].astype("string").fillna("").map(is_shared).astype(bool)
+    return llc["llc_stderr"].astype("float64").where(shared, interval_stderr(llc))
+
+
 def current_setting(
     frame: pd.DataFrame, by: Sequence[str] = SERIES, *, asked: Collection[str] = ()
 ) -> pd.DataFrame:
@@ -109,8 +126,8 @@ def llc_table(llc: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns run, arm, seed, series (such as `kl/on-policy`, followed by the reference, the
         parameters and `matched=H` where they are not the usual ones), reference, states, fixed
-        (whether the reference is the same for all checkpoints), step, llc, llc_stderr, loss_init,
-        loss_init_stderr (nats; NaN in tables that lack it); by step.
+        (whether the reference is the same for all checkpoints), step, llc, llc_stderr,
+        llc_stderr_total, loss_init, loss_init_stderr (nats; NaN in tables that lack it); by step.
     """
     frame = llc.copy()
     for name in (*SERIES[1:-1], "status"):
@@ -124,9 +141,10 @@ def llc_table(llc: pd.DataFrame) -> pd.DataFrame:
     frame = frame.drop_duplicates(["run", "series", "step"], keep="last")
     frame["arm"] = frame["run"].map(arms_of_runs(frame))
     frame["fixed"] = ~frame["reference"].isin(("", "self"))
-    numbers = ["step", "llc", "llc_stderr", "loss_init", "loss_init_stderr"]
+    errors = ["llc_stderr", "llc_stderr_total"]
+    numbers = ["step", "llc", *errors, "loss_init", "loss_init_stderr"]
     frame[numbers] = frame.reindex(columns=numbers).astype("float64")
-    frame.loc[frame["status"] == "failed", ["llc", "llc_stderr"]] = float("nan")
+    frame.loc[frame["status"] == "failed", ["llc", *errors]] = float("nan")
     columns = ["run", "arm", "seed", "series", "reference", "states", "fixed", *numbers]
     return frame.sort_values(["run", "series", "step"], ignore_index=True).reindex(columns=columns)
 
@@ -135,9 +153,11 @@ def llc_series(llc: pd.DataFrame) -> pd.DataFrame:
     """LLC of every run along training, one series per loss, reference, states and parameters.
 
     Returns:
-        Columns run, arm, seed, series, step, value, stderr; by step.
+        Columns run, arm, seed, series, step, value, stderr (that of changes, `change_stderr`); by
+        step.
     """
-    table = llc_table(llc).rename(columns={"llc": "value", "llc_stderr": "stderr"})
+    table = llc_table(llc)
+    table = table.assign(value=table["llc"], stderr=change_stderr(table))
     return table[["run", "arm", "seed", "series", "step", "value", "stderr"]]
 
 

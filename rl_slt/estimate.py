@@ -78,7 +78,8 @@ def estimate_llc(
             none (status `failed`, NaN). `OrthogonalSGLD` then gives one constrained to the
             directions orthogonal to the gradient.
         sampler: None chooses: exact full-batch HMC where that is cheap, else BAOAB on batches.
-        nbeta: inverse temperature times N; None is `N / log N`; `"relative:K"` sets it so that
+        nbeta: inverse temperature times the number of states N; None is `N / log N`;
+            `"relative:K"` sets it so that
             `nbeta tr(H) / (2 localization) = K`, H the loss's curvature at w*: the ridge
             `localization / nbeta` is then 1 / (2 K) of the trace, and the estimate depends to
             first order on neither the loss's unit, the localization nor the policy's sharpness.

@@ -51,8 +51,8 @@ NBeta = Annotated[
     float | str,
     BeforeValidator(_number_or_relative),
     Field(
-        description="inverse temperature times N; relative:K sets it so that the curvature at w* "
-        "lifts nbeta L by K under the localizer alone; none is N / log N"
+        description="inverse temperature times the number of states N; relative:K sets it so "
+        "that the curvature at w* lifts nbeta L by K under the localizer alone; none is N / log N"
     ),
 ]
 Localization = Annotated[

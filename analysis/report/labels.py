@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.probes import FIXED_STATE_METRICS, PROBES, SCORES
+from analysis.series import is_shared
 
 FIXED_STATES = {(m.probe, m.metric): m.label for m in FIXED_STATE_METRICS}
 WHICH = {  # why a clip shows the level that it shows
@@ -40,11 +41,6 @@ def pair_title(probe: str, metric: str) -> str:
 def is_own(states: str) -> bool:
     """Whether a state set was visited by the very checkpoint that is estimated."""
     return states == "on-policy"
-
-
-def is_shared(states: str) -> bool:
-    """Whether a state set is one frozen set shared by all checkpoints and arms."""
-    return states.startswith("frozen")
 
 
 def states_title(states: str) -> str:

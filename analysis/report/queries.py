@@ -10,8 +10,8 @@ import pandas as pd
 from analysis import meaning
 from analysis.probes import FIXED_STATE_PROBES, PROBES, SCORES, main_metric, wilson
 from analysis.report.data import StudyData
-from analysis.report.labels import is_own, is_shared, listed
-from analysis.series import MAIN_LOSS, current_setting, setting_of
+from analysis.report.labels import is_own, listed
+from analysis.series import MAIN_LOSS, current_setting, is_shared, setting_of
 
 once = lru_cache(maxsize=4)  # by identity of the study; the frames are never changed
 

@@ -8,6 +8,7 @@ from analysis import meaning
 from analysis.probes import PROBES
 from analysis.report import labels, queries, results, test_tables
 from analysis.report.data import StudyData
+from analysis.series import is_shared
 
 # Intervals are no test: two that overlap may hold a difference, and two arms of one seed each
 # differ by the luck of training alone. So no sentence says of them that arms differ or do not.
@@ -49,12 +50,12 @@ def limits(arms: list[dict[str, Any]], data: StudyData) -> list[str]:
         "goal the policy has; the goal is read from behavior alone."
     )
     llc = {name for arm in arms for name in arm["llc"]}
-    if llc and not any(labels.is_shared(name) for name in llc):
+    if llc and not any(is_shared(name) for name in llc):
         out.append(
             "There are no estimates on shared states, so LLCs of different arms also differ by "
             "the states they were measured on."
         )
-    shared = {n: why for n, why in queries.no_common_scale(data).items() if labels.is_shared(n)}
+    shared = {n: why for n, why in queries.no_common_scale(data).items() if is_shared(n)}
     if why := next(filter(None, shared.values()), ""):
         out.append(
             "The LLCs on shared states were not all estimated with the same settings or on the "

@@ -330,7 +330,8 @@ def watch(run: Path, share: float, error_rate: float, once: bool) -> None:
 
 def _line(event: dict[str, Any]) -> str:
     if event["event"] == "estimate":
-        llc, error = (float("nan") if event[k] is None else event[k] for k in ("llc", "stderr"))
+        numbers = (event["llc"], event["stderr_total"])
+        llc, error = (float("nan") if number is None else number for number in numbers)
         bar = "#" * max(0, min(60, round(llc))) if llc == llc else ""
         flag = "" if event["status"] == "ok" else f" ({event['status']})"
         return f"{event['step']:>12,}  {llc:8.2f} ± {error:.2f}{flag}  {bar}"

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 import agents
-from analysis import current_setting, schema
+from analysis import change_stderr, current_setting, schema
 from analysis.series import (
     arms_of_runs,
     interval_stderr,
@@ -114,6 +114,16 @@ def test_an_interval_holds_the_error_over_states_where_it_is_known() -> None:
     assert interval_stderr(rows).tolist() == [0.1, 0.1]
     total = interval_stderr(rows.assign(llc_stderr_total=[0.5, np.nan]))
     assert total.tolist() == [0.5, 0.1]
+
+
+def test_changes_on_frozen_states_leave_out_the_error_that_checkpoints_share() -> None:
+    known: dict[str, object] = {"step": [0, 10], "llc": 1.0, "llc_stderr_total": [0.5, np.nan]}
+    for states, errors in (
+        ("frozen:behind", [0.1, 0.1]), ("on-policy", [0.5, 0.1]), ("probe:end", [0.5, 0.1]),
+    ):  # fmt: skip
+        rows = llc_rows(states=states, **known)
+        assert change_stderr(rows).tolist() == errors
+        assert llc_series(rows)["stderr"].tolist() == errors
 
 
 def test_probe_errors_come_from_the_interval_and_baselines_are_left_out() -> None:

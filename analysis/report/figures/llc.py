@@ -183,8 +183,8 @@ ALONG_TRAINING = FigureRecord(
     title="The LLC along training",
     caption=(
         "The local learning coefficient (LLC) of the checkpoints, and how sharp the policies are "
-        "on the same states. Bands: 95 % intervals of each estimate, "
-        "or over seeds where an arm has several."
+        "on the same states. Bands: 95 % intervals of each estimate (errors of chains and of "
+        "states), or over seeds where an arm has several."
     ),
     needs="There are no LLC estimates (table llc is empty).",
     draw=_along_training,

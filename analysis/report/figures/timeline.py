@@ -23,7 +23,7 @@ from analysis.report.figures.lines import (
 )
 from analysis.report.figures.model import Figure, FigureRecord, Mark, Panel, Series, numbers
 from analysis.report.seed_means import ANY, SHARE
-from analysis.series import interval_stderr
+from analysis.series import interval_stderr, is_shared
 
 
 def _draw(data: StudyData) -> Iterator[Figure]:
@@ -61,7 +61,7 @@ def _panels(data: StudyData) -> list[Panel]:
         mine = llc[llc["states"] == name]
         both = pd.concat([mine, control[control["states"] == name]])
         span = _span(both["llc"], interval_stderr(both))
-        height = 130 if labels.is_shared(name) else 110
+        height = 130 if is_shared(name) else 110
         source = f"llc:{mine['loss'].iloc[0]}:{name}"
         title = f"LLC {labels.states_short(name)}"
         label = meaning.label(mine)

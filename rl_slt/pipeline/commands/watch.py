@@ -21,7 +21,7 @@ import pandas as pd
 from pydantic import Field
 
 from agents import Checkpoint, Run
-from analysis import DETECTORS, detect_transitions, meaning
+from analysis import DETECTORS, change_stderr, detect_transitions, meaning
 from rl_slt import SettingsModel
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import open_run
@@ -103,7 +103,7 @@ def significant_transitions(
     Args:
         steps: environment steps of the checkpoints, `[n]`.
         values: the LLC at each, `[n]`.
-        stderr: its Monte Carlo standard error, `[n]`.
+        stderr: its standard error, that of changes (`analysis.change_stderr`), `[n]`.
         level: largest p-value that counts, `Watch.level`.
 
     Returns:
@@ -117,10 +117,14 @@ def _warnings(
     run: Run, items: list[Estimate], level: float, reported: set[str]
 ) -> Iterator[dict[str, Any]]:
     """Report the significant transitions of the estimates so far that are not reported yet."""
-    made = [i.store.read_item(i.key, "llc").iloc[0] for i in items if i.store.has(i.key)]
-    good = [row for row in made if row["status"] != "failed"]
-    steps = [int(row["step"]) for row in good]
-    values, stderr = ([float(row[name]) for row in good] for name in ("llc", "llc_stderr"))
+    made = [i.store.read_item(i.key, "llc") for i in items if i.store.has(i.key)]
+    if not made:
+        return
+    rows = pd.concat(made, ignore_index=True)
+    good = rows[rows["status"] != "failed"]
+    steps, values, stderr = (
+        list(column) for column in (good["step"], good["llc"], change_stderr(good))
+    )
     for row in significant_transitions(steps, values, stderr, level).to_dict("records"):
         numbers = ("step", "step_low", "step_high", "change", "p_value")
         event = {
@@ -151,8 +155,9 @@ def _estimate(item: Estimate, throttle: Throttle | None) -> dict[str, Any]:
         return {"event": "failed", "step": item.step, "reason": outcome.reason}
     rows = item.store.read_item(item.key, "llc")
     row = rows.iloc[0]
-    llc, stderr = (  # JSON knows no NaN
-        float(row[name]) if math.isfinite(row[name]) else None for name in ("llc", "llc_stderr")
+    names = ("llc", "llc_stderr", "llc_stderr_total")
+    llc, stderr, total = (  # JSON knows no NaN
+        float(row[name]) if math.isfinite(row[name]) else None for name in names
     )
     return {
         "event": "estimate",
@@ -160,6 +165,7 @@ def _estimate(item: Estimate, throttle: Throttle | None) -> dict[str, Any]:
         "estimate_id": item.key,
         "llc": llc,
         "stderr": stderr,
+        "stderr_total": total,
         "status": str(row["status"]),
         "setting": meaning.setting(rows),
         "cpu_seconds": round(spent, 2),

@@ -68,7 +68,7 @@ class LLCPlan(SettingsModel):
     states: Texts = ("frozen", "on-policy")
     """state set: on-policy, frozen or probe, then :PLACEMENT or /FILTER; repeatable"""
     n_states: Count = 2048
-    """states in each set; n of the LLC"""
+    """states in each set, N of the LLC"""
     reference: str = "self"
     """policy that the loss compares with: self, last, or RUN@STEP"""
     params: str = "all"
@@ -78,7 +78,7 @@ class LLCPlan(SettingsModel):
     step_size: StepSize | None = None
     """step size of the sampler; left out, adapted in burn-in"""
     nbeta: NBeta | None = None
-    """inverse temperature times n; left out, n / log n"""
+    """inverse temperature times the number of states N, or relative:K; left out, N / log N"""
     localization: Localization = 300.0
     chains: Chains = 4
     draws: Draws = 200

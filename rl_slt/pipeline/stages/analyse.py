@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis import (
     associate,
+    change_stderr,
     current_setting,
     detect_transitions,
     goal_rows,
@@ -164,7 +165,7 @@ def series_of(
     for name, rows in llc.groupby(pd.Series(names, llc.index, dtype="string"), sort=True):
         rows = rows.sort_values("step")
         values = rows["llc"].where(rows["status"] != "failed")
-        yield str(name), rows["step"], values, rows["llc_stderr"]
+        yield str(name), rows["step"], values, change_stderr(rows)
     for (probe, metric), rows in probes.groupby(["probe", "metric"], sort=True):
         rows = rows.sort_values("step")
         stderr = (rows["ci_high"] - rows["ci_low"]) / (2 * 1.96)
