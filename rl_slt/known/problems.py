@@ -445,7 +445,7 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
         (10, 6, 10, 4), exact=35.48, exact_error=0.05, nbeta=N_BETA / 10
     ),
     "reduced-rank-cold": lambda: reduced_rank(
-        (10, 6, 10, 4), exact=37.25, exact_error=0.08, nbeta=10 * N_BETA
+        (10, 6, 10, 4), exact=37.24, exact_error=0.05, nbeta=10 * N_BETA
     ),
     "reduced-rank-zero": lambda: reduced_rank((5, 3, 5, 0), exact=5.99, exact_error=0.02),
     "deep-linear": lambda: deep_linear((4, 4, 4, 4), 2, exact=5.96, exact_error=0.02),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -50,21 +50,25 @@ def text_table(table: pd.DataFrame) -> str:
 
     `gap` is what finite nbeta and the localization take away from lambda in the exact value.
     """
+    low, high = table["low"].map(_number(".3f")), table["high"].map(_number(".3f"))
     shown = pd.DataFrame(
         {
             "problem": table["problem"],
             "sampler": table["sampler"],
-            "LLC": table["llc"].map("{:.3f}".format),
-            "95 % interval": [
-                f"[{a:.3f}, {b:.3f}]" for a, b in zip(table["low"], table["high"], strict=True)
-            ],
-            "exact": table["exact"].map("{:.3f}".format),
-            "lambda": table["lambda"].map(lambda v: "-" if pd.isna(v) else f"{v:.3g}"),
-            "gap": table["finite_beta_gap"].map(lambda v: "-" if pd.isna(v) else f"{v:.0%}"),
-            "bias": table["bias"].map("{:+.1%}".format),
+            "LLC": table["llc"].map(_number(".3f")),
+            "95 % interval": "[" + low + ", " + high + "]",
+            "exact": table["exact"].map(_number(".3f")),
+            "lambda": table["lambda"].map(_number(".3g")),
+            "gap": table["finite_beta_gap"].map(_number(".0%")),
+            "bias": table["bias"].map(_number("+.1%")),
             "status": table["status"],
             "verdict": table["verdict"],
-            "seconds": table["seconds"].map("{:.1f}".format),
+            "seconds": table["seconds"].map(_number(".1f")),
         }
     )
     return shown.to_string(index=False)
+
+
+def _number(form: str) -> Callable[[float], str]:
+    """The number as text, a dash where there is none."""
+    return lambda value: "-" if pd.isna(value) else format(value, form)
