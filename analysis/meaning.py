@@ -35,7 +35,7 @@ def resolution(rows: pd.DataFrame) -> str:
 
 def setting(rows: pd.DataFrame) -> str:
     """The same with the gauge, the actions, the number of states, and a matched entropy."""
-    parts = [resolution(rows), choices(rows), f"{_count(rows)} states", matched(rows)]
+    parts = [resolution(rows), choices(rows), count_of_states(rows), matched(rows)]
     return ", ".join(filter(None, parts))
 
 
@@ -49,6 +49,11 @@ def choices(rows: pd.DataFrame) -> str:
     gauges = [_GAUGES.get(one, f"gauge {one}") for one in _texts(rows, "gauge")]
     actions = [_ACTIONS.get(one, f"actions {one}") for one in _texts(rows, "actions")]
     return f"{' / '.join(gauges)}, {' / '.join(actions)}"
+
+
+def count_of_states(rows: pd.DataFrame, states: str = "states") -> str:
+    """`2,048 states`."""
+    return f"{_span(_ends(rows, 'n_states'), '{:,.0f}')} {states}"
 
 
 def matched(rows: pd.DataFrame) -> str:
@@ -75,7 +80,7 @@ def sentence(rows: pd.DataFrame, states: str, ending: str = "") -> str:
     loss = str(rows["loss"].dropna().iloc[0]) if rows["loss"].notna().any() else "kl"
     holder = "policy" if loss == "kl" else f"loss {loss}"
     parts = [f"{plain} at {resolution(rows)}{ridge}", choices(rows)]
-    parts += [*filter(None, [matched(rows)]), f"{_count(rows)} {states}"]
+    parts += [*filter(None, [matched(rows)]), count_of_states(rows, states)]
     return (
         f"{', '.join(parts)}: about half the number of directions that the {holder} holds fixed at "
         f"this resolution; {ending or _UNLESS}"
@@ -136,10 +141,6 @@ def verdicts(of_arms: Mapping[str, str]) -> str:
     if len(set(known.values())) == 1:
         return next(iter(known.values()))
     return "; ".join(f"arm “{arm}” {verdict}" for arm, verdict in known.items())
-
-
-def _count(rows: pd.DataFrame) -> str:
-    return _span(_ends(rows, "n_states"), "{:,.0f}")
 
 
 def _texts(rows: pd.DataFrame, name: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -93,14 +94,16 @@ def _probe(rows: pd.DataFrame) -> dict[str, Any]:
 def _llc(rows: pd.DataFrame) -> dict[str, Any]:
     """The mean of the estimates that did not fail; `status` holds those of all.
 
-    `setting` says what the number is of, `information` (nats) how much the policies use the state.
+    `setting` says what the number is of, `at` at which entropy a control is, `information` (nats)
+    how much the policies use the state.
     """
     last = queries.last_rows(rows)
     llc, half = last["llc"].where(~queries.failed(last)), Z95 * interval_stderr(last)
     return _score(llc, ANY, llc - half, llc + half) | {
         "status": sorted({str(s) for s in last["status"].dropna()}) or ["unknown"],
         "loss": str(last["loss"].iloc[0]), "step": int(last["step"].max()),
-        "setting": meaning.setting(last),
+        "setting": meaning.setting(last.assign(matched_entropy=math.nan)),
+        "at": meaning.matched(last),
         **{name: numbers([last.reindex(columns=[name])[name].astype(float).mean()])[0]
            for name, *_ in POLICY},
         "state_independent": bool(meaning.state_independent(last).any()),
@@ -142,6 +145,8 @@ def to_markdown(summary: dict[str, Any]) -> str:
     lines += [f"- {_cell(line)}" for line in summary["limits"]]
     if summary["arms"]:
         lines += ["", "## Last checkpoint", "", *_table(summary["arms"])]
+        if settings := llc_settings(summary["arms"]):
+            lines += ["", _cell(f"LLCs are at {settings}.")]
     if summary["warnings"]:
         lines += ["", "## Estimates that are not sound", ""]
         lines += [
@@ -161,7 +166,7 @@ def _table(arms: list[_Arm]) -> list[str]:
         for name in dict.fromkeys(name for arm in arms for name in arm[kind]):
             title = labels.probe_title(name)
             if kind != "probes":
-                title = llc_title(arms, kind, name)
+                title = f"LLC {llc_title(arms, kind, name)}"
             scores = (_as_text(arm[kind].get(name), digits) for arm in arms)
             rows.append([f"probe: {title}" if kind == "probes" else title, *scores])
     bars = ["---"] * len(head)
@@ -169,9 +174,22 @@ def _table(arms: list[_Arm]) -> list[str]:
 
 
 def llc_title(arms: list[_Arm], kind: str, states: str) -> str:
-    """An LLC with its states and its setting, or those of the arms where they differ."""
-    settings = dict.fromkeys(arm[kind][states]["setting"] for arm in arms if states in arm[kind])
-    return f"LLC {labels.states_title(states)}, {' / '.join(settings)}"
+    """The states of an LLC, and the entropy of a control."""
+    at = dict.fromkeys(arm[kind][states]["at"] for arm in arms if states in arm[kind])
+    return ", ".join([labels.states_title(states), *filter(None, at)])
+
+
+def llc_settings(arms: list[_Arm]) -> str:
+    """What the LLCs of the table are at; with their arms and states where that differs."""
+    of = {
+        f"{arm['name']} {llc_title(arms, kind, states)}": score["setting"]
+        for arm in arms
+        for kind in ("llc", "matched")
+        for states, score in arm[kind].items()
+    }
+    known = dict.fromkeys(of.values())
+    parts = known if len(known) < 2 else (f"{setting} ({name})" for name, setting in of.items())
+    return "; ".join(parts)
 
 
 def _as_text(score: dict[str, Any] | None, digits: int) -> str:

@@ -48,10 +48,11 @@ def matched_lines(rows: pd.DataFrame, arm: str, color: int, panel: str) -> list[
 
 
 def llc_notes(data: StudyData) -> list[str]:
-    """What dotted lines and hollow points of the LLC are, where there are any."""
+    """What the LLC is at, and what its dotted lines and hollow points are, where there are any."""
     rows, control = llc_rows(data), matched_rows(data)
     hollow = meaning.state_independent(pd.concat([rows, control])).any() if len(rows) else False
     return [
+        *([f"The LLC is at {meaning.setting(rows)}."] if len(rows) else []),
         *([f"Dotted, a control: {meaning.matched(control)}."] if len(control) else []),
         *([_HOLLOW] if hollow else []),
     ]

@@ -48,8 +48,6 @@ def _along_training(data: StudyData) -> Iterator[Figure]:
         for line in estimate_lines(data, arm, i, panel.key)
     ]
     notes += llc_notes(data)
-    if len(llc):
-        notes.insert(0, f"The LLC is at {meaning.setting(llc)}.")
     last = [
         f"{s.name} {s.panel.partition(':')[2]} {known[-1][1]:.1f} at step {known[-1][0]}"
         for s in series
@@ -75,7 +73,8 @@ def _over_resolutions(data: StudyData) -> Iterator[Figure]:
     for name in states_in_order(rows):
         mine = rows[rows["states"] == name]
         title, key = f"LLC {states_title(name)}", f"llc:{name}"
-        panels.append(Panel(key, title, meaning.choices(mine), height=240))
+        label = f"{meaning.choices(mine)}, {meaning.count_of_states(mine)}"
+        panels.append(Panel(key, title, label, height=240))
         half = mine.assign(llc=mine["half_d_eff"], llc_stderr=mine["half_d_eff_stderr"])
         half = half.dropna(subset=["llc"]).assign(status="ok")
         for i, arm in enumerate(data.arms):
@@ -86,7 +85,7 @@ def _over_resolutions(data: StudyData) -> Iterator[Figure]:
             ]
         of_arms = {arm: meaning.profile_verdict(mine[mine["arm"] == arm]) for arm in data.arms}
         if verdicts := meaning.verdicts(of_arms):
-            said.append(f"Verdict {states_short(name)}: {verdicts}.")
+            said.append(f"Verdict {states_short(name)} ({label}): {verdicts}.")
     yield Figure(
         panels or [Panel("profile", "", "")],
         series,
@@ -131,7 +130,9 @@ def _against_loss(data: StudyData) -> Iterator[Figure]:
         else [Panel("path", "", "")],
         series,
         f"Paths of {len(series)} agents through loss and LLC.",
-        caption=f"{STAIRCASE.caption} {note}" if series else "",
+        caption=f"{STAIRCASE.caption} The LLC is at {meaning.setting(rows)}. {note}"
+        if series
+        else "",
         x_title=x_title if series else "",
     )
 

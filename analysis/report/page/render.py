@@ -16,7 +16,7 @@ from analysis.report.data import StudyData
 from analysis.report.figures import all_figures
 from analysis.report.queries import probes_in_order
 from analysis.report.results import path_result, prediction_result
-from analysis.report.summary import build_summary, llc_title
+from analysis.report.summary import build_summary, llc_settings, llc_title
 from analysis.report.test_tables import association_tables, transition_table
 
 _SCRIPTS = ("base.js", "axes.js", "steps.js", "points.js", "main.js")
@@ -54,6 +54,7 @@ def build_report(data: StudyData) -> str:
             )
         ),
         llc_title=llc_title,
+        settings=llc_settings(summary["arms"]),
         transitions=transition_table(data),
         associations=association_tables(data),
         predictions=prediction_result(data),

@@ -116,7 +116,7 @@ def test_the_profile_holds_the_tables_numbers_and_its_verdict(data: StudyData) -
     half = 1.959963984540054 * mine["half_d_eff_stderr"]
     assert dashed.high == (mine["half_d_eff"] + half).tolist()
     said = "no plateau: an effective dimension at this resolution"
-    assert shown.caption.endswith(f"Verdict on shared states: {said}.")
+    assert shown.caption.endswith(f"({SETTING.partition(', ')[2]}): {said}.")
     assert [t["label"] for t in shown.axis["ticks"]] == ["5", "15", "50", "150", "500"]
     assert f"its profile: {said}." in build_summary(data)["headline"][2]
 
@@ -144,9 +144,10 @@ def test_without_a_profile_one_line_names_the_command(data: StudyData) -> None:
 def test_every_form_names_the_setting_of_its_llcs(data: StudyData) -> None:
     summary = build_summary(data)
     assert summary["arms"][0]["llc"]["frozen"]["setting"] == SETTING
-    assert f"| LLC on one shared, frozen set of states, {SETTING} |" in to_markdown(summary)
-    assert f"The LLC is at {SETTING}." in figure(data, "llc").caption
+    assert f"\nLLCs are at {SETTING}.\n" in to_markdown(summary)
+    assert f"LLCs are at {SETTING}</caption>" in build_report(data)
     for name in ("llc", "timeline-0", "staircase"):
+        assert f"The LLC is at {SETTING}." in figure(data, name).caption
         for panel in figure(data, name).panels:
             if panel.key.partition(":")[0] in ("llc", "path"):
                 assert panel.y_label == SETTING.replace("relative temperature", "K =")

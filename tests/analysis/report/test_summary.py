@@ -105,10 +105,7 @@ def test_a_failed_estimate_is_part_of_no_number(data: StudyData, large_data: Stu
     line = next(line for line in none["sentences"] if line.startswith("LLC of the last"))
     assert ": none. Of end and behind every estimate failed." in line
     page = to_markdown(none)
-    title = "LLC on one shared, frozen set of states, relative temperature 50, balanced weights"
-    assert (
-        "1000000.0" not in page and f"| {title}, distinct actions, 2,048 states | – | – |" in page
-    )
+    assert "1000000.0" not in page and "| LLC on one shared, frozen set of states | – | – |" in page
 
 
 def test_several_unsound_arms_are_in_the_plural(data: StudyData) -> None:
