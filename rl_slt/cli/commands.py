@@ -201,7 +201,7 @@ def llc(runs: tuple[Path, ...], settings: dict[str, Any], **engine: Any) -> int:
 VARIED = FromModel("rl_slt.settings:Varied", defaults={"exact_states": "256"})
 ESTIMATES = FromModel(
     LLC,
-    without=("step_size", "nbeta", "localization"),  # are what is varied
+    without=("step_size", "localization", "match_entropy"),  # are what is varied, or not
     once=("losses", "states"),
     flags={"losses": "loss"},
     defaults={"states": "frozen; on-policy if needed"},

@@ -30,7 +30,9 @@ from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages.llc import Estimate, load_inputs, plan_estimates
 from rl_slt.versions import STAGES, version_key
 
-VARIED: dict[str, Any] = {"localization": 1.0, "nbeta": None, "sampler": "auto", "step_size": None}
+VARIED: dict[str, Any] = {
+    "localization": 1.0, "nbeta": None, "sampler": "auto", "step_size": None, "match_entropy": (),
+}  # fmt: skip
 
 
 def calibrate(

@@ -57,10 +57,8 @@ Changes = Annotated[dict[str, Any], _TrainSettings()]
 class LLCPlan(SettingsModel):
     """Which LLC estimates to make of each checkpoint, and how.
 
-    The defaults are those of `rl_slt.POLICY_CNN`, for networks of some 10^5 weights. `localization`
-    is part of what is measured: it holds every weight within about `1 / sqrt(localization)` of the
-    checkpoint, so that the posterior is local (a radius of about the norm of the weights) and
-    chains can traverse it.
+    The defaults are those of `rl_slt.POLICY_CNN`, for networks of some 10^5 weights: the LLC at
+    relative temperature 50, of balanced weights and distinct actions.
     """
 
     losses: Texts = ("kl",)
@@ -77,9 +75,10 @@ class LLCPlan(SettingsModel):
     """one of auto, sgld, rmsprop_sgld, sgnht, baoab, mala, hmc, orthogonal_sgld"""
     step_size: StepSize | None = None
     """step size of the sampler; left out, adapted in burn-in"""
-    nbeta: NBeta | None = None
-    """inverse temperature times the number of states N, or relative:K; left out, N / log N"""
-    localization: Localization = 300.0
+    nbeta: NBeta | None = "relative:50"
+    """inverse temperature times the number of states N: relative:K as a rise by K under the \
+localizer alone, a number, or none for N / log N"""
+    localization: Localization = "relative:0.3"
     chains: Chains = 4
     draws: Draws = 200
     burn_in: BurnIn = 80
@@ -87,10 +86,11 @@ class LLCPlan(SettingsModel):
     preconditioner_rank: PreconditionerRank | None = None
     """leading curvature directions to precondition; 0 is none, left out what suits the network"""
     precision: Precision = "auto"
-    gauge: Gauge = "none"
-    actions: Literal["distinct", "all"] = "all"
+    gauge: Gauge = "auto"
+    actions: Literal["distinct", "all"] = "distinct"
     """distinct merges actions that do the same in the game before the loss; all keeps them apart"""
-    match_entropy: Entropy | None = None
+    match_entropy: tuple[Entropy, ...] = ()
+    """mean entropies in nats at which the first state set is estimated again, as controls"""
     device: str = "cpu"
     """where chains run: cpu, cuda, cuda:0, ...; a GPU has one worker if --workers is left out"""
     seed: Seed = 0
@@ -122,6 +122,7 @@ class LLCPlan(SettingsModel):
             **{name: getattr(self, name) for name in shared}
             | {
                 "sampler": build_sampler(self.sampler, self.step_size),
+                "match_entropy": None,
                 "params": None if self.params == "all" else tuple(self.params.split(",")),
             }
         )

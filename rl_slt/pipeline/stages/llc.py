@@ -63,6 +63,7 @@ class Estimate(WorkItem):
         states: what the loss is averaged over.
         plan: all other settings.
         precision: of convolutions, `float32` or `bfloat16`: what the plan's `auto` comes to.
+        entropy: that the policy is brought to first, nats; None leaves it.
     """
 
     kind = "llc"
@@ -72,6 +73,7 @@ class Estimate(WorkItem):
     states: StateSetSpec
     plan: LLCPlan
     precision: str
+    entropy: float | None = None
 
     @property
     def key(self) -> str:
@@ -86,7 +88,8 @@ class Estimate(WorkItem):
     @property
     def label(self) -> str:
         """What it is called in front of people."""
-        return f"{super().label} ({self.loss}, {self.states.name})"
+        at = "" if self.entropy is None else f", at {self.entropy:g} nats"
+        return f"{super().label} ({self.loss}, {self.states.name}{at})"
 
     @property
     def visitor(self) -> str:
@@ -109,8 +112,9 @@ class Estimate(WorkItem):
     def settings(self) -> Settings:
         """The estimator's settings."""
         return self.plan.settings().replace(
-            precision=self.precision, distinct_actions=self.distinct_actions
-        )
+            precision=self.precision, distinct_actions=self.distinct_actions,
+            match_entropy=self.entropy,
+        )  # fmt: skip
 
     @property
     def distinct_actions(self) -> tuple[tuple[int, ...], ...] | None:
@@ -120,8 +124,9 @@ class Estimate(WorkItem):
 
     def _settings(self) -> list[Any]:
         plan = self.plan.values() | {"precision": self.precision, "device": self.device}
-        for listed in ("losses", "states", "reference"):  # named one by one in the item itself
+        for listed in ("losses", "states", "reference", "match_entropy"):  # one in the item itself
             plan.pop(listed)
+        plan["entropy"] = self.entropy
         own = "self" if self.reference == "self" else self.reference_weights
         return [version_key("llc"), self.loss, own, self.states, plan]
 
@@ -150,6 +155,7 @@ def plan_estimates(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[E
             match_parameters(policy, plan.params.split(","))
         rounded = rounded and policy is not None and has_conv(policy)
     sets = [states_of(run, plan, text, placements) for text in plan.states]
+    controls = [(sets[0], entropy) for entropy in plan.match_entropy]
     return [
         Estimate(
             *checkpoint,
@@ -159,10 +165,12 @@ def plan_estimates(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[E
             states=states,
             plan=plan,
             precision="bfloat16" if rounded else "float32",
+            entropy=entropy,
         )
         for checkpoint in checkpoints
         for loss in plan.losses
-        for states in sets
+        for states, entropy in [*((each, None) for each in sets), *controls]
+        if entropy is None or not build_loss(loss).needs
     ]
 
 
