@@ -19,7 +19,7 @@ from .files import (
     write_json,
 )
 from .importing import import_agent
-from .networks import NETWORKS, build_network
+from .networks import NETWORKS, ActorCritic, build_network
 from .run import LOCK, UNNAMED, Run, safe_name
 from .training import train
 
@@ -29,6 +29,7 @@ __all__ = [
     "PPO_PRESETS",
     "TEMPORARY",
     "UNNAMED",
+    "ActorCritic",
     "Checkpoint",
     "Run",
     "TrainConfig",

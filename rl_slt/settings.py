@@ -138,8 +138,8 @@ class Varied(SettingsModel):
     """states of that comparison, which goes over all of them at each step; none is all"""
 
 
-# A convolutional policy of 10^5 weights. At relative temperature 50 the ridge gamma / nbeta is 1 % of
-# the curvature's trace: directions that carry more than that share of it count. The localizer's
+# A convolutional policy of 10^5 weights. At relative temperature 50 the ridge gamma / nbeta is 1 %
+# of the curvature's trace: directions that carry more than that share of it count. The localizer's
 # radius, 0.3 of the weights' norm, is local: at 0.2, 0.3, 0.5 and 1 the estimates differ by less
 # than 3 % at this temperature, and the nearer ones agree best with the curvature at w* (chosen on
 # agents of no study; `benchmarks/results/llc_meaning.md`). 80 steps of burn-in and 200 draws give
