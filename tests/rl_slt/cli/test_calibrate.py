@@ -61,7 +61,7 @@ def test_a_run_is_calibrated_and_finished_estimates_are_kept(
 
 
 ASKED = [
-    ("regret", []),
+    ("regret", ["--nbeta", "40"]),  # its curvature at these weights is not positive
     ("surrogate", ["--states", "on-policy:behind"]),
     ("value", []),
     ("nll", ["--reference", "last"]),
