@@ -6,6 +6,7 @@ from .losses.nll import PolicyNLL
 from .losses.regret import Regret
 from .losses.surrogate import Surrogate
 from .losses.value import Value
+from .profile import llc_profile, profile_verdict
 from .result import LLCEstimate
 from .samplers.baoab import BAOAB
 from .samplers.base import Sampler
@@ -42,4 +43,6 @@ __all__ = [
     "Value",
     "estimate_llc",
     "estimate_with",
+    "llc_profile",
+    "profile_verdict",
 ]

@@ -21,6 +21,7 @@ else:
 
 PILOT_DRAWS = 400
 RELATIVE = "relative:"
+PROFILE = tuple(f"{RELATIVE}{k}" for k in (5, 15, 50, 150, 500))
 
 
 def _strict(description: str, ge: float | None = None, gt: float | None = None) -> Any:

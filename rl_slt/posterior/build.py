@@ -88,7 +88,7 @@ def build_target(
     if target.n < 2 and nbeta is None:
         raise InputError(f"{target.n} sample; nbeta=None (N / log N) needs at least 2")
     target.trace = trace_of(target, generator_for(seed, TRACE_STREAM, device))
-    target.nbeta = _nbeta(target, nbeta)
+    target.nbeta = nbeta_of(target, nbeta)
     return target
 
 
@@ -104,8 +104,12 @@ def _localization(flat: FlatPolicy, given: float | str) -> float:
     return len(flat.w_star) / (share * norm) ** 2
 
 
-def _nbeta(target: Target, given: float | str | None) -> float:
-    """The inverse temperature; for `relative:K` that of the relative temperature K."""
+def nbeta_of(target: Target, given: float | str | None) -> float:
+    """The inverse temperature; for `relative:K` that of the relative temperature K.
+
+    Raises:
+        InputError: it is relative, and there is no localizer or no curvature.
+    """
     if given is None:
         return target.n / math.log(target.n)
     relative = relative_part(given)

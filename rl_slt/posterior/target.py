@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -165,6 +165,18 @@ class Target:
     def weights(self, z: Tensor) -> Tensor:
         """`w - w*` `[C, d]` of coordinates `z` `[C, d]`."""
         return self._held(z if self.preconditioner is None else self.preconditioner.forward(z))
+
+    def change_nbeta(self, nbeta: float) -> None:
+        """Go over to another inverse temperature, and the preconditioner with it.
+
+        `shrink_i = (1 + nbeta h_i / gamma)^(-1/2)` has a new nbeta, each h_i stays.
+        """
+        if self.preconditioner is not None and self.nbeta:
+            shrink = self.preconditioner.shrink.double()
+            shrink = (1 + (shrink**-2 - 1) * (nbeta / self.nbeta)) ** -0.5
+            shrink = shrink.to(self.preconditioner.shrink)
+            self.preconditioner = replace(self.preconditioner, shrink=shrink)
+        self.nbeta = nbeta
 
     def _held(self, rows: Tensor) -> Tensor:
         """Rows `[C, d]` without their component along the direction held."""

@@ -58,6 +58,8 @@ class Chains:
             loss, so that R-hat sees a burn-in that was too short.
         snapshots: weights minus w* `[C, d]` at evenly spaced draws, for the error over states.
         step_size: in use; the sampler's own, or adapted.
+        resume_at: where a burn-in goes on from `[C, d]`; None begins at w* as `init_dispersion`
+            says.
     """
 
     target: Target
@@ -67,6 +69,7 @@ class Chains:
     rank: int | None = None
     init_dispersion: Sequence[float] = (0.0,)
     snapshots: list[Tensor] = field(default_factory=list)
+    resume_at: Tensor | None = None
 
     def __post_init__(self) -> None:
         self.step_size = self.sampler.step_size or 0.0
@@ -77,22 +80,23 @@ class Chains:
     def burn_in(self, steps: int, stepped: Callable[[], None]) -> None:
         """Adapt, forget where the chains began, and freeze: step size and preconditioners.
 
+        Chains that have drawn before (`change_nbeta`) go on from there, in the directions found.
+
         Args:
             steps: how many.
             stepped: called after each.
         """
-        z = self.target.flat.w_star.new_zeros(len(self.generators), self.target.dim)
-        for c, generator in enumerate(self.generators):
-            share = self.init_dispersion[c % len(self.init_dispersion)]
-            if share:
-                z[c].normal_(generator=generator).mul_(share * self.target.width)
+        again = self.resume_at is not None
+        z = self._dispersed() if self.resume_at is None else self.resume_at
         self.state = self.sampler.init(z, self.evaluate, self.generators)
         marks = {int(f * steps) for f in ADAPT_AT}
+        if again and self.sampler.metric(self.state) is None:
+            marks = {0}
         if self.rank is not None or self.sampler.step_size is None:
-            self._adapt()  # also without burn-in: a step size must come from somewhere
+            self._adapt(rebuild=not again)  # without burn-in, too: a step must come from somewhere
         for t in range(steps):
             if t and t in marks:
-                self._adapt(last=t == max(marks))
+                self._adapt(last=t == max(marks), rebuild=not again)
             self.state, info = self._step()
             if self.averaging is not None:
                 self.step_size = self.averaging.update(info.accept)
@@ -100,6 +104,28 @@ class Chains:
         if self.averaging is not None and steps:
             self.step_size = self.averaging.final()
         self.state = self.sampler.freeze(self.state)
+
+    def _dispersed(self) -> Tensor:
+        """Where chains begin `[C, d]`."""
+        z = self.target.flat.w_star.new_zeros(len(self.generators), self.target.dim)
+        for c, generator in enumerate(self.generators):
+            share = self.init_dispersion[c % len(self.init_dispersion)]
+            if share:
+                z[c].normal_(generator=generator).mul_(share * self.target.width)
+        return z
+
+    def change_nbeta(self, nbeta: float, position: Tensor | None) -> None:
+        """Go on at another temperature, from `position` `[C, d]` in the coordinates of that one.
+
+        The directions stay and are shrunk for it. As the posterior is about a standard normal in
+        its own coordinates, a draw at one temperature is nearly one at the other. Without a
+        position all begins again.
+        """
+        if position is None:
+            self.target.preconditioner = None
+        self.target.change_nbeta(nbeta)
+        self.snapshots.clear()
+        self.resume_at = position
 
     def draw(self, draws: int, stepped: Callable[[], None]) -> Draws:
         """Steps that are kept; may be called again for more.
@@ -137,7 +163,7 @@ class Chains:
     def _step(self) -> tuple[Any, Info]:
         return self.sampler.step(self.generators, self.state, self.evaluate, self.step_size)
 
-    def _adapt(self, last: bool = False) -> None:
+    def _adapt(self, last: bool = False, rebuild: bool = True) -> None:
         """Rebuild the preconditioner and choose the step from the curvature where the chains are.
 
         A preconditioner of the sampler's own freezes at the last time, so that the rest of the
@@ -146,7 +172,7 @@ class Chains:
         frozen = last and self.sampler.metric(self.state) is not None
         if frozen:
             self.state = self.sampler.freeze(self.state)
-        if self.rank is not None and not frozen:
+        if self.rank is not None and rebuild and not frozen:
             z = precondition(self.target, self.state.position, self.rank, self.generators)
             self.state = self.sampler.init(z, self.evaluate, self.generators)
         if self.sampler.step_size is not None:
