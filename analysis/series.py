@@ -73,7 +73,7 @@ def change_stderr(llc: pd.DataFrame) -> pd.Series:
     """The standard error that changes are judged by, of each row of table `llc`.
 
     On a frozen set it is the Monte Carlo error alone: all checkpoints and agents have the same
-    states, whose error moves them together (correlation 0.84 to 0.91 over sets on the demo's
+    states, whose error moves them together (correlation 0.87 over sets on the demo's
     agents, `benchmarks/results/llc_states.md`), so that a change is one on these states. On states
     of each checkpoint's own it is that of intervals: there both errors are independent.
     """
