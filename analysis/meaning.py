@@ -45,10 +45,13 @@ def label(rows: pd.DataFrame) -> str:
 
 
 def choices(rows: pd.DataFrame) -> str:
-    """The gauge and the actions that count as different."""
+    """The gauge, the actions that count as different, and which weights are free where not all."""
     gauges = [_GAUGES.get(one, f"gauge {one}") for one in _texts(rows, "gauge")]
     actions = [_ACTIONS.get(one, f"actions {one}") for one in _texts(rows, "actions")]
-    return f"{' / '.join(gauges)}, {' / '.join(actions)}"
+    parts = [" / ".join(gauges), " / ".join(actions)]
+    if free := [one for one in _texts(rows, "params") if one not in ("all", "not recorded")]:
+        parts.append(f"weights {' / '.join(free)}")
+    return ", ".join(parts)
 
 
 def count_of_states(rows: pd.DataFrame, states: str = "states") -> str:

@@ -78,8 +78,9 @@ def predict_goal(
         data = data.merge(covariates[[*at, *known]], on=at, how="left").sort_values(at)
         by_run = data.groupby("run")
         ahead = data.assign(
-            target=by_run["probe"].shift(-horizon), llc_change=by_run["llc"].diff().fillna(0.0)
-        ).dropna(subset=["target", "probe", "llc"])
+            target=by_run["probe"].shift(-horizon),
+            llc_change=by_run["llc"].diff().mask(by_run.cumcount() == 0, 0.0),
+        ).dropna(subset=["target", "probe", "llc", "llc_change"])
         named = {"llc_series": series, "probe": probe, "metric": metric, "horizon": horizon}
         rows += [named | row for row in _models(ahead, known)]
     frame = pd.DataFrame(rows, columns=own_columns("predictions")).astype({"p_value": "float64"})

@@ -68,6 +68,9 @@ OVER_RUNS = ("associations", "predictions", "path_dependence")  # of a study
 DERIVED = ("transitions", "staircase", *OVER_RUNS)  # made again by each analysis, from the others
 
 
+_OF_THE_LLC = ("llc", "slope", "free_energy")  # and what begins so: errors of these
+
+
 def own_columns(table: str) -> list[str]:
     """The table's columns but for run, arm and version, which whoever writes it puts in."""
     return list(_columns(table))[2:-1]
@@ -89,7 +92,8 @@ def conform(table: str, frame: pd.DataFrame) -> pd.DataFrame:
         frame: its rows; it may lack the columns in `DEFAULTS`.
 
     Returns:
-        A copy; further columns follow the table's own as they are.
+        A copy; further columns follow the table's own as they are. Where an LLC is not defined it
+        holds no number of it (`only_defined`).
 
     Raises:
         InputError: if a column is missing or holds values of another kind.
@@ -107,7 +111,24 @@ def conform(table: str, frame: pd.DataFrame) -> pd.DataFrame:
             out[name] = out[name].astype(_KINDS[kind])
         except (TypeError, ValueError) as error:
             raise InputError(f"table {table!r}, column {name!r}: {error}") from error
-    return out.reset_index(drop=True)
+    return only_defined(out.reset_index(drop=True))
+
+
+def only_defined(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table without numbers where an LLC is not defined: the status is `failed`.
+
+    Earlier versions called it `suspect` where the LLC is below zero by more than two errors: w* was
+    no minimum of the loss. These are taken for failed.
+    """
+    if not {"status", "llc", "llc_stderr"} <= set(frame):
+        return frame
+    below = frame["llc"].astype("float64") < -2 * frame["llc_stderr"].astype("float64")
+    status = frame["status"].astype("string").fillna("")
+    lost = (status == "failed") | ((status == "suspect") & below)
+    out = frame.assign(status=frame["status"].mask(lost, "failed"))
+    for name in (name for name in frame if str(name).startswith(_OF_THE_LLC)):
+        out[name] = frame[name].mask(lost)
+    return out
 
 
 def _columns(table: str) -> dict[str, str]:

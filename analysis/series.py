@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import pandas as pd
 
 from analysis.probes import FIXED_STATE_GOALS
-from analysis.schema import UNNAMED
+from analysis.schema import UNNAMED, only_defined
 
 # What tells one LLC series from another; `matched_entropy` is that of a control, NaN otherwise.
 SERIES = ("run", "loss", "states", "reference", "params", "matched_entropy")
@@ -144,7 +144,7 @@ def llc_table(llc: pd.DataFrame) -> pd.DataFrame:
     errors = ["llc_stderr", "llc_stderr_total"]
     numbers = ["step", "llc", *errors, "loss_init", "loss_init_stderr"]
     frame[numbers] = frame.reindex(columns=numbers).astype("float64")
-    frame.loc[frame["status"] == "failed", ["llc", *errors]] = float("nan")
+    frame = only_defined(frame)
     columns = ["run", "arm", "seed", "series", "reference", "states", "fixed", *numbers]
     return frame.sort_values(["run", "series", "step"], ignore_index=True).reindex(columns=columns)
 

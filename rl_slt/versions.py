@@ -24,7 +24,7 @@ STAGES: dict[str, int] = {
     "transitions": 1,
     "associations": 1,
     "staircase": 1,
-    "predictions": 1,
+    "predictions": 2,
     "path_dependence": 1,
     "report": 2,
 }

@@ -68,7 +68,8 @@ def _one_setting(frame: pd.DataFrame, within: Sequence[str] = ()) -> pd.DataFram
     if frame.empty:
         return frame
     params = frame["params"].fillna("all")
-    frame = frame[params == ("all" if bool((params == "all").any()) else params.mode()[0])]
+    known = params[frame["llc"].notna()] if frame["llc"].notna().any() else params
+    frame = frame[params == ("all" if bool((known == "all").any()) else known.mode()[0])]
     losses = frame["loss"].fillna("")
     frame = frame[losses == (MAIN_LOSS if bool((losses == MAIN_LOSS).any()) else losses.mode()[0])]
     by = ["run", "states"]

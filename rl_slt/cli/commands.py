@@ -330,11 +330,11 @@ def watch(run: Path, share: float, error_rate: float, once: bool) -> None:
 
 def _line(event: dict[str, Any]) -> str:
     if event["event"] == "estimate":
-        numbers = (event["llc"], event["stderr_total"])
-        llc, error = (float("nan") if number is None else number for number in numbers)
-        bar = "#" * max(0, min(60, round(llc))) if llc == llc else ""
-        flag = "" if event["status"] == "ok" else f" ({event['status']})"
-        return f"{event['step']:>12,}  {llc:8.2f} ± {error:.2f}{flag}  {bar}"
+        llc, flag = event["llc"], "" if event["status"] == "ok" else f" ({event['status']})"
+        if llc is None:
+            return f"{event['step']:>12,}  no LLC{flag}: {event['message']}"
+        bar = "#" * max(0, min(60, round(llc)))
+        return f"{event['step']:>12,}  {llc:8.2f} ± {event['stderr_total']:.2f}{flag}  {bar}"
     if event["event"] == "transition":
         return (
             f"TRANSITION: {event['kind']} of {event['change']:+.3g} at step {event['step']:,.0f} "

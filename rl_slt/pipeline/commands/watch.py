@@ -167,6 +167,7 @@ def _estimate(item: Estimate, throttle: Throttle | None) -> dict[str, Any]:
         "stderr": stderr,
         "stderr_total": total,
         "status": str(row["status"]),
+        "message": str(row["message"]),
         "setting": meaning.setting(rows),
         "cpu_seconds": round(spent, 2),
     }

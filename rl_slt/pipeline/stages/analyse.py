@@ -164,8 +164,7 @@ def series_of(
     names = [":".join(["llc", *filter(None, key)]) for key in series_parts(llc).to_numpy()]
     for name, rows in llc.groupby(pd.Series(names, llc.index, dtype="string"), sort=True):
         rows = rows.sort_values("step")
-        values = rows["llc"].where(rows["status"] != "failed")
-        yield str(name), rows["step"], values, change_stderr(rows)
+        yield str(name), rows["step"], rows["llc"], change_stderr(rows)
     for (probe, metric), rows in probes.groupby(["probe", "metric"], sort=True):
         rows = rows.sort_values("step")
         stderr = (rows["ci_high"] - rows["ci_low"]) / (2 * 1.96)

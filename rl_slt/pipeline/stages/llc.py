@@ -15,7 +15,7 @@ from agents import Run, check_device, load_policy
 from analysis import schema
 from analysis.probes import SUITES
 from envs import FROZEN_LEVELS, find_game
-from rl_slt import PolicyData, estimate_with
+from rl_slt import LLCEstimate, PolicyData, estimate_with
 from rl_slt.errors import InputError
 from rl_slt.gradients.flat import match_parameters
 from rl_slt.gradients.precision import wants_bfloat16
@@ -259,7 +259,7 @@ def make(item: Estimate, progress: Progress | None = None) -> None:
         "loss": item.loss,
         "reference": item.reference_name,
         "states": item.states.name,
-        "params": plan.params,
+        "params": _params(plan, estimate),
         "llc_stderr": estimate.stderr,
         "llc_stderr_data": estimate.stderr_states,
         "llc_stderr_states": estimate.stderr_states,
@@ -275,6 +275,13 @@ def make(item: Estimate, progress: Progress | None = None) -> None:
         states=item.states.name, version=STAGES["llc"],
     )  # fmt: skip
     item.store.put(item.key, {"llc": pd.DataFrame([row]), "llc_draws": draws})
+
+
+def _params(plan: LLCPlan, estimate: LLCEstimate) -> str:
+    """The directions left free, which name a series: those of a constrained LLC are fewer."""
+    if not estimate.constrained:
+        return plan.params
+    return f"{plan.params} orthogonal to the gradient".removeprefix("all ")
 
 
 def load_inputs(item: Estimate) -> tuple[nn.Module, PolicyData, Any]:
