@@ -120,7 +120,8 @@ def test_baseline_is_over_all_data_and_its_noise_cancels() -> None:
     each = (policy(states.states)[1] - states.returns).square().detach()
     each /= 2 * each.mean()
     assert e.loss_init == pytest.approx(0.5, rel=1e-5)
-    assert e.loss_init_stderr == pytest.approx(float(each.std()) / math.sqrt(len(each)), rel=1e-5)
+    means = each.view(30, 4).mean(1)  # of the episodes
+    assert e.loss_init_stderr == pytest.approx(float(means.std()) / math.sqrt(30), rel=1e-5)
     assert e.loss_stderr == pytest.approx(e.stderr / e.nbeta)
     spread = e.draws["loss_value"].std()
     assert spread > 0.05

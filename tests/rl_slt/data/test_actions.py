@@ -51,7 +51,7 @@ def test_an_estimate_is_that_of_the_policy_on_classes() -> None:
     for loss in (PolicyKL(), PolicyNLL()):
         found = estimate_with(policy(), states, few.replace(distinct_actions=CLASSES), loss)
         expected = estimate_with(Merged(policy()), states, few, loss)
-        assert found.llc == pytest.approx(expected.llc, rel=1e-3)
+        assert found.loss_mean == pytest.approx(expected.loss_mean, rel=1e-3)
 
 
 def test_merging_takes_the_split_out_of_the_estimate() -> None:
