@@ -124,8 +124,11 @@ def only_defined(frame: pd.DataFrame) -> pd.DataFrame:
         return frame
     below = frame["llc"].astype("float64") < -2 * frame["llc_stderr"].astype("float64")
     status = frame["status"].astype("string").fillna("")
-    lost = (status == "failed") | ((status == "suspect") & below)
-    out = frame.assign(status=frame["status"].mask(lost, "failed"))
+    fallen = (status == "suspect") & below
+    lost = (status == "failed") | fallen
+    out = frame.assign(status=frame["status"].mask(fallen, "failed"))
+    if "message" in frame:  # theirs holds the number
+        out["message"] = frame["message"].mask(fallen, "w* is no minimum of the loss")
     for name in (name for name in frame if str(name).startswith(_OF_THE_LLC)):
         out[name] = frame[name].mask(lost)
     return out

@@ -99,8 +99,6 @@ def diagnose(
             why = large if ratio > 1 else "not yet at equilibrium with the localizer"
             warnings.append(f"{why} (virial ratio {ratio:.2f})")
     mean = float(excess.mean())
-    if stderr > STDERR_SUSPECT * max(abs(mean), 0.2):
-        warnings.append(f"standard error {stderr:.2g} is large against the estimate {mean:.3g}")
     taken = 0.0 if slope is None else _share_taken(slope, mean)
     if mean < -2 * stderr or taken > SLOPE_FAILED:
         how = (
@@ -114,6 +112,8 @@ def diagnose(
         failures.append(f"w* is no minimum of the loss, {how}{'' if slope is None else offer}")
     elif taken > SLOPE_SUSPECT:
         warnings.append(f"the slope of the loss at w* takes {taken:.0%} of the LLC away")
+    if stderr > STDERR_SUSPECT * max(abs(mean), 0.2) and not failures:  # then it is no estimate
+        warnings.append(f"standard error {stderr:.2g} is large against the estimate {mean:.3g}")
     status = "failed" if failures else "suspect" if warnings else "ok"
     return Diagnosis(stderr, rhat, ess, drift, status, "; ".join(failures + warnings))
 

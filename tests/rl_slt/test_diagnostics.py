@@ -82,6 +82,12 @@ def test_a_slope_at_the_center_is_measured_by_what_it_takes_away(share: float, s
     assert (f"takes {share:.0%}" in d.message) == (status != "ok")
 
 
+def test_no_reason_for_a_failure_holds_the_number() -> None:
+    wild = 40.0 * (healthy() - 10.0) - 100.0
+    d = diagnose(wild)
+    assert d.status == "failed" and "estimate" not in d.message
+
+
 def test_a_loss_may_have_no_llc_whatever_the_chains_do() -> None:
     d = diagnose(healthy(), undefined="the weights are worth 4% of the episodes")
     assert (d.status, d.message) == ("failed", "the weights are worth 4% of the episodes")

@@ -204,6 +204,59 @@ def test_a_fixed_reference_gives_the_llc_of_its_own_minimum() -> None:
         assert abs(e.llc - own.llc) < 3 * math.hypot(e.stderr, own.stderr)
 
 
+class Relu(nn.Module):
+    """Logits `[B, 3]` and value `[B]` of states `[B, 4]`, the value head times a factor."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.body, self.policy_head = nn.Linear(4, 8), nn.Linear(8, 3)
+        self.value_head = nn.Linear(8, 1)
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for p in self.parameters():
+                p.copy_(0.5 * torch.randn(p.shape, generator=generator))
+            for p in self.value_head.parameters():
+                p.mul_(factor)
+
+    def forward(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        hidden = torch.relu(self.body(states))
+        return self.policy_head(hidden), self.value_head(hidden).squeeze(-1)
+
+
+def test_the_llc_of_the_value_head_does_not_depend_on_the_unit_of_reward() -> None:
+    """Rewards in tenths; each state has a return above and one below its value: a minimum."""
+    half = torch.randn(100, 4, generator=torch.Generator().manual_seed(1))
+    states, noise = half.repeat(2, 1), torch.tensor([0.5, -0.5]).repeat_interleave(100)
+    found = []
+    for factor in (1.0, 10.0):
+        policy = Relu(factor)
+        returns = policy(states)[1].detach() + factor * noise
+        found.append(
+            quick(policy, PolicyData(states, returns=returns), loss=Value(), draws=300,
+                  nbeta="relative:50", localization="relative:0.5", seed=int(factor))
+        )  # fmt: skip
+    one, two = found
+    assert one.status == two.status == "ok" and one.gauge == "balanced"
+    assert two.localization < one.localization / 5  # the weights are larger
+    assert abs(one.llc - two.llc) < 2 * math.hypot(one.stderr, two.stderr)
+
+
+@pytest.mark.parametrize(("gamma", "few"), [(1.0, True), (1000.0, False)])
+def test_regret_needs_weights_worth_half_the_episodes(gamma: float, few: bool) -> None:
+    e = quick(TwoHeads(), data(), loss=Regret(), localization=gamma, draws=100)
+    assert (e.info["weight_ess"] < 0.5) == few
+    assert ("the importance weights at posterior draws are worth" in e.message) == few
+    assert math.isnan(e.llc)  # random rewards: this policy is no minimum
+
+
+def test_an_unclipped_surrogate_has_no_llc_in_any_subspace() -> None:
+    settings = {"localization": 100.0, "draws": 200, "sampler": OrthogonalSGLD()}
+    plain, clipped = (quick(TwoHeads(), data(), loss=Surrogate(c), **settings) for c in (None, 0.2))
+    assert "unclipped, the surrogate has no minimum: set clip" in plain.message
+    assert plain.status == "failed" and math.isnan(plain.llc)
+    assert "unclipped" not in clipped.message and clipped.constrained
+
+
 def test_orthogonal_sampling_off_a_minimum_gives_a_constrained_llc() -> None:
     loss, states = PolicyKL(TwoHeads(5)), data()
     held = quick(TwoHeads(), states, loss=loss, localization=100.0, draws=400,
