@@ -143,11 +143,13 @@ def impala_lines() -> Iterator[str]:
     policy = build_network("impala").eval()
     vector = envs.make_vec(16, coin="end", levels=(0, 500), seed=0)
     vector.reset(seed=0)
-    frames = [torch.from_numpy(vector.step(vector.action_space.sample())[0]) for _ in range(16)]
+    actions = (vector.action_space.sample() for _ in range(16))
+    frames = [torch.from_numpy(vector.step(a)[0].copy()) for a in actions]
     states = torch.cat(frames)
     with torch.no_grad():
         policy.policy_head.weight.mul_(100)  # untrained heads are near 0
-    names = [n for n, m in policy.named_modules() if isinstance(m, nn.Conv2d) and "blocks" in n]
+    convs = [n for n, m in policy.named_modules() if isinstance(m, nn.Conv2d)]
+    names = convs[1:3]  # the two of the first residual block
     settings = LLCPlan(n_states=len(states), draws=60, burn_in=40).settings()
     own = estimate_with(policy, states, settings, states_error=False)
     twin = scaled(policy, names[0], names[1], 4.0)
