@@ -18,7 +18,7 @@ from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import ConvergenceWarning, InputError
 from rl_slt.gradients.precision import full_float32
 from rl_slt.gradients.traced import has_conv
-from rl_slt.losses.base import LossFunction, as_loss, policy_logits
+from rl_slt.losses.base import LossFunction, as_loss
 from rl_slt.losses.kl import PolicyKL
 from rl_slt.posterior.build import GRADIENT_STREAM, build_target, device_of, generator_for
 from rl_slt.posterior.sharpness import posterior_kl, sharpness_of
@@ -126,9 +126,7 @@ def estimate_llc(
         sampler=sampler, nbeta=nbeta, localization=localization, chains=chains, draws=draws,
         burn_in=burn_in, batch_size=batch_size, params=params,
         preconditioner_rank=preconditioner_rank, precision=precision, gauge=gauge,
-        distinct_actions=None
-        if distinct_actions is None
-        else tuple(tuple(members) for members in distinct_actions),
+        distinct_actions=distinct_actions,  # type: ignore[arg-type]  # it makes tuples of them
         match_entropy=match_entropy,
     )  # fmt: skip
     estimate = estimate_with(
@@ -157,19 +155,33 @@ def estimate_with(
         InputError: a wrong value, named in one line.
     """
     began = time.perf_counter()
+    chains = prepare_chains(prepare_target(policy, states, settings, loss, seed), settings, seed)
+    return estimate_on(
+        chains, settings, seed=seed, states_error=states_error, progress=progress, began=began
+    )
+
+
+def prepare_target(
+    policy: nn.Module,
+    states: Tensor | PolicyData,
+    settings: Settings,
+    loss: LossFunction | None,
+    seed: int,
+) -> Target:
+    """The posterior that the settings ask for; the arguments are those of `estimate_with`.
+
+    Raises:
+        InputError: a wrong value, named in one line.
+    """
     Seeded(seed=seed)
     if not isinstance(policy, nn.Module):
         raise InputError(f"policy is a {type(policy).__name__}; it must be a torch.nn.Module")
     with full_float32(policy), _enough_memory(policy, settings):
-        target = build_target(
+        return build_target(
             policy, states, as_loss(PolicyKL() if loss is None else loss),
             settings.nbeta, settings.localization, settings.params, seed, settings.precision,
             settings.gauge, settings.distinct_actions, settings.match_entropy,
         )  # fmt: skip
-    chains = prepare_chains(target, settings, seed)
-    return estimate_on(
-        chains, settings, seed=seed, states_error=states_error, progress=progress, began=began
-    )
 
 
 def estimate_on(
@@ -215,10 +227,10 @@ def estimate_on(
         stderr_states = (
             states_stderr(target, chains.snapshots, seed, curvature) if jackknife else None
         )
-        logits = policy_logits(target.flat.load(target.flat.w_star), target.data)
+        sharpness = sharpness_of(target.center_logits)
         kl = loss_mean = float((draws.loss - draws.loss_at_center).mean())
         if not target.loss.zero_at_center:
-            kl = posterior_kl(target, chains.snapshots, logits)
+            kl = posterior_kl(target, chains.snapshots)
 
     at_center = target.center_losses.double()
     if target.loss.zero_at_center:  # by definition, whatever bfloat16 makes of it
@@ -237,7 +249,7 @@ def estimate_on(
         loss_init_stderr=cluster_stderr(at_center, target.samples.clusters),
         loss_mean=loss_init + loss_mean,
         kl=kl,
-        **sharpness_of(logits)._asdict(),
+        **sharpness._asdict(),
         matched_entropy=settings.match_entropy,
         trace=target.trace.value,
         trace_stderr=target.trace.stderr,

@@ -20,16 +20,15 @@ from torch import Generator, Tensor, nn
 
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import ConvergenceWarning, InputError
-from rl_slt.estimate import estimate_on, prepare_chains
+from rl_slt.estimate import estimate_on, prepare_chains, prepare_target
 from rl_slt.gradients.precision import full_float32
-from rl_slt.losses.base import LossFunction, as_loss
-from rl_slt.losses.kl import PolicyKL
-from rl_slt.posterior.build import build_target, generator_for, nbeta_of
+from rl_slt.losses.base import LossFunction
+from rl_slt.posterior.build import generator_for, nbeta_of
 from rl_slt.posterior.spectrum import Measured, spectrum_of
 from rl_slt.posterior.target import Target
 from rl_slt.result import LLCEstimate
 from rl_slt.samplers.chains import Chains, Progress
-from rl_slt.settings import PILOT_DRAWS, PROFILE, Seeded, Settings
+from rl_slt.settings import PILOT_DRAWS, PROFILE, Settings
 
 SPECTRUM_STREAM, LOCALIZER_STREAM = 1_000_039, 1_000_081
 LOCALIZER_DRAWS, LOCALIZER_BATCH = 128, 64
@@ -88,9 +87,6 @@ def llc_profile(
         >>> profile_verdict(frame)
         'no plateau: an effective dimension at this resolution'
     """
-    classes = settings.get("distinct_actions")
-    if classes is not None:
-        settings["distinct_actions"] = tuple(tuple(c) for c in classes)  # type: ignore[attr-defined]
     _, frame = profile_with(
         policy, states, Settings.build(settings, "settings"), nbetas, loss,
         seed=seed, progress=progress,
@@ -118,20 +114,13 @@ def profile_with(
     Raises:
         InputError: a wrong value, named in one line.
     """
-    Seeded(seed=seed)
-    if not isinstance(policy, nn.Module):
-        raise InputError(f"policy is a {type(policy).__name__}; it must be a torch.nn.Module")
     given = [settings.replace(nbeta=nbeta).nbeta for nbeta in nbetas]
     if not given or any(nbeta in (None, 0.0) for nbeta in given):
         raise InputError.of("nbetas", nbetas, "at least one number above 0 or relative:K")
+    target = prepare_target(policy, states, settings.replace(nbeta=given[0]), loss, seed)
+    said = {nbeta_of(target, nbeta): nbeta for nbeta in given}
+    grid = sorted(said)
     with full_float32(policy):
-        target = build_target(
-            policy, states, as_loss(PolicyKL() if loss is None else loss), given[0],
-            settings.localization, settings.params, seed, settings.precision,
-            settings.gauge, settings.distinct_actions, settings.match_entropy,
-        )  # fmt: skip
-        said = {nbeta_of(target, nbeta): nbeta for nbeta in given}
-        grid = sorted(said)
         spectrum = spectrum_of(target, generator_for(seed, SPECTRUM_STREAM, target.device))
     relative = [target.trace.relative_temperature(nbeta, target.localization) for nbeta in grid]
     first = len(grid) // 2

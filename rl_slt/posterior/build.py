@@ -65,17 +65,19 @@ def build_target(
     given = (states if isinstance(states, PolicyData) else PolicyData(states)).to(device)
     data, seen = _prepared(policy, given, loss, seed)
     few = given.states[:4]
+    if distinct_actions is not None:
+        with torch.no_grad():
+            logits = logits_of(copy.deepcopy(policy).eval()(few))
+        check_classes(distinct_actions, logits.shape[-1])
     if match_entropy is not None:
         if loss.needs:
             allowed = f"none with loss {loss.name}, whose data are of the policy as it is"
             raise InputError.of("match_entropy", match_entropy, allowed)
-        if distinct_actions is not None:
-            _check_classes(policy, distinct_actions, few)
         policy = at_entropy(copy.deepcopy(policy).eval(), given, distinct_actions, match_entropy)
     balanced = in_gauge(policy, few, seen, gauge)
     policy = policy if balanced is None else balanced
     if distinct_actions is not None:
-        policy, given, loss = _merged(policy, given, loss, distinct_actions, few)
+        policy, given, loss = _merged(policy, given, loss, distinct_actions)
     if balanced is not None or distinct_actions is not None or match_entropy is not None:
         # From its own outputs, so that a self-KL is 0 at w* to the last bit.
         data, seen = _prepared(policy, given, loss, seed)
@@ -125,19 +127,13 @@ def nbeta_of(target: Target, given: float | str | None) -> float:
 
 
 def _merged(
-    policy: nn.Module, data: PolicyData, loss: Loss, classes: Classes, few: Tensor
+    policy: nn.Module, data: PolicyData, loss: Loss, classes: Classes
 ) -> tuple[nn.Module, PolicyData, Loss]:
     """Policy, data and loss on classes of actions instead of actions."""
-    _check_classes(policy, classes, few)
     if loss.reference is not None:
         reference = merge_policy(loss.reference, classes)
         loss = replace(loss, reference=reference)  # type: ignore[type-var]
     return merge_policy(policy, classes), merge_data(data, classes), loss
-
-
-def _check_classes(policy: nn.Module, classes: Classes, few: Tensor) -> None:
-    with torch.no_grad():
-        check_classes(classes, logits_of(copy.deepcopy(policy).eval()(few)).shape[-1])
 
 
 def _prepared(

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from scipy.optimize import brentq
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from rl_slt.data.actions import Classes, merged_logits
 from rl_slt.data.policy_data import PolicyData
@@ -45,11 +46,9 @@ def sharpness_of(logits: Tensor) -> Sharpness:
     """The sharpness of a policy with logits `[N, A]`; NaN of outputs in another form."""
     if logits.ndim != 2 or not bool(torch.isfinite(logits).all()):
         return Sharpness(math.nan, math.nan, math.nan)
-    log_p = log_softmax(logits.double())
-    p = log_p.exp()
-    entropy = float(_entropies(log_p).mean())
-    marginal = p.mean(0)
-    information = float(torch.special.entr(marginal).sum()) - entropy
+    p = log_softmax(logits.double()).exp()
+    entropy = float(_entropies(p).mean())
+    information = float(_entropies(p.mean(0))) - entropy
     scale = float((logits - logits.mean(1, keepdim=True)).double().square().mean().sqrt())
     return Sharpness(entropy, max(0.0, information), scale)
 
@@ -74,7 +73,7 @@ def at_entropy(
     def mean(log_factor: float) -> float:
         scaled = math.exp(log_factor) * logits
         scaled = scaled if classes is None else merged_logits(scaled, classes)
-        return float(_entropies(log_softmax(scaled)).mean())
+        return float(_entropies(log_softmax(scaled).exp()).mean())
 
     most, least = mean(-WIDEST), mean(WIDEST)
     if not least < entropy < most:
@@ -93,14 +92,14 @@ def at_entropy(
 
 
 @torch.no_grad()
-def posterior_kl(target: Target, snapshots: Sequence[Tensor], logits: Tensor) -> float:
+def posterior_kl(target: Target, snapshots: Sequence[Tensor]) -> float:
     """Posterior mean of `KL(pi_w* || pi_w)` per state, nats; NaN where there are no logits.
 
     Args:
         target: the posterior.
         snapshots: weights minus w*, `[C, d]` each.
-        logits: at w*, `[N, A]`.
     """
+    logits = target.center_logits
     if logits.ndim != 2 or not snapshots:
         return math.nan
     index = torch.linspace(0, len(logits) - 1, min(STATES, len(logits)), device=target.device)
@@ -108,12 +107,11 @@ def posterior_kl(target: Target, snapshots: Sequence[Tensor], logits: Tensor) ->
     each = []
     for delta in (row for snapshot in snapshots for row in snapshot):
         moved = policy_logits(target.flat.load(target.flat.w_star + delta), states)
-        gap = log_p - log_softmax(moved.double())
-        each.append(float((log_p.exp() * gap).where(log_p > -math.inf, 0.0).sum(-1).mean()))
+        log_q = log_softmax(moved.double())
+        each.append(float(F.kl_div(log_q, log_p, reduction="batchmean", log_target=True)))
     return float(np.mean(each))
 
 
-def _entropies(log_p: Tensor) -> Tensor:
-    """Entropy `[N]` of log-probabilities `[N, A]`, nats."""
-    p = log_p.exp()
-    return -(p * log_p).where(p > 0, 0.0).sum(-1)
+def _entropies(p: Tensor) -> Tensor:
+    """Entropy `[...]` of distributions `[..., A]`, nats."""
+    return torch.special.entr(p).sum(-1)

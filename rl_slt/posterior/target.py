@@ -17,7 +17,7 @@ from rl_slt.data.samples import Samples, distinct
 from rl_slt.gradients.flat import FlatPolicy
 from rl_slt.gradients.precision import in_bfloat16
 from rl_slt.gradients.traced import TracedGradient, has_conv
-from rl_slt.losses.base import Loss
+from rl_slt.losses.base import Loss, policy_logits
 
 # Samples in one pass over all data: of one chain; of all chains of a small network; of all chains
 # of another one, whose activations are all held at once.
@@ -276,6 +276,11 @@ class Target:
         if self.loss.zero_at_center:
             return torch.zeros_like(self.flat.w_star)
         return self._over_all(self.flat.w_star[None], generator)[1][0]
+
+    @cached_property
+    def center_logits(self) -> Tensor:
+        """What the policy gives at w* on all data, `[N, A]` where these are action logits."""
+        return policy_logits(self.flat.load(self.flat.w_star), self.data)
 
     @cached_property
     def _repeats(self) -> tuple[Tensor, Tensor] | None:

@@ -86,17 +86,16 @@ class Chains:
             steps: how many.
             stepped: called after each.
         """
-        again = self.resume_at is not None
         z = self._dispersed() if self.resume_at is None else self.resume_at
         self.state = self.sampler.init(z, self.evaluate, self.generators)
         marks = {int(f * steps) for f in ADAPT_AT}
-        if again and self.sampler.metric(self.state) is None:
-            marks = {0}
+        if self.resume_at is not None and self.sampler.metric(self.state) is None:
+            marks = set()
         if self.rank is not None or self.sampler.step_size is None:
-            self._adapt(rebuild=not again)  # without burn-in, too: a step must come from somewhere
+            self._adapt()  # also without burn-in: a step size must come from somewhere
         for t in range(steps):
             if t and t in marks:
-                self._adapt(last=t == max(marks), rebuild=not again)
+                self._adapt(last=t == max(marks))
             self.state, info = self._step()
             if self.averaging is not None:
                 self.step_size = self.averaging.update(info.accept)
@@ -163,7 +162,7 @@ class Chains:
     def _step(self) -> tuple[Any, Info]:
         return self.sampler.step(self.generators, self.state, self.evaluate, self.step_size)
 
-    def _adapt(self, last: bool = False, rebuild: bool = True) -> None:
+    def _adapt(self, last: bool = False) -> None:
         """Rebuild the preconditioner and choose the step from the curvature where the chains are.
 
         A preconditioner of the sampler's own freezes at the last time, so that the rest of the
@@ -172,7 +171,7 @@ class Chains:
         frozen = last and self.sampler.metric(self.state) is not None
         if frozen:
             self.state = self.sampler.freeze(self.state)
-        if self.rank is not None and rebuild and not frozen:
+        if self.rank is not None and self.resume_at is None and not frozen:
             z = precondition(self.target, self.state.position, self.rank, self.generators)
             self.state = self.sampler.init(z, self.evaluate, self.generators)
         if self.sampler.step_size is not None:
