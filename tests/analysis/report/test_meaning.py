@@ -134,9 +134,9 @@ def test_profiles_of_several_seeds_have_a_mean_with_a_band(rich: StudyData) -> N
     assert solid[-1].x == [5, 15, 50, 150, 500] and solid[-1].n == [3] * 5
 
 
-def test_without_a_profile_one_line_names_the_command(data: StudyData) -> None:
+def test_without_a_profile_one_line_names_what_makes_it(data: StudyData) -> None:
     bare = with_llc(data, data.table("profile")[:0], "profile")
-    assert "`rl-slt llc RUN --profile`" in figure(bare, "profile").missing
+    assert "`rl_slt.llc_profile` makes one in Python" in figure(bare, "profile").missing
     line = build_summary(bare)["headline"][2]
     assert "not a learning coefficient unless the profile has a plateau" in line
 
