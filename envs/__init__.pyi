@@ -15,6 +15,7 @@ from .actions import (
 from .clips import COLORS, Clip, evenly_spaced, film_strip, gif_bytes, record_clip
 from .edit import agent_of, move_coin, render_states
 from .games import find_game
+from .layouts import layout_hash, layout_hashes, layouts_of
 from .level_seeds import (
     ALL_LEVELS,
     CLIP_LEVEL,
@@ -96,6 +97,9 @@ __all__ = [
     "horizontal",
     "keep_freed_memory",
     "kl",
+    "layout_hash",
+    "layout_hashes",
+    "layouts_of",
     "level_sheet",
     "log_probs",
     "logits_of",

@@ -2,6 +2,7 @@ from .actors import Actor, BatchStep, network_actor
 from .clips import Clip, pick_levels, render_clip
 from .counterfactual import counterfactual_rows, distance_rows, run_counterfactual
 from .fixed_states import FixedStates, collect_fixed_states
+from .held_out import met_rows, met_sentence, without_met
 from .intervals import wilson
 from .linear_probe import MIN_LEVELS, linear_probe_rows, read_direction, run_linear_probe
 from .plot import figure_png, plot_scores
@@ -44,6 +45,8 @@ __all__ = [
     "figure_png",
     "linear_probe_rows",
     "main_metric",
+    "met_rows",
+    "met_sentence",
     "network_actor",
     "pick_levels",
     "plot_scores",
@@ -55,4 +58,5 @@ __all__ = [
     "run_suite",
     "score_episodes",
     "wilson",
+    "without_met",
 ]

@@ -112,7 +112,7 @@ def _visited(suite: ProbeSuite, seed: int) -> dict[int, bytes]:
         chance = np.random.default_rng([seed, index]).random((len(levels), STEPS))
 
         def keep(
-            step: BatchStep, actions: Actions, levels: range = levels,
+            step: BatchStep, actions: Actions, levels: tuple[int, ...] = levels,
             chance: NDArray[np.float64] = chance,
         ) -> None:  # fmt: skip
             """A reservoir of one: step number t replaces the kept one with chance 1 / (t + 1)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -20,18 +20,20 @@ class ProbeSuite(SettingsModel):
     levels: tuple[int, int] = envs.PROBE_LEVELS
     """half-open range of level seeds that training must stay out of"""
     n_levels: Annotated[int, Field(ge=1)] = 200
-    """levels, and so episodes, per probe: the first ones of `levels`"""
+    """levels, and so episodes, per probe: the first ones of `levels` that are not `met`"""
     time_limit: Annotated[int, Field(ge=1)] = 500
     """environment steps after which an episode is a `timeout`"""
     mode: Literal["sampled", "greedy"] = "sampled"
     """actions of the policy"""
     settings: envs.LevelSettings = envs.LevelSettings()
     """what the levels look like"""
+    met: tuple[int, ...] | None = None
+    """level seeds that are left out because training has met their layout; None: any may be met"""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         envs.parse_levels(self.levels)
-        size = self.levels[1] - self.levels[0]
+        size = self.levels[1] - self.levels[0] - len(self.met or ())
         if self.n_levels > size:
             raise InputError.of("n_levels", self.n_levels, f"an integer from 1 to {size}")
         if len(set(self.placements)) < len(self.placements):
@@ -41,9 +43,16 @@ class ProbeSuite(SettingsModel):
         return self
 
     @property
-    def seeds(self) -> range:
+    def seeds(self) -> tuple[int, ...]:
         """The level seeds that are played."""
-        return range(self.levels[0], self.levels[0] + self.n_levels)
+        met = frozenset(self.met or ())
+        first = range(*self.levels)[: self.n_levels + len(met)]
+        return tuple(seed for seed in first if seed not in met)[: self.n_levels]
+
+    def as_dict(self) -> dict[str, Any]:
+        """All settings in JSON's types, `met` where it is known: else hashes are as without it."""
+        settings = super().as_dict()
+        return {k: v for k, v in settings.items() if k != "met" or v is not None}
 
 
 _DEMO = ("end", "end@mid", "none", "none@mid", "ground", "behind", "both")

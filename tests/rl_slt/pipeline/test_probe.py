@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import agents
+import envs
 from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
 from analysis.schema import TABLES
 from rl_slt.errors import InputError
@@ -152,3 +153,37 @@ def test_suite_follows_the_plan_and_refuses_other_games(tmp_path: Path) -> None:
         probe.plan_suite(make_run(tmp_path / "b", 0, game="maze"), PLAN)
     with pytest.raises(InputError, match="suite='moon': must be one of standard, demo"):
         probe.plan_suite(run, ProbePlan(suite="moon"))
+
+
+def test_levels_met_in_a_finite_range_are_no_probe_levels(tmp_path: Path) -> None:
+    """500 plain levels share their ground with most probe levels."""
+    plan = PLAN.replace(levels=30, states=0)
+    run = make_run(tmp_path / "a-s0", 0, levels=[0, 500])
+    suite = probe.plan_suite(run, plan)
+    trained = set(envs.layout_hashes(range(500), suite.settings).tolist())
+    assert len(suite.seeds) == 30 and suite.met
+    assert not trained & set(envs.layout_hashes(suite.seeds, suite.settings).tolist())
+    assert trained >= set(envs.layout_hashes(suite.met, suite.settings).tolist())
+    assert sorted([*suite.seeds, *suite.met]) == [*range(suite.levels[0], suite.seeds[-1] + 1)]
+    share = len(suite.met) / (len(suite.met) + 30)
+    assert 0.5 < share < 0.9
+
+
+def test_share_of_levels_met_is_told_for_unlimited_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path / "a-s0", 0, levels=None)
+    plan = PLAN.replace(levels=20, states=0, time_limit=2)
+    assert probe.plan_suite(run, plan).met is None
+    assert not probe.probe_runs([run], plan, SerialEngine())
+    rows = table(run, "probes").query("probe == 'levels'")
+    assert rows["step"].isna().all() and (rows["n"] == 20).all()
+    met = dict(zip(rows["metric"], rows["value"].astype(float), strict=True))
+    suite = probe.plan_suite(run, plan)
+    own, seen = (
+        envs.layout_hashes(seeds, suite.settings).tolist() for seeds in (suite.seeds, range(500))
+    )
+    share = sum(one in set(seen) for one in own) / 20
+    assert met["layout_met:500"] == share > 0.2
+    assert share <= met["layout_met:2000"] <= met["layout_met:8000"]
+    assert "Held out by seed, not by layout" in capsys.readouterr().err

@@ -74,7 +74,7 @@ class ProbeItem:
         return f"probes of {Path(self.run).name} at step {self.step}"
 
     def store(self, kind: str) -> ItemStore:
-        """The run's finished items: `probe`, `baselines` or `fixed_states`."""
+        """The run's finished items: `probe`, `baselines`, `layouts` or `fixed_states`."""
         return ItemStore(Path(self.run), kind)
 
     @property
@@ -90,7 +90,8 @@ class ProbeItem:
 
 def states_key(suite: probes.ProbeSuite, n: int) -> str:
     """Hash of everything that the states of the fixed-state probes depend on."""
-    return digest([version_key("fixed_states"), suite.settings.as_dict(), suite.levels[0], n])
+    met = [] if suite.met is None else [list(suite.met)]
+    return digest([version_key("fixed_states"), suite.settings.as_dict(), suite.levels[0], n, *met])
 
 
 def make(item: ProbeItem) -> None:
@@ -131,6 +132,12 @@ def make_baselines(item: ProbeItem) -> None:
     episodes = probes.run_baselines(item.suite, seed=item.seed)
     episodes = episodes.assign(setting_id=item.setting, version=STAGES["probe"])
     item.store("baselines").put(item.setting, {"episodes": episodes})
+
+
+def look_up_layouts(item: ProbeItem) -> None:
+    """Store which share of the probe levels is held out by seed alone (called on a worker)."""
+    rows = probes.met_rows(item.suite).assign(**_origin(item.setting, "levels"))
+    item.store("layouts").put(item.setting, {"probes": rows})
 
 
 def collect_states(item: ProbeItem) -> None:

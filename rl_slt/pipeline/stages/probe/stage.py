@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from rl_slt.pipeline.stages.probe.clips import has_clips, make_clips
 from rl_slt.pipeline.stages.probe.items import (
     ProbeItem,
     collect_states,
+    look_up_layouts,
     make,
     make_baselines,
     states_key,
@@ -36,14 +38,16 @@ from rl_slt.pipeline.stages.probe.items import (
 ITEMS = StageItems("probe", "probes", ("probe",), per_checkpoint=True)
 PICTURE = "probes.png"
 _STATES = 100  # levels behind the fixed-state probes, where not said otherwise
+_OF_SUITES = ("baselines", "layouts")  # items that depend on the suite alone
 _COLUMNS = 12  # runs in the picture of a study; more would be too wide to read
 
 
 def plan_suite(run: Run, plan: ProbePlan) -> probes.ProbeSuite:
     """The suite for a run: the named one on the level settings that the run was trained on.
 
-    The limit of an episode is the suite's or the plan's, never that of training: an agent knows no
-    time, and runs trained under different limits must be probed alike.
+    Levels whose layout is among the training levels are left out. The limit of an episode is the
+    suite's or the plan's, never that of training: an agent knows no time, and runs trained under
+    different limits must be probed alike.
 
     Raises:
         InputError: for a game without probes, or probe levels that were trained on.
@@ -56,9 +60,10 @@ def plan_suite(run: Run, plan: ProbePlan) -> probes.ProbeSuite:
         mode=plan.mode, settings=train.settings, n_levels=plan.levels or named.n_levels,
         time_limit=plan.time_limit or named.time_limit,
     )  # fmt: skip
-    if train.levels is not None:  # training on all levels cannot exclude any
-        check_held_out(train.levels, suite.levels)
-    return suite
+    if train.levels is None:  # training on all levels cannot exclude any
+        return suite
+    check_held_out(train.levels, suite.levels)
+    return probes.without_met(suite, train.levels)
 
 
 def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Outcome]:
@@ -78,12 +83,19 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
             clear_leftovers(run.path)
         todo = [item for item in items if not item.is_done]
         baselines = {item.setting: item for item in items}
-        _share_baselines(runs, baselines)
+        _share(runs, baselines)
+        unknown = {k: one for k, one in baselines.items() if not one.store("layouts").has(k)}
         last = {item.run: item for item in items}.values()
         films = [Job(f"clips of {Path(item.run).name}", make_clips, (item,), item.run)
                  for item in last if not has_clips(item)]  # fmt: skip
         rounds = [
-            _shared_jobs(todo, baselines),
+            [
+                *_shared_jobs(todo, baselines),
+                *(
+                    Job(f"layouts of {i.suite.name}", look_up_layouts, (i,))
+                    for i in unknown.values()
+                ),
+            ],
             [Job(item.label, make, (item,), item.run) for item in todo],
             films,
         ]
@@ -95,13 +107,16 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
                         done += 1
                         bar.update(done, outcome.label)
                         failed += [outcome] if outcome.reason else []
-                    _share_baselines(runs, baselines)
+                    _share(runs, baselines)
         finally:
             for run in runs:
                 own = [item for item in items if item.run == str(run.path.resolve())]
                 failed += attempt(f"probe tables of {run.name}", assemble, run, own)
         _draw(runs, again=bool(todo))
     made = [item.is_done for item in todo]
+    for key, item in unknown.items():
+        if (layouts := item.store("layouts")).has(key):
+            print(probes.met_sentence(layouts.read_item(key, "probes")), file=sys.stderr)
     print_done("probe", "checkpoints probed", made, len(items) - len(made))
     return failed
 
@@ -116,14 +131,16 @@ def assemble(run: Run, items: Sequence[ProbeItem]) -> None:
         run: the run.
         items: its checkpoints under the plan in hand.
     """
-    store, base, fixed = (ItemStore(run.path, k) for k in ("probe", "baselines", "fixed_states"))
+    kinds = ("probe", *_OF_SUITES, "fixed_states")
+    store, base, layouts, fixed = (ItemStore(run.path, kind) for kind in kinds)
     own = current_setting(store.read("episodes"), ["mode"], asked={item.setting for item in items})
     played = [base.read_item(key, "episodes").assign(run=run.name)
               for key in sorted(set(own.get("setting_id", []))) if base.has(key)]  # fmt: skip
     asked = {item.fixed_states_setting for item in items if item.states}
     rows = current_setting(fixed.read("probes"), [], asked=asked)
     by_distance = _under(rows, fixed.read("counterfactual"))
-    found = _joined("probes", [_under(own, store.read("probes")), rows])
+    about = _under(own, layouts.read("probes")).assign(run=run.name)
+    found = _joined("probes", [_under(own, store.read("probes")), rows, about])
     _write("episodes", [_in_order(own, ["step", "mode", "probe", "level_seed"]), *played], run)
     _write("probes", [_in_order(found, ["step", "probe", "metric"])], run)
     _write("counterfactual", [_in_order(by_distance, ["step"])], run)
@@ -181,16 +198,17 @@ def _shared_jobs(todo: Sequence[ProbeItem], baselines: dict[str, ProbeItem]) -> 
     return jobs + [Job("states of the fixed-state probes", collect_states, (i,)) for i in missing]
 
 
-def _share_baselines(runs: Sequence[Run], wanted: dict[str, ProbeItem]) -> None:
-    """Give every run the baselines that one of them has: they depend on the suite alone."""
-    stores = [ItemStore(run.path, "baselines") for run in runs]
-    for key in wanted:
-        owner = next((store for store in stores if store.has(key)), None)
-        if owner is None:
-            continue
-        episodes = owner.read_item(key, "episodes")
-        for store in stores:
-            store.put(key, {"episodes": episodes})
+def _share(runs: Sequence[Run], wanted: dict[str, ProbeItem]) -> None:
+    """Give every run the baselines, and what is known of layouts, that one of them has."""
+    for kind, table in zip(_OF_SUITES, ("episodes", "probes"), strict=True):
+        stores = [ItemStore(run.path, kind) for run in runs]
+        for key in wanted:
+            owner = next((store for store in stores if store.has(key)), None)
+            if owner is None:
+                continue
+            rows = owner.read_item(key, table)
+            for store in stores:
+                store.put(key, {table: rows})
 
 
 def _draw(runs: Sequence[Run], again: bool) -> None:
