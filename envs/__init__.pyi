@@ -14,7 +14,7 @@ from .actions import (
 )
 from .clips import COLORS, Clip, evenly_spaced, film_strip, gif_bytes, record_clip
 from .edit import agent_of, move_coin, render_states
-from .games import find_game
+from .games import GAMES, find_game
 from .layouts import layout_hash, layout_hashes, layouts_of
 from .level_seeds import (
     ALL_LEVELS,
@@ -60,6 +60,7 @@ __all__ = [
     "ENV_ID",
     "EVALUATION_LEVELS",
     "FROZEN_LEVELS",
+    "GAMES",
     "IDLE",
     "JUMP",
     "LEFT",

@@ -16,9 +16,9 @@ STAGES: dict[str, int] = {
     "llc": 9,  # the estimator itself, too
     "profile": 1,
     "calibrate": 2,
-    "covariates": 3,
-    "probe": 5,
-    "fixed_states": 3,  # counterfactual and linear probe
+    "covariates": 4,
+    "probe": 6,
+    "fixed_states": 4,  # counterfactual and linear probe
     "clips": 4,
     "compare": 4,
     "transitions": 1,
@@ -51,7 +51,7 @@ def version_key(stage: str) -> dict[str, int]:
 
     Example:
         >>> version_key("covariates")
-        {'covariates': 3, 'states': 1, 'levels': 1}
+        {'covariates': 4, 'states': 1, 'levels': 1}
     """
     found = {stage: STAGES[stage]}
     for other in _READS.get(stage, ()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -48,11 +48,6 @@ class ProbeSuite(SettingsModel):
         met = frozenset(self.met or ())
         first = range(*self.levels)[: self.n_levels + len(met)]
         return tuple(seed for seed in first if seed not in met)[: self.n_levels]
-
-    def as_dict(self) -> dict[str, Any]:
-        """All settings in JSON's types, `met` where it is known: else hashes are as without it."""
-        settings = super().as_dict()
-        return {k: v for k, v in settings.items() if k != "met" or v is not None}
 
 
 _DEMO = ("end", "end@mid", "none", "none@mid", "ground", "behind", "both")

@@ -19,6 +19,7 @@ from analysis.report.figures.lines import (
 )
 from analysis.report.figures.model import Figure, FigureRecord, Panel, Series, mean_series, numbers
 from analysis.report.labels import states_short, states_title
+from analysis.report.load import return_at
 from analysis.report.queries import (
     failed,
     fixed_reference_rows,
@@ -118,7 +119,8 @@ def _against_loss(data: StudyData) -> Iterator[Figure]:
         x_title = "training return (reward per episode)"
         note = (
             "No loss to a fixed policy was estimated, so the training return stands in for it "
-            "(a higher return is a lower loss)."
+            "(a higher return is a lower loss); it begins when every environment has played for "
+            "a full time limit."
         )
         levels = {str([run.train.get(k) for k in ("coin", "levels")]) for run in data.runs}
         if len(levels) > 1:
@@ -138,14 +140,12 @@ def _against_loss(data: StudyData) -> Iterator[Figure]:
 
 
 def _with_returns(rows: pd.DataFrame, data: StudyData) -> pd.DataFrame:
-    """With x, the first training return recorded at or after a step, or else the last one."""
+    """With x, the last training return recorded up to a step; rows without one are left out."""
     parts = []
     for run in data.runs:
-        mine, curve = rows[rows["run"] == run.name], run.progress
-        if len(mine) and len(curve):
-            places = curve["step"].searchsorted(mine["step"].astype(float))
-            x = curve["ret"].iloc[places.clip(max=len(curve) - 1)].to_numpy(dtype=float)
-            parts.append(mine.assign(x=x))
+        mine = rows[rows["run"] == run.name]
+        if len(mine) and len(run.progress):
+            parts.append(mine.assign(x=return_at(run.progress, mine["step"])))
     return pd.concat(parts).dropna(subset=["x"]) if parts else pd.DataFrame()
 
 

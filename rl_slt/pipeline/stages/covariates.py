@@ -17,7 +17,7 @@ import pandas as pd
 from torch import Tensor, nn
 
 from agents import Run, load_policy
-from analysis.report import read_progress
+from analysis.report import read_progress, return_at
 from envs import Classes, find_game, kl, log_probs
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.store import ItemStore, digest, write_table
@@ -73,8 +73,8 @@ def collect_runs(runs: Sequence[Run], plan: LLCPlan | None = None) -> list[Outco
         frames = [store.read_item(i.key, "covariates") for i in items if store.has(i.key)]
         if frames:
             frame = pd.concat(frames, ignore_index=True)
-            curve = read_progress(run.path / "progress.csv", lambda note: None)
-            frame["return"] = return_at(curve, frame["step"].to_numpy(dtype=float))
+            curve = read_progress(run.path / "progress.csv", run.config["train"])
+            frame["return"] = return_at(curve, frame["step"])
             write_table("covariates", frame, run)
     return failed
 
@@ -129,9 +129,3 @@ def plan_covariates(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[
     each = checkpoints_of(run)
     before = [("", ""), *((folder, weights) for _, _, folder, weights in each)]
     return [Covariates(*c, *b, states) for c, b in zip(each, before[:-1], strict=True)]
-
-
-def return_at(curve: pd.DataFrame, steps: np.ndarray) -> np.ndarray:
-    """The last training return recorded up to each step, NaN before the first; `[n]`."""
-    values = np.append(curve["ret"].to_numpy(dtype=float), np.nan)  # place -1: none yet
-    return np.asarray(values[curve["step"].searchsorted(steps, side="right") - 1])

@@ -188,7 +188,7 @@ def test_failed_estimates_are_in_no_path_and_no_text(data: StudyData) -> None:
     llc.loc[last, "llc"], llc.loc[last, "status"] = 1e6, "failed"
     bad = replace(data, tables=data.tables | {"llc": llc})
     drawn = {figure.id: figure for figure in all_figures(bad)}
-    assert all(1e6 not in s.y and len(s.y) == 12 for s in drawn["staircase"].series)
+    assert all(1e6 not in s.y and len(s.y) == 11 for s in drawn["staircase"].series)
     assert "1000000.0" not in drawn["llc"].alt
 
 

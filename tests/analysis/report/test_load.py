@@ -1,14 +1,16 @@
 """Reading study folders, whole and broken."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from agents import TrainConfig
-from analysis.report import build_report, build_summary, load_study
+from analysis.report import build_report, build_summary, load_study, read_progress, return_at
 from rl_slt import InputError
 from rl_slt.pipeline.commands.run import open_or_create
 from rl_slt.pipeline.plan.study import load_preset
@@ -215,3 +217,28 @@ def test_a_wrong_path_is_a_users_mistake(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="at least one"):
         load_study([])
+
+
+def test_returns_are_those_known_at_the_step() -> None:
+    curve = pd.DataFrame({"step": [100, 200], "ret": [1.0, 2.0]})
+    found = return_at(curve, [0.0, 100.0, 150.0, 900.0])
+    assert math.isnan(found[0]) and found[1:].tolist() == [1.0, 1.0, 2.0]
+    assert np.isnan(return_at(curve.iloc[:0], [5.0])).all()
+
+
+@pytest.mark.parametrize(
+    ("train", "first"),
+    [
+        ({"num_envs": 64, "time_limit": 100}, 8192),  # at 4,096 no environment has played 100 steps
+        ({"num_envs": 64, "time_limit": 100, "from_step": 5000}, 12288),
+        ({"num_envs": 8}, 8192),  # the game's own limit, 1000
+        ({"num_envs": 8, "game": "maze"}, 4096),  # 500
+        ({}, 4096),
+        (None, 4096),
+        ({"num_envs": "many", "time_limit": [], "game": "moon"}, 4096),
+    ],
+)
+def test_no_return_before_a_full_time_limit(tmp_path: Path, train: object, first: int) -> None:
+    path = tmp_path / "progress.csv"
+    path.write_text("step,mean_return\n4096,9.3\n8192,2.9\n12288,3.3\n")
+    assert read_progress(path, train)["step"].tolist()[0] == first

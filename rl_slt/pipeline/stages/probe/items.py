@@ -90,8 +90,8 @@ class ProbeItem:
 
 def states_key(suite: probes.ProbeSuite, n: int) -> str:
     """Hash of everything that the states of the fixed-state probes depend on."""
-    met = [] if suite.met is None else [list(suite.met)]
-    return digest([version_key("fixed_states"), suite.settings.as_dict(), suite.levels[0], n, *met])
+    first = [suite.levels[0], n, suite.met]
+    return digest([version_key("fixed_states"), suite.settings.as_dict(), *first])
 
 
 def make(item: ProbeItem) -> None:
