@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,8 +21,16 @@ from rl_slt.gradients.precision import full_float32
 from rl_slt.gradients.traced import has_conv
 from rl_slt.losses.base import LossFunction, as_loss
 from rl_slt.losses.kl import PolicyKL
-from rl_slt.posterior.build import GRADIENT_STREAM, build_target, device_of, generator_for
+from rl_slt.posterior.build import (
+    GRADIENT_STREAM,
+    SPECTRUM_STREAM,
+    build_target,
+    device_of,
+    generator_for,
+)
+from rl_slt.posterior.curvature import count_rows
 from rl_slt.posterior.sharpness import posterior_kl, sharpness_of
+from rl_slt.posterior.spectrum import Measured, Spectrum, spectrum_of
 from rl_slt.posterior.target import Target
 from rl_slt.result import LLCEstimate
 from rl_slt.samplers.baoab import BAOAB
@@ -155,10 +164,12 @@ def estimate_with(
         InputError: a wrong value, named in one line.
     """
     began = time.perf_counter()
-    chains = prepare_chains(prepare_target(policy, states, settings, loss, seed), settings, seed)
+    target = prepare_target(policy, states, settings, loss, seed)
+    center = center_of(target, settings, seed, of_hessian=False)
     return estimate_on(
-        chains, settings, seed=seed, states_error=states_error, progress=progress, began=began
-    )
+        prepare_chains(target, settings, seed), settings, center,
+        seed=seed, states_error=states_error, progress=progress, began=began,
+    )  # fmt: skip
 
 
 def prepare_target(
@@ -184,9 +195,53 @@ def prepare_target(
         )  # fmt: skip
 
 
+class Center(NamedTuple):
+    """What is known at w*, whatever the temperature.
+
+    Attributes:
+        gradient: of the loss over all data `[d]`; exactly 0 for a self-KL.
+        spectrum: of the loss's curvature; None where it is not known.
+    """
+
+    gradient: Tensor
+    spectrum: Spectrum | None
+
+    def half_d_eff(self, nbeta: float, localization: float) -> Measured:
+        """Half the effective dimension; NaN where the spectrum is not known."""
+        if self.spectrum is None:
+            return Measured(math.nan, math.nan)
+        return self.spectrum.half_effective_dimension(nbeta, localization)
+
+    def free_energy(self, nbeta: float, localization: float) -> Measured:
+        """Of the Gaussian of this curvature, nats; NaN where the spectrum is not known."""
+        if self.spectrum is None:
+            return Measured(math.nan, math.nan)
+        return self.spectrum.free_energy(nbeta, localization)
+
+
+def center_of(target: Target, settings: Settings, seed: int, *, of_hessian: bool) -> Center:
+    """Gradient and spectrum at w*.
+
+    Args:
+        target: the posterior, at any temperature.
+        settings: of the chains that it will have.
+        seed: of the signs of the rows that stand for the spectrum.
+        of_hessian: whether it may come from the Hessian where the loss knows no rows of it, which
+            takes longer than one estimate is worth.
+    """
+    policy = target.flat.module
+    with full_float32(policy), _enough_memory(policy, settings):
+        gradient = target.center_gradient(generator_for(seed, GRADIENT_STREAM, target.device))
+        spectrum = None
+        if of_hessian or count_rows(target) is not None:
+            spectrum = spectrum_of(target, generator_for(seed, SPECTRUM_STREAM, target.device))
+    return Center(gradient, spectrum)
+
+
 def estimate_on(
     chains: Chains,
     settings: Settings,
+    center: Center,
     *,
     seed: int,
     states_error: bool = True,
@@ -198,6 +253,7 @@ def estimate_on(
     Args:
         chains: of `prepare_chains`; where they have drawn before they go on from there.
         settings: how many burn-in steps and draws.
+        center: of `center_of`, on the same target.
         seed: of all that is random besides the chains.
         states_error: as in `estimate_llc`.
         progress: as in `estimate_llc`.
@@ -206,7 +262,7 @@ def estimate_on(
     began = time.perf_counter() if began is None else began
     target, policy = chains.target, chains.target.flat.module
     with full_float32(policy), _enough_memory(policy, settings):
-        gradient = target.center_gradient(generator_for(seed, GRADIENT_STREAM, target.device))
+        gradient = center.gradient
         gradient_norm = float(gradient.norm())
         if chains.sampler.orthogonal and gradient_norm > 0:
             target.direction = gradient / gradient_norm
@@ -236,6 +292,10 @@ def estimate_on(
     if target.loss.zero_at_center:  # by definition, whatever bfloat16 makes of it
         at_center = torch.zeros_like(at_center)
     loss_init = float(at_center.mean())
+    constrained = chains.sampler.orthogonal and not target.loss.zero_at_center
+    half = Measured(math.nan, math.nan)  # of all directions: none of a constrained LLC
+    if not constrained:
+        half = center.half_d_eff(target.nbeta, target.localization)
     estimate = LLCEstimate(
         llc=llc if target.nbeta else 0.0 * llc,  # NaN stays NaN
         stderr=verdict.stderr if target.nbeta else 0.0,
@@ -254,6 +314,8 @@ def estimate_on(
         trace=target.trace.value,
         trace_stderr=target.trace.stderr,
         relative_temperature=target.trace.relative_temperature(target.nbeta, target.localization),
+        half_d_eff=half.value,
+        half_d_eff_stderr=half.stderr,
         step_size=chains.step_size,
         nbeta=target.nbeta,
         localization=target.localization,
@@ -262,7 +324,7 @@ def estimate_on(
         chains=settings.chains,
         batch_size=target.n if chains.sampler.full_batch else chains.batch_size,
         sampler=chains.sampler.name,
-        constrained=chains.sampler.orthogonal and not target.loss.zero_at_center,
+        constrained=constrained,
         loss=target.loss.name,
         seed=seed,
         precision="bfloat16" if target.rounded else "float32",

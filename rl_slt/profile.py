@@ -20,19 +20,17 @@ from torch import Generator, Tensor, nn
 
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import ConvergenceWarning, InputError
-from rl_slt.estimate import estimate_on, prepare_chains, prepare_target
-from rl_slt.gradients.precision import full_float32
+from rl_slt.estimate import center_of, estimate_on, prepare_chains, prepare_target
 from rl_slt.losses.base import LossFunction
 from rl_slt.posterior.build import generator_for, nbeta_of
-from rl_slt.posterior.spectrum import Measured, spectrum_of
+from rl_slt.posterior.spectrum import Measured
 from rl_slt.posterior.target import Target
 from rl_slt.result import LLCEstimate
 from rl_slt.samplers.chains import Chains, Progress
-from rl_slt.settings import PILOT_DRAWS, PROFILE, Settings
+from rl_slt.settings import HEADLINE, PILOT_DRAWS, PROFILE, Settings
 
-SPECTRUM_STREAM, LOCALIZER_STREAM = 1_000_039, 1_000_081
+LOCALIZER_STREAM = 1_000_081
 LOCALIZER_DRAWS, LOCALIZER_BATCH = 128, 64
-HEADLINE = 50.0  # relative temperature that is drawn at full length
 SHARE = 0.4  # of draws and burn-in elsewhere
 SLOPE, DECADE, Z = 0.1, math.log(10.0), 1.96
 
@@ -120,8 +118,7 @@ def profile_with(
     target = prepare_target(policy, states, settings.replace(nbeta=given[0]), loss, seed)
     said = {nbeta_of(target, nbeta): nbeta for nbeta in given}
     grid = sorted(said)
-    with full_float32(policy):
-        spectrum = spectrum_of(target, generator_for(seed, SPECTRUM_STREAM, target.device))
+    center = center_of(target, settings, seed, of_hessian=True)
     relative = [target.trace.relative_temperature(nbeta, target.localization) for nbeta in grid]
     first = len(grid) // 2
     if all(0 < k < math.inf for k in relative):
@@ -137,24 +134,22 @@ def profile_with(
         if progress is not None:
             progress(min(done + step, total), total)
 
-    found = {first: estimate_on(chains, settings, seed=seed, progress=stepped)}
+    found = {first: estimate_on(chains, settings, center, seed=seed, progress=stepped)}
     done += steps[0]
     position = _finite(chains)
     for order in (range(first + 1, len(grid)), range(first - 1, -1, -1)):
         at = position
         for k in order:
             chains.change_nbeta(grid[k], at)
-            found[k] = estimate_on(chains, short, seed=seed, states_error=False, progress=stepped)
+            found[k] = estimate_on(
+                chains, short, center, seed=seed, states_error=False, progress=stepped
+            )
             done += steps[1]
             at = _finite(chains)
     estimates = [found[k] for k in range(len(grid))]
     localizer = mean_under_localizer(target, generator_for(seed, LOCALIZER_STREAM, target.device))
-    half, free = [], []
-    for nbeta in grid:
-        none = Measured(math.nan, math.nan)
-        of = (nbeta, target.localization)
-        half.append(none if spectrum is None else spectrum.half_effective_dimension(*of))
-        free.append(none if spectrum is None else spectrum.free_energy(*of))
+    half = [center.half_d_eff(nbeta, target.localization) for nbeta in grid]
+    free = [center.free_energy(nbeta, target.localization) for nbeta in grid]
     return found[first], profile_frame(estimates, half, free, localizer)
 
 

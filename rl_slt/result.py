@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # What is made of the LLC: none of it is a number where the LLC is not defined.
-OF_THE_LLC = ("llc", "stderr", "stderr_states", "half_d_eff", "free_energy")
+OF_THE_LLC = ("llc", "stderr", "stderr_states")
 COLORS = {"ok": "#1a7f37", "suspect": "#9a6700", "failed": "#cf222e"}
 
 
@@ -45,6 +45,10 @@ class LLCEstimate:
             error over states, `trace_stderr`.
         relative_temperature: `K = nbeta trace / (2 localization)`, what nbeta L rises by under the
             localizer alone; NaN where the curvature is not known.
+        half_d_eff: half the effective dimension `1/2 sum h / (h + localization / nbeta)` over the
+            curvature's eigenvalues h, the LLC of a quadratic loss of this curvature, with its
+            standard error over states and rows, `half_d_eff_stderr`; NaN where the loss has no
+            score rows, there is no localizer, or one direction was held.
         step_size: the one in use after burn-in, in the sampler's coordinates.
         nbeta, localization, burn_in, n_states, chains, batch_size, sampler, loss, seed: settings.
         constrained: whether weights were sampled orthogonally to the gradient at w* alone; the LLC
@@ -80,6 +84,8 @@ class LLCEstimate:
     trace: float
     trace_stderr: float
     relative_temperature: float
+    half_d_eff: float
+    half_d_eff_stderr: float
     step_size: float
     nbeta: float
     localization: float

@@ -21,12 +21,39 @@ else:
 
 PILOT_DRAWS = 400
 RELATIVE = "relative:"
-PROFILE = tuple(f"{RELATIVE}{k}" for k in (5, 15, 50, 150, 500))
+RESOLUTIONS = (5.0, 15.0, 50.0, 150.0, 500.0)  # of a profile: relative temperatures
+PROFILE = tuple(f"{RELATIVE}{k:g}" for k in RESOLUTIONS)
+HEADLINE = 50.0  # of them the one that is drawn at full length
+MOST_RESOLUTIONS = 50
 
 
 def _strict(description: str, ge: float | None = None, gt: float | None = None) -> Any:
     """What a number must be, that is not converted from other types."""
     return Field(strict=True, description=description, ge=ge, gt=gt)
+
+
+def _temperatures(value: Any, info: ValidationInfo) -> Any:
+    """Rising numbers above 0, given as a list, with commas, `LOW:HIGH:COUNT` or `default`."""
+    if value in ("default", "none"):
+        return RESOLUTIONS if value == "default" else ()
+    try:
+        if isinstance(value, str) and ":" in value:
+            low, high, count = value.split(":")
+            ends, number = (float(low), float(high)), int(count)
+            if not (0 < ends[0] < ends[1] < math.inf and 2 <= number <= MOST_RESOLUTIONS):
+                raise ValueError
+            steps = ((ends[1] / ends[0]) ** (k / (number - 1)) for k in range(number))
+            found = [float(f"{ends[0] * step:.4g}") for step in steps]
+        else:
+            parts = filter(None, value.split(",")) if isinstance(value, str) else value
+            found = [float(part) for part in parts]
+        if not all(0 < k < math.inf for k in found):
+            raise ValueError
+    except (TypeError, ValueError):
+        allowed = f"LOW:HIGH:COUNT, as 5:500:5, 0 < LOW < HIGH, COUNT from 2 to {MOST_RESOLUTIONS}"
+        hint = "runs are named before an option without a value"
+        raise InputError.of(str(info.field_name), value, allowed, hint) from None
+    return tuple(sorted(set(found)))
 
 
 def relative_part(value: float | str | None) -> float | None:
@@ -62,6 +89,14 @@ Localization = Annotated[
     Field(
         description="gamma, the pull to w*, per squared unit of weight; relative:C gives the "
         "localizer the radius C |w*|"
+    ),
+]
+Temperatures = Annotated[
+    tuple[float, ...],
+    BeforeValidator(_temperatures, json_schema_input_type=tuple[float, ...] | str),
+    Field(
+        description="relative temperatures of a profile of the LLC on the first state set: "
+        "LOW:HIGH:COUNT, evenly spaced in the logarithm, or left out 5, 15, 50, 150, 500"
     ),
 ]
 Entropy = Annotated[float, _strict("mean entropy in nats that the logits are scaled to", gt=0)]

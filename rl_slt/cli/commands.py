@@ -177,7 +177,10 @@ def status(runs: tuple[Path, ...]) -> None:
             click.echo(line)
 
 
-@cli.command("llc", cls=ModelCommand, models={"settings": FromModel(LLC, flags={"losses": "loss"})})
+LLCS = FromModel(LLC, flags={"losses": "loss"}, bare={"profile": "[LOW:HIGH:COUNT]"})
+
+
+@cli.command("llc", cls=ModelCommand, models={"settings": LLCS})
 @RUNS
 @engine_options
 def llc(runs: tuple[Path, ...], settings: dict[str, Any], **engine: Any) -> int:
@@ -186,12 +189,17 @@ def llc(runs: tuple[Path, ...], settings: dict[str, Any], **engine: Any) -> int:
     Finished estimates are kept and not made again; another setting adds rows. The settings of a
     study are the default for its runs.
 
+    With --profile [LOW:HIGH:COUNT] the last checkpoint of each run is estimated over resolutions,
+    too, with half the effective dimension and the free energy at each.
+
     \b
     Examples:
       rl-slt llc runs/a
       rl-slt llc demo --loss nll --states frozen --chains 8 --draws 400
       rl-slt llc runs/a --states probe:behind --states frozen/coin-in-view
       rl-slt llc runs/a --loss surrogate:clip=0.2 --states on-policy
+      rl-slt llc demo --profile
+      rl-slt llc runs/a --profile 5:500:9 --profile-of all --workers 8
     """
     from rl_slt.pipeline.commands.run import llc
 
@@ -201,7 +209,8 @@ def llc(runs: tuple[Path, ...], settings: dict[str, Any], **engine: Any) -> int:
 VARIED = FromModel("rl_slt.settings:Varied", defaults={"exact_states": "256"})
 ESTIMATES = FromModel(
     LLC,
-    without=("step_size", "localization", "match_entropy"),  # are what is varied, or not
+    # These are what is varied, or not at all.
+    without=("step_size", "localization", "match_entropy", "profile", "profile_of"),
     once=("losses", "states"),
     flags={"losses": "loss"},
     defaults={"states": "frozen; on-policy if needed"},

@@ -83,6 +83,7 @@ class FromModel:
         once: lists of texts of which a command takes one.
         flags: how an option is called, where not as its field.
         defaults: what help says of a default that is not the field's.
+        bare: options that may stand without a value, for `default`, and how their values look.
     """
 
     place: str
@@ -91,6 +92,7 @@ class FromModel:
     once: Sequence[str] = ()
     flags: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, str] = field(default_factory=dict)
+    bare: Mapping[str, str] = field(default_factory=dict)
 
     def options(self) -> list[click.Option]:
         """An option for each field; a list of texts is an option that may be repeated."""
@@ -111,7 +113,11 @@ class FromModel:
             if name in self.once:
                 text = text.removesuffix("; repeatable")
             form: click.ParamType = click.BOOL if kinds == {bool} else click.STRING
-            form = form if number is None else Number(number, many=many)
+            more: dict[str, Any] = {}
+            if name in self.bare:  # the settings class reads its text
+                many, more = False, {"flag_value": "default", "metavar": self.bare[name]}
+            elif number is not None:
+                form = Number(number, many=many)
             made.append(
                 click.Option(
                     ["--" + self.flags.get(name, name).replace("_", "-"), name],
@@ -120,6 +126,7 @@ class FromModel:
                     is_flag=kinds == {bool},
                     default=None,
                     help=f"{text} [{shown}]." if shown else f"{text}.",
+                    **more,
                 )
             )
         return made

@@ -36,8 +36,8 @@ from rl_slt.posterior.curvature import (
 )
 from rl_slt.posterior.target import Target
 
-ROWS, MOST_DRAWS = 2048, 4  # of gradients in all, and for each sample at most
-TWICE = 256  # samples with a second row at least, which shows what the signs do
+ROWS, MOST_DRAWS = 1024, 4  # of gradients in all, and for each sample at most
+TWICE = 128  # samples with a second row at least, which shows what the signs do
 DENSE = 1024  # weights up to which H itself is made, of all samples
 NEGATIVE = 1e-4  # of the largest eigenvalue: below zero by no more is rounding
 COLUMNS = 8191  # a prime: no pattern of a layer's weights falls into step with it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,17 @@ import pytest
 import torch
 from torch import nn
 
-from rl_slt import ConvergenceWarning, InputError, estimate_llc, llc_profile, profile_verdict
+from rl_slt import (
+    ConvergenceWarning,
+    InputError,
+    PolicyKL,
+    estimate_llc,
+    llc_profile,
+    profile_verdict,
+)
 from rl_slt.known.problems import quadratic, reduced_rank
 from rl_slt.posterior.spectrum import Measured
-from rl_slt.posterior.target import Preconditioner
+from rl_slt.posterior.target import Preconditioner, Target
 from rl_slt.profile import NO_PLATEAU, OPEN, PLATEAU, integral_below, integrate, log_slopes
 from tests.rl_slt.small_policy import TwoHeads, data
 
@@ -91,8 +99,36 @@ def test_convolutional_policy_has_no_plateau_and_the_first_is_an_estimate_of_its
         assert abs(row["non_gaussianity"]) < 0.5
 
 
+def test_what_is_known_at_the_center_is_computed_once_for_all_resolutions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spied = Mock(side_effect=Target.center_gradient)
+    monkeypatch.setattr(Target, "center_gradient", lambda target, g: spied(target, g))
+    frame = llc_profile(
+        TwoHeads(), data(), [1.0, 3.0, 10.0, 30.0], loss=PolicyKL(reference=TwoHeads(0)),
+        localization=1.0, draws=100, burn_in=50, chains=2,
+    )  # fmt: skip
+    assert len(frame) == 4 and spied.call_count == 1
+
+
+def test_an_estimate_tells_half_the_effective_dimension_of_its_curvature() -> None:
+    torch.manual_seed(0)
+    policy, states, gamma = nn.Linear(3, 4, bias=False), torch.randn(64, 3), 2.0
+    found = estimate_llc(policy, states, nbeta=300.0, localization=gamma, seed=0)
+    p = policy(states).softmax(-1).detach().double()
+    fisher = torch.einsum("sab,si,sj->aibj", torch.diag_embed(p) - p[:, :, None] * p[:, None],
+                          states.double(), states.double()) / 64  # fmt: skip
+    h = torch.linalg.eigvalsh(fisher.reshape(12, 12))
+    half = float((0.5 * h / (h + gamma / 300.0)).sum())
+    assert found.half_d_eff == pytest.approx(half, rel=1e-4) and found.half_d_eff_stderr == 0
+    assert abs(found.llc - half) < 3 * found.stderr + 0.1 * half
+    # None of a loss whose curvature is not known by its rows, nor where there is no localizer.
+    problem = quadratic((1.0, 2.0))
+    known = estimate_llc(problem.policy, problem.data, loss=problem.loss, nbeta=10.0)
+    assert math.isnan(known.half_d_eff) and math.isnan(known.half_d_eff_stderr)
+
+
 def test_directions_are_shrunk_for_another_temperature() -> None:
-    from rl_slt import PolicyKL
     from rl_slt.posterior.build import build_target
 
     target = build_target(TwoHeads(), data(), PolicyKL(), 10.0, 2.0, None, 0)

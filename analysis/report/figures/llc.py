@@ -200,7 +200,7 @@ PROFILE = FigureRecord(
         "it, the posterior is not Gaussian."
     ),
     x_title="relative temperature K (log scale)",
-    needs="There is no profile over resolutions; `rl_slt.llc_profile` makes one in Python.",
+    needs="There is no profile over resolutions; `rl-slt llc RUN --profile` makes one.",
     draw=_over_resolutions,
 )
 STAIRCASE = FigureRecord(

@@ -23,9 +23,10 @@ from rl_slt.pipeline.disk.store import ItemStore, StageItems, failures
 from rl_slt.pipeline.engine.progress import duration
 from rl_slt.pipeline.stages.analyse import table_of
 from rl_slt.pipeline.stages.llc import ITEMS as LLC
+from rl_slt.pipeline.stages.llc import PROFILES
 from rl_slt.pipeline.stages.probe.stage import ITEMS as PROBE
 
-STAGES = (LLC, PROBE)
+STAGES = (LLC, PROFILES, PROBE)
 OTHERS = ("calibrate", "compare", "watch")  # commands of which only that they run is reported
 _RECENT = 40  # gaps between finished items that count
 _LEAST = 0.05  # seconds; files that were copied all at once say nothing of their making
@@ -87,7 +88,7 @@ def describe_run(run: Run, settings: dict[str, Any]) -> list[str]:
         if items.per_checkpoint and len({(s.have, s.missing) for s in found}) == 1:
             found = [Series("of all kinds", found[0].have, found[0].missing)]
         lines += [f"  {items.stage} {series}{running}" for series in found]
-        if not found:
+        if not found and not items.optional:
             lines.append(f"  {items.stage}: missing{running}")
     lines += _running(run.path, OTHERS)
     llc = _rows(run, LLC)
@@ -112,7 +113,8 @@ def coverage(run: Run, items: StageItems, settings: dict[str, Any]) -> list[Seri
     for key, part in rows.groupby(by):
         name = " on ".join(str(k) for k in key[: len(items.series)])
         best[name] = max(best.get(name, 0), int(part["step"].nunique()))
-    return [Series(name, have, len(steps) - have) for name, have in best.items()]
+    wanted = items.of(settings, len(steps))
+    return [Series(name, have, max(0, wanted - have)) for name, have in best.items()]
 
 
 def _rows(run: Run, items: StageItems) -> pd.DataFrame:

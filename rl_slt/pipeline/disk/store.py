@@ -60,6 +60,8 @@ class StageItems:
         series: columns of the table that tell its series apart.
         planned: names of the series that the `settings` of a study ask for.
         per_checkpoint: whether one item holds all series of a checkpoint.
+        of: how many checkpoints have an item, by the settings and how many there are.
+        optional: whether a run without any lacks nothing.
     """
 
     stage: str
@@ -67,6 +69,8 @@ class StageItems:
     series: tuple[str, ...]
     planned: Callable[[dict[str, Any]], list[str]] = lambda settings: []
     per_checkpoint: bool = False
+    of: Callable[[dict[str, Any], int], int] = lambda settings, checkpoints: checkpoints
+    optional: bool = False
 
 
 @dataclass(frozen=True)

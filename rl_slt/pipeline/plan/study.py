@@ -28,6 +28,7 @@ from rl_slt.settings import (
     Seed,
     Settings,
     StepSize,
+    Temperatures,
 )
 from rl_slt.settings_model import SettingsModel
 
@@ -91,6 +92,9 @@ localizer alone, a number, or none for N / log N"""
     """distinct merges actions that do the same in the game before the loss; all keeps them apart"""
     match_entropy: tuple[Entropy, ...] = ()
     """mean entropies in nats at which the first state set is estimated again, as controls"""
+    profile: Temperatures = ()
+    profile_of: Literal["last", "all"] = "last"
+    """checkpoints that get the profile: the last of each run, or all"""
     device: str = "cpu"
     """where chains run: cpu, cuda, cuda:0, ...; a GPU has one worker if --workers is left out"""
     seed: Seed = 0
@@ -107,6 +111,9 @@ localizer alone, a number, or none for N / log N"""
             raise InputError.of(
                 "precision", self.precision, f"auto or float32 on device {self.device!r}"
             )
+        if self.profile and self.localization == 0:
+            hint = "resolutions of a profile are relative to the localizer"
+            raise InputError.of("localization", self.localization, "above 0 with a profile", hint)
         build_sampler(self.sampler, self.step_size)
         for states in self.states:
             for loss in self.losses:

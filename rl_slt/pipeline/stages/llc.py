@@ -1,13 +1,18 @@
-"""The LLC stage: every checkpoint x loss x state set of some runs, each estimate restartable."""
+"""The LLC stage: every checkpoint x loss x state set of some runs, and profiles over resolutions.
+
+Each estimate and each profile is restartable.
+"""
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from torch import nn
 
@@ -15,7 +20,7 @@ from agents import Run, check_device, load_policy
 from analysis import schema
 from analysis.probes import SUITES
 from envs import FROZEN_LEVELS, find_game
-from rl_slt import LLCEstimate, PolicyData, estimate_with
+from rl_slt import LLCEstimate, PolicyData, estimate_with, profile_verdict
 from rl_slt.errors import InputError
 from rl_slt.gradients.flat import match_parameters
 from rl_slt.gradients.precision import wants_bfloat16
@@ -35,21 +40,42 @@ from rl_slt.pipeline.engine.work import WorkItem, checkpoints_of, run_items
 from rl_slt.pipeline.plan.by_name import build_loss, fit_batch
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.states import StateSetSpec, collect, collect_episodes, parse_states
+from rl_slt.profile import profile_with
 from rl_slt.samplers.chains import Progress
-from rl_slt.settings import Settings
+from rl_slt.settings import HEADLINE, RELATIVE, Settings
 from rl_slt.versions import STAGES, version_key
 
 
-def _planned(settings: dict[str, Any]) -> list[str]:
-    """The series that a study asks for; none where its settings are damaged."""
+def _plan(settings: dict[str, Any]) -> LLCPlan | None:
+    """What a study asks for; None where its settings are damaged."""
     try:
-        plan = LLCPlan.build(settings.get("llc"), "llc")
+        return LLCPlan.build(settings.get("llc"), "llc")
     except InputError:
-        return []
-    return [f"{loss} on {states}" for loss in plan.losses for states in plan.states]
+        return None
+
+
+def _planned(settings: dict[str, Any]) -> list[str]:
+    plan = _plan(settings)
+    pairs = itertools.product(plan.losses, plan.states) if plan else ()
+    return [f"{loss} on {states}" for loss, states in pairs]
+
+
+def _profiled(settings: dict[str, Any]) -> list[str]:
+    plan = _plan(settings)
+    return [f"{loss} on {plan.states[0]}" for loss in plan.losses] if plan and plan.profile else []
+
+
+def _profiles_of(settings: dict[str, Any], checkpoints: int) -> int:
+    plan = _plan(settings)
+    return checkpoints if plan and plan.profile_of == "all" else min(checkpoints, 1)
 
 
 ITEMS = StageItems("llc", "llc", ("loss", "states"), _planned)
+PROFILES = StageItems(
+    "profile", "profile", ("loss", "states"), _profiled, of=_profiles_of, optional=True
+)
+# What the LLC does not depend on, or what the item itself holds of it.
+_NOT_IN_KEY = ("losses", "states", "reference", "match_entropy", "profile", "profile_of")
 
 
 @dataclass(frozen=True)
@@ -124,11 +150,129 @@ class Estimate(WorkItem):
 
     def _settings(self) -> list[Any]:
         plan = self.plan.values() | {"precision": self.precision, "device": self.device}
-        for listed in ("losses", "states", "reference", "match_entropy"):  # one in the item itself
-            plan.pop(listed)
+        for name in _NOT_IN_KEY:
+            plan.pop(name)
         plan["entropy"] = self.entropy
         own = "self" if self.reference == "self" else self.reference_weights
         return [version_key("llc"), self.loss, own, self.states, plan]
+
+    def compute(self, progress: Progress | None) -> None:
+        """Make the estimate and store it."""
+        start = time.perf_counter()
+        policy, states, loss = load_inputs(self)
+        settings, seed = fit_batch(self.settings, loss, states), self.plan.seed
+        found = estimate_with(policy, states, settings, loss, seed=seed, progress=progress)
+        self.keep(found, time.perf_counter() - start)
+
+    def keep(self, estimate: LLCEstimate, seconds: float) -> None:
+        """Store the estimate, which took that long."""
+        names = [*schema.TABLES["llc"], "loss_stderr", "loss_init_stderr"]
+        known = {name: getattr(estimate, name) for name in names if hasattr(estimate, name)}
+        row = known | self.columns(estimate) | {
+            "estimate_id": self.key,
+            "setting_id": self.setting,
+            "llc_stderr": estimate.stderr,
+            "llc_stderr_data": estimate.stderr_states,
+            "llc_stderr_states": estimate.stderr_states,
+            "llc_stderr_total": estimate.stderr_total,
+            "draws": estimate.draws["draw"].nunique(),
+            "chain_seed": self.plan.seed,
+            "seconds": seconds,
+            "version": STAGES["llc"],
+        }  # fmt: skip
+        draws = estimate.draws.assign(
+            run=row["run"], step=self.step, estimate_id=self.key, loss=self.loss,
+            states=self.states.name, version=STAGES["llc"],
+        )  # fmt: skip
+        self.store.put(self.key, {"llc": pd.DataFrame([row]), "llc_draws": draws})
+
+    def columns(self, estimate: LLCEstimate) -> dict[str, Any]:
+        """What says of a row in a table what it is an estimate of, and when it was made."""
+        run = Run(Path(self.run))
+        return {
+            "run": run.name,
+            "seed": run.seed,
+            "step": self.step,
+            "loss": self.loss,
+            "reference": self.reference_name,
+            "states": self.states.name,
+            "params": _params(self.plan, estimate),
+            "actions": self.plan.actions,
+            "created": time.time(),
+        }
+
+
+@dataclass(frozen=True)
+class Profile(WorkItem):
+    """The LLC of a checkpoint over resolutions, each relative to the curvature at w*.
+
+    Attributes:
+        estimate: at the headline, the resolution nearest to relative temperature 50: it is drawn
+            first, with the numbers of an estimate of its own.
+        asked: whether that estimate is wanted by itself, so that it is stored, too.
+    """
+
+    kind = "profile"
+    estimate: Estimate
+    asked: bool
+
+    @property
+    def key(self) -> str:
+        """Hash of everything that the profile depends on; the `estimate_id` of its rows."""
+        return digest([self.estimate.key, *self._settings()])
+
+    @property
+    def setting(self) -> str:
+        """Hash of the settings alone, the same for all checkpoints."""
+        return digest([self.estimate.setting, *self._settings()])
+
+    def _settings(self) -> list[Any]:
+        return [version_key("profile"), self.estimate.plan.profile]
+
+    @property
+    def label(self) -> str:
+        """What it is called in front of people."""
+        return self.estimate.label.replace(self.estimate.kind, self.kind, 1)
+
+    def compute(self, progress: Progress | None) -> None:
+        """Make the profile and store it, and its first estimate where that is asked for."""
+        start, item = time.perf_counter(), self.estimate
+        policy, states, loss = load_inputs(item)
+        settings = fit_batch(item.settings, loss, states)
+        nbetas = [f"{RELATIVE}{k:g}" for k in item.plan.profile]
+        first, frame = profile_with(
+            policy, states, settings, nbetas, loss, seed=item.plan.seed, progress=progress
+        )
+        if self.asked:
+            item.keep(first, first.seconds)
+        frame = frame.assign(
+            **item.columns(first), estimate_id=self.key, setting_id=self.setting,
+            verdict=profile_verdict(frame), n_states=first.n_states, precision=first.precision,
+            device=first.device, gauge=first.gauge, seconds=time.perf_counter() - start,
+            version=STAGES["profile"],
+            headline_id=np.where(frame["nbeta"] == first.nbeta, item.key, ""),
+        )  # fmt: skip
+        self.store.put(self.key, {"profile": frame})
+
+
+def plan_profiles(estimates: Sequence[Estimate], plan: LLCPlan) -> list[Profile]:
+    """The profiles of a run, of each loss on the first state set.
+
+    Args:
+        estimates: of `plan_estimates`.
+        plan: which resolutions and checkpoints.
+    """
+    if not plan.profile:
+        return []
+    nearest = min(plan.profile, key=lambda k: abs(np.log(k / HEADLINE)))
+    own = plan.replace(nbeta=f"{RELATIVE}{nearest:g}")
+    last = max(estimate.step for estimate in estimates)
+    first = estimates[0].states
+    return [
+        Profile(e.run, e.step, e.checkpoint, e.weights, replace(e, plan=own), own == plan)
+        for e in estimates
+        if e.states == first and e.entropy is None and (plan.profile_of == "all" or e.step == last)
+    ]
 
 
 def plan_estimates(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[Estimate]:
@@ -206,75 +350,62 @@ def estimate_runs(
         The estimates that failed, with their reasons; their neighbors are finished all the same.
     """
     shared = sorted(placements) or sorted({run.training.coin for run in runs})
-    estimates = [estimate for run in runs for estimate in plan_estimates(run, plan, shared)]
+    planned = [plan_estimates(run, plan, shared) for run in runs]
+    profiles = [profile for each in planned for profile in plan_profiles(each, plan)]
+    estimates = [estimate for each in planned for estimate in each]
     failed: list[Outcome] = []
     with stage_locks(runs, "llc"):
         for run in runs:
             clear_leftovers(run.path)
-        missing = [e for e in estimates if not e.store.has(e.key)]
+        lacking = [profile for profile in profiles if not profile.store.has(profile.key)]
+        missing = [estimate for estimate in estimates if not estimate.store.has(estimate.key)]
         missing.sort(key=lambda e: e.states.name != "frozen")
+        # A profile makes its headline's estimate; one that fails leaves it to be made by itself.
+        within = {profile.estimate.key for profile in lacking if profile.asked}
+        apart = [estimate for estimate in missing if estimate.key not in within]
+        todo: list[Estimate | Profile] = [*lacking, *apart]
         try:
-            with meter("LLC", len(missing)) as bar:
-                failed += run_items(
-                    missing, make, engine,
-                    lambda done, label: bar.update(done, label.removeprefix("llc of ")),
-                )  # fmt: skip
+            with meter("LLC", len(todo)) as bar:
+                report = lambda done, label: bar.update(done, label.removeprefix("llc of "))  # noqa: E731
+                failed += run_items(todo, make, engine, report)
+            left = [e for e in missing if e.key in within and not e.store.has(e.key)]
+            failed += run_items(left, make, engine)
         finally:
             for run in runs:
                 failed += attempt(f"llc tables of {run.name}", assemble, run)
     made = [e.store.has(e.key) for e in missing]
     print_done("llc", "estimates made", made, len(estimates) - len(made))
+    if profiles:
+        made = [profile.store.has(profile.key) for profile in lacking]
+        print_done("profile", "profiles made", made, len(profiles) - len(made))
     return failed
 
 
 def assemble(run: Run) -> None:
-    """Write `llc` and `llc_draws` of a run from its finished estimates."""
-    store = ItemStore(run.path, "llc")
-    for table, order in (
-        ("llc", ["loss", "states", "setting_id", "step", "created"]),
-        ("llc_draws", ["step", "estimate_id", "chain", "draw"]),
+    """Write `llc`, `llc_draws` and `profile` of a run from what is finished of it.
+
+    A free energy, an integral over resolutions, has the estimate that a profile began with.
+    """
+    profile = ItemStore(run.path, "profile").read("profile")
+    llc, draws = (ItemStore(run.path, "llc").read(name) for name in ("llc", "llc_draws"))
+    if len(profile):
+        known = profile.sort_values("created").drop_duplicates("headline_id", keep="last")
+        known = known.set_index("headline_id")
+        for name in ("free_energy", "free_energy_stderr"):
+            llc[name] = llc["estimate_id"].map(known[name])
+    for table, rows, order in (
+        ("llc", llc, ["loss", "states", "setting_id", "step", "created"]),
+        ("llc_draws", draws, ["step", "estimate_id", "chain", "draw"]),
+        ("profile", profile, ["loss", "states", "setting_id", "step", "nbeta"]),
     ):
-        rows = store.read(table)
-        write_table(table, rows.sort_values(order, kind="stable") if len(rows) else rows, run)
+        if len(rows) or table != "profile":
+            write_table(table, rows.sort_values(order, kind="stable") if len(rows) else rows, run)
 
 
-def make(item: Estimate, progress: Progress | None = None) -> None:
-    """Compute one estimate and store it (called on a worker)."""
-    start = time.perf_counter()
-    run, plan = Run(Path(item.run)), item.plan
-    if item.store.has(item.key):
-        return
-    policy, states, loss = load_inputs(item)
-    settings = fit_batch(item.settings, loss, states)
-    estimate = estimate_with(policy, states, settings, loss, seed=plan.seed, progress=progress)
-    names = [*schema.TABLES["llc"], "loss_stderr", "loss_init_stderr"]
-    known = {name: getattr(estimate, name) for name in names if hasattr(estimate, name)}
-    row = known | {
-        "run": run.name,
-        "seed": run.seed,
-        "step": item.step,
-        "estimate_id": item.key,
-        "setting_id": item.setting,
-        "created": time.time(),
-        "loss": item.loss,
-        "reference": item.reference_name,
-        "states": item.states.name,
-        "params": _params(plan, estimate),
-        "llc_stderr": estimate.stderr,
-        "llc_stderr_data": estimate.stderr_states,
-        "llc_stderr_states": estimate.stderr_states,
-        "llc_stderr_total": estimate.stderr_total,
-        "draws": estimate.draws["draw"].nunique(),
-        "chain_seed": plan.seed,
-        "seconds": time.perf_counter() - start,
-        "version": STAGES["llc"],
-        "actions": plan.actions,
-    }
-    draws = estimate.draws.assign(
-        run=run.name, step=item.step, estimate_id=item.key, loss=item.loss,
-        states=item.states.name, version=STAGES["llc"],
-    )  # fmt: skip
-    item.store.put(item.key, {"llc": pd.DataFrame([row]), "llc_draws": draws})
+def make(item: Estimate | Profile, progress: Progress | None = None) -> None:
+    """Compute an estimate or a profile and store it (called on a worker)."""
+    if not item.store.has(item.key):
+        item.compute(progress)
 
 
 def _params(plan: LLCPlan, estimate: LLCEstimate) -> str:

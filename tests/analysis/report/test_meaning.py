@@ -136,7 +136,7 @@ def test_profiles_of_several_seeds_have_a_mean_with_a_band(rich: StudyData) -> N
 
 def test_without_a_profile_one_line_names_what_makes_it(data: StudyData) -> None:
     bare = with_llc(data, data.table("profile")[:0], "profile")
-    assert "`rl_slt.llc_profile` makes one in Python" in figure(bare, "profile").missing
+    assert "`rl-slt llc RUN --profile` makes one" in figure(bare, "profile").missing
     line = build_summary(bare)["headline"][2]
     assert "not a learning coefficient unless the profile has a plateau" in line
 
