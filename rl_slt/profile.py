@@ -31,7 +31,7 @@ from rl_slt.settings import HEADLINE, PILOT_DRAWS, PROFILE, Settings
 
 LOCALIZER_STREAM = 1_000_081
 LOCALIZER_DRAWS, LOCALIZER_BATCH = 128, 64
-SHARE = 0.4  # of draws and burn-in elsewhere
+SHARE = 0.5  # of draws and burn-in elsewhere
 SLOPE, DECADE, Z = 0.1, math.log(10.0), 1.96
 
 PLATEAU = "plateau: consistent with a learning coefficient"
@@ -55,7 +55,7 @@ def llc_profile(
 
     All share the posterior's construction, the preconditioner's directions and, one after the
     other, where the chains are. The one nearest to relative temperature 50 is drawn first and at
-    full length, with the numbers of an estimate of its own; each other one takes two fifths.
+    full length, with the numbers of an estimate of its own; each other one takes half of that.
 
     Args:
         policy: as in `estimate_llc`.

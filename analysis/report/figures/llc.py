@@ -12,10 +12,12 @@ from analysis.report.data import StudyData
 from analysis.report.figures.axes import log_axis, shared_axis
 from analysis.report.figures.lines import (
     POLICY,
+    baseline_line,
     estimate_lines,
     llc_lines,
     llc_notes,
     policy_panels,
+    run_lines,
 )
 from analysis.report.figures.model import Figure, FigureRecord, Panel, Series, mean_series, numbers
 from analysis.report.labels import states_short, states_title
@@ -67,7 +69,7 @@ def _along_training(data: StudyData) -> Iterator[Figure]:
 
 
 def _over_resolutions(data: StudyData) -> Iterator[Figure]:
-    """Per state set the LLC of the last checkpoints, and half the effective dimension dashed."""
+    """Per state set the LLC of the last checkpoints, half the effective dimension, and the gap."""
     rows = profile_rows(data)
     rows = rows.assign(step=rows["relative_temperature"].map(lambda k: float(f"{k:.3g}")))
     panels, series, said = [], [], []
@@ -75,11 +77,15 @@ def _over_resolutions(data: StudyData) -> Iterator[Figure]:
         mine = rows[rows["states"] == name]
         title, key = f"LLC {states_title(name)}", f"llc:{name}"
         label = f"{meaning.choices(mine)}, {meaning.count_of_states(mine)}"
-        panels.append(Panel(key, title, label, height=240))
+        panels.append(Panel(key, title, label, height=240, log=True))
+        gap = _non_gaussianity(mine)
+        panels.append(Panel(f"gap:{name}", "Non-Gaussianity", GAP, height=100))
+        series.append(baseline_line(0.0, f"gap:{name}", "Gaussian", list(gap["step"].unique())))
         half = mine.assign(llc=mine["half_d_eff"], llc_stderr=mine["half_d_eff_stderr"])
         half = half.dropna(subset=["llc"]).assign(status="ok")
         for i, arm in enumerate(data.arms):
             series += llc_lines(mine, arm, i, key)
+            series += run_lines(gap, arm, i, f"gap:{name}")
             series += [
                 replace(line, note="half the effective dimension", dash="dash")
                 for line in llc_lines(half, arm, i, key)
@@ -94,6 +100,15 @@ def _over_resolutions(data: StudyData) -> Iterator[Figure]:
         axis=log_axis("relative temperature", rows["step"]),
         caption=" ".join([PROFILE.caption, *said]),
     )
+
+
+def _non_gaussianity(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of table `profile` with `LLC / half_d_eff - 1` in per cent and its 95 % interval."""
+    value, half = 100 * (rows["llc"] / rows["half_d_eff"] - 1), rows["half_d_eff"]
+    relative = (rows["llc_stderr"] / rows["llc"]) ** 2 + (rows["half_d_eff_stderr"] / half) ** 2
+    width = Z95 * (100 + value) * relative**0.5
+    found = rows.assign(value=value, ci_low=value - width, ci_high=value + width)
+    return found.assign(flag=rows["status"].fillna("unknown")).dropna(subset=["value"])
 
 
 def _against_loss(data: StudyData) -> Iterator[Figure]:
@@ -174,6 +189,7 @@ def _path(part: pd.DataFrame, run: str, arm: str, color: int) -> Series:
     )  # fmt: skip
 
 
+GAP = "LLC over half the effective dimension, less 1, %"
 NO_POLICY = (
     "Entropy, information or logit scale are not in the table, which an earlier version wrote; "
     "`rl-slt llc RUN` estimates again."
@@ -196,8 +212,8 @@ PROFILE = FigureRecord(
     title="The LLC of the last checkpoints over resolutions",
     caption=(
         "A learning coefficient would be a plateau: the same number over a decade. Dashed: half "
-        "the effective dimension of the curvature at the same resolution; where the LLC leaves "
-        "it, the posterior is not Gaussian."
+        "the effective dimension of the curvature at the same resolution, what the LLC of a "
+        "Gaussian posterior would be; below, how far the LLC is from it."
     ),
     x_title="relative temperature K (log scale)",
     needs="There is no profile over resolutions; `rl-slt llc RUN --profile` makes one.",

@@ -15,7 +15,10 @@ from analysis.report.data import StudyData
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes; `missing` says why it is empty, `source` names its series in tables."""
+    """One pair of axes; `missing` says why it is empty, `source` names its series in tables.
+
+    With `log` values stand at their logarithms; those that are not positive are left out.
+    """
 
     key: str
     title: str
@@ -24,6 +27,7 @@ class Panel:
     height: int = 110
     missing: str = ""
     source: str = ""
+    log: bool = False
 
 
 @dataclass(frozen=True)

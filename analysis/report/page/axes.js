@@ -13,11 +13,19 @@ R.stepAxis = (axis, width, title) => {
     spikecolor: R.css("--rule-2"), spikesnap: "data", unifiedhovertitle: undefined };
 };
 
+// Ticks at 1, 2 and 5 of each decade, where there are few decades, else at each decade.
+R.decades = ([low, high]) => {
+  const steps = high - low > 3 ? [1] : [1, 2, 5], ticks = [];
+  for (let d = Math.floor(low); d <= high; d += 1) ticks.push(...steps.map((m) => m * 10 ** d));
+  const shown = ticks.filter((v) => Math.log10(v) >= low && Math.log10(v) <= high);
+  return { tickvals: shown, ticktext: shown.map((v) => R.num(v, 3)) };
+};
+
 R.valueAxis = (panel, range, domain) => {
   const share = range[0] === 0 && range[1] === 1;
   return { domain, range: share ? [-0.06, 1.06] : range, fixedrange: true, zeroline: false,
     gridcolor: R.css("--rule"), nticks: Math.max(3, Math.round(panel.height / 36)),
-    ...(share ? { tickvals: [0, 0.5, 1], ticktext: ["0", "½", "1"] } : {}),
+    ...(panel.log ? { type: "log", ...R.decades(range) } : {}), ...(share ? { tickvals: [0, 0.5, 1], ticktext: ["0", "½", "1"] } : {}),
     tickfont: { size: 11 } };
 };
 
@@ -47,7 +55,7 @@ R.endMargin = (figure, width) => {
   return Math.min(16 + 7 * longest, width < 480 ? 84 : 150);
 };
 
-R.endLabels = (figure, own, range, yaxis, height) => {
+R.endLabels = (figure, own, range, yaxis, { height, log }) => {
   if (!R.labeled(figure) || height < 80) return [];  // the panel above has the names
   const best = new Map();
   for (const s of own) {
@@ -56,7 +64,7 @@ R.endLabels = (figure, own, range, yaxis, height) => {
   }
   const labels = [...best.values()].map((s) => {
     const last = s.y.findLastIndex((v) => v !== null);
-    return { s, x: R.position(figure.axis, s.x[last]), y: s.y[last] };
+    return { s, x: R.position(figure.axis, s.x[last]), y: log ? Math.log10(s.y[last]) : s.y[last] };
   }).sort((a, b) => a.y - b.y);
   const step = ((range[1] - range[0]) * 15) / height;
   let floor = -Infinity;

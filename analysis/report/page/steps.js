@@ -5,14 +5,16 @@ R.GAP = 34;
 R.position = (axis, step) => (axis.linear ? step : step > 0 ? Math.log10(step) : axis.zero);
 R.at = (axis, x) => (axis.word ? `${axis.word} ${R.num(x, 3)}` : `step ${R.steps(x)}`);
 
+// Both ends of a panel's values; of their decimal logarithms where these are drawn.
 R.span = (panel, series) => {
   if (panel.range) return panel.range;
   const own = series.filter((s) => s.panel === panel.key);
-  const values = own.flatMap((s) => [...s.y, ...s.low, ...s.high]).filter((v) => v !== null);
+  const known = own.flatMap((s) => [...s.y, ...s.low, ...s.high]).filter((v) => v !== null);
+  const values = panel.log ? known.filter((v) => v > 0).map(Math.log10) : known;
   if (!values.length) return [0, 1];
   const low = Math.min(...values), high = Math.max(...values);
   const pad = 0.08 * (high - low || Math.abs(high) || 1);
-  return [low < 0 ? low - pad : Math.max(0, low - pad), high + pad];
+  return [panel.log || low < 0 ? low - pad : Math.max(0, low - pad), high + pad];
 };
 
 // Contiguous stretches of points that have a value; a line never crosses the axis break.
@@ -74,10 +76,10 @@ R.line = (axis, s, look, yaxis) => {
     marker: { color: look.color, size: look.marker, symbol }, opacity: look.opacity };
 };
 
-R.unsound = (axis, s, range, yaxis, bold) => {
+R.unsound = (axis, s, floor, yaxis, bold) => {
   const bad = s.x.map((_, i) => i).filter((i) => s.flag[i] && s.flag[i] !== "ok");
   return { x: bad.map((i) => R.position(axis, s.x[i])), yaxis, type: "scatter", mode: "markers",
-    y: bad.map((i) => (s.y[i] === null ? range[0] : s.y[i])), meta: "unsound", cliponaxis: false,
+    y: bad.map((i) => (s.y[i] === null ? floor : s.y[i])), meta: "unsound", cliponaxis: false,
     customdata: bad.map((i) =>
       `${R.at(axis, s.x[i])}: ${R.esc(s.flag[i])} estimate, ${R.num(s.y[i])} ${R.who(s)}`),
     hovertemplate: "%{customdata}<extra></extra>",
@@ -85,7 +87,7 @@ R.unsound = (axis, s, range, yaxis, bold) => {
       color: R.css("--ink"), line: { width: 1.8, color: R.css("--ink") } } };
 };
 
-R.seriesTraces = (figure, s, range, yaxis, alone) => {
+R.seriesTraces = (figure, s, floor, yaxis, alone) => {
   const color = R.color(s.color), axis = figure.axis;
   if (s.role === "baseline") {
     return [{ x: s.x.map((v) => R.position(axis, v)), y: s.y, yaxis, type: "scatter",
@@ -101,7 +103,7 @@ R.seriesTraces = (figure, s, range, yaxis, alone) => {
   const out = [R.line(axis, s, look, yaxis)];
   if (bold && s.low.length) out.unshift(R.band(axis, s, color, yaxis, s.dash ? 0.08 : 0.17),
     R.whiskers(axis, s, color, yaxis));
-  if (s.flag.some((f) => f && f !== "ok")) out.push(R.unsound(axis, s, range, yaxis, bold));
+  if (s.flag.some((f) => f && f !== "ok")) out.push(R.unsound(axis, s, floor, yaxis, bold));
   return out;
 };
 
@@ -125,10 +127,11 @@ R.draw.steps = (figure, width) => {
     for (const s of own) {
       const alone = own.filter((o) =>
         o.role !== "baseline" && o.color === s.color && o.note === s.note).length === 1;
-      traces.push(...R.seriesTraces(figure, s, range, name, alone));
+      const floor = panel.log ? 10 ** range[0] : range[0];
+      traces.push(...R.seriesTraces(figure, s, floor, name, alone));
     }
     layout.annotations.push(R.panelTitle(panel, name, width), ...R.panelMissing(panel, name),
-      ...R.endLabels(figure, own, range, name, panel.height));
+      ...R.endLabels(figure, own, range, name, panel));
     R.panelMarks(figure, panel, range, name, layout, traces);
   });
   R.axisBreak(figure, layout);

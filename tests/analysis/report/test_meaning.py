@@ -121,6 +121,20 @@ def test_the_profile_holds_the_tables_numbers_and_its_verdict(data: StudyData) -
     assert f"its profile: {said}." in build_summary(data)["headline"][2]
 
 
+def test_below_the_profile_stands_how_far_it_is_from_a_gaussian_posterior(data: StudyData) -> None:
+    shown, table = figure(data, "profile"), data.table("profile")
+    assert [p.key for p in shown.panels] == ["llc:frozen", "gap:frozen"]
+    assert [p.log for p in shown.panels] == [True, False]
+    mine = table[table["run"] == "end-s0"].sort_values("relative_temperature")
+    (gap,) = lines(shown, "gap:frozen")
+    assert gap.x == [5, 15, 50, 150, 500] and gap.y == pytest.approx([100 / 0.96 - 100] * 5)
+    relative = ((0.4 / mine["llc"]) ** 2 + (0.2 / mine["half_d_eff"]) ** 2) ** 0.5
+    assert gap.high == pytest.approx([*(100 / 0.96 * (1 + 1.959963984540054 * relative) - 100)])
+    assert [s.y for s in shown.series if s.role == "baseline"] == [[0.0] * 5]
+    lost = table.assign(llc=math.nan, llc_stderr=math.nan, status="failed")
+    assert not lines(figure(with_llc(data, lost, "profile"), "profile"), "gap:frozen")
+
+
 def test_the_profile_is_that_of_the_last_checkpoint(data: StudyData) -> None:
     table = data.table("profile")
     earlier = table.assign(step=10, llc=1.0, verdict="plateau", setting_id="other")
