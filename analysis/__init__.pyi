@@ -1,4 +1,11 @@
 from .associations import associate
+from .hypotheses import (
+    KINDS,
+    Hypothesis,
+    check_together,
+    evaluate_hypotheses,
+    parse_hypotheses,
+)
 from .pathdependence import path_dependence
 from .prediction import predict_goal
 from .series import change_stderr, current_setting, goal_rows, series_parts, setting_of
@@ -7,11 +14,16 @@ from .transitions import DETECTORS, detect_transitions
 
 __all__ = [
     "DETECTORS",
+    "KINDS",
+    "Hypothesis",
     "associate",
     "change_stderr",
+    "check_together",
     "current_setting",
     "detect_transitions",
+    "evaluate_hypotheses",
     "goal_rows",
+    "parse_hypotheses",
     "path_dependence",
     "predict_goal",
     "series_parts",

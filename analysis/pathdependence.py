@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.associations.permutations import MIN_RUNS, pairings, permutation_p, q_values
+from analysis.permutations import MIN_RUNS, arrangements, corrected, p_value, q_values
 from analysis.schema import own_columns
 from analysis.series import arms_of_runs, llc_series, probe_series
 from rl_slt import InputError
 
 Array = npt.NDArray[np.float64]
 LAST = 3  # checkpoints at the end of training that make the final goal
-DRAWS = 999
+MOST = 5000  # arrangements of final goals
 
 
 def path_dependence(
@@ -42,8 +44,9 @@ def path_dependence(
 
     Returns:
         One row per feature (`llc:SERIES`, `probe:PROBE:METRIC`) and step, the last checkpoints
-        left out: accuracy, chance, p_value (from 5 runs on), q_value (Benjamini & Yekutieli over
-        the table), n (runs), cut, note.
+        left out: accuracy, chance, p_value (from 5 runs on), p_adjusted (for all features and steps
+        together: step-down max-T over the same permutations, Westfall & Young 1993), q_value
+        (Benjamini & Hochberg over the table, exploratory), n (runs), cut, note.
 
     Raises:
         InputError: if the probe and metric are not in the table.
@@ -61,6 +64,7 @@ def path_dependence(
     y["feature"] = "probe:" + y["probe"] + ":" + y["metric"]
     arms, last = arms_of_runs(llc, probes), y["step"].max()
     rows: list[dict[str, object]] = []
+    nulls: dict[tuple[str, ...], dict[int, Array]] = {}  # by runs, then by row of the table
     for name, values in (group for table in (x, y) for group in table.groupby("feature")):
         table = values.pivot_table(index="run", columns="step", values="value")
         for step in [s for s in table.columns if s < last]:
@@ -68,10 +72,13 @@ def path_dependence(
             runs = sorted(set(early.index) & set(goal.index))
             row = _accuracy(early[runs].to_numpy(float), goal[runs].to_numpy(float) > cut,
                          [arms[r] if within_arms else "" for r in runs])  # fmt: skip
+            if "null" in row:
+                nulls.setdefault(tuple(runs), {})[len(rows)] = row.pop("null")
             rows.append({"feature": name, "step": step} | row)
     columns = own_columns("path_dependence")
     frame = pd.DataFrame(rows, columns=columns).assign(probe=probe, metric=metric, cut=cut)
-    return frame.assign(q_value=q_values(frame["p_value"]))
+    adjusted = pd.Series(corrected(nulls, "greater"), dtype="float64").reindex(frame.index)
+    return frame.assign(p_adjusted=adjusted, q_value=q_values(frame["p_value"]))
 
 
 def left_out_accuracy(early: Array, goals: npt.NDArray[np.bool_]) -> Array:
@@ -99,7 +106,7 @@ def left_out_accuracy(early: Array, goals: npt.NDArray[np.bool_]) -> Array:
     return np.asarray(right.mean(axis=1))
 
 
-def _accuracy(early: Array, goal: npt.NDArray[np.bool_], arms: list[str]) -> dict[str, object]:
+def _accuracy(early: Array, goal: npt.NDArray[np.bool_], arms: list[str]) -> dict[str, Any]:
     n = len(early)
     empty = {"accuracy": np.nan, "chance": np.nan, "p_value": np.nan, "n": n}
     if n < MIN_RUNS:
@@ -109,8 +116,6 @@ def _accuracy(early: Array, goal: npt.NDArray[np.bool_], arms: list[str]) -> dic
     if all(len(set(goal[np.asarray(arms) == arm])) == 1 for arm in set(arms)):
         accuracy = float(left_out_accuracy(early, goal[None])[0])
         return empty | {"accuracy": accuracy, "note": "the arm alone tells the goal"}
-    chance = float(left_out_accuracy(early, goal[pairings(arms, DRAWS)]).mean())
-    accuracy, p_value = permutation_p(
-        lambda rows: left_out_accuracy(early, goal[rows]), arms, DRAWS, one_sided=True
-    )
-    return {"accuracy": accuracy, "chance": chance, "p_value": p_value, "n": n, "note": ""}
+    null = left_out_accuracy(early, goal[arrangements(tuple(arms), most=MOST)])
+    return {"accuracy": float(null[0]), "chance": float(null.mean()), "n": n, "note": "",
+            "p_value": p_value(null, "greater"), "null": null}  # fmt: skip

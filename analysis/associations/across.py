@@ -13,13 +13,18 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from analysis.associations.permutations import MIN_RUNS, mean_of_table, permutation_p
 from analysis.associations.within import coincidence, curve_lag, statistic_row
+from analysis.permutations import MIN_RUNS, Direction, arrangements, mean_of_table, p_value
 
 Array = npt.NDArray[np.float64]
 Row = dict[str, object]
 LAST = 3  # checkpoints at the end of training that make the final value
-NAMES = ("seed_r", "seed_curve_r", "seed_coincidence", "seed_lead_lag")
+DIRECTIONS: dict[str, Direction] = {
+    "seed_r": "two-sided",
+    "seed_curve_r": "two-sided",
+    "seed_coincidence": "greater",
+    "seed_lead_lag": "greater",  # of minus the standard deviation
+}
 FEW = "one run cannot show an association: needs {need} runs, has {n}"
 CONSTANT = "no difference between runs of an arm, or no change along training"
 NO_TRANSITION = "no run has transitions in both"
@@ -43,26 +48,37 @@ def across_runs(
         arms: arm of each run; runs are permuted within it only.
         x_changes: transitions of the LLC of each run, as numbers of checkpoints.
         y_changes: transitions of the probe.
+
+    Returns:
+        Rows as `statistic_row` makes them; those with a p-value hold as `null` the statistic over
+        all arrangements (of `DIRECTIONS`), for corrections over several pairs.
     """
     runs = len(arms)
     if runs < MIN_RUNS or x.shape[1] < 1:
         note = FEW.format(need=MIN_RUNS, n=runs) if runs < MIN_RUNS else "no shared checkpoints"
-        return [statistic_row(name, runs, note) for name in NAMES]
-    dx, dy = _less_arm_mean(x, arms), _less_arm_mean(y, arms)
+        return [statistic_row(name, runs, note) for name in DIRECTIONS]
+    orders = arrangements(tuple(arms))
+    dx, dy = less_arm_mean(x, arms), less_arm_mean(y, arms)
     fx, fy = dx[:, -LAST:].mean(axis=1), dy[:, -LAST:].mean(axis=1)
     shares = np.array([[coincidence(a, b)[0] for b in y_changes] for a in x_changes])
     tests = {
-        "seed_r": (float(runs) * np.outer(_unit_rows(fx[None])[0], _unit_rows(fy[None])[0]), False),
-        "seed_curve_r": (_unit_rows(dx) @ _unit_rows(dy).T, False),
-        "seed_coincidence": (shares, True),
+        "seed_r": float(runs) * np.outer(unit_rows(fx[None])[0], unit_rows(fy[None])[0]),
+        "seed_curve_r": unit_rows(dx) @ unit_rows(dy).T,
+        "seed_coincidence": shares,
     }
     rows = []
-    for name, (table, one_sided) in tests.items():
-        value, p_value = permutation_p(mean_of_table(table), arms, one_sided=one_sided)
+    for name, table in tests.items():
+        null = mean_of_table(table)(orders)
         reason = NO_TRANSITION if name == "seed_coincidence" else CONSTANT
-        note = "" if np.isfinite(p_value) else reason
-        rows.append(statistic_row(name, runs, note, value, p_value=p_value))
+        rows.append(_tested(name, runs, reason, float(null[0]), null))
     return [*rows, _lead_lag(x, y, arms)]
+
+
+def _tested(name: str, runs: int, reason: str, value: float, null: Array) -> Row:
+    p = p_value(null, DIRECTIONS[name])
+    return statistic_row(name, runs, "" if np.isfinite(p) else reason, value, p_value=p) | {
+        "null": null
+    }
 
 
 def _lead_lag(x: Array, y: Array, arms: Sequence[str]) -> Row:
@@ -75,15 +91,14 @@ def _lead_lag(x: Array, y: Array, arms: Sequence[str]) -> Row:
     own = np.diag(lags)
     if not np.all(np.isfinite(own)):
         return statistic_row("seed_lead_lag", runs, CONSTANT)
-    minus_sd, p_value = permutation_p(
-        lambda order: -np.std(lags[np.arange(runs), order], axis=1, ddof=1), arms, one_sided=True
-    )
-    half = -minus_sd * float(stats.t.ppf(0.975, runs - 1)) / np.sqrt(runs)
-    row = statistic_row("seed_lead_lag", runs, "", -minus_sd, p_value=p_value)
+    null = -np.std(lags[np.arange(runs), arrangements(tuple(arms))], axis=1, ddof=1)
+    half = -null[0] * float(stats.t.ppf(0.975, runs - 1)) / np.sqrt(runs)
+    row = _tested("seed_lead_lag", runs, CONSTANT, -float(null[0]), null)
     return row | {"lag": own.mean(), "lag_low": own.mean() - half, "lag_high": own.mean() + half}
 
 
-def _less_arm_mean(values: Array, arms: Sequence[str]) -> Array:
+def less_arm_mean(values: Array, arms: Sequence[str]) -> Array:
+    """Curves of runs `[runs, n]` less the mean curve of their arm."""
     out = values.copy()
     for arm in set(arms):
         rows = np.asarray(arms) == arm
@@ -91,7 +106,7 @@ def _less_arm_mean(values: Array, arms: Sequence[str]) -> Array:
     return out
 
 
-def _unit_rows(values: Array) -> Array:
+def unit_rows(values: Array) -> Array:
     """Rows less their mean, of unit length; NaN rows where nothing varies."""
     rest = values - values.mean(axis=1, keepdims=True)
     length = np.linalg.norm(rest, axis=1, keepdims=True)

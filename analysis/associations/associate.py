@@ -9,16 +9,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.associations.across import across_runs
-from analysis.associations.permutations import q_values
+from analysis.associations.across import DIRECTIONS, across_runs
 from analysis.associations.within import within_run
+from analysis.permutations import extremes, q_values, step_down
 from analysis.schema import ALL_RUNS, conform, empty
 from analysis.series import arms_of_runs, llc_series, probe_series
 from analysis.transitions import detect_transitions
 
 Array = npt.NDArray[np.float64]
 DETECTOR = "change_point"
-EXTRA = {"lag_low": "float64", "lag_high": "float64", "note": "string"}
+EXTRA = {
+    "lag_low": "float64", "lag_high": "float64", "note": "string", "p_adjusted": "float64",
+}  # fmt: skip
 
 
 def associate(
@@ -36,13 +38,16 @@ def associate(
         progress: called with (pairs done, pairs in all).
 
     Returns:
-        Columns of `associations` and lag_low, lag_high, note; one row per run, LLC series, probe
-        metric and statistic. In each run: `change_r` (against circular shifts; p-value from 20
-        checkpoints on), and without p-value, since what learning curves share by themselves cannot
-        be told apart there, `level_r`, `lead_lag`, `curve_lag` and `coincidence`. Over runs, where
-        run is `*`: `seed_r`, `seed_curve_r`, `seed_coincidence` and `seed_lead_lag` (runs
-        permuted within arms; p-value from 5 runs on). `q_value` holds the false discovery rate at
-        any dependence between the tests of the table (Benjamini & Yekutieli 2001). `lag` is in
+        Columns of `associations` and lag_low, lag_high, note, p_adjusted; one row per run, LLC
+        series, probe metric and statistic. In each run: `change_r` (against circular shifts;
+        p-value from 20 checkpoints on), and without p-value, since what learning curves share by
+        themselves cannot be told apart there, `level_r`, `lead_lag`, `curve_lag` and `coincidence`.
+        Over runs, where run is `*`: `seed_r`, `seed_curve_r`, `seed_coincidence` and
+        `seed_lead_lag` (runs permuted within arms; p-value from 5 runs on), where `p_adjusted` is
+        corrected for all pairs and statistics by the step-down max-T over the same permutations
+        (Westfall & Young 1993).
+        `q_value` holds the false discovery rate over the table (Benjamini & Hochberg 1995), for
+        exploration: it holds for independent and positively dependent tests. `lag` is in
         checkpoints, positive where the LLC moves first. A missing p-value has its reason in
         `note`.
     """
@@ -59,7 +64,8 @@ def associate(
         for run, pair in both.items():
             found = within_run(pair.llc, pair.probe, pair.llc_changes, pair.probe_changes)
             rows += [{"run": run} | name | row for row in found]
-        rows += [{"run": ALL_RUNS} | name | row for row in _over_runs(both, arms)]
+        over = {"run": ALL_RUNS, "runs": tuple(both)} | name
+        rows += [over | row for row in _over_runs(both, arms)]
         if progress is not None:
             progress(done + 1, len(pairs))
     if not rows:
@@ -67,7 +73,28 @@ def associate(
     frame = pd.DataFrame(rows)
     frame["arm"] = frame["run"].map(arms | {ALL_RUNS: ALL_RUNS})
     frame["q_value"] = q_values(frame["p_value"])
+    frame["p_adjusted"] = _corrected(frame)
+    frame = frame.drop(columns=["runs", "null"], errors="ignore")
     return conform("associations", frame).astype({"note": "string"})
+
+
+def _corrected(frame: pd.DataFrame) -> pd.Series:
+    """Step-down max-T over all tests across runs, on the same arrangements of the same runs."""
+    out = pd.Series(np.nan, frame.index)
+    tested = frame[(frame["run"] == ALL_RUNS) & frame["p_value"].notna()]
+    blocks = []
+    for _, rows in tested.groupby("runs"):
+        tables = [
+            extremes(np.column_stack([*same["null"]]), DIRECTIONS[str(statistic)])
+            for statistic, same in rows.groupby("statistic")
+        ]
+        index = np.concatenate([same.index for _, same in rows.groupby("statistic")])
+        blocks.append((index, np.hstack(tables)))
+    for (index, _), adjusted in zip(
+        blocks, step_down([z for _, z in blocks]) if blocks else (), strict=True
+    ):
+        out[index] = adjusted
+    return out
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,7 @@ import pytest
 from synthetic_series import ar1, sigmoid
 
 from analysis.associations.across import across_runs
-from analysis.associations.permutations import (
-    mean_of_table,
-    pairings,
-    permutation_p,
-    sign_flip_p,
-)
+from analysis.permutations import arrangements, mean_of_table, p_value
 
 
 def curves(rng: np.random.Generator, runs: int, linked: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -69,22 +64,8 @@ def test_fewer_than_five_runs_have_no_p_value() -> None:
         assert "needs 5 runs, has 4" in str(row["note"])
 
 
-def test_pairings_stay_within_arms_and_are_complete_where_few() -> None:
-    every = pairings(["a", "b", "a", "b", "a"])
-    assert len(np.unique(every, axis=0)) == len(every) == 12
-    assert set(map(tuple, np.sort(every[:, [0, 2, 4]]).tolist())) == {(0, 2, 4)}
-    drawn = pairings(["a"] * 12, draws=50)
-    assert drawn.shape == (50, 12)
-
-
 def test_p_value_of_a_perfect_pairing_is_one_of_all() -> None:
     z = np.arange(5.0) - 2
-    value, p = permutation_p(mean_of_table(np.outer(z, z)), ["a"] * 5, one_sided=True)
-    assert value == pytest.approx(2.0)
-    assert p == 1 / 120
-
-
-def test_sign_flips() -> None:
-    assert sign_flip_p(np.ones(5)) == 1 / 32
-    assert sign_flip_p(np.array([1.0, -1.0])) == pytest.approx(3 / 4)
-    assert sign_flip_p(np.ones(40)) == 1 / 2000
+    null = mean_of_table(np.outer(z, z))(arrangements(("a",) * 5))
+    assert null[0] == pytest.approx(2.0)
+    assert p_value(null, "greater") == 1 / 120

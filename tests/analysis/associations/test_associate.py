@@ -8,7 +8,7 @@ from synthetic_series import ar1, log_steps, sigmoid
 from analysis import associate
 from analysis.schema import TABLES, empty
 
-COLUMNS = [*TABLES["associations"], "lag_low", "lag_high", "note"]
+COLUMNS = [*TABLES["associations"], "lag_low", "lag_high", "note", "p_adjusted"]
 WITHIN = {"level_r", "change_r", "lead_lag", "curve_lag", "coincidence"}
 ACROSS = {"seed_r", "seed_curve_r", "seed_coincidence", "seed_lead_lag"}
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from analysis import associate, detect_transitions, predict_goal, schema, staircase
+from analysis.prediction import Task
 from analysis.report import build_report, build_summary, load_study
 from analysis.report.figures import all_figures
 from analysis.report.summary import to_markdown
@@ -78,10 +79,10 @@ def test_a_change_of_the_llc_is_known_between_two_llcs_alone(
     study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The checkpoint after a failed one has no change: it was taken as 0."""
-    seen: list[pd.DataFrame] = []
+    seen: list[Task] = []
 
-    def noted(data: pd.DataFrame, known: list[str]) -> list[dict[str, object]]:
-        seen.append(data)
+    def noted(task: Task) -> list[dict[str, object]]:
+        seen.append(task)
         return []
 
     monkeypatch.setattr("analysis.prediction._models", noted)
@@ -91,10 +92,10 @@ def test_a_change_of_the_llc_is_known_between_two_llcs_alone(
     probes = probes[probes["probe"].eq("behind") & probes["metric"].eq("coin_rate")]
     predict_goal(llc, probes, pd.DataFrame({"run": [], "step": []}))
     steps, lost = llc["step"].tolist(), llc["step"][llc["status"] == "failed"].tolist()
-    (data,) = seen
+    (task,) = seen
     at = steps.index(lost[0])
-    assert data["step"].tolist() == [s for i, s in enumerate(steps[:-1]) if i not in (at, at + 1)]
-    assert (data["llc_change"].iloc[1:] != 0).all()
+    assert list(task.steps) == [s for i, s in enumerate(steps[:-1]) if i not in (at, at + 1)]
+    assert len(set(task.own[0, :, 1])) == len(task.steps)  # no two changes alike, as zeros would be
 
 
 def test_a_profile_loses_what_is_made_of_the_llc_and_keeps_the_curvature() -> None:

@@ -1,0 +1,112 @@
+"""What a hypothesis says: a claim about series of the LLC and of goal probes over runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from rl_slt import InputError, SettingsModel
+
+Name = Annotated[str, Field(min_length=1)]
+
+
+class Hypothesis(SettingsModel):
+    """One hypothesis, as in `[[hypothesis]]` of a study's file.
+
+    Raises:
+        InputError: a value is wrong, or its kind lacks what it needs.
+    """
+
+    name: Name
+    """the claim in words"""
+    role: Literal["primary", "secondary", "exploratory"] = "secondary"
+    """primary (one at most, tested at 5 % on its own), secondary (corrected together) or \
+exploratory"""
+    kind: Literal["arms", "dose", "seeds", "course", "prediction"]
+    """arms, dose, seeds, course or prediction"""
+    series: Name | None = None
+    """a column of table llc; left out where the kind needs no metric alone, llc"""
+    metric: Name | None = None
+    """PROBE/METRIC of table probes, where the kind needs one"""
+    arms: tuple[Name, ...] | None = None
+    """arms to compare in the order of the claimed rise, or to look at; left out, all"""
+    doses: dict[str, float] | None = None
+    """number of each arm for kind dose; left out, `dose` of the study's arms"""
+    direction: Literal["greater", "less", "two-sided"] = "two-sided"
+    """greater, less or two-sided"""
+    statistic: Literal["linear", "rank", "link"] = "linear"
+    """linear, rank (of ranks), or for kind dose link (of series and metric over the doses)"""
+    given: tuple[Name, ...] = ()
+    """controls held fixed: columns of tables llc and covariates, as entropy, logit_scale, \
+weight_norm, return"""
+    paired: bool | None = None
+    """whether arms are compared by seed; left out, where all have the same seeds, at least six"""
+    loss: Name | None = None
+    """of the LLC series; left out, kl where there is one"""
+    states: Name | None = None
+    """state set of the LLC series; left out, frozen where there is one"""
+    reference: Name = "self"
+    """reference of the LLC series"""
+    params: Name = "all"
+    """free parameters of the LLC series"""
+    matched_entropy: float | None = None
+    """of an LLC series that is a control at that entropy"""
+    step: Annotated[int, Field(ge=0)] | Literal["last"] = "last"
+    """checkpoint: last, or its environment step"""
+    horizon: Annotated[int, Field(ge=1)] = 1
+    """checkpoints ahead, for kind prediction"""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        from analysis.hypotheses.kinds import KINDS
+
+        if self.metric is not None and not all(self.metric.partition("/")):
+            raise InputError.of("metric", self.metric, "PROBE/METRIC, as behind/coin_rate")
+        if self.arms is not None and len(set(self.arms)) < len(self.arms):
+            raise InputError.of("arms", list(self.arms), "different arms")
+        if self.statistic == "link" and self.kind != "dose":
+            raise InputError.of("statistic", "link", f"linear or rank for kind {self.kind}")
+        KINDS[self.kind].check(self)
+        return self
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """Probe and metric."""
+        probe, _, metric = (self.metric or "").partition("/")
+        return probe, metric
+
+
+def need_metric(hypothesis: Hypothesis) -> None:
+    """Raise InputError where a kind that links the LLC to a metric has none."""
+    if hypothesis.metric is None:
+        raise InputError.of("metric", None, f"PROBE/METRIC for kind {hypothesis.kind}")
+
+
+def parse_hypotheses(values: Sequence[Hypothesis | Mapping[str, Any]]) -> tuple[Hypothesis, ...]:
+    """Checked hypotheses.
+
+    Args:
+        values: settings of each, or hypotheses as they are.
+
+    Raises:
+        InputError: a value is wrong, a name is there twice, or there are two primary ones.
+    """
+    found = [
+        value if isinstance(value, Hypothesis) else Hypothesis.build(value, f"hypothesis.{k}")
+        for k, value in enumerate(values)
+    ]
+    check_together(found)
+    return tuple(found)
+
+
+def check_together(hypotheses: Sequence[Hypothesis]) -> None:
+    """Raise InputError for a name that is there twice, or more than one primary hypothesis."""
+    names = [h.name for h in hypotheses]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError.of("hypothesis.name", twice, "the name of one hypothesis only")
+    first, *more = [h.name for h in hypotheses if h.role == "primary"] or [""]
+    if more:
+        raise InputError.of("hypothesis.role", "primary", f"that of one hypothesis, {first!r}",
+                            f"call {more[0]!r} secondary")  # fmt: skip

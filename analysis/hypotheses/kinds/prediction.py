@@ -1,0 +1,81 @@
+"""Kind `prediction`: does the LLC predict the goal beyond the step, the arm and cheaper signs?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from analysis.hypotheses.design import Design, Untestable
+from analysis.hypotheses.hypothesis import Hypothesis, need_metric
+from analysis.hypotheses.measures import Course, Measures
+from analysis.hypotheses.shift import detectable_shift
+from analysis.permutations import MIN_RUNS, Orders
+from analysis.prediction import BASELINE, Task, prediction_task
+from rl_slt import InputError
+
+Array = npt.NDArray[np.float64]
+
+
+class Prediction:
+    """Gain of the prediction `horizon` checkpoints ahead; LLCs of runs permuted within arms."""
+
+    def check(self, hypothesis: Hypothesis) -> None:
+        """It needs a metric, and its controls are those of the baseline."""
+        need_metric(hypothesis)
+        if hypothesis.given:
+            raise InputError.of("given", list(hypothesis.given), "left out for kind prediction",
+                                f"its baseline holds {', '.join(BASELINE)}")  # fmt: skip
+        if hypothesis.direction == "less":
+            raise InputError.of("direction", "less", "greater for kind prediction")
+
+    def test(self, hypothesis: Hypothesis, data: Measures) -> PredictionTest:
+        """The test over all runs of the arms."""
+        series, metric = data.series(hypothesis), data.metric(hypothesis)
+        runs = data.complete(hypothesis, any=np.zeros(len(data.runs))).runs
+        known = [c for c in BASELINE if c in data.covariates]
+        controls = data.covariates.reindex(columns=["run", "step", *known])
+        controls = controls.astype({"run": str, "step": "float64"})
+        one, two = (_long(part, runs) for part in (series, metric))
+        task = prediction_task(one, two, controls, data.arm, hypothesis.horizon)
+        if len(task.runs) < MIN_RUNS or np.isnan(task.gains[0]) or len(task.gains) < 2:
+            raise Untestable(task.note or "the baseline makes no error")
+        return PredictionTest(Design(task.runs, task.arms), task, task.note)
+
+
+@dataclass(frozen=True)
+class PredictionTest:
+    """See `Prediction`."""
+
+    design: Design
+    task: Task
+    note: str
+    statistic: str = "share of the baseline's error saved"
+
+    @property
+    def value(self) -> float:
+        """Share of the baseline's squared error, runs left out, that the LLC saves."""
+        return float(self.task.gains[0])
+
+    def null(self, orders: Orders) -> Array:
+        """The gain with the LLCs of permuted runs."""
+        saved = self.task.errors(self.task.baseline, self.task.own, orders)
+        error = self.task.baseline_errors
+        return np.asarray((error - saved).mean(axis=1) / error.mean())
+
+    def interval(self, null: Array) -> tuple[float, float]:
+        """95 % interval, by resampling runs."""
+        return self.task.gain_interval()
+
+    def smallest_effect(self, null: Array, critical: float) -> float:
+        """See `detectable_shift`."""
+        return detectable_shift(null, critical)
+
+
+def _long(course: Course, runs: npt.NDArray[np.str_]) -> pd.Series:
+    """Values by run and step, those that are known."""
+    table = pd.DataFrame(course.table, list(course.runs), course.steps.astype(float))
+    table = table[table.index.isin(runs)].rename_axis(index="run", columns="step")
+    return pd.Series(table.stack()).dropna()

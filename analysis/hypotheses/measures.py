@@ -1,0 +1,292 @@
+"""Tables as measures of runs: one value or one course of each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from analysis.hypotheses.design import Untestable
+from analysis.hypotheses.hypothesis import Hypothesis
+from analysis.schema import only_defined
+from analysis.series import (
+    MAIN_LOSS,
+    arms_of_runs,
+    current_setting,
+    goal_rows,
+    is_shared,
+    series_parts,
+)
+from rl_slt import InputError
+
+Array = npt.NDArray[np.float64]
+_TEXTS = ("loss", "states", "reference", "params", "status")
+
+
+class Measures:
+    """Values of the LLC, of probes and of controls, by run and step.
+
+    Args:
+        llc: table `llc`; missing columns count as empty.
+        probes: table `probes`.
+        covariates: table `covariates`, for controls.
+        arms: names of arms that may have no runs yet.
+    """
+
+    def __init__(
+        self,
+        llc: pd.DataFrame,
+        probes: pd.DataFrame,
+        covariates: pd.DataFrame | None = None,
+        arms: Sequence[str] = (),
+    ) -> None:
+        self.covariates = pd.DataFrame() if covariates is None else covariates
+        for name, frame, keys in (
+            ("llc", llc, ("run", "step")),
+            ("probes", probes, ("run", "step", "probe", "metric", "value")),
+        ):
+            if missing := [key for key in keys if len(frame) and key not in frame]:
+                raise InputError(f"table {name!r} lacks the columns {', '.join(missing)}")
+        self.probes = probes[probes["step"].notna()] if len(probes) else probes
+        self.probes = self.probes.reset_index(drop=True)
+        self._rows_of = self.probes.groupby(["probe", "metric"]).groups if len(self.probes) else {}
+        self._known: dict[tuple[object, ...], Course] = {}
+        self._llc = _whole(llc)
+        self._parts = series_parts(self._llc)
+        known = [frame for frame in (llc, probes) if len(frame)]
+        self.arm = arms_of_runs(*known)
+        self.runs = sorted(self.arm)
+        self.arms = list(dict.fromkeys([*self.arm.values(), *arms]))
+        self.seed = _first_of(known, "seed")
+        self.dose = {self.arm[run]: dose for run, dose in _first_of(known, "dose").items()}
+
+    def usual(self, hypothesis: Hypothesis) -> tuple[str, str]:
+        """Loss and state set of a hypothesis' LLC series, the usual ones where it names none."""
+        known = list(dict.fromkeys(self._parts["loss"]))
+        loss = _usual("loss", known) if hypothesis.loss is None else hypothesis.loss
+        known = list(dict.fromkeys(self._parts.loc[self._parts["loss"] == loss, "states"]))
+        states = _usual("states", known) if hypothesis.states is None else hypothesis.states
+        return loss, states
+
+    def all_series(self) -> list[dict[str, Any]]:
+        """What names each LLC series, in settings of `Hypothesis`."""
+        matched = self._llc.get("matched_entropy", pd.Series(np.nan, self._llc.index))
+        columns = self._parts.assign(matched_entropy=matched.astype("float64"))
+        return [
+            {"loss": row["loss"] or None, "states": row["states"] or None,
+             "reference": row["reference"] or "self", "params": row["params"] or "all",
+             "matched_entropy": None if math.isnan(h := row["matched_entropy"]) else float(h)}
+            for row in columns.drop_duplicates().to_dict("records")
+        ]  # fmt: skip
+
+    def all_metrics(self) -> list[str]:
+        """Probe and metric of everything that a goal is read from."""
+        if not len(self.probes):
+            return []
+        rows = goal_rows(self.probes).drop_duplicates(["probe", "metric"])
+        return sorted(f"{row.probe}/{row.metric}" for row in rows.itertuples())
+
+    def series(self, hypothesis: Hypothesis, column: str | None = None) -> Course:
+        """The LLC series, or another column of its rows; NaN where not defined.
+
+        Raises:
+            InputError: there is no such column, loss or state set.
+            Untestable: there are no rows.
+        """
+        column = column or hypothesis.series or "llc"
+        if self._llc.empty:
+            raise Untestable("no LLC estimates")
+        numeric = [str(c) for c in self._llc if pd.api.types.is_numeric_dtype(self._llc[c])]
+        if column not in numeric:
+            raise InputError.of("series", column, f"one of {', '.join(numeric)}")
+        rows = pd.Series(True, self._llc.index)
+        matched = hypothesis.matched_entropy
+        loss, states = self.usual(hypothesis)
+        wanted = {
+            "loss": loss,
+            "states": states,
+            "reference": "" if hypothesis.reference == "self" else hypothesis.reference,
+            "params": "" if hypothesis.params == "all" else hypothesis.params,
+            "matched_entropy": "" if matched is None else f"matched={matched:.3g}",
+        }
+        for name, value in wanted.items():
+            known = list(dict.fromkeys(self._parts.loc[rows, name]))
+            if value not in known:
+                raise InputError.of(name, value or "the usual", f"one of {_list(known)}")
+            rows &= self._parts[name] == value
+        key = (*wanted.values(), column)
+        if key not in self._known:
+            self._known[key] = self._course(self._llc[rows], column)
+        return self._known[key]
+
+    def metric(self, hypothesis: Hypothesis) -> Course:
+        """The metric.
+
+        Raises:
+            InputError: there is no such probe and metric.
+            Untestable: there are no rows.
+        """
+        if not len(self.probes):
+            raise Untestable("no probe results")
+        probe, metric = hypothesis.pair
+        if (probe, metric) not in self._rows_of:
+            near = self.probes[self.probes["probe"] == probe]
+            near = near if len(near) else self.probes
+            names = zip(near["probe"], near["metric"], strict=True)
+            known = list(dict.fromkeys(f"{of}/{what}" for of, what in names))
+            raise InputError.of("metric", hypothesis.metric, f"one of {_list(known)}")
+        key = (probe, metric)
+        if key not in self._known:
+            self._known[key] = self._course(self.probes.loc[self._rows_of[key]], "value")
+        return self._known[key]
+
+    def control(self, name: str, hypothesis: Hypothesis) -> Course:
+        """A control, of the rows of the LLC series where it is known there, else a covariate.
+
+        Raises:
+            InputError: there is no such column.
+        """
+        if name in self._llc and self._llc[name].notna().any():
+            return self.series(hypothesis, name)
+        if name in self.covariates and {"run", "step"} <= set(self.covariates):
+            return self._course(self.covariates, name)
+        columns = [*self._llc, *self.covariates]
+        known = [c for c in dict.fromkeys(columns) if c not in ("run", "arm", "seed", "step")]
+        raise InputError.of("given", name, f"among {_list(known)}")
+
+    def complete(self, hypothesis: Hypothesis, **columns: Array) -> Rows:
+        """The runs of the hypothesis' arms that have all values, and a note of those left out.
+
+        Args:
+            hypothesis: whose arms, all by default, and whose controls are added.
+            columns: values of all runs, `[runs]`, NaN where there is none.
+
+        Raises:
+            InputError: there is no such arm or control.
+        """
+        for arm in hypothesis.arms or ():
+            if arm not in self.arms:
+                raise InputError.of("arms", arm, f"among {_list(self.arms)}")
+        step = hypothesis.step
+        held = [self.control(name, hypothesis).at(step) for name in hypothesis.given]
+        values = np.array([*columns.values(), *held])
+        whole = np.isfinite(values).all(axis=0)
+        arms = np.array([self.arm[run] for run in self.runs])
+        asked = np.isin(arms, hypothesis.arms) if hypothesis.arms else np.ones(len(arms), bool)
+        lost = [run for run, out in zip(self.runs, asked & ~whole, strict=True) if out]
+        note = f"left out without a value: {_list(lost)}" if lost else ""
+        rows = Rows(
+            np.array(self.runs), arms, values[: len(columns)], values[len(columns) :].T, note
+        )
+        return rows.of(asked & whole)
+
+    def _course(self, rows: pd.DataFrame, column: str) -> Course:
+        rows = rows.drop_duplicates(["run", "step"], keep="last")
+        runs, steps = rows["run"].astype(str), rows["step"].astype("int64")
+        values = rows[column].to_numpy(dtype=float, na_value=np.nan)
+        place = {run: i for i, run in enumerate(self.runs)}
+        known, column_of = np.unique(steps.to_numpy(), return_inverse=True)
+        table = np.full((len(self.runs), len(known)), np.nan)
+        table[runs.map(place).to_numpy(dtype=int), column_of] = values
+        last = steps.groupby(runs.map(self.arm).to_numpy()).max()
+        of_arm = [last.get(self.arm[run], known[-1]) for run in self.runs]
+        return Course(tuple(self.runs), known, table, np.searchsorted(known, of_arm))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Runs with all values that a test needs.
+
+    Attributes:
+        runs: names, `[n]`.
+        arms: of each run, `[n]`.
+        values: `[columns, n]`.
+        controls: `[n, k]`.
+        note: which runs are left out.
+    """
+
+    runs: npt.NDArray[np.str_]
+    arms: npt.NDArray[np.str_]
+    values: Array
+    controls: Array
+    note: str
+
+    def of(self, kept: npt.NDArray[np.bool_], note: str = "") -> Rows:
+        """Those runs only."""
+        texts = "; ".join(filter(None, (self.note, note)))
+        return Rows(self.runs[kept], self.arms[kept], self.values[:, kept], self.controls[kept],
+                    texts)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Course:
+    """A measure of runs along training.
+
+    Attributes:
+        runs: names.
+        steps: environment steps, `[t]`.
+        table: `[runs, t]`, NaN where it is not defined.
+        last: the place of the last step of each run's arm, `[runs]`.
+    """
+
+    runs: tuple[str, ...]
+    steps: npt.NDArray[np.int_]
+    table: Array
+    last: npt.NDArray[np.int_]
+
+    def at(self, step: int | str) -> Array:
+        """One value of each run, `[runs]`.
+
+        A run that lacks the last step of its arm, or has no estimate there, has none: an earlier
+        checkpoint does not stand in.
+
+        Args:
+            step: an environment step, or `last`.
+
+        Raises:
+            InputError: no run has that step.
+        """
+        if step == "last":
+            return np.asarray(self.table[np.arange(len(self.runs)), self.last])
+        place = int(np.searchsorted(self.steps, step))
+        if place == len(self.steps) or self.steps[place] != step:
+            raise InputError.of("step", step, f"last or one of {', '.join(map(str, self.steps))}")
+        return np.asarray(self.table[:, place])
+
+
+def _whole(llc: pd.DataFrame) -> pd.DataFrame:
+    """The estimates that count of table `llc`, with all columns that name a series."""
+    if not len(llc):
+        return pd.DataFrame(columns=["run", "step", *_TEXTS])
+    frame = llc.assign(**{name: "" for name in _TEXTS if name not in llc})
+    frame = frame.assign(**{name: np.nan for name in ("llc", "llc_stderr") if name not in llc})
+    return only_defined(current_setting(frame))
+
+
+def _usual(name: str, known: Sequence[str]) -> str:
+    """The loss, or state set, that stands for the LLC where a hypothesis names none."""
+    first = known[0] if known else ""
+    if name == "loss":
+        return MAIN_LOSS if MAIN_LOSS in known else first
+    return next((states for states in known if is_shared(states)), first)
+
+
+def _first_of(tables: Sequence[pd.DataFrame], column: str) -> dict[str, float]:
+    """The value of a column of each run, where a table has it."""
+    found: dict[str, float] = {}
+    for table in tables:
+        if column in table:
+            known = table.dropna(subset=[column]).drop_duplicates("run")
+            pairs = zip(known["run"], known[column], strict=True)
+            found = {str(run): float(value) for run, value in pairs} | found
+    return found
+
+
+def _list(names: Sequence[str]) -> str:
+    """Names with commas, the first twelve."""
+    return ", ".join(map(str, names[:12])) + (", ..." if len(names) > 12 else "") or "none"

@@ -1,0 +1,96 @@
+"""Do values rise over arms? The test that kinds `arms` and `dose` share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import rankdata
+
+from analysis.hypotheses.design import Design, Untestable
+from analysis.hypotheses.hypothesis import Hypothesis
+from analysis.hypotheses.linear import LinearTest
+from analysis.hypotheses.measures import Course, Measures, Rows
+
+Array = npt.NDArray[np.float64]
+PAIRS = 6  # seeds from which on pairing can reach 5 % in two-sided tests: 2 of 2^6 sign patterns
+
+
+def measured(hypothesis: Hypothesis, data: Measures) -> Course:
+    """The series, or the metric where no series is named."""
+    if hypothesis.series is None and hypothesis.metric is not None:
+        return data.metric(hypothesis)
+    return data.series(hypothesis)
+
+
+def trend_test(
+    hypothesis: Hypothesis, data: Measures, scores: Mapping[str, float], statistic: str
+) -> LinearTest:
+    """The rise of a series or metric over the scores of arms; seeds are permuted over arms.
+
+    The value is the rise from the lowest to the highest score of the fitted line, in the measure's
+    unit; with `statistic = "rank"` the correlation of ranks with scores.
+
+    Args:
+        hypothesis: names the measure.
+        data: measures of runs.
+        scores: number of each arm.
+        statistic: name of the value.
+
+    Raises:
+        Untestable: fewer than two arms have runs, or each has one and they are two.
+    """
+    rows = data.complete(hypothesis, value=measured(hypothesis, data).at(hypothesis.step))
+    rows = rows.of(np.isin(rows.arms, list(scores)))
+    arms = sorted(set(rows.arms))
+    if len(arms) < 2:
+        few = f"needs runs of two arms with a value, has {len(arms)}"
+        raise Untestable("; ".join(filter(None, (few, rows.note))))
+    if len(rows.runs) == 2:
+        raise Untestable("one run of each arm: the luck of training cannot be told from the arm; "
+                         "needs several seeds")  # fmt: skip
+    seeds = _shared_seeds(hypothesis, data, rows)
+    paired = seeds is not None
+    if seeds is not None:
+        kept = ~np.isnan(seeds)
+        lost = ", ".join(rows.runs[~kept])
+        rows = rows.of(kept, f"left out unpaired: {lost}" if lost else "")
+        seeds = seeds[kept]
+    ranked = hypothesis.statistic == "rank"
+    value, controls = rows.values[0], rows.controls
+    if ranked:
+        value, controls = rankdata(value), rankdata(controls, axis=0)
+    target = np.array([scores[arm] for arm in rows.arms])
+    groups = np.zeros(len(target)) if seeds is None else seeds
+    # controls differ within an arm, so that there the whole order counts
+    labels = None if hypothesis.given else tuple(map(str, rows.arms))
+    design = Design(tuple(rows.runs), tuple(groups), labels)
+    name = f"{'paired ' if paired else ''}{'rank ' if ranked else ''}{statistic}"
+    if hypothesis.given:
+        name += f" given {', '.join(hypothesis.given)}"
+    scale = None if ranked else float(np.ptp(target))
+    nuisance = np.hstack([means_of(groups), controls])
+    return LinearTest(design, name, target, value, nuisance, scale, rows.note)
+
+
+def means_of(groups: npt.ArrayLike) -> Array:
+    """A column for the mean of each group, `[n, groups]`."""
+    names, place = np.unique(groups, return_inverse=True)
+    return np.asarray(np.eye(len(names))[place])
+
+
+def _shared_seeds(hypothesis: Hypothesis, data: Measures, rows: Rows) -> Array | None:
+    """The seed of each run, NaN where not all arms have it; None where it does not count."""
+    if hypothesis.paired is False:
+        return None
+    seeds = np.array([data.seed.get(run, np.nan) for run in rows.runs])
+    arms = len(set(rows.arms))
+    of = [tuple(rows.arms[seeds == seed]) for seed in seeds]
+    shared = np.array([len(a) == len(set(a)) == arms for a in of])
+    count = int(shared.sum()) // arms
+    if hypothesis.paired and count < 2:
+        raise Untestable("no two seeds occur in all arms, so they cannot be paired")
+    if hypothesis.paired or (shared.all() and count >= PAIRS):
+        return np.where(shared, seeds, np.nan)
+    return None
