@@ -22,10 +22,11 @@ STAGES: dict[str, int] = {
     "clips": 4,
     "compare": 4,
     "transitions": 1,
-    "associations": 1,
+    "associations": 2,
     "staircase": 1,
-    "predictions": 2,
-    "path_dependence": 1,
+    "predictions": 3,
+    "path_dependence": 2,
+    "hypotheses": 1,
     "report": 2,
 }
 

@@ -40,7 +40,8 @@ class StudyData:
 
     `arms` maps the name of an arm to its settings in the order of the study; `tables` holds a frame
     (perhaps empty) for every table of `analysis.schema`, only rows of `runs` and of statistics over
-    them; `missing` says in plain sentences what was not found, not readable or inconsistent.
+    them; `missing` says in plain sentences what was not found, not readable or inconsistent;
+    `fixed` holds time and sha256 of the study's file when the study started.
     """
 
     name: str
@@ -51,6 +52,7 @@ class StudyData:
     settings: dict[str, Any] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    fixed: dict[str, str] = field(default_factory=dict)
 
     def table(self, name: str) -> pd.DataFrame:
         """The table of that name, a copy-free frame that may be empty."""

@@ -69,6 +69,7 @@ def _load_one(path: Path) -> StudyData:
         settings=settings if isinstance(settings, dict) else {},
         timings={str(k): float(v) for k, v in timings.items() if isinstance(v, int | float)},
         missing=list(dict.fromkeys(missing)),
+        fixed=_texts(study.get("fixed")),
     )
     return data.with_arms()
 
@@ -99,6 +100,11 @@ def _arm_of(run: RunData, tables: dict[str, pd.DataFrame]) -> str:
     named = (frame.loc[frame["run"] == run.name, "arm"] for frame in tables.values())
     known = (str(arm) for arms in named for arm in arms.unique() if arm != schema.UNNAMED)
     return next(known, run.arm)
+
+
+def _texts(values: object) -> dict[str, str]:
+    items = values.items() if isinstance(values, dict) else ()
+    return {str(name): value for name, value in items if isinstance(value, str)}
 
 
 def _arms(study: dict[str, Any], runs: list[RunData]) -> dict[str, dict[str, Any]]:

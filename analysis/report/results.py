@@ -54,13 +54,13 @@ def prediction_result(data: StudyData) -> Result:
             "gain": _percent(row["gain"]),
             "95 % interval": labels.interval(row["gain_low"], row["gain_high"], _percent),
             "p": labels.number(row["p_value"]),
-            "q": labels.number(row["q_value"]),
+            "p corrected": labels.number(row["p_adjusted"]),
             "seeds": labels.number(row["seeds"]),
         }
         for row in best.to_dict("records")
     ]
     tested = best.dropna(subset=["p_value"])
-    found = int((tested["q_value"].fillna(tested["p_value"]) <= 0.05).sum())
+    found = int((tested["p_adjusted"].fillna(tested["p_value"]) <= 0.05).sum())
     line = (
         f"Of {len(tested)} outcomes and LLC series, the LLC improves the prediction of the next "
         f"checkpoint beyond the cheaper signs in {found} (5 %, corrected for their number)."
@@ -84,7 +84,7 @@ def path_result(data: StudyData) -> Result:
         why = labels.capital(notes[0]) if notes else "No test"
         end = "so an early sign of the goal cannot be distinguished from chance here."
         return Result(missing=f"{line} {why}: {end}")
-    found = known[known["q_value"] <= 0.05].sort_values("step")
+    found = known[known["p_adjusted"] <= 0.05].sort_values("step")
     runs = labels.count(int(known["n"].max()), "run")
     line += f" {runs}, each classified from the others by one early value. "
     if found.empty:

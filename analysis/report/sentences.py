@@ -8,6 +8,7 @@ from analysis import meaning
 from analysis.probes import PROBES
 from analysis.report import labels, queries, results, test_tables
 from analysis.report.data import StudyData
+from analysis.report.hypotheses import primary_sentence
 from analysis.series import is_shared
 
 # Intervals are no test: two that overlap may hold a difference, and two arms of one seed each
@@ -25,7 +26,7 @@ def summary_sentences(arms: list[dict[str, Any]], data: StudyData, warnings: int
     """
     over_seeds = (results.prediction_result, results.path_result)
     out = [*_behavior(arms), _llc(arms, data), _transitions(data), _associations(data)]
-    out += [result(data).line for result in over_seeds]
+    out += [primary_sentence(data), *(result(data).line for result in over_seeds)]
     return [line for line in [*out, _warnings(arms, warnings)] if line]
 
 
@@ -171,8 +172,8 @@ def _associations(data: StudyData) -> str:
         )
     found = int((tested["q_value"].fillna(tested["p_value"]) <= 0.05).sum())
     return (
-        f"Of {len(tested)} associations between LLC and probes that were tested, {found} pass 5 % "
-        "after correction for their number."
+        f"Of {len(tested)} exploratory associations between LLC and probes, {found} have a false "
+        "discovery rate of at most 5 %."
     )
 
 

@@ -85,8 +85,9 @@ def association_tables(data: StudyData) -> dict[str, Any]:
 _NULL = (
     "LLC and probe outcomes both change along training, so their levels correlate without any "
     "link; that column only describes. Changes are held against the same series shifted in time "
-    "within a run, or against other pairings of seeds over runs; q is p corrected for the number "
-    "of pairs tested. A positive lag means that the LLC moves first, in checkpoints."
+    "within a run, or against other pairings of seeds over runs. These tests are exploratory: q is "
+    "their false discovery rate (Benjamini and Hochberg); over runs p corrected is the familywise "
+    "one (step-down max-T). A positive lag means that the LLC moves first, in checkpoints."
 )
 _COLUMNS = {
     "levels": ("level_r", "seed_curve_r"),
@@ -121,6 +122,7 @@ def _pivot(table: pd.DataFrame, data: StudyData) -> list[dict[str, str]]:
                 "outcome": labels.pair_title(str(probe), str(metric)),
                 **{name: labels.number(found[name].get("value")) for name in list(_COLUMNS)[:3]},
                 "p": labels.number(tested.get("p_value")),
+                "p corrected": labels.number(tested.get("p_adjusted")),
                 "q": labels.number(tested.get("q_value")),
                 "lag": labels.number(lag.get("lag")),
                 "lag interval": labels.interval(lag.get("lag_low"), lag.get("lag_high")),

@@ -14,6 +14,7 @@ from analysis.report.clips import scenes
 from analysis.report.comparisons import comparisons
 from analysis.report.data import StudyData
 from analysis.report.figures import all_figures
+from analysis.report.hypotheses import hypothesis_view
 from analysis.report.queries import probes_in_order
 from analysis.report.results import path_result, prediction_result
 from analysis.report.summary import build_summary, llc_settings, llc_title
@@ -57,6 +58,7 @@ def build_report(data: StudyData) -> str:
         settings=llc_settings(summary["arms"]),
         transitions=transition_table(data),
         associations=association_tables(data),
+        hypotheses=hypothesis_view(data),
         predictions=prediction_result(data),
         paths=path_result(data),
         labels=labels,

@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +85,14 @@ def open_or_create(plan: StudyPlan, out: Path) -> Study:
     Raises:
         InputError: if the folder holds another study, a run, or anything else.
     """
-    values = plan.as_dict() | {"llc": plan.llc.values()}
+    claims = [hypothesis.as_dict() for hypothesis in plan.hypotheses]
+    values = plan.as_dict() | {"llc": plan.llc.values(), "hypothesis": claims}
     settings = {name: values.pop(name) for name in ("base_preset", "train", "llc", "probe")}
     frozen = values | {"settings": settings}  # in JSON's types
     if (out / "study.json").exists():
         known = read_json_object(out / "study.json")
+        if "hypothesis" not in known:  # a study from before there were any has fixed none
+            frozen["hypothesis"] = None
         changed = [k for k in frozen if known.get(k) != frozen[k]]
         if changed:
             raise InputError(
@@ -102,8 +106,13 @@ def open_or_create(plan: StudyPlan, out: Path) -> Study:
         raise InputError(
             f"{out} exists and holds no study; nothing was touched: choose another --out"
         )
-    write_json(out / "study.json", frozen)
+    write_bytes(out / "study.toml", plan.file_text.encode())  # what `sha256sum study.toml` is of
+    write_json(out / "study.json", frozen | {"fixed": {"sha256": plan.sha256, "time": _now()}})
     return Study(out)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(sep=" ", timespec="seconds")
 
 
 @contextlib.contextmanager
@@ -195,6 +204,7 @@ def write_report(paths: Sequence[Path], out: Path, form: str = "html") -> Path:
     if len(paths) > 1:  # statistics over all runs, whichever studies they come from
         llc, probes, known = (data.table(name) for name in ("llc", "probes", "covariates"))
         tables = over_runs(current_setting(llc), probes, known)
+        del tables["hypotheses"]  # each study has its own
         data = dataclasses.replace(data, tables=data.tables | tables)
     if form == "html":
         text = pages.build_report(data)

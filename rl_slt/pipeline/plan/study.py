@@ -6,13 +6,18 @@ before a plan is made: the options of the command line are read off these classe
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tomllib
+from collections.abc import Collection, Iterable
 from importlib import resources
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic import Field, GetJsonSchemaHandler, PrivateAttr, model_validator
 
+from analysis import Hypothesis, check_together
 from rl_slt.errors import InputError
 from rl_slt.settings import (
     BatchSize,
@@ -37,7 +42,15 @@ if TYPE_CHECKING:
 
 
 class _TrainSettings:
-    """In the JSON schema, a table of settings of `agents.TrainConfig`, none of them required."""
+    """In the JSON schema, a table of settings of `agents.TrainConfig`, none of them required.
+
+    Args:
+        more: schemas of settings beside them.
+    """
+
+    def __init__(self, **more: dict[str, str]) -> None:
+        """See the class."""
+        self.more = more
 
     def __get_pydantic_json_schema__(
         self, core: Any, handler: GetJsonSchemaHandler
@@ -46,13 +59,15 @@ class _TrainSettings:
 
         whole = handler.resolve_ref_schema(handler(TrainConfig.__pydantic_core_schema__))
         return {
-            "type": "object", "properties": whole["properties"], "additionalProperties": False
+            "type": "object", "properties": whole["properties"] | self.more,
+            "additionalProperties": False,
         }  # fmt: skip
 
 
 Count = Annotated[int, Field(ge=1)]
 Texts = Annotated[tuple[str, ...], Field(min_length=1)]
 Changes = Annotated[dict[str, Any], _TrainSettings()]
+ArmChanges = Annotated[dict[str, Any], _TrainSettings(dose={"type": "number"})]
 
 
 class LLCPlan(SettingsModel):
@@ -166,6 +181,14 @@ left out, as many as the suite has, at most 100"""
             raise InputError.of("suite", self.suite, f"one of {', '.join(probes.SUITES)}")
         return self
 
+    @property
+    def probes(self) -> list[str]:
+        """Names of all probes that the table `probes` will hold."""
+        from analysis import probes
+
+        fixed = probes.FIXED_STATE_PROBES if self.states != 0 else ()
+        return [*probes.SUITES[self.suite].placements, "suite", *fixed]
+
 
 class CompareSettings(SettingsModel):
     """How two agents are compared."""
@@ -201,8 +224,8 @@ class StudyPlan(SettingsModel):
     """of the study, and of its folder"""
     question: str
     """what the study is to answer, for its report"""
-    arms: Annotated[dict[str, Changes], Field(min_length=1)]
-    """what each arm changes of the training, by the arm's name"""
+    arms: Annotated[dict[str, ArmChanges], Field(min_length=1)]
+    """what each arm changes of the training, by the arm's name, and its `dose` where it has one"""
     base_preset: str = "paper"
     """preset of PPO settings that all arms build on: paper or demo"""
     train: Changes = Field(default_factory=dict)
@@ -213,6 +236,10 @@ class StudyPlan(SettingsModel):
     """the LLC estimates"""
     probe: ProbePlan = Field(default_factory=ProbePlan)
     """the goal probes"""
+    hypothesis: tuple[Hypothesis, ...] = ()
+    """what the study claims before there are data: one primary, others secondary"""
+
+    _text: str = PrivateAttr("")  # of its file
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -223,16 +250,66 @@ class StudyPlan(SettingsModel):
             safe_name(arm, "arm")
             if "coin" not in changes:
                 raise InputError(f'arms.{arm}.coin: missing; it must be given, as coin = "end"')
+            dose = changes.get("dose", 0.0)
+            if isinstance(dose, bool) or not isinstance(dose, int | float) or not isfinite(dose):
+                raise InputError.of(f"arms.{arm}.dose", dose, "a finite number")
             for seed in self.seeds:
                 self.train_config(arm, seed)
+        check_together(self.hypothesis)
+        for hypothesis in self.hypotheses:
+            try:
+                self._check_names(hypothesis)
+            except InputError as error:
+                raise InputError(f"hypothesis {hypothesis.name!r}: {error}") from None
         return self
+
+    def _check_names(self, hypothesis: Hypothesis) -> None:
+        """Raise InputError where a hypothesis names what this study will not have."""
+        probe, _ = hypothesis.pair
+        steps = {step for arm in self.arms
+                 for step in self.train_config(arm, self.seeds[0]).checkpoint_steps}  # fmt: skip
+        named: list[tuple[str, Iterable[Any], Collection[Any]]] = [
+            ("arms", hypothesis.arms or (), self.arms),
+            ("doses", hypothesis.doses or (), self.arms),
+            ("loss", filter(None, [hypothesis.loss]), self.llc.losses),
+            ("metric", filter(None, [probe]), self.probe.probes),
+            ("step", {hypothesis.step} - {"last"}, sorted(steps)),
+        ]
+        for name, values, known in named:
+            for value in values:
+                if value not in known:
+                    what = "last or one of " if name == "step" else "of the study: "
+                    raise InputError.of(name, value, what + ", ".join(map(str, known)))
+        if hypothesis.kind == "dose" and len(set((hypothesis.doses or {}).values())) < 2:
+            raise InputError.of("doses", hypothesis.doses, "two different numbers of arms",
+                                "give each arm `dose = NUMBER`")  # fmt: skip
+
+    @property
+    def hypotheses(self) -> tuple[Hypothesis, ...]:
+        """The hypotheses, those of kind `dose` with the doses of the arms."""
+        doses = {arm: own["dose"] for arm, own in self.arms.items() if "dose" in own}
+        return tuple(
+            h.replace(doses=doses) if h.kind == "dose" and h.doses is None and doses else h
+            for h in self.hypothesis
+        )
+
+    @property
+    def file_text(self) -> str:
+        """The text of the study's file; of a plan made without one its settings as JSON."""
+        return self._text or json.dumps(self.as_dict(), indent=1) + "\n"
+
+    @property
+    def sha256(self) -> str:
+        """Hash of `file_text`: what was fixed before the data."""
+        return hashlib.sha256(self.file_text.encode()).hexdigest()
 
     def train_config(self, arm: str, seed: int) -> TrainConfig:
         """The training configuration of an arm and a seed."""
         from agents import TrainConfig, ppo_preset
 
         base = ppo_preset(self.base_preset).as_dict()
-        values = base | self.train | self.arms[arm] | {"seed": seed}
+        own = {name: value for name, value in self.arms[arm].items() if name != "dose"}
+        values = base | self.train | own | {"seed": seed}
         return TrainConfig.build(values, f"arms.{arm}")
 
 
@@ -283,4 +360,6 @@ def parse_study(text: str, name: str, seed: int | None = None) -> StudyPlan:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"study {name!r} is not valid TOML: {error}") from None
     seeds = {} if seed is None else {"seeds": [seed]}
-    return StudyPlan.build({"name": name} | values | seeds, f"study {name!r}")
+    plan = StudyPlan.build({"name": name} | values | seeds, f"study {name!r}")
+    plan._text = text
+    return plan

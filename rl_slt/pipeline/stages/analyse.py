@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -11,6 +12,7 @@ from analysis import (
     change_stderr,
     current_setting,
     detect_transitions,
+    evaluate_hypotheses,
     goal_rows,
     path_dependence,
     predict_goal,
@@ -61,7 +63,9 @@ def analyse_study(study: Study) -> None:
             if name != "llc_draws" and name not in schema.OVER_RUNS:  # draws stay with their runs
                 write_table(name, _over_runs(runs, name), study)
         tables = [_over_runs(runs, name) for name in ("llc", "probes", "covariates")]
-        for name, frame in over_runs(current_setting(tables[0]), *tables[1:]).items():
+        claims, arms = study.config.get("hypothesis") or [], list(study.config.get("arms") or ())
+        found = over_runs(current_setting(tables[0]), *tables[1:], hypotheses=claims, arms=arms)
+        for name, frame in found.items():
             write_table(name, frame, study)
 
 
@@ -103,7 +107,12 @@ def _derive(run: Run) -> None:
 
 
 def over_runs(
-    llc: pd.DataFrame, probes: pd.DataFrame, covariates: pd.DataFrame
+    llc: pd.DataFrame,
+    probes: pd.DataFrame,
+    covariates: pd.DataFrame,
+    *,
+    hypotheses: Sequence[Mapping[str, Any]] = (),
+    arms: Sequence[str] = (),
 ) -> dict[str, pd.DataFrame]:
     """The tables named in `schema.OVER_RUNS`: statistics with the training seed as the sample.
 
@@ -111,6 +120,8 @@ def over_runs(
         llc: table `llc` of all runs, one setting of each series.
         probes: table `probes`.
         covariates: table `covariates`, perhaps empty.
+        hypotheses: what the study claims; further pairs are exploratory.
+        arms: of the study, with runs or without.
 
     Returns:
         Table by name; a table has no rows where the data do not reach (no probes), and rows with a
@@ -126,6 +137,9 @@ def over_runs(
         "path_dependence": schema.empty("path_dependence")
         if goal is None or shown["step"].nunique() < 2
         else path_dependence(own, shown, *goal),
+        "hypotheses": evaluate_hypotheses(
+            llc, probes, hypotheses, covariates=covariates, arms=arms, strict=False
+        ),
     }
     every = {"run": schema.ALL_RUNS, "arm": schema.ALL_RUNS}
     return {"associations": associate(llc, goal_rows(probes))} | {

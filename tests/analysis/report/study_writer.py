@@ -37,6 +37,9 @@ VERDICT = "no plateau: an effective dimension at this resolution"
 TOTAL = 1_000_000
 
 
+PRIMARY = "agents that met displaced coins have the higher LLC"
+
+
 def write_study(
     out: Path,
     *,
@@ -59,12 +62,15 @@ def write_study(
     paths = sorted(out.glob("runs/*/tables/associations.parquet"))
     joined = over_runs([pd.read_parquet(path) for path in paths], len(paths))
     schema.conform("associations", joined).to_parquet(out / "tables" / "associations.parquet")
+    hypothesis_frame(len(seeds)).to_parquet(out / "tables" / "hypotheses.parquet")
     study = {
         "name": "demo",
         "question": "Does an agent trained with the coin at the end learn to go right, and is "
         "that a simpler policy than going for the coin?",
         "arms": {arm: {"coin": coin} for arm, coin in arms.items()},
         "seeds": list(seeds),
+        "hypothesis": [{"name": PRIMARY, "role": "primary", "kind": "arms"}],
+        "fixed": {"sha256": "0f" * 32, "time": "2026-01-01 00:00:00+00:00"},
         "settings": {"base_preset": "demo", "train": {"steps": TOTAL}, "probe": {"levels": levels},
                      "llc": {"chains": 4, "draws": 200}},
     }  # fmt: skip
@@ -301,6 +307,32 @@ def over_runs(frames: list[pd.DataFrame], n: int) -> pd.DataFrame:
     over["note"] = "" if n >= 5 else f"needs 5 runs, has {n}"
     over["p_value"] = over["q_value"] = 0.04 if n >= 5 else math.nan
     return pd.concat([*frames, over], ignore_index=True)
+
+
+def hypothesis_frame(seeds: int) -> pd.DataFrame:
+    """A primary hypothesis, two secondary ones and an exploratory pair; untested below 5 seeds."""
+    own = {"run": "*", "arm": "*", "kind": "arms", "direction": "greater", "series": "llc",
+           "statistic": "difference", "metric": "", "q_value": math.nan}  # fmt: skip
+    rows = [
+        {"hypothesis": PRIMARY, "role": "primary", "value": 4.1, "p": 0.004, "effect": 2.0},
+        {"hypothesis": "the goal moves, too", "role": "secondary", "value": 0.1, "p": 0.4,
+         "effect": 0.7},
+        {"hypothesis": "so it does late", "role": "secondary", "value": 0.3, "p": 0.04,
+         "effect": 0.2},
+        {"hypothesis": "kl/frozen with ground/coin_rate across seeds", "role": "exploratory",
+         "value": 0.9, "p": 0.3, "effect": 0.95},
+    ]  # fmt: skip
+    few = seeds < 5
+    table = [
+        own | row | {
+            "p_value": math.nan if few else row["p"], "p_adjusted": math.nan if few else row["p"],
+            "value": math.nan if few else row["value"], "n": 2 * seeds, "ci_low": 0.0,
+            "ci_high": 5.0, "smallest_effect": math.nan if few else row["effect"],
+            "message": "one run of each arm" if few else "",
+        }
+        for row in rows
+    ]  # fmt: skip
+    return schema.conform("hypotheses", pd.DataFrame(table))
 
 
 def write_clips(run: Path, kind: str, step: int) -> None:
