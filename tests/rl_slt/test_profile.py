@@ -99,6 +99,7 @@ def test_convolutional_policy_has_no_plateau_and_the_first_is_an_estimate_of_its
         assert abs(row["non_gaussianity"]) < 0.5
 
 
+@pytest.mark.filterwarnings("ignore::rl_slt.ConvergenceWarning")
 def test_what_is_known_at_the_center_is_computed_once_for_all_resolutions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -106,7 +107,7 @@ def test_what_is_known_at_the_center_is_computed_once_for_all_resolutions(
     monkeypatch.setattr(Target, "center_gradient", lambda target, g: spied(target, g))
     frame = llc_profile(
         TwoHeads(), data(), [1.0, 3.0, 10.0, 30.0], loss=PolicyKL(reference=TwoHeads(0)),
-        localization=1.0, draws=100, burn_in=50, chains=2,
+        localization=1.0, draws=8, burn_in=0, chains=2,
     )  # fmt: skip
     assert len(frame) == 4 and spied.call_count == 1
 
