@@ -99,6 +99,32 @@ def test_convolutional_policy_has_no_plateau_and_the_first_is_an_estimate_of_its
         assert abs(row["non_gaussianity"]) < 0.5
 
 
+def test_a_smaller_ball_is_closer_to_a_gaussian_and_within_eight_per_cent() -> None:
+    policy, states = small_cnn(), torch.randn(256, 2, 8, 8)
+    settings: dict[str, Any] = {"draws": 300, "burn_in": 60, "batch_size": 64}
+    gaps, errors = [], []
+    for radius in (0.1, 0.3):
+        (row,) = llc_profile(
+            policy, states, ["relative:50"], localization=f"relative:{radius}", **settings
+        ).to_dict("records")
+        gaps.append(row["non_gaussianity"])
+        errors.append(row["llc_stderr"] / row["half_d_eff"])
+    assert abs(gaps[0]) < 0.08 and max(errors) < 0.02
+    assert gaps[0] - gaps[1] > 2 * math.hypot(*errors)
+
+
+@pytest.mark.filterwarnings("ignore::rl_slt.ConvergenceWarning")
+def test_a_profile_takes_at_most_three_times_the_steps_of_its_headline() -> None:
+    steps = {}
+    settings: dict[str, Any] = {"draws": 40, "burn_in": 20, "chains": 2, "localization": 10.0}
+    calls: dict[str, Any] = {"profile": llc_profile, "one": estimate_llc}
+    for name, call in calls.items():
+        call(
+            TwoHeads(), data(), progress=lambda done, of, n=name: steps.update({n: of}), **settings
+        )
+    assert steps["one"] < steps["profile"] <= 3 * steps["one"]
+
+
 @pytest.mark.filterwarnings("ignore::rl_slt.ConvergenceWarning")
 def test_what_is_known_at_the_center_is_computed_once_for_all_resolutions(
     monkeypatch: pytest.MonkeyPatch,

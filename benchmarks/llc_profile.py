@@ -1,0 +1,144 @@
+"""The LLC over resolutions next to half the effective dimension, its cost, and where it is flat.
+
+    rl-slt run --preset demo --out demo
+    python benchmarks/llc_profile.py demo --seconds 400            (again and again, it goes on)
+    python benchmarks/llc_profile.py demo --out benchmarks/results/llc_profile.md
+
+Every checkpoint of a study of policies on its frozen states, with the settings of `rl-slt llc`
+(distinct actions, balanced gauge, localizer of 0.3 of the weights' norm), one thread. The profiles
+are those of `rl-slt llc STUDY --profile --profile-of all`, kept in the study.
+
+gap: `LLC / half_d_eff - 1` over all checkpoints at each resolution; its noise is what the errors of
+    both alone would make of it.
+cost: CPU seconds of a headline with its profile over those of the headline's estimate alone, in
+    turn in one process, the last checkpoint of one run of each arm.
+verdict: what is said of the reduced-rank problem (10,6,10,4), lambda 37.5, and of the policies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from llc_nets import machine
+
+from rl_slt import estimate_with, llc_profile, profile_verdict
+from rl_slt.known.problems import reduced_rank
+from rl_slt.pipeline.disk.layout import Run
+from rl_slt.pipeline.plan.study import LLCPlan
+from rl_slt.pipeline.stages.llc import (
+    Profile,
+    load_inputs,
+    make,
+    plan_estimates,
+    plan_profiles,
+)
+from rl_slt.profile import profile_with
+from rl_slt.settings import PROFILE, RESOLUTIONS
+
+WANTED, HIGHEST = 0.08, 50.0  # of the gap, up to that relative temperature
+MOST = 3.0  # times the cost of one estimate
+
+
+def profiles_of(study: Path) -> list[Profile]:
+    """A profile of each checkpoint of the study's runs, the last ones first."""
+    plan = LLCPlan(states=("frozen",), profile=RESOLUTIONS, profile_of="all")
+    runs = [Run(path) for path in sorted((study / "runs").iterdir())]
+    coins = sorted({run.training.coin for run in runs})
+    found = [p for run in runs for p in plan_profiles(plan_estimates(run, plan, coins), plan)]
+    return sorted(found, key=lambda profile: -profile.step)
+
+
+def gap_lines(frame: pd.DataFrame) -> list[str]:
+    """A row for each resolution: the gap over all checkpoints, next to its noise."""
+    lines = []
+    for k, rows in frame.groupby(frame["relative_temperature"].round(3)):
+        rows = rows[rows["status"] != "failed"]
+        gap = rows["llc"] / rows["half_d_eff"] - 1
+        errors = np.hypot(rows["llc_stderr"] / rows["llc"],
+                          rows["half_d_eff_stderr"] / rows["half_d_eff"])  # fmt: skip
+        within = (gap.abs() <= WANTED).sum()
+        wanted = f"yes: {within} of {len(gap)}" if k <= HIGHEST else "not asked for"
+        lines.append(
+            f"| {k:g} | {rows['llc'].min():.3g} to {rows['llc'].max():.3g} | {gap.mean():+.1%} ± "
+            f"{gap.std() / math.sqrt(len(gap)):.1%} | {gap.std():.1%} | {errors.mean():.1%} | "
+            f"{gap.min():+.1%} to {gap.max():+.1%} | {wanted} | {(rows['status'] != 'ok').sum()} |"
+        )
+    return lines
+
+
+def cost_line(item: Profile) -> str:
+    """CPU seconds of a headline with its profile and of one estimate, in turn."""
+    policy, states, loss = load_inputs(item.estimate)
+    settings = item.estimate.settings
+
+    def seconds(call: Callable[[], Any]) -> tuple[float, Any]:
+        begun, result = time.process_time(), call()
+        return time.process_time() - begun, result
+
+    alone, one = seconds(lambda: estimate_with(policy, states, settings, loss, seed=0))
+    whole, both = seconds(lambda: profile_with(policy, states, settings, PROFILE, loss, seed=0))
+    assert both[0].llc == one.llc
+    share = whole / alone
+    return (
+        f"| {Path(item.run).name} | {alone:.1f} | {whole:.1f} | {share:.2f} | "
+        f"{'yes' if share <= MOST else 'no'}, {MOST:g} |"
+    )
+
+
+def plateau_line() -> str:
+    """What a profile says of the reduced-rank problem (10,6,10,4)."""
+    problem = reduced_rank((10, 6, 10, 4), 0.0, 0.0)
+    frame = llc_profile(
+        problem.policy, problem.data, [100.0, 268.6, 1000.0], loss=problem.loss,
+        localization=0.1, draws=300, seed=1,
+    )  # fmt: skip
+    llcs = ", ".join(f"{r.llc:.1f} ± {r.llc_stderr:.1f}" for r in frame.itertuples())
+    return f"| reduced rank (10,6,10,4) | {llcs} | {profile_verdict(frame)} |"
+
+
+def main() -> None:
+    """Make what is missing for some seconds; print the table where all is there, or write it."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="of work at most")
+    parser.add_argument("--out", type=Path)
+    options: Any = parser.parse_args()
+    torch.set_num_threads(1)
+    begun, profiles = time.monotonic(), profiles_of(options.study)
+    for item in profiles:
+        if time.monotonic() - begun > options.seconds:
+            break
+        make(item)
+    missing = [item for item in profiles if not item.store.has(item.key)]
+    print(f"{len(profiles) - len(missing)} of {len(profiles)} profiles are there", flush=True)
+    if missing:
+        return
+    found = [item.store.read_item(item.key, "profile") for item in profiles]
+    said = pd.Series([profile_verdict(frame) for frame in found]).value_counts()
+    lasts = {Path(item.run).name: item for item in reversed(profiles)}
+    text = f"{(__doc__ or '').partition(chr(10))[0]}\n\n{machine()}\n\n"
+    text += (
+        "| K | LLC | mean gap ± its error | spread | noise | least to largest | within 8 % | "
+        "suspect |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n"
+    )
+    text += "\n".join(gap_lines(pd.concat(found, ignore_index=True)))
+    text += "\n\n| run | one estimate, CPU s | headline with profile, CPU s | times | wanted |\n"
+    text += "| --- | --- | --- | --- | --- |\n" + "\n".join(map(cost_line, lasts.values()))
+    text += "\n\n| problem | LLC | verdict |\n| --- | --- | --- |\n" + plateau_line() + "\n"
+    for verdict, count in said.items():
+        text += f"| policies, {count} of {len(found)} checkpoints | over K 5 to 500 | {verdict} |\n"
+    print(text)
+    if options.out:
+        options.out.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
