@@ -3,7 +3,7 @@ from .clips import Clip, pick_levels, render_clip
 from .counterfactual import counterfactual_rows, distance_rows, run_counterfactual
 from .fixed_states import FixedStates, collect_fixed_states
 from .held_out import met_rows, met_sentence, without_met
-from .intervals import wilson
+from .intervals import quantile_interval, rate_draws, wilson
 from .linear_probe import MIN_LEVELS, linear_probe_rows, read_direction, run_linear_probe
 from .plot import figure_png, plot_scores
 from .records import (
@@ -16,9 +16,10 @@ from .records import (
     Probe,
     control_of,
     main_metric,
+    starts_mid,
 )
 from .run import run_baselines, run_suite
-from .scores import SCORES, Score, score_episodes
+from .scores import OUTCOMES, SCORES, Score, score_episodes
 from .suite import SUITES, ProbeSuite
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "FIXED_STATE_METRICS",
     "FIXED_STATE_PROBES",
     "MIN_LEVELS",
+    "OUTCOMES",
     "PROBES",
     "SCORES",
     "SUITES",
@@ -50,6 +52,8 @@ __all__ = [
     "network_actor",
     "pick_levels",
     "plot_scores",
+    "quantile_interval",
+    "rate_draws",
     "read_direction",
     "render_clip",
     "run_baselines",
@@ -57,6 +61,7 @@ __all__ = [
     "run_linear_probe",
     "run_suite",
     "score_episodes",
+    "starts_mid",
     "wilson",
     "without_met",
 ]

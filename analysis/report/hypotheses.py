@@ -61,19 +61,15 @@ def hypothesis_view(data: StudyData) -> HypothesisView:
     )
 
 
-def primary_sentence(data: StudyData) -> str:
-    """What came of the primary hypothesis; empty where there is none."""
-    table = data.table("hypotheses")
-    primary = table[table["role"] == "primary"]
-    if primary.empty:
-        return ""
-    row = primary.iloc[0].to_dict()
-    claim, verdict = f"The primary hypothesis, “{row['hypothesis']}”, ", verdict_of(row)
+def sentence_of(row: dict[Any, Any]) -> str:
+    """What came of a primary or secondary hypothesis, a row of the table."""
+    claim, verdict = f"The {row['role']} hypothesis, “{row['hypothesis']}”, ", verdict_of(row)
     if verdict == NOT_TESTED:
         return f"{claim}is not tested: {row['message'] or 'no data'}."
+    p, corrected = labels.number(row["p_adjusted"]), row["role"] != "primary"
     numbers = (
-        f"{row['statistic']} {labels.number(row['value'])}"
-        f"{_interval(row)}, p = {labels.number(row['p_value'])}, {labels.count(row['n'], 'run')}"
+        f"{row['statistic']} {labels.number(row['value'])}{_interval(row)}, "
+        f"p = {p}{' (corrected)' if corrected else ''}, {labels.count(row['n'], 'run')}"
     )
     if verdict == SHOWN:
         return f"{claim}is supported at 5 %: {numbers}."

@@ -5,32 +5,39 @@ from __future__ import annotations
 from typing import Any
 
 from analysis import meaning
-from analysis.probes import PROBES
+from analysis.probes import PROBES, met_sentence
 from analysis.report import labels, queries, results, test_tables
 from analysis.report.data import StudyData
-from analysis.report.hypotheses import primary_sentence
 from analysis.series import is_shared
 
-# Intervals are no test: two that overlap may hold a difference, and two arms of one seed each
-# differ by the luck of training alone. So no sentence says of them that arms differ or do not.
-NO_TEST = "No test of a difference between arms was made."
+_Arms = list[dict[str, Any]]
 
 
-def summary_sentences(arms: list[dict[str, Any]], data: StudyData, warnings: int) -> list[str]:
+def summary_sentences(arms: _Arms, pairs: _Arms, data: StudyData, warnings: int) -> list[str]:
     """What came out, most important first; each sentence states its numbers.
+
+    Intervals of two arms are no test: two that overlap may hold a difference. So of two arms a
+    sentence states the difference with an interval of its own, and what it is of: these two agents,
+    or arms over their seeds.
 
     Args:
         arms: the numbers of `build_summary`.
+        pairs: its comparisons.
         data: tables of transitions and of statistics over runs.
         warnings: LLC estimates that are not sound.
     """
     over_seeds = (results.prediction_result, results.path_result)
-    out = [*_behavior(arms), _llc(arms, data), _transitions(data), _associations(data)]
-    out += [primary_sentence(data), *(result(data).line for result in over_seeds)]
+    out = [
+        *_behavior(arms, pairs),
+        _llc(arms, pairs, data),
+        _transitions(data),
+        association_sentence(data),
+    ]
+    out += [result(data).line for result in over_seeds]
     return [line for line in [*out, _warnings(arms, warnings)] if line]
 
 
-def limits(arms: list[dict[str, Any]], data: StudyData) -> list[str]:
+def limits(arms: _Arms, data: StudyData) -> list[str]:
     """What these data cannot show, however clear the figures look."""
     out = []
     seeds = [len(arm["runs"]) for arm in arms if arm["runs"]]
@@ -62,24 +69,26 @@ def limits(arms: list[dict[str, Any]], data: StudyData) -> list[str]:
             "The LLCs on shared states were not all estimated with the same settings or on the "
             f"same states, so they are no common scale: they differ in {why}."
         )
+    if said := met_sentence(data.table("probes")):
+        out.append(said)
     if not len(data.table("associations")):
         out.append("No association between LLC and goal was computed, so none is claimed.")
     return out
 
 
-def _behavior(arms: list[dict[str, Any]]) -> list[str]:
+def _behavior(arms: _Arms, pairs: _Arms) -> list[str]:
     """A sentence for each lead in the records of probes, those with a displaced coin first."""
     parts: dict[str, list[str]] = {}
     tested: dict[str, str] = {}
     for probe, record in sorted(PROBES.items(), key=lambda item: item[1].control is None):
-        values, n = _values(arms, "probes", probe, 2)
+        values, n = values_of(arms, "probes", probe, 2)
         if record.summary is None or n == 0:
             continue
         lead, mark = record.summary
         blind = [arm["baseline"][probe] for arm in arms if probe in arm["baseline"]]
         if record.control is not None:
             values += f"; a script that only runs right {labels.share(blind[0])}" if blind else ""
-            tested[lead] = f" {NO_TEST}" if n > 1 else ""
+            tested[lead] = "".join(f" {text}." for text in compared(pairs, "probes", probe))
         parts.setdefault(lead, []).append(f"{mark} {values}".strip())
     return [
         f"{lead}. Share of levels where it is collected: {'; '.join(own)}.{tested.get(lead, '')}"
@@ -87,7 +96,7 @@ def _behavior(arms: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _values(arms: list[dict[str, Any]], kind: str, name: str, digits: int) -> tuple[str, int]:
+def values_of(arms: _Arms, kind: str, name: str, digits: int) -> tuple[str, int]:
     """A quantity of each arm that has it, with its interval, and how many arms these are."""
     known = [
         f"arm “{arm['name']}” {score['value']:.{digits}f} "
@@ -98,13 +107,18 @@ def _values(arms: list[dict[str, Any]], kind: str, name: str, digits: int) -> tu
     return ", ".join(known), len(known)
 
 
-def _llc(arms: list[dict[str, Any]], data: StudyData) -> str:
+def compared(pairs: _Arms, kind: str, name: str) -> list[str]:
+    """What the comparisons of a quantity come to, in words."""
+    return [one["text"] for one in pairs if (one["kind"], one["name"]) == (kind, name)]
+
+
+def _llc(arms: _Arms, pairs: _Arms, data: StudyData) -> str:
     """The LLCs on the first state set, and what the number is."""
     rows = queries.llc_rows(data)
     if rows.empty:
         return ""
     name = queries.states_in_order(rows)[0]
-    values, n = _llc_values(arms, name, queries.no_common_scale(data)[name])
+    values, n = _llc_values(arms, pairs, name, queries.no_common_scale(data)[name])
     parts = [values] if values else []
     if n:
         last = queries.last_rows(rows[rows["states"] == name])
@@ -117,32 +131,39 @@ def _llc(arms: list[dict[str, Any]], data: StudyData) -> str:
                 f"Policies of {labels.listed(flat)} hardly depend on the state (information below "
                 f"{meaning.LEAST_INFORMATION} nats): their LLC says nothing of a goal."
             )
-    control, n = _values(arms, "matched", name, 1)
+    control, n = values_of(arms, "matched", name, 1)
     if n:
         parts.append(f"A control {meaning.matched(queries.matched_rows(data))}: {control}.")
     return " ".join(parts)
 
 
-def _llc_values(arms: list[dict[str, Any]], name: str, unequal: str) -> tuple[str, int]:
+def _llc_values(arms: _Arms, pairs: _Arms, name: str, unequal: str) -> tuple[str, int]:
     """The LLCs of the arms, whether they are comparable, and how many there are."""
-    values, n = _values(arms, "llc", name, 1)
-    scores = {arm["name"]: arm["llc"][name] for arm in arms if name in arm["llc"]}
+    values, n = values_of(arms, "llc", name, 1)
     parts = [f"LLC of the last checkpoint, {labels.states_title(name)}: {values or 'none'}."]
-    lost = [a for a, one in scores.items() if one["value"] is None and "failed" in one["status"]]
-    unsound = [
-        a for a, one in scores.items() if one["value"] is not None and one["status"] != ["ok"]
-    ]
-    if not n and not lost:
+    if not n and not any(name in arm["llc"] for arm in arms):
         return "", 0
-    if lost:
-        parts.append(f"Of {labels.listed(lost)} every estimate failed.")
+    if why := not_compared(arms, name, unequal):
+        parts.append(f"{labels.capital(why)}.")
+    else:
+        parts += [f"{text}." for text in compared(pairs, "llc", name)]
+    return " ".join(parts), n
+
+
+def not_compared(arms: _Arms, name: str, unequal: str) -> str:
+    """Why the LLCs on a state set are not compared; empty where they are, or where one is alone."""
+    scores = {arm["name"]: arm["llc"][name] for arm in arms if name in arm["llc"]}
+    lost = [a for a, one in scores.items() if one["value"] is None and "failed" in one["status"]]
+    known = {a: one for a, one in scores.items() if one["value"] is not None}
+    unsound = [a for a, one in known.items() if one["status"] != ["ok"]]
+    parts = [f"of {labels.listed(lost)} every estimate failed"] if lost else []
     if unsound:
         one = len(unsound) == 1
-        parts.append(f"{'That' if one else 'Those'} of {labels.listed(unsound)} did not pass "
-                     f"{'its' if one else 'their'} checks: no comparison.")  # fmt: skip
-    elif n > 1:
-        parts.append(f"Unequal {unequal}: no comparison." if unequal else NO_TEST)
-    return " ".join(parts), n
+        parts.append(f"{'that' if one else 'those'} of {labels.listed(unsound)} did not pass "
+                     f"{'its' if one else 'their'} checks: no comparison")  # fmt: skip
+    elif len(known) > 1 and unequal:
+        parts.append(f"unequal {unequal}: no comparison")
+    return "; ".join(parts)
 
 
 def _transitions(data: StudyData) -> str:
@@ -160,7 +181,8 @@ def _transitions(data: StudyData) -> str:
     )
 
 
-def _associations(data: StudyData) -> str:
+def association_sentence(data: StudyData) -> str:
+    """How many associations of LLC and probes passed their test; empty where none was computed."""
     table = data.table("associations")
     if not len(table):
         return ""
@@ -177,7 +199,7 @@ def _associations(data: StudyData) -> str:
     )
 
 
-def _warnings(arms: list[dict[str, Any]], warnings: int) -> str:
+def _warnings(arms: _Arms, warnings: int) -> str:
     if not any(arm["llc"] for arm in arms):
         return ""
     if warnings == 0:

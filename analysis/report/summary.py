@@ -10,9 +10,12 @@ import pandas as pd
 
 from analysis import meaning
 from analysis.report import labels, queries
+from analysis.report.course import course_sentences
 from analysis.report.data import StudyData
+from analysis.report.differences import llc_difference, probe_difference
 from analysis.report.figures.lines import POLICY
 from analysis.report.figures.model import numbers
+from analysis.report.headline import headline
 from analysis.report.seed_means import ANY, SHARE, Z95, Bounds, over_seeds
 from analysis.report.sentences import limits, summary_sentences
 from analysis.series import interval_stderr
@@ -25,23 +28,26 @@ def build_summary(data: StudyData) -> dict[str, Any]:
 
     Returns:
         name, question, arms (a list, each with probes, llc and baseline at the last
-        checkpoint), comparisons (differences of means, untested; of LLCs only where they were
-        made alike), headline (the first three
-        sentences), sentences, limits (what the data cannot show), warnings, missing and timings.
+        checkpoint), comparisons (of the first arm with each other one, with intervals as in
+        `differences`; of LLCs only where they were made alike), headline (goals, LLC, link
+        and verdict, a sentence each), sentences (what else came out), course (of the goal along
+        training, a sentence per arm), limits (what the data cannot show), warnings, missing and
+        timings.
     """
     arms = [_arm(data, arm) for arm in data.arms]
     columns = ["run", "step", "states", "loss", "status", "message"]
     bad = queries.bad_rows(data)[columns].astype(object)
     warnings = bad.fillna({"status": "unknown"}).fillna("").to_dict("records")
-    lines = summary_sentences(arms, data, len(warnings))
     unequal = queries.no_common_scale(data)
+    pairs = [one for other in arms[1:] for one in _comparisons(data, arms[0], other, unequal)]
     return {
         "name": data.name,
         "question": data.question,
         "arms": arms,
-        "comparisons": [one for other in arms[1:] for one in _comparisons(arms[0], other, unequal)],
-        "headline": lines[:3],
-        "sentences": lines,
+        "comparisons": pairs,
+        "headline": headline(arms, pairs, data),
+        "sentences": summary_sentences(arms, pairs, data, len(warnings)),
+        "course": course_sentences(data),
         "limits": limits(arms, data),
         "warnings": warnings,
         "missing": data.missing,
@@ -119,20 +125,28 @@ def _score(values: pd.Series, bounds: Bounds, low: pd.Series, high: pd.Series) -
     return {"value": value, "low": low_, "high": high_, "seeds": seeds}
 
 
-def _comparisons(a: _Arm, b: _Arm, unequal: dict[str, str]) -> list[dict[str, Any]]:
+def _comparisons(
+    data: StudyData, a: _Arm, b: _Arm, unequal: dict[str, str]
+) -> list[dict[str, Any]]:
     """Two arms in every quantity that both have alike; the difference is of b less a."""
-    return [
-        {
-            "kind": kind, "name": name, "a": a["name"], "b": b["name"], "a_value": first,
-            "b_value": second, "difference": second - first,
-        }
-        for kind in ("probes", "llc")
-        for name in a[kind]
-        if name in b[kind]
-        and not (kind == "llc" and unequal[name])
-        and (first := a[kind][name]["value"]) is not None
-        and (second := b[kind][name]["value"]) is not None
-    ]  # fmt: skip
+    of = {"probes": (probe_difference, 2), "llc": (llc_difference, 1)}
+    out = []
+    for kind, (compute, digits) in of.items():
+        for name in a[kind]:
+            if name not in b[kind] or (kind == "llc" and unequal[name]):
+                continue
+            first, second = (arm[kind][name]["value"] for arm in (a, b))
+            found = compute(data, a["name"], b["name"], name)
+            if first is None or second is None or found is None:
+                continue
+            difference, low, high = numbers([found.value, found.low, found.high])
+            out.append({
+                "kind": kind, "name": name, "a": a["name"], "b": b["name"], "a_value": first,
+                "b_value": second, "difference": difference, "low": low, "high": high,
+                "unit": found.unit, "seeds": list(found.seeds),
+                "text": f"“{b['name']}” less “{a['name']}”, {found.text(digits)}",
+            })  # fmt: skip
+    return out
 
 
 def to_markdown(summary: dict[str, Any]) -> str:
@@ -140,7 +154,10 @@ def to_markdown(summary: dict[str, Any]) -> str:
     lines = [f"# {_cell(summary['name'] or 'study')}", ""]
     if summary["question"]:
         lines += [_cell(summary["question"]), ""]
-    lines += [f"- {_cell(line)}" for line in summary["sentences"]] or ["- No results yet."]
+    lines += [f"- {_cell(line)}" for line in summary["headline"]] or ["- No results yet."]
+    for title, part in (("What came out", "sentences"), ("The course of the goal", "course")):
+        if summary[part]:
+            lines += ["", f"{title}:", "", *(f"- {_cell(line)}" for line in summary[part])]
     lines += ["", "What this cannot show:", ""]
     lines += [f"- {_cell(line)}" for line in summary["limits"]]
     if summary["arms"]:

@@ -2,6 +2,7 @@
 
 from analysis.report.data import StudyData
 from analysis.report.figures import (
+    answer,
     coin,
     early,
     goal,
@@ -13,6 +14,8 @@ from analysis.report.figures.model import Figure, FigureRecord, Series
 
 FIGURES: tuple[FigureRecord, ...] = (
     goal.GOAL,
+    answer.OVERVIEW,
+    answer.LINK,
     coin.OVER_TRAINING,
     coin.BY_DISTANCE,
     llc.ALONG_TRAINING,

@@ -81,7 +81,7 @@ def _baseline(base: pd.DataFrame, last: pd.DataFrame, names: list[str]) -> list[
 
 GOAL = FigureRecord(
     id="goal",
-    section="goal",
+    section="answer",
     kind="dots",
     title="What the trained agents do when the coin is moved",
     caption=(

@@ -140,7 +140,7 @@ def _against_loss(data: StudyData) -> Iterator[Figure]:
         levels = {str([run.train.get(k) for k in ("coin", "levels")]) for run in data.runs}
         if len(levels) > 1:
             note += " Not all runs train on the same levels, so returns are no common scale."
-    series = _paths(rows, data) if len(rows) else []
+    series = paths_of(rows, data) if len(rows) else []
     yield Figure(
         [Panel("path", f"LLC {states_title(states)}", meaning.label(rows), height=320)]
         if series
@@ -164,27 +164,37 @@ def _with_returns(rows: pd.DataFrame, data: StudyData) -> pd.DataFrame:
     return pd.concat(parts).dropna(subset=["x"]) if parts else pd.DataFrame()
 
 
-def _paths(rows: pd.DataFrame, data: StudyData) -> list[Series]:
-    """A path per run, and for an arm of several seeds the path of their means."""
+def paths_of(rows: pd.DataFrame, data: StudyData, value: str = "llc") -> list[Series]:
+    """A path per run, and for an arm of several seeds the path of their means.
+
+    Args:
+        rows: columns run, arm, step, status, x (across) and the value (up); of an LLC its errors,
+            of another value its ci_low and ci_high.
+        data: the study.
+        value: column of what is drawn upwards.
+    """
     out = []
     for color, arm in enumerate(data.arms):
         mine = rows[rows["arm"] == arm]
-        runs = [_path(part, str(run), arm, color) for run, part in mine.groupby("run", sort=False)]
+        runs = [_path(part, str(run), arm, color, value)
+                for run, part in mine.groupby("run", sort=False)]  # fmt: skip
         out += runs
         if len(runs) > 1:
-            x, y = mean_curve(mine, "x"), mean_curve(mine, "llc")
+            x, y = mean_curve(mine, "x"), mean_curve(mine, value)
             both = x.merge(y, on="step", suffixes=("_x", ""))
             out.append(mean_series("path", arm, color, numbers(both["mean_x"]), both))
             out[-1] = replace(out[-1], step=[int(s) for s in both["step"]])
     return out
 
 
-def _path(part: pd.DataFrame, run: str, arm: str, color: int) -> Series:
+def _path(part: pd.DataFrame, run: str, arm: str, color: int, value: str) -> Series:
     part = part.sort_values("step")
-    half = Z95 * interval_stderr(part)
+    if value == "llc":
+        half = Z95 * interval_stderr(part)
+        part = part.assign(ci_low=part["llc"] - half, ci_high=part["llc"] + half)
     return Series(
-        "path", arm, "seed", color, numbers(part["x"]), numbers(part["llc"]), run=run,
-        low=numbers(part["llc"] - half), high=numbers(part["llc"] + half),
+        "path", arm, "seed", color, numbers(part["x"]), numbers(part[value]), run=run,
+        low=numbers(part["ci_low"]), high=numbers(part["ci_high"]),
         flag=list(part["status"].fillna("unknown")), step=[int(s) for s in part["step"]],
     )  # fmt: skip
 

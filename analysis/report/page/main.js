@@ -1,6 +1,9 @@
 "use strict";
-// Draws every figure, fills tables when they are opened, and follows the theme.
+// Draws figures, opens sections, fills tables when they are opened, and follows the theme.
 R.figures = () => [...document.querySelectorAll(".plot[data-figure]")];
+
+R.folds = () => [...document.querySelectorAll("details.fold")];
+R.hidden = (plot) => plot.closest("details.fold:not([open])") !== null; // has no width to draw in
 
 R.show = (plot) => {
   const figure = R.data(plot.dataset.figure);
@@ -12,9 +15,31 @@ R.show = (plot) => {
   });
 };
 
-R.showAll = () => Promise.all(R.figures().map(R.show)).then(() => {
-  document.documentElement.dataset.drawn = "true";
-});
+R.showAll = () => {
+  R.figures().forEach((plot) => delete plot.dataset.drawn);
+  return Promise.all(R.figures().filter((plot) => !R.hidden(plot)).map(R.show)).then(() => {
+    document.documentElement.dataset.drawn = "true";
+  });
+};
+
+// Figures of a section are drawn when it is opened: a closed one has no width.
+R.opened = (fold) => Promise.all([...fold.querySelectorAll(".plot[data-figure]")]
+  .filter((plot) => fold.open && plot.dataset.drawn !== "true").map(R.show));
+
+R.unfold = (open) => {
+  for (const fold of R.folds()) fold.open = open;
+  const button = document.getElementById("unfold");
+  button.setAttribute("aria-pressed", String(open));
+  button.textContent = open ? "Close all sections" : "Open all sections";
+  return Promise.all(R.folds().map(R.opened));
+};
+
+R.follow = (hash) => {
+  const target = hash.length > 1 && document.getElementById(decodeURIComponent(hash.slice(1)));
+  const folds = target ? R.folds().filter((fold) => fold.contains(target)) : [];
+  folds.forEach((fold) => { fold.open = true; });
+  if (folds.length) Promise.all(folds.map(R.opened)).then(() => target.scrollIntoView());
+};
 
 R.fill = (details) => {
   const box = details.querySelector(".table-box");
@@ -71,6 +96,19 @@ R.start = () => {
   for (const button of document.querySelectorAll("button[data-play]")) {
     button.addEventListener("click", () => R.clip(button));
   }
+  for (const fold of R.folds()) fold.addEventListener("toggle", () => R.opened(fold));
+  const button = document.getElementById("unfold");
+  button.addEventListener("click", () => R.unfold(button.getAttribute("aria-pressed") !== "true"));
+  window.addEventListener("hashchange", () => R.follow(location.hash));
+  for (const link of document.querySelectorAll("a[href^='#']")) {
+    link.addEventListener("click", () => R.follow(link.getAttribute("href")));
+  }
+  let before = [];
+  window.addEventListener("beforeprint", () => {
+    before = R.folds().filter((fold) => !fold.open);
+    before.forEach((fold) => { fold.open = true; R.opened(fold); });
+  });
+  window.addEventListener("afterprint", () => before.forEach((fold) => { fold.open = false; }));
   let width = window.innerWidth, timer = 0;
   window.addEventListener("resize", () => {
     clearTimeout(timer);
@@ -78,7 +116,7 @@ R.start = () => {
       if (window.innerWidth !== width) { width = window.innerWidth; R.showAll(); }
     }, 150);
   });
-  return R.showAll();
+  return R.showAll().then(() => R.follow(location.hash));
 };
 
 R.start();

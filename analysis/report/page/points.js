@@ -53,7 +53,7 @@ R.draw.path = (figure, width) => {
   const pooled = new Set(figure.series.filter((s) => s.role === "mean").map((s) => s.color));
   const many = figure.series.length - pooled.size > 4;
   const main = figure.series.filter((s) => s.role === "mean" || !pooled.has(s.color));
-  const traces = figure.series.map((s) => R.pathTrace(s, main.includes(s), many));
+  const traces = figure.series.map((s) => R.pathTrace(s, main.includes(s), many, panel));
   const falling = /loss/.test(figure.x_title);
   return {
     traces,
@@ -70,12 +70,12 @@ R.draw.path = (figure, width) => {
   };
 };
 
-R.pathTrace = (s, main, many) => {
+R.pathTrace = (s, main, many, panel) => {
   const keep = s.x.map((_, i) => i).filter((i) => s.x[i] !== null && s.y[i] !== null);
   const base = { x: keep.map((i) => s.x[i]), y: keep.map((i) => s.y[i]), type: "scatter",
     meta: "line", cliponaxis: false, hovertemplate: "%{customdata}<extra></extra>",
-    customdata: keep.map((i) => `${R.who(s)}, step ${R.steps(s.step[i])}<br>LLC ` +
-      `<b>${R.num(s.y[i])}</b>${R.interval(s, i)}, across ${R.num(s.x[i])}`) };
+    customdata: keep.map((i) => `${R.who(s)}, step ${R.steps(s.step[i])}<br>` +
+      `${R.esc(panel.title)} <b>${R.num(s.y[i])}</b>${R.interval(s, i)}, across ${R.num(s.x[i])}`) };
   const color = R.color(s.color), last = keep.length - 1;
   if (!main) return { ...base, mode: "lines", line: { color: R.fade(color, many ? 0.22 : 0.4),
     width: 1 } };

@@ -73,7 +73,7 @@ def run_study(
         page = write_report([study.path], study.path / "report.html")
     report_failures(failed)
     summary = pages.build_summary(pages.load_study(study.path))
-    for line in summary["headline"][:3]:  # what the goals are, what the LLCs are, what is unsure
+    for line in summary["headline"]:
         print(line)
     print(f"report: {page.resolve()}")
     return 1 if failed else 0

@@ -21,7 +21,10 @@ def demo_page(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def show(browser: Any, page: Path, width: int = 1280, scheme: str = "light") -> None:
+def show(
+    browser: Any, page: Path, width: int = 1280, scheme: str = "light", unfold: bool = True
+) -> None:
+    """Load the page, with all its sections opened or as it comes."""
     from selenium.webdriver.support.ui import WebDriverWait
 
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
@@ -33,6 +36,9 @@ def show(browser: Any, page: Path, width: int = 1280, scheme: str = "light") -> 
     browser.get_log("browser")
     browser.get(page.as_uri())
     WebDriverWait(browser, 180).until(lambda b: b.execute_script(DRAWN))
+    if unfold:
+        browser.set_script_timeout(180)
+        browser.execute_async_script("R.unfold(true).then(arguments[0])")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
@@ -47,13 +53,65 @@ def test_every_figure_is_drawn_without_errors(
         " p.querySelectorAll('.scatterlayer path').length])"
     )
     assert [p[0] for p in plots] == [
-        "goal", "coin", "coin-distance", "llc", "profile", "timeline-0", "timeline-1", "staircase",
+        "goal", "overview", "link", "coin", "coin-distance", "llc", "profile", "timeline-0",
+        "timeline-1", "staircase",
     ]  # fmt: skip
     assert all(drawn == "true" and traces and paths for _, drawn, traces, paths in plots), plots
     wide = "const d = document.documentElement; return d.scrollWidth - d.clientWidth"
     assert chromium.execute_script(wide) == 0
     ground = chromium.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert ground == ("rgb(252, 252, 250)" if scheme == "light" else "rgb(20, 23, 27)")
+
+
+def test_the_page_opens_with_sentences_and_three_figures(chromium: Any, demo_page: Path) -> None:
+    show(chromium, demo_page, unfold=False)
+    seen = "return [...document.querySelectorAll(arguments[0])].filter(e => e.checkVisibility())"
+    assert len(chromium.execute_script(seen, ".sentences li")) == 4  # and the question
+    plots = [plot.get_attribute("data-figure") for plot in chromium.execute_script(seen, ".plot")]
+    assert plots == ["goal", "overview", "link"]
+    assert not chromium.execute_script(seen, "table, pre, .film, .limits")
+
+
+def test_a_section_is_one_click_away_and_its_figures_are_drawn_then(
+    chromium: Any, demo_page: Path
+) -> None:
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    show(chromium, demo_page, unfold=False)
+    drawn = "return document.querySelector('[data-figure=staircase]').dataset.drawn === 'true'"
+    assert not chromium.execute_script(drawn)
+    heading = chromium.find_element(By.ID, "h-stair")
+    heading.find_element(By.XPATH, "..").send_keys(Keys.ENTER)
+    WebDriverWait(chromium, 60).until(lambda b: b.execute_script(drawn))
+    width = chromium.execute_script(
+        "return document.querySelector('[data-figure=staircase] .main-svg').clientWidth"
+    )
+    assert width > 400
+    chromium.find_element(By.CSS_SELECTOR, "a[href='#warnings']").send_keys(Keys.ENTER)
+    opened = "return document.getElementById('warnings').closest('details').open"
+    WebDriverWait(chromium, 60).until(lambda b: b.execute_script(opened))
+
+
+def test_an_address_opens_its_section_and_paper_has_them_all(
+    chromium: Any, demo_page: Path
+) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    chromium.get("about:blank")
+    chromium.get(f"{demo_page.as_uri()}#figure-llc")
+    opened = "return document.getElementById('figure-llc').closest('details').open"
+    WebDriverWait(chromium, 180).until(lambda b: b.execute_script(opened))
+    closed = "return R.folds().filter(fold => !fold.open).length"
+    assert chromium.execute_script(closed) > 5
+    chromium.execute_script(
+        "window.addEventListener('beforeprint', () => { window.printed ="
+        " [R.folds().every(f => f.open), R.figures().every(p => p.dataset.drawn)]; })"
+    )
+    chromium.execute_cdp_cmd("Page.printToPDF", {})
+    assert chromium.execute_script("return window.printed") == [True, True]
+    assert chromium.execute_script(closed) > 5  # closed again
 
 
 def drawn_values(browser: Any, figure: str, color: str) -> list[list[tuple[float, float]]]:

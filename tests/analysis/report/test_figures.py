@@ -37,8 +37,8 @@ def series_of(figure: Figure, panel: str, run: str) -> Series:
 
 def test_there_is_a_timeline_for_each_arm(figures: dict[str, Figure]) -> None:
     assert list(figures) == [
-        "goal", "coin", "coin-distance", "llc", "profile", "timeline-0", "timeline-1", "staircase",
-        "early",
+        "goal", "overview", "link", "coin", "coin-distance", "llc", "profile", "timeline-0",
+        "timeline-1", "staircase", "early",
     ]  # fmt: skip
     assert [name for name, figure in figures.items() if figure.missing] == ["early"]  # one seed
 
@@ -59,14 +59,14 @@ def test_a_figure_is_added_by_its_record_alone(
 ) -> None:
     series = [Series("p", "end", "seed", 0, [0, 10], [1.0, 2.0])]
     record = FigureRecord(
-        id="own", section="goal", kind="steps", title="A new figure", caption="What is shown.",
+        id="own", section="coin", kind="steps", title="A new figure", caption="What is shown.",
         x_title="x", needs="Nothing.",
         draw=lambda _: [Figure([Panel("p", "t", "y")], series, "An alt.", axis=step_axis([0, 9]))],
     )  # fmt: skip
     monkeypatch.setattr(registry, "FIGURES", (*FIGURES, record))
     page = build_report(data)
     assert 'id="figure-own"' in page and 'id="data-own"' in page
-    assert page.index('id="figure-goal"') < page.index('id="figure-own"') < page.index("h-coin")
+    assert page.index("h-coin") < page.index('id="figure-own"') < page.index("h-films")
 
 
 def test_llc_series_are_the_tables_rows(data: StudyData, figures: dict[str, Figure]) -> None:

@@ -162,7 +162,7 @@ def test_a_table_of_an_earlier_version_is_used_as_it_is(broken: Path) -> None:
     assert not any("llc.parquet" in line for line in data.missing), data.missing
     old = data.table("llc").query("run == 'end-s0'")
     assert len(old) and old[later].isna().all(axis=None)
-    assert "gauge (balanced / not recorded)" in build_summary(data)["headline"][2]
+    assert "gauge (balanced / not recorded)" in build_summary(data)["sentences"][2]
 
 
 def test_rows_of_other_runs_are_left_out(broken: Path) -> None:

@@ -73,7 +73,7 @@ def test_points_of_a_policy_that_hardly_uses_the_state_are_hollow(data: StudyDat
     all_used = with_llc(data, data.table("llc").assign(information=0.2))
     assert "Hollow" not in figure(all_used, "llc").caption
     none_used = build_summary(with_llc(data, data.table("llc").assign(information=0.0)))
-    assert "Policies of end and behind hardly depend on the state" in none_used["headline"][2]
+    assert "Policies of end and behind hardly depend on the state" in none_used["sentences"][2]
     assert none_used["arms"][0]["llc"]["frozen"]["state_independent"]
 
 
@@ -93,7 +93,7 @@ def test_the_control_is_dotted_in_the_panel_of_the_headline_and_no_part_of_it(
     assert summary["arms"][0]["matched"]["frozen"]["value"] == pytest.approx(
         control[(control["arm"] == "end") & (control["step"] == 1_000_000)]["llc"].mean()
     )
-    assert "A control at matched entropy 1.2 nats: arm “end”" in summary["headline"][2]
+    assert "A control at matched entropy 1.2 nats: arm “end”" in summary["sentences"][2]
     assert series_title("kl/frozen/matched=1.2") == "on shared states, at matched entropy 1.2 nats"
 
 
@@ -118,7 +118,7 @@ def test_the_profile_holds_the_tables_numbers_and_its_verdict(data: StudyData) -
     said = "no plateau: an effective dimension at this resolution"
     assert shown.caption.endswith(f"({SETTING.partition(', ')[2]}): {said}.")
     assert [t["label"] for t in shown.axis["ticks"]] == ["5", "15", "50", "150", "500"]
-    assert f"its profile: {said}." in build_summary(data)["headline"][2]
+    assert f"its profile: {said}." in build_summary(data)["sentences"][2]
 
 
 def test_below_the_profile_stands_how_far_it_is_from_a_gaussian_posterior(data: StudyData) -> None:
@@ -151,7 +151,7 @@ def test_profiles_of_several_seeds_have_a_mean_with_a_band(rich: StudyData) -> N
 def test_without_a_profile_one_line_names_what_makes_it(data: StudyData) -> None:
     bare = with_llc(data, data.table("profile")[:0], "profile")
     assert "`rl-slt llc RUN --profile` makes one" in figure(bare, "profile").missing
-    line = build_summary(bare)["headline"][2]
+    line = build_summary(bare)["sentences"][2]
     assert "not a learning coefficient unless the profile has a plateau" in line
 
 
@@ -190,15 +190,15 @@ def test_llcs_made_unlike_each_other_are_not_compared(
     mixed = build_summary(with_llc(data, llc))
     assert not any(c["kind"] == "llc" for c in mixed["comparisons"])
     name = column.replace("n_", "number of ").replace("_", " ")
-    assert f"Unequal {name} (" in mixed["headline"][2]
-    assert "No test of a difference" not in mixed["headline"][2]
+    assert f"Unequal {name} (" in mixed["sentences"][2]
+    assert "less “end”" not in mixed["sentences"][2]
     assert any(f"they differ in {name}" in line for line in mixed["limits"])
 
 
 def test_llcs_on_states_of_their_own_are_not_compared(data: StudyData) -> None:
     llc = data.table("llc")
     own = build_summary(with_llc(data, llc[llc["states"] == "on-policy"]))
-    assert "Unequal states: no comparison." in own["headline"][2]
+    assert "Unequal states: no comparison." in own["sentences"][2]
     assert not any(c["kind"] == "llc" for c in own["comparisons"])
 
 

@@ -71,7 +71,7 @@ def test_headings_ids_and_alternatives_are_in_order(page: str) -> None:
     assert all(after <= before + 1 for before, after in steps), outline.levels
     assert len(outline.ids) == len(set(outline.ids))
     assert all(image.get("alt") for image in outline.images)
-    assert page.count('role="img" aria-label="') == page.count('class="plot"') == 8
+    assert page.count('role="img" aria-label="') == page.count('class="plot"') == 10
 
 
 def test_the_data_of_a_figure_is_its_json(page: str, demo: Path) -> None:

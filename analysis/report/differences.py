@@ -1,0 +1,130 @@
+"""Differences between two arms: over seeds, or of the two agents where each arm has one.
+
+The unit of a statement about arms is the training seed. Two agents of one seed each can only be
+compared as what they are, two agents; what else differs between two seeds of one arm is not known.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student
+
+from analysis.probes import OUTCOMES, quantile_interval, rate_draws
+from analysis.report import queries
+from analysis.report.data import StudyData
+from analysis.report.seed_means import ANY, SHARE, Z95, Bounds
+
+AGENTS, ARMS = "these two agents", "arms"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A quantity of the second arm less that of the first, with its 95 % interval (or NaN).
+
+    `unit` is what the interval is about: `these two agents` or `arms`, or empty where one arm has a
+    single seed and the other several; `seeds` are those of both.
+    """
+
+    value: float
+    low: float
+    high: float
+    unit: str
+    seeds: tuple[int, int]
+
+    def text(self, digits: int) -> str:
+        """`these two agents: +0.69 [+0.60, +0.78]`; says why there is no interval."""
+        value = f"{self.value:+.{digits}f}"
+        if not self.unit:
+            return "one arm has a single seed, so no statement"
+        over = f"{self.unit} over {self.seeds[0]} and {self.seeds[1]} seeds"
+        ends = f" [{self.low:+.{digits}f}, {self.high:+.{digits}f}]"
+        if math.isnan(self.low):
+            ends = " [no interval]"
+        return f"{self.unit if self.unit == AGENTS else over}: {value}{ends}"
+
+
+def probe_difference(data: StudyData, a: str, b: str, probe: str) -> Difference | None:
+    """A probe's main metric at the last checkpoints, arm b less arm a; None where one has none.
+
+    Two agents play the same levels: whole levels are reweighted (`rate_draws`), so what both do on
+    a level stays paired. Without their episodes the intervals of both shares are joined as if they
+    played different levels (MOVER; Zou & Donner 2008, Stat. Med. 27, 1693).
+    """
+    rows = queries.last_rows(queries.main_probe_rows(data))
+    one, two = ((rows[(rows["arm"] == arm) & (rows["probe"] == probe)]) for arm in (a, b))
+    one, two = (part.dropna(subset=["value"]) for part in (one, two))
+    if found := _over_seeds(one["value"], two["value"], SHARE):
+        return found
+    if one.empty or two.empty:
+        return None
+    first, second = one.iloc[0], two.iloc[0]
+    paired = _on_the_same_levels(data, first, second)
+    if len(paired):
+        draws = rate_draws(paired)
+        value = float(paired[:, 1].mean() - paired[:, 0].mean())
+        ends = quantile_interval(draws[:, 1] - draws[:, 0], value)
+    else:
+        value = float(second["value"] - first["value"])
+        below = [float(row["value"] - row["ci_low"]) for row in (first, second)]
+        above = [float(row["ci_high"] - row["value"]) for row in (first, second)]
+        ends = value - math.hypot(below[1], above[0]), value + math.hypot(above[1], below[0])
+    return Difference(value, *ends, AGENTS, (1, 1))
+
+
+def llc_difference(data: StudyData, a: str, b: str, states: str) -> Difference | None:
+    """The LLC of the last checkpoints on a state set, arm b less arm a; None where one has none.
+
+    Of two agents the interval is made of the errors of chains and of states together
+    (`llc_stderr_total`), as if each had states of its own. On shared states both errors of states
+    move together (`analysis.series.change_stderr`), so it is too wide rather than too narrow. An
+    estimate without an error over states has no interval: its chains' error alone says nothing of
+    other states.
+    """
+    rows = queries.last_rows(queries.llc_rows(data))
+    rows = rows[(rows["states"] == states) & ~queries.failed(rows)].dropna(subset=["llc"])
+    one, two = (rows[rows["arm"] == arm] for arm in (a, b))
+    if found := _over_seeds(one["llc"], two["llc"], ANY):
+        return found
+    if one.empty or two.empty:
+        return None
+    totals = (part.reindex(columns=["llc_stderr_total"]).astype(float) for part in (one, two))
+    errors = [total["llc_stderr_total"].to_numpy()[0] for total in totals]
+    value, half = float(two["llc"].iloc[0] - one["llc"].iloc[0]), Z95 * math.hypot(*errors)
+    return Difference(value, value - half, value + half, AGENTS, (1, 1))
+
+
+def _over_seeds(one: pd.Series, two: pd.Series, bounds: Bounds) -> Difference | None:
+    """Welch's interval of the difference of means; None for two single seeds or none at all."""
+    a, b = (part.to_numpy(dtype=float) for part in (one, two))
+    seeds = (len(a), len(b))
+    if min(seeds) == 0 or seeds == (1, 1):
+        return None
+    value = float(b.mean() - a.mean())
+    if min(seeds) == 1:
+        return Difference(value, math.nan, math.nan, "", seeds)
+    parts = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
+    spread = float(parts.sum())
+    half = 0.0
+    if spread > 0:
+        df = spread**2 / float((parts**2 / (np.array(seeds) - 1)).sum())
+        half = float(student.ppf(0.975, df)) * math.sqrt(spread)
+    most = bounds[1] - bounds[0]
+    return Difference(value, max(value - half, -most), min(value + half, most), ARMS, seeds)
+
+
+def _on_the_same_levels(data: StudyData, one: pd.Series, two: pd.Series) -> np.ndarray:
+    """Outcomes of two agents on the levels that both played, `[levels, 2]`, 0 or 1."""
+    table = data.table("episodes")
+    table = table[(table["policy"] == "agent") & (table["mode"] == "sampled")]
+    found = []
+    for row in (one, two):
+        mine = table[(table["run"] == row["run"]) & (table["step"] == row["step"])]
+        mine = mine[mine["probe"] == row["probe"]].drop_duplicates("level_seed")
+        outcome = OUTCOMES[str(row["metric"])](mine).astype("Float64")
+        found.append(pd.Series(outcome.to_numpy(), index=mine["level_seed"]))
+    both = pd.concat(found, axis=1, join="inner").dropna()
+    return both.to_numpy(dtype=float)
