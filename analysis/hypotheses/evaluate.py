@@ -10,9 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.hypotheses.design import Design, Untestable
-from analysis.hypotheses.hypothesis import Hypothesis, parse_hypotheses
+from analysis.hypotheses.hypothesis import Hypothesis
 from analysis.hypotheses.kinds import KINDS
 from analysis.hypotheses.measures import Measures
+from analysis.hypotheses.parse import parse_hypotheses
 from analysis.hypotheses.protocol import Test
 from analysis.permutations import (
     MIN_RUNS,

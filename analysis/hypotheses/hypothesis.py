@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -16,7 +15,7 @@ class Hypothesis(SettingsModel):
     """One hypothesis, as in `[[hypothesis]]` of a study's file.
 
     Raises:
-        InputError: a value is wrong, or its kind lacks what it needs.
+        InputError: a value is wrong. What its kind needs is checked by `check_together`.
     """
 
     name: Name
@@ -60,15 +59,12 @@ weight_norm, return"""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        from analysis.hypotheses.kinds import KINDS
-
         if self.metric is not None and not all(self.metric.partition("/")):
             raise InputError.of("metric", self.metric, "PROBE/METRIC, as behind/coin_rate")
         if self.arms is not None and len(set(self.arms)) < len(self.arms):
             raise InputError.of("arms", list(self.arms), "different arms")
         if self.statistic == "link" and self.kind != "dose":
             raise InputError.of("statistic", "link", f"linear or rank for kind {self.kind}")
-        KINDS[self.kind].check(self)
         return self
 
     @property
@@ -82,31 +78,3 @@ def need_metric(hypothesis: Hypothesis) -> None:
     """Raise InputError where a kind that links the LLC to a metric has none."""
     if hypothesis.metric is None:
         raise InputError.of("metric", None, f"PROBE/METRIC for kind {hypothesis.kind}")
-
-
-def parse_hypotheses(values: Sequence[Hypothesis | Mapping[str, Any]]) -> tuple[Hypothesis, ...]:
-    """Checked hypotheses.
-
-    Args:
-        values: settings of each, or hypotheses as they are.
-
-    Raises:
-        InputError: a value is wrong, a name is there twice, or there are two primary ones.
-    """
-    found = [
-        value if isinstance(value, Hypothesis) else Hypothesis.build(value, f"hypothesis.{k}")
-        for k, value in enumerate(values)
-    ]
-    check_together(found)
-    return tuple(found)
-
-
-def check_together(hypotheses: Sequence[Hypothesis]) -> None:
-    """Raise InputError for a name that is there twice, or more than one primary hypothesis."""
-    names = [h.name for h in hypotheses]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise InputError.of("hypothesis.name", twice, "the name of one hypothesis only")
-    first, *more = [h.name for h in hypotheses if h.role == "primary"] or [""]
-    if more:
-        raise InputError.of("hypothesis.role", "primary", f"that of one hypothesis, {first!r}",
-                            f"call {more[0]!r} secondary")  # fmt: skip

@@ -538,7 +538,7 @@ def transitions(material: Material) -> Numbers:
 def associations(material: Material) -> Numbers:
     """Links of LLC and probes, of the made-up study and by the function itself."""
     keys = ["run", "llc_series", "probe", "metric", "statistic"]
-    columns = ("value", "lag", "p_value", "q_value", "n")
+    columns = ("value", "lag", "p_value", "p_adjusted", "q_value", "n")
     frame = table(material.study, "associations")
     out: Numbers = {"rows": len(frame)}
     out |= rows(_of_seed_0(frame), keys, columns)
@@ -551,16 +551,24 @@ def associations(material: Material) -> Numbers:
 
 def predictions(material: Material) -> Numbers:
     """Whether the LLC foretells the goal, over seeds."""
-    columns = ("rmse", "r2", "gain", "gain_low", "gain_high", "p_value", "q_value", "seeds", "n")
+    columns = ("rmse", "r2", "gain", "gain_low", "gain_high", "p_value", "p_adjusted", "q_value",
+               "seeds", "n")  # fmt: skip
     keys = ["llc_series", "probe", "metric", "horizon", "model"]
     return rows(table(material.study, "predictions"), keys, columns)
 
 
 def path_dependence(material: Material) -> Numbers:
     """Whether a seed's final goal shows early."""
-    columns = ("accuracy", "chance", "p_value", "q_value", "n", "cut")
+    columns = ("accuracy", "chance", "p_value", "p_adjusted", "q_value", "n", "cut")
     frame = table(material.study, "path_dependence")
     return rows(frame, ["feature", "probe", "metric", "step"], columns)
+
+
+def hypotheses(material: Material) -> Numbers:
+    """What the study claims, and further pairs."""
+    columns = ("value", "ci_low", "ci_high", "p_value", "p_adjusted", "q_value", "n",
+               "smallest_effect")  # fmt: skip
+    return rows(table(material.study, "hypotheses"), ["hypothesis"], columns)
 
 
 def staircase(material: Material) -> Numbers:
@@ -644,6 +652,7 @@ STAGES: dict[str, Stage] = {
     "associations": Stage(associations, 1e-6, 1e-9, ANALYSIS),
     "predictions": Stage(predictions, 1e-6, 1e-9, ANALYSIS),
     "path_dependence": Stage(path_dependence, 1e-6, 1e-9, ANALYSIS),
+    "hypotheses": Stage(hypotheses, 1e-6, 1e-9, ANALYSIS),
     "staircase": Stage(staircase, 1e-6, 1e-9, ANALYSIS),
     "report": Stage(report, 1e-6, 1e-9, ANALYSIS),
 }

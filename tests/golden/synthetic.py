@@ -26,6 +26,18 @@ PROBES = {
     "end": (0.9, 0.85), "behind": (0.1, 0.8), "ground": (0.3, 0.75), "none": (0.9, 0.5),
 }  # fmt: skip
 
+_GOAL = {"metric": "behind/coin_rate", "direction": "greater"}
+HYPOTHESES = [  # one of each kind, in kinds of correction of their own
+    {"name": "arms", "role": "primary", "kind": "arms", "arms": [*ARMS]},
+    {"name": "dose", "kind": "dose", "doses": {"end": 0.0, "coin": 0.5}, "statistic": "rank"},
+    {"name": "link", "kind": "dose", "doses": {"end": 0.0, "coin": 0.5}, "statistic": "link"}
+    | _GOAL,
+    {"name": "seeds", "kind": "seeds"} | _GOAL,
+    {"name": "partial", "kind": "seeds", "given": ["entropy", "return"]} | _GOAL,
+    {"name": "course", "kind": "course"} | _GOAL,
+    {"name": "prediction", "kind": "prediction"} | _GOAL,
+]
+
 
 def write_study(out: Path) -> Path:
     """The study's folder: settings, and of every run settings, training curve and tables."""
@@ -40,6 +52,7 @@ def write_study(out: Path) -> Path:
         "arms": {arm: {"coin": coin} for arm, coin in ARMS.items()},
         "seeds": list(range(SEEDS)),
         "settings": {},
+        "hypothesis": HYPOTHESES,
     }
     (out / "study.json").write_text(json.dumps(study))
     return out
