@@ -144,10 +144,11 @@ def step_down(blocks: Sequence[Array]) -> list[Array]:
         left = np.maximum.accumulate(left[:, ::-1], axis=1)[:, ::-1]  # max over those not passed
         for step, first in enumerate(np.searchsorted(mine, np.arange(len(order)))):
             if first < len(mine):
-                beyond = left[:, first] >= observed[order[step]] - TOLERANCE
-                none_beyond[step] *= 1.0 - np.mean(beyond)
+                passed = left[:, first] >= observed[order[step]] - TOLERANCE
+                none_beyond[step] *= 1.0 - np.mean(passed)
         begin += block.shape[1]
-    adjusted = np.maximum.accumulate(1.0 - none_beyond)[rank]
+    beyond = np.round(1.0 - none_beyond, 12)  # 1 - (1 - 0.05) is above 0.05
+    adjusted = np.maximum.accumulate(beyond)[rank]
     return np.split(adjusted, np.cumsum([block.shape[1] for block in blocks])[:-1])
 
 

@@ -1,0 +1,297 @@
+"""Hypotheses over runs: each kind finds what is planted, and only that."""
+
+from typing import Any, get_args
+
+import numpy as np
+import pandas as pd
+import pytest
+from planted_studies import ARMS, study
+from scipy import stats
+
+from analysis import KINDS, evaluate_hypotheses
+from analysis.hypotheses import Hypothesis
+from analysis.schema import empty
+from rl_slt import InputError
+
+CONTRACT = [
+    "hypothesis", "role", "statistic", "value", "ci_low", "ci_high", "p_value", "p_adjusted", "n",
+    "smallest_effect",
+]  # fmt: skip
+LINK = {"name": "link", "role": "primary", "kind": "seeds", "series": "llc", "metric": "behind/m0"}
+DIFFERENCE = {"name": "difference", "role": "primary", "kind": "arms", "series": "llc",
+              "arms": ARMS, "direction": "greater"}  # fmt: skip
+DOSES = {f"d{k}": float(k * k) for k in range(6)}
+TREND = {"name": "trend", "role": "primary", "kind": "dose", "series": "llc", "doses": DOSES,
+         "direction": "greater"}  # fmt: skip
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def first(tables: tuple[pd.DataFrame, pd.DataFrame], *claims: dict[str, Any]) -> pd.Series:
+    return evaluate_hypotheses(*tables, list(claims)).iloc[0]
+
+
+def rate(count: int, claim: dict[str, Any], **planted: Any) -> float:
+    """Share of planted studies in which a claim is found at 5 %."""
+    found = [first(study(rng(k), **planted), claim)["p_adjusted"] <= 0.05 for k in range(count)]
+    return float(np.mean(found))
+
+
+def most(count: int, level: float = 0.05) -> float:
+    """Three binomial standard errors above the level."""
+    return float(level + 3 * np.sqrt(level * (1 - level) / count))
+
+
+def test_the_columns_are_those_that_others_read() -> None:
+    found = evaluate_hypotheses(*study(rng()), [LINK])
+    assert list(found.columns[: len(CONTRACT)]) == CONTRACT
+    assert get_args(Hypothesis.model_fields["kind"].annotation) == tuple(KINDS)
+
+
+def test_a_planted_link_is_found_as_the_primary_hypothesis() -> None:
+    assert rate(25, LINK, link=0.95) >= 0.8
+    assert rate(100, LINK) <= most(100)
+
+
+def test_a_planted_trend_is_found_and_none_is_not() -> None:
+    assert rate(20, TREND, arms=tuple(DOSES), rise=1.5) >= 0.6  # 80 % of 400: see the benchmark
+    assert rate(60, TREND, arms=tuple(DOSES)) <= most(60)
+
+
+def test_five_seeds_in_one_arm_can_say_yes() -> None:
+    row = first(study(rng(1), arms=("end",), link=0.99), LINK)
+    assert row["p_value"] == pytest.approx(2 / 120, abs=1 / 120 + 1e-9)
+    assert row["n"] == 5
+
+
+def test_the_value_is_the_difference_and_the_interval_holds_the_truth() -> None:
+    inside = []
+    for k in range(60):
+        llc, probes = study(rng(k), rise=2.0)
+        row = first((llc, probes), DIFFERENCE)
+        mean = llc.groupby("arm")["llc"].mean()
+        assert row["value"] == pytest.approx(mean["behind"] - mean["end"])
+        inside.append(row["ci_low"] <= 2.0 <= row["ci_high"])
+    assert np.mean(inside) >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 60)
+    # as wide as Student's t over the same seeds, on average
+    a, b = (llc.loc[llc["arm"] == arm, "llc"] for arm in ("behind", "end"))
+    t = stats.ttest_ind(a, b).confidence_interval(0.95)
+    assert row["ci_high"] - row["ci_low"] == pytest.approx(t.high - t.low, rel=0.35)
+
+
+def test_p_is_exact_for_two_arms_of_five() -> None:
+    llc, probes = study(rng(3), rise=1.0)
+    a, b = (llc.loc[llc["arm"] == arm, "llc"].to_numpy() for arm in ("behind", "end"))
+    known = stats.permutation_test(
+        (a, b), lambda x, y, axis: x.mean(axis) - y.mean(axis), alternative="greater",
+        n_resamples=np.inf,
+    )  # fmt: skip
+    assert first((llc, probes), DIFFERENCE)["p_value"] == pytest.approx(known.pvalue)
+
+
+def test_what_arms_share_is_no_link() -> None:
+    llc, probes = study(rng(1), rise=50.0)
+    probes["value"] += (probes["arm"] == "behind") * 50.0
+    row = first((llc, probes), LINK)
+    assert abs(row["value"]) < 0.7 and row["p_value"] > 0.05
+    both = {"name": "link", "kind": "dose", "statistic": "link", "metric": "behind/m0",
+            "doses": {"end": 0.0, "behind": 1.0}}  # fmt: skip
+    assert first((llc, probes), both)["p_value"] < 0.05  # over the doses they do go together
+
+
+def test_pairing_by_seed_finds_what_the_luck_of_seeds_hides() -> None:
+    tables = study(rng(2), seeds=8, rise=1.5, shared=30.0)
+    paired = first(tables, DIFFERENCE)
+    assert paired["statistic"] == "paired difference" and paired["p_value"] <= 0.05
+    assert first(tables, DIFFERENCE | {"paired": False})["p_value"] > 0.05
+    assert first(study(rng(2)), DIFFERENCE)["statistic"] == "difference"  # too few to pair
+
+
+@pytest.mark.parametrize("statistic", ["linear", "rank"])
+def test_only_the_order_of_doses_counts(statistic: str) -> None:
+    tables = study(rng(4), arms=tuple(DOSES), rise=2.0)
+    claim = TREND | {"statistic": statistic}
+    other = claim | {"doses": {arm: np.exp(dose) for arm, dose in DOSES.items()}}
+    assert first(tables, claim)["p_value"] == first(tables, other)["p_value"]
+    turned = claim | {"doses": {arm: -dose for arm, dose in DOSES.items()}}
+    assert first(tables, turned)["value"] == pytest.approx(-first(tables, claim)["value"])
+
+
+def test_a_control_that_explains_the_link_takes_it_away() -> None:
+    generator = rng(5)
+    llc, probes = study(generator, seeds=8)
+    entropy = generator.normal(size=len(llc))
+    llc["llc"] = 20 + entropy + 0.2 * generator.normal(size=len(llc))
+    probes["value"] = entropy + 0.2 * generator.normal(size=len(llc))
+    covariates = llc[["run", "step"]].assign(entropy=entropy)
+    plain, given = (
+        evaluate_hypotheses(llc, probes, [LINK | more], covariates=covariates).iloc[0]
+        for more in ({}, {"given": ["entropy"]})
+    )
+    assert plain["p_value"] < 0.01 and plain["value"] > 0.9
+    assert given["p_value"] > 0.05 and given["statistic"].endswith("given entropy")
+
+
+def test_partial_links_hold_their_level() -> None:
+    hits = []
+    for k in range(100):
+        generator = rng(k)
+        llc, probes = study(generator)
+        llc[["entropy", "logit_scale"]] = generator.normal(size=(len(llc), 2))
+        llc["llc"] += 3 * llc["entropy"]
+        probes["value"] += llc["entropy"].to_numpy()
+        row = first((llc, probes), LINK | {"given": ["entropy", "logit_scale"]})
+        hits.append(row["p_value"] <= 0.05)
+    assert np.mean(hits) <= most(100)
+
+
+def test_secondary_hypotheses_are_corrected_together_and_the_primary_is_not() -> None:
+    tables = study(rng(6), link=0.9, metrics=6)
+    more = [LINK | {"name": f"m{m}", "role": "secondary", "metric": f"behind/m{m}"}
+            for m in range(1, 6)]  # fmt: skip
+    found = evaluate_hypotheses(*tables, [LINK, *more]).set_index("hypothesis")
+    primary = found.loc["link"]
+    assert primary["p_adjusted"] == primary["p_value"]
+    secondary = found[found["role"] == "secondary"]
+    assert (secondary["p_adjusted"] >= secondary["p_value"] - 1e-12).all()
+    assert secondary["p_adjusted"].max() > secondary["p_value"].max() or len(secondary) == 1
+    assert found["q_value"].isna().all() and len(found) == 6  # no pair is left to explore
+
+
+def test_further_pairs_are_exploratory() -> None:
+    llc, probes = study(rng(7), link=0.999, metrics=12)
+    other = llc.assign(states="on-policy", llc=rng(8).normal(size=len(llc)))
+    llc = pd.concat([llc, other], ignore_index=True)
+    found = evaluate_hypotheses(llc, probes, [LINK | {"metric": "behind/m3"}])
+    assert found["role"].tolist() == ["primary"] + ["exploratory"] * 23
+    further = found[found["role"] == "exploratory"]
+    best = further.loc[further["p_adjusted"].idxmin()]
+    assert best["hypothesis"] == "kl/frozen with behind/m0 across seeds"
+    assert best["p_adjusted"] <= 0.05 and best["q_value"] <= 0.05
+    assert (further["p_adjusted"] <= 0.05).sum() == 1
+
+
+def test_few_runs_explore_nothing_and_say_why_nothing_is_tested() -> None:
+    found = evaluate_hypotheses(*study(rng(), seeds=1), [DIFFERENCE, LINK | {"role": "secondary"}])
+    assert found["p_value"].isna().all() and found["smallest_effect"].isna().all()
+    assert "one run of each arm" in found["message"][0]
+    assert found["message"][1] == "needs 5 runs with both values, has 2"
+    two = evaluate_hypotheses(*study(rng(), seeds=2), [DIFFERENCE]).iloc[0]
+    assert two["p_value"] >= 1 / 6 and np.isnan(two["smallest_effect"])
+    assert "cannot reach 5%: its smallest p is 0.17" in two["message"]
+
+
+def test_a_failed_estimate_is_left_out_and_named() -> None:
+    llc, probes = study(rng(9), seeds=6, link=0.95)
+    llc.loc[llc["run"] == "end-s2", "llc"] = np.nan
+    llc.loc[llc["run"] == "end-s4", ["status", "llc"]] = ["failed", 1e9]
+    probes = probes[probes["run"] != "behind-s0"]
+    row = first((llc, probes), LINK)
+    assert row["n"] == 9
+    assert row["message"] == "left out without a value: behind-s0, end-s2, end-s4"
+    assert row["value"] > 0.8
+
+
+def test_the_last_step_is_that_of_the_arm() -> None:
+    """A run that stopped early, or failed at the end, has no final value."""
+    llc, probes = study(rng(10), link=0.95)
+    early = llc.assign(step=10, llc=0.0)
+    llc = pd.concat([early, llc[llc["run"] != "end-s1"]], ignore_index=True)
+    row = first((llc, probes), LINK)
+    assert row["n"] == 9 and "end-s1" in row["message"]
+    assert np.isnan(first((llc, probes), DIFFERENCE | {"step": 10})["value"])
+
+
+def test_needless_columns_may_be_missing() -> None:
+    llc, probes = study(rng(11), rise=6.0)
+    bare = llc[["run", "arm", "step", "llc"]]
+    assert first((bare, empty("probes")), DIFFERENCE)["p_value"] == pytest.approx(1 / 252)
+    assert first((bare, pd.DataFrame()), DIFFERENCE)["n"] == 10
+    goal = {"name": "goal", "kind": "arms", "metric": "behind/m0", "arms": ARMS}
+    assert first((pd.DataFrame(), probes), goal)["n"] == 10
+    row = first((llc.drop(columns="arm"), probes.drop(columns="arm")), LINK)
+    assert row["statistic"] == "correlation over seeds"
+
+
+def curves(linked: bool, runs: int = 6, n: int = 20) -> tuple[pd.DataFrame, pd.DataFrame]:
+    generator = rng(12)
+    llc, probes = [], []
+    for seed in range(runs):
+        own = np.cumsum(generator.normal(size=n))
+        name = {"run": f"end-s{seed}", "arm": "end", "step": np.arange(n) * 1000}
+        clock = np.linspace(0, 30, n)
+        llc.append(pd.DataFrame(name | {"llc": clock + own}))
+        value = clock + (own if linked else np.cumsum(generator.normal(size=n)))
+        probes.append(pd.DataFrame(name | {"probe": "behind", "metric": "m0", "value": value}))
+    return pd.concat(llc), pd.concat(probes)
+
+
+@pytest.mark.parametrize("kind", ["course", "prediction"])
+def test_courses_that_go_together_are_found_over_runs(kind: str) -> None:
+    claim = LINK | {"kind": kind, "direction": "greater"}
+    linked = first(curves(True), claim)
+    if kind == "course":
+        assert linked["p_value"] == 1 / 720 and linked["value"] > 0.99
+    assert linked["n"] == 6 and linked["ci_low"] <= linked["value"] <= linked["ci_high"]
+    assert first(curves(False), claim)["p_value"] > 0.05
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"role": "main"}, "role='main': must be primary, secondary or exploratory"),
+        ({"kind": "seed"}, "kind='seed': must be arms, dose, seeds, course or prediction"),
+        ({"direction": "up"}, "direction='up': must be greater, less or two-sided"),
+        ({"metric": None}, "metric=None: must be PROBE/METRIC for kind seeds"),
+        ({"metric": "behind"}, "metric='behind': must be PROBE/METRIC, as behind/coin_rate"),
+        ({"metric": "behind/no"}, "metric='behind/no': must be one of behind/m0"),
+        ({"series": "entropie"}, "series='entropie': must be one of "),
+        ({"loss": "nll"}, "loss='nll': must be one of kl"),
+        ({"states": "mine"}, "states='mine': must be one of frozen"),
+        ({"step": 7}, "step=7: must be last or one of 1000"),
+        ({"given": ["height"]}, "given='height': must be among "),
+        ({"arms": ["end", "up"]}, "arms='up': must be among end, behind"),
+        ({"kind": "arms"}, "arms=None: must be at least two arms"),
+        ({"kind": "dose"}, "doses=None: must be two different numbers of arms; give `doses"),
+        ({"name": ""}, "name='': must be"),
+        ({"typo": 1}, "typo: unknown setting; allowed: name, role"),
+    ],
+)
+def test_a_wrong_hypothesis_is_one_line(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        evaluate_hypotheses(*study(rng()), [LINK | change])
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_hypotheses_must_go_together() -> None:
+    with pytest.raises(InputError, match="name='link': must be the name of one"):
+        evaluate_hypotheses(*study(rng()), [LINK, LINK])
+    with pytest.raises(InputError, match="role='primary': must be that of one hypothesis, 'link'"):
+        evaluate_hypotheses(*study(rng()), [LINK, LINK | {"name": "other"}])
+
+
+def test_a_lenient_call_writes_the_reason_into_the_row() -> None:
+    found = evaluate_hypotheses(*study(rng()), [LINK | {"metric": "behind/no"}], strict=False)
+    assert found["message"][0].startswith("metric='behind/no': must be one of")
+
+
+@pytest.mark.parametrize(
+    ("claim", "planted", "effect"),
+    [
+        (LINK, {"arms": ARMS}, "link"),
+        (DIFFERENCE, {"arms": ARMS}, "rise"),
+        (DIFFERENCE | {"paired": True}, {"arms": ARMS, "seeds": 8}, "rise"),
+        (TREND, {"arms": tuple(DOSES), "seeds": 3}, "rise"),
+    ],
+)
+def test_the_smallest_effect_is_found_with_80_percent(
+    claim: dict[str, Any], planted: dict[str, Any], effect: str
+) -> None:
+    """The median of what null studies of the design say, planted again, is found in 80 %."""
+    said = [first(study(rng(k), **planted), claim)["smallest_effect"] for k in range(20)]
+    size = float(np.mean(said))
+    count = 120
+    found = rate(count, claim, **planted, **{effect: size})
+    assert abs(found - 0.8) <= 3 * np.sqrt(0.8 * 0.2 / count)
