@@ -17,10 +17,10 @@ from analysis.hypotheses.parse import parse_hypotheses
 from analysis.hypotheses.protocol import Test
 from analysis.permutations import (
     MIN_RUNS,
+    TOLERANCE,
     Direction,
     critical_value,
     extremes,
-    p_value,
     q_values,
     spread,
     step_down,
@@ -134,7 +134,9 @@ def _judge(family: Mapping[int, Test], plans: Sequence[Hypothesis]) -> dict[int,
         if k not in corrected:
             row["message"] = _join(test.note, "all arrangements of these runs give the same value")
             continue
-        row |= {"p_value": p_value(nulls[k], plans[k].direction), "p_adjusted": corrected[k]}
+        z = blocks[test.design][k]
+        p_value = float(np.mean(z >= z[0] - TOLERANCE))
+        row |= {"p_value": p_value, "p_adjusted": corrected[k]}
         reach = float(np.nanmean(nulls[k])) + critical * spreads[k]
         row["smallest_effect"] = test.smallest_effect(nulls[k], reach)
         if np.isnan(critical):

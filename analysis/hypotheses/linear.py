@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
-from scipy.stats import nct, norm
+from scipy.stats import chi2, nct, norm
 
 from analysis.hypotheses.design import POWER, Design, Untestable
 from analysis.permutations import Orders
@@ -113,28 +113,42 @@ class LinearTest:
         return float(self.scale * bound[beyond]), float(self.scale * bound[-1 - beyond])
 
     def smallest_effect(self, null: Array, critical: float) -> float:
-        """For Gaussian values, of this or a larger correlation (see `detectable`)."""
-        shift = detectable(round(abs(critical), 4), self.freedom)
+        """For Gaussian values (see `detectable`); with controls and few runs an approximation.
+
+        What it says for ten runs in two arms with two controls is found in 73 % rather than 80 %.
+        """
+        shift = detectable(round(abs(critical), 4), self.freedom, self.scale is None)
         if self.scale is None:
-            slope = shift / np.sqrt(self.freedom + 1)  # rho / sqrt(1 - rho^2)
-            return float(slope / np.sqrt(1.0 + slope**2))
+            return float(shift / np.sqrt(1.0 + shift**2))  # shift is rho / sqrt(1 - rho^2)
         rest = np.linalg.norm(self._rest) * np.sqrt((1.0 - self.correlation**2) / self.freedom)
         return float(abs(self.scale) * shift * rest / np.linalg.norm(self._target))
 
 
 @lru_cache(maxsize=4096)
-def detectable(critical: float, freedom: int) -> float:
-    """Non-centrality at which a correlation lies beyond its critical value in 80 % of samples.
+def detectable(critical: float, freedom: int, random: bool = False) -> float:
+    """Slope over residual sd at which a correlation is beyond its critical value in 80 %.
 
-    `r / sqrt(1 - r^2) * sqrt(freedom)` follows a non-central t for Gaussian values. NaN where no
-    correlation is large enough.
+    `r / sqrt(1 - r^2) * sqrt(freedom)` follows a non-central t for Gaussian values, with
+    non-centrality slope times the norm of the target.
 
     Args:
         critical: correlation from which on an effect counts as found.
         freedom: degrees of freedom.
+        random: whether the target is a Gaussian measure of unit variance, whose squared norm
+            follows chi-square; else it has unit norm.
+
+    Returns:
+        NaN where no correlation is large enough.
     """
     if not critical < 1.0:
         return np.nan
     t = critical * np.sqrt(freedom / (1.0 - critical**2))
-    top = 2.0 * t + 10.0
-    return float(brentq(lambda shift: nct.sf(t, freedom, shift) - POWER, 0.0, top * 10))
+    norms = np.sqrt(chi2.ppf(_MIDDLES, freedom + 1)) if random else np.ones(1)
+
+    def missing(slope: float) -> float:
+        return float(np.mean(nct.sf(t, freedom, slope * norms))) - POWER
+
+    return float(brentq(missing, 0.0, 20.0 * t + 100.0, xtol=1e-6))
+
+
+_MIDDLES = (np.arange(32) + 0.5) / 32

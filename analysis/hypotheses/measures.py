@@ -99,6 +99,10 @@ class Measures:
             Untestable: there are no rows.
         """
         column = column or hypothesis.series or "llc"
+        h = hypothesis
+        key = (h.loss, h.states, h.reference, h.params, h.matched_entropy, column)
+        if key in self._known:
+            return self._known[key]
         if self._llc.empty:
             raise Untestable("no LLC estimates")
         numeric = [str(c) for c in self._llc if pd.api.types.is_numeric_dtype(self._llc[c])]
@@ -119,9 +123,7 @@ class Measures:
             if value not in known:
                 raise InputError.of(name, value or "the usual", f"one of {_list(known)}")
             rows &= self._parts[name] == value
-        key = (*wanted.values(), column)
-        if key not in self._known:
-            self._known[key] = self._course(self._llc[rows], column)
+        self._known[key] = self._course(self._llc[rows], column)
         return self._known[key]
 
     def metric(self, hypothesis: Hypothesis) -> Course:
@@ -186,16 +188,16 @@ class Measures:
         return rows.of(asked & whole)
 
     def _course(self, rows: pd.DataFrame, column: str) -> Course:
-        rows = rows.drop_duplicates(["run", "step"], keep="last")
-        runs, steps = rows["run"].astype(str), rows["step"].astype("int64")
-        values = rows[column].to_numpy(dtype=float, na_value=np.nan)
         place = {run: i for i, run in enumerate(self.runs)}
-        known, column_of = np.unique(steps.to_numpy(), return_inverse=True)
-        table = np.full((len(self.runs), len(known)), np.nan)
-        table[runs.map(place).to_numpy(dtype=int), column_of] = values
-        last = steps.groupby(runs.map(self.arm).to_numpy()).max()
-        of_arm = [last.get(self.arm[run], known[-1]) for run in self.runs]
-        return Course(tuple(self.runs), known, table, np.searchsorted(known, of_arm))
+        runs = np.array([place[str(run)] for run in rows["run"]], dtype=int)
+        steps, at = np.unique(rows["step"].to_numpy(dtype=int), return_inverse=True)
+        table = np.full((len(self.runs), len(steps)), np.nan)
+        table[runs, at] = rows[column].to_numpy(dtype=float, na_value=np.nan)  # the latest counts
+        arms = np.array([self.arm[run] for run in self.runs])
+        last = np.full(len(self.runs), len(steps) - 1)
+        for arm in set(arms[runs]):
+            last[arms == arm] = at[arms[runs] == arm].max()
+        return Course(tuple(self.runs), steps, table, last)
 
 
 @dataclass(frozen=True)

@@ -52,3 +52,37 @@ def study(
         for i, (arm, _, seed) in enumerate(runs) for m in range(metrics)
     )  # fmt: skip
     return llc, probes
+
+
+def clock_study(
+    rng: np.random.Generator, *, runs: int = 10, seen: float = 0.0, n: int = 16
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Tables `llc`, `probes` and `covariates` of runs in two arms along training.
+
+    The goal of a run rises with log step, at a time of the run's own that only `seen` puts into the
+    LLC one checkpoint early. Otherwise the LLC is a clock: smooth in log step, with its own noise.
+
+    Args:
+        rng: of all numbers.
+        runs: half of them in each arm.
+        seen: how much of the run's own time the LLC shows.
+        n: checkpoints.
+    """
+    steps = np.unique(np.geomspace(1e3, 1e6, n).round()).astype(int)
+    at = np.arange(n + 1.0)
+    llc, probes, covariates = [], [], []
+    for run in range(runs):
+        name = {"run": f"a{run % 2}-s{run // 2}", "arm": f"a{run % 2}", "step": steps}
+        middle = n / 2 + 2.5 * rng.normal() + (run % 2)
+        course = 1.0 / (1.0 + np.exp(-(at - middle) / 1.5))
+        goal = course[:-1] + 0.05 * rng.normal(size=n)
+        shared = 1.0 / (1.0 + np.exp(-(at[1:] - n / 2) / 3.0))
+        value = 20 + 10 * (shared + seen * (course[1:] - shared)) + 0.3 * rng.normal(size=n)
+        own = {"seed": run // 2, "loss": "kl", "states": "frozen", "status": "ok"}
+        llc.append(pd.DataFrame(name | own | {"llc": value, "llc_stderr": 0.3}))
+        probe = {"probe": "behind", "metric": "coin_rate", "value": goal}
+        probes.append(pd.DataFrame(name | probe | {"ci_low": goal - 0.1, "ci_high": goal + 0.1}))
+        known = {"entropy": 2 - shared + 0.1 * rng.normal(size=n),
+                 "return": goal + 0.1 * rng.normal(size=n)}  # fmt: skip
+        covariates.append(pd.DataFrame({"run": name["run"], "step": steps} | known))
+    return pd.concat(llc), pd.concat(probes), pd.concat(covariates)

@@ -1,0 +1,116 @@
+"""What the tests over seeds find and what they find falsely, by simulation of whole studies.
+
+    python benchmarks/analysis_power.py [--count N] [--only NAME ...] [--out FILE]
+
+Every number comes from the public functions (`evaluate_hypotheses`, `predict_goal`) on tables of
+planted studies; seeds are fixed, so that a row is the same on every machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis import evaluate_hypotheses, predict_goal
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "analysis"))
+from planted_studies import clock_study, study
+
+Row = tuple[str, str, int, Any, str]  # case, planted, studies, share found, wanted
+LINK = {"name": "link", "role": "primary", "kind": "seeds", "series": "llc", "metric": "behind/m0"}
+DOSES = {f"d{k}": float(k) for k in range(6)}
+TREND = {"name": "trend", "role": "primary", "kind": "dose", "series": "llc", "doses": DOSES,
+         "direction": "greater"}  # fmt: skip
+METRICS, LINKED = 472, 12
+
+
+def primary_link(count: int) -> Iterator[Row]:
+    """A link of LLC and goal across seeds, as the primary hypothesis."""
+    for link in (0.0, 0.85, 0.9, 0.95, 0.99):
+        found = [_first(k, LINK, link=link) for k in range(count if link else 4 * count)]
+        wanted = ">= 80 %" if link > 0.9 else "<= 5 %" if not link else "-"
+        yield "primary link, 2 arms x 5 seeds", f"r = {link}", len(found), np.mean(found), wanted
+
+
+def exploratory_link(count: int) -> Iterator[Row]:
+    """One of 472 pairs, or 12 of them, by max-T over all of them."""
+    cases = [(0.0, 1), (0.95, 1), (0.97, 1), (0.99, 1), (0.95, LINKED), (0.997, LINKED)]
+    for link, linked in cases:
+        found = []
+        for k in range(count if link else 2 * count):
+            tables = study(np.random.default_rng(k), link=link, linked=linked, metrics=METRICS)
+            rows = evaluate_hypotheses(*tables, [])
+            names = {f"behind/m{m}" for m in range(linked)} if link else set(rows["metric"])
+            found.append(bool((rows[rows["metric"].isin(names)]["p_adjusted"] <= 0.05).any()))
+        case = f"exploratory, {linked if link else 0} of {METRICS} linked: any of these found"
+        wanted = "<= 5 %" if not link else ">= 60 %" if link > 0.9 else "-"
+        yield case, f"r = {link}", len(found), np.mean(found), wanted
+
+
+def dose_trend(count: int) -> Iterator[Row]:
+    """A trend linear in the rank of the dose, one-sided."""
+    for rise in (0.0, 1.0, 1.5, 2.0):
+        of = 400 if rise == 0.0 else 4 * count
+        found = [_first(k, TREND, arms=tuple(DOSES), rise=rise) for k in range(of)]
+        wanted = {0.0: "<= 5 %", 1.5: ">= 80 %"}.get(rise, "-")
+        yield (
+            "dose trend, 6 doses x 5 seeds",
+            f"{rise} sd over the range",
+            of,
+            np.mean(found),
+            wanted,
+        )
+
+
+def clock(count: int) -> Iterator[Row]:
+    """A predictor that is smooth in the step and blind to the seed, and one that is not."""
+    for runs in (10, 30):
+        for seen in (0.0, 1.0):
+            p = []
+            for k in range(4 * count if seen == 0.0 else count):
+                tables = clock_study(np.random.default_rng(k), runs=runs, seen=seen)
+                found = predict_goal(*tables)
+                p.append(found[found["model"] == "baseline + llc"]["p_value"].iloc[0] <= 0.05)
+            what = "LLC that sees its seed's goal" if seen else "clock LLC"
+            wanted = "found" if seen else "<= 5 % (+ 2 se)"
+            yield f"prediction, {runs} runs in two arms", what, len(p), np.mean(p), wanted
+
+
+CASES: dict[str, Callable[[int], Iterator[Row]]] = {
+    "primary": primary_link, "exploratory": exploratory_link, "dose": dose_trend, "clock": clock,
+}  # fmt: skip
+
+
+def _first(seed: int, claim: Mapping[str, Any], **planted: Any) -> bool:
+    tables = study(np.random.default_rng(seed), **planted)
+    return bool(evaluate_hypotheses(*tables, [claim])["p_adjusted"].iloc[0] <= 0.05)
+
+
+def main() -> None:
+    """Write the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--count", type=int, default=50, help="planted studies of a row")
+    parser.add_argument("--only", nargs="*", choices=CASES, default=list(CASES))
+    parser.add_argument("--out", type=Path, help="Markdown file; left out, the screen")
+    options = parser.parse_args()
+    lines = [
+        "| case | planted | studies | found at 5 % | wanted |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name in options.only:
+        for case, planted, of, share, wanted in CASES[name](options.count):
+            error = np.sqrt(max(share * (1 - share), 0.25 / of) / of)
+            line = f"| {case} | {planted} | {of} | {share:.1%} ± {error:.1%} | {wanted} |"
+            print(line, flush=True)
+            lines.append(line)
+    if options.out:
+        options.out.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
