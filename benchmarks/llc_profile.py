@@ -12,6 +12,8 @@ gap: `LLC / half_d_eff - 1` over all checkpoints at each resolution; its noise i
     both alone would make of it.
 cost: CPU seconds of a headline with its profile over those of the headline's estimate alone, in
     turn in one process, the last checkpoint of one run of each arm.
+batches: the same chains on batches of 64 and of 256 states, next to half_d_eff: what the gap owes
+    to the noise of batches and not to the posterior.
 verdict: what is said of the reduced-rank problem (10,6,10,4), lambda 37.5, and of the policies.
 """
 
@@ -20,7 +22,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,25 @@ def cost_line(item: Profile) -> str:
     )
 
 
+def batch_lines(item: Profile) -> list[str]:
+    """The LLC of a checkpoint on small and large batches, at three resolutions."""
+    policy, states, loss = load_inputs(item.estimate)
+    lines = []
+    for k in (50, 150, 500):
+        found = [
+            estimate_with(
+                policy, states, item.estimate.settings.replace(nbeta=f"relative:{k}", batch_size=b),
+                loss, seed=1, states_error=False,
+            )
+            for b in (64, 256)
+        ]  # fmt: skip
+        half = f"{found[0].half_d_eff:.1f} ± {found[0].half_d_eff_stderr:.1f}"
+        numbers = " | ".join(f"{e.llc:.1f} ± {e.stderr:.1f} ({e.status})" for e in found)
+        apart = " | ".join(f"{e.llc / e.half_d_eff - 1:+.1%}" for e in found)
+        lines.append(f"| {Path(item.run).name} | {k} | {half} | {numbers} | {apart} |")
+    return lines
+
+
 def plateau_line() -> str:
     """What a profile says of the reduced-rank problem (10,6,10,4)."""
     problem = reduced_rank((10, 6, 10, 4), 0.0, 0.0)
@@ -104,40 +125,76 @@ def plateau_line() -> str:
     return f"| reduced rank (10,6,10,4) | {llcs} | {profile_verdict(frame)} |"
 
 
-def main() -> None:
-    """Make what is missing for some seconds; print the table where all is there, or write it."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("study", type=Path)
-    parser.add_argument("--seconds", type=float, default=math.inf, help="of work at most")
-    parser.add_argument("--out", type=Path)
-    options: Any = parser.parse_args()
-    torch.set_num_threads(1)
-    begun, profiles = time.monotonic(), profiles_of(options.study)
+def make_missing(profiles: list[Profile], seconds: float) -> bool:
+    """Make profiles for that long; whether all are there."""
+    begun = time.monotonic()
     for item in profiles:
-        if time.monotonic() - begun > options.seconds:
+        if time.monotonic() - begun > seconds:
             break
         make(item)
     missing = [item for item in profiles if not item.store.has(item.key)]
     print(f"{len(profiles) - len(missing)} of {len(profiles)} profiles are there", flush=True)
-    if missing:
+    return not missing
+
+
+def tables(profiles: list[Profile]) -> dict[str, Callable[[], str]]:
+    """The tables by name, each made by a call."""
+    lasts = [item for item in profiles if item.step == profiles[0].step]
+
+    def gap() -> str:
+        found = [item.store.read_item(item.key, "profile") for item in profiles]
+        rows = gap_lines(pd.concat(found, ignore_index=True))
+        said = pd.Series([profile_verdict(frame) for frame in found]).value_counts()
+        lines = [
+            f"{count} of {len(found)} checkpoints: {verdict}." for verdict, count in said.items()
+        ]
+        head = "K | LLC | mean gap | spread | noise | least to largest | within 8 % | suspect"
+        return table(head, rows) + "\n\n" + " ".join(lines)
+
+    def cost() -> str:
+        head = "run | one estimate, CPU s | headline with profile, CPU s | times | wanted"
+        return table(head, [cost_line(item) for item in lasts])
+
+    def batches() -> str:
+        head = "run | K | half d_eff | LLC, batches of 64 | of 256 | gap at 64 | at 256"
+        return table(head, [line for item in lasts for line in batch_lines(item)])
+
+    def plateau() -> str:
+        return table("problem | LLC | verdict", [plateau_line()])
+
+    return {"gap": gap, "cost": cost, "batches": batches, "plateau": plateau}
+
+
+def table(head: str, lines: Iterable[str]) -> str:
+    """A table in Markdown."""
+    rule = " | ".join("---" for _ in head.split("|"))
+    return "\n".join([f"| {head} |", f"| {rule} |", *lines])
+
+
+def main() -> None:
+    """Make the profiles that are missing, and the tables, each kept in the study until `--out`."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="for profiles, at most")
+    parser.add_argument("--only", help="one of the tables: gap, cost, batches, plateau")
+    parser.add_argument("--out", type=Path)
+    options: Any = parser.parse_args()
+    torch.set_num_threads(1)
+    profiles = profiles_of(options.study)
+    if options.only in (None, "gap") and not make_missing(profiles, options.seconds):
         return
-    found = [item.store.read_item(item.key, "profile") for item in profiles]
-    said = pd.Series([profile_verdict(frame) for frame in found]).value_counts()
-    lasts = {Path(item.run).name: item for item in reversed(profiles)}
-    text = f"{(__doc__ or '').partition(chr(10))[0]}\n\n{machine()}\n\n"
-    text += (
-        "| K | LLC | mean gap ± its error | spread | noise | least to largest | within 8 % | "
-        "suspect |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n"
-    )
-    text += "\n".join(gap_lines(pd.concat(found, ignore_index=True)))
-    text += "\n\n| run | one estimate, CPU s | headline with profile, CPU s | times | wanted |\n"
-    text += "| --- | --- | --- | --- | --- |\n" + "\n".join(map(cost_line, lasts.values()))
-    text += "\n\n| problem | LLC | verdict |\n| --- | --- | --- |\n" + plateau_line() + "\n"
-    for verdict, count in said.items():
-        text += f"| policies, {count} of {len(found)} checkpoints | over K 5 to 500 | {verdict} |\n"
-    print(text)
+    texts = []
+    for name, call in tables(profiles).items():
+        if options.only not in (None, name):
+            continue
+        kept = options.study / f"llc_profile_{name}.md"
+        if not kept.exists():
+            kept.write_text(call())
+        texts.append(kept.read_text())
+        print(texts[-1], flush=True)
     if options.out:
-        options.out.write_text(text)
+        text = "\n\n".join([(__doc__ or "").partition("\n")[0], machine(), *texts])
+        options.out.write_text(text + "\n")
 
 
 if __name__ == "__main__":

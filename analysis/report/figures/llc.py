@@ -78,8 +78,8 @@ def _over_resolutions(data: StudyData) -> Iterator[Figure]:
         title, key = f"LLC {states_title(name)}", f"llc:{name}"
         label = f"{meaning.choices(mine)}, {meaning.count_of_states(mine)}"
         panels.append(Panel(key, title, label, height=240, log=True))
-        gap = _non_gaussianity(mine)
-        panels.append(Panel(f"gap:{name}", "Non-Gaussianity", GAP, height=100))
+        gap = _gap(mine)
+        panels.append(Panel(f"gap:{name}", "Gap to a Gaussian posterior", GAP, height=100))
         series.append(baseline_line(0.0, f"gap:{name}", "Gaussian", list(gap["step"].unique())))
         half = mine.assign(llc=mine["half_d_eff"], llc_stderr=mine["half_d_eff_stderr"])
         half = half.dropna(subset=["llc"]).assign(status="ok")
@@ -102,7 +102,7 @@ def _over_resolutions(data: StudyData) -> Iterator[Figure]:
     )
 
 
-def _non_gaussianity(rows: pd.DataFrame) -> pd.DataFrame:
+def _gap(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of table `profile` with `LLC / half_d_eff - 1` in per cent and its 95 % interval."""
     value, half = 100 * (rows["llc"] / rows["half_d_eff"] - 1), rows["half_d_eff"]
     relative = (rows["llc_stderr"] / rows["llc"]) ** 2 + (rows["half_d_eff_stderr"] / half) ** 2
@@ -223,7 +223,8 @@ PROFILE = FigureRecord(
     caption=(
         "A learning coefficient would be a plateau: the same number over a decade. Dashed: half "
         "the effective dimension of the curvature at the same resolution, what the LLC of a "
-        "Gaussian posterior would be; below, how far the LLC is from it."
+        "Gaussian posterior would be; below, how far the LLC is from it: what is not Gaussian in "
+        "the posterior and, the more so the larger K, the noise of batches in the chains."
     ),
     x_title="relative temperature K (log scale)",
     needs="There is no profile over resolutions; `rl-slt llc RUN --profile` makes one.",
