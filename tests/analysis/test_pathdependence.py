@@ -86,6 +86,22 @@ def test_accuracy_leaves_the_run_itself_out() -> None:
     assert alone[0] == pytest.approx((0.5 + 1 + 1) / 3)
 
 
+def test_an_early_sign_among_many_features_is_found() -> None:
+    """A floor of 1/1000 with 153 Benjamini-Yekutieli tests could not pass 5 %."""
+    generator = np.random.default_rng(3)
+    goal = np.tile([0.1, 0.9, 0.9, 0.1], 3)
+    llc, probes = tables(10 * goal + 0.1 * generator.standard_normal(12), goal, ["a", "b"] * 6)
+    noise = [probes.assign(metric=f"noise{k}", value=generator.standard_normal(len(probes)))
+             for k in range(50)]  # fmt: skip
+    found = path_dependence(llc, pd.concat([probes, *noise]), "behind", "coin")
+    assert len(found) == 3 * 52
+    sign = at(found, "llc:kl/frozen", 10)
+    assert sign["accuracy"] == 1.0 and sign["p_adjusted"] <= 0.05
+    others = found[~found["feature"].isin(["llc:kl/frozen", "probe:behind:coin"])]
+    assert (others["p_adjusted"] > 0.05).all()
+    assert (found["p_adjusted"] >= found["p_value"] - 1e-12).all()
+
+
 def test_unknown_probe_is_named() -> None:
     with pytest.raises(InputError, match="probe='nope/coin': must be"):
         path_dependence(*tables(GOAL, GOAL, ["a"] * 8), "nope", "coin")

@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from planted_studies import clock_study
+from sklearn.linear_model import Ridge
 from synthetic_series import ar1, log_steps
 
-from analysis.prediction import predict_goal
+from analysis.prediction import predict_goal, prediction_task
 from rl_slt import InputError
 
 
@@ -73,3 +75,45 @@ def test_too_few_checkpoints_give_no_numbers() -> None:
     found = predict_goal(*tables(3, shown=1.0, n=4))
     assert found["rmse"].isna().all()
     assert found["note"].str.contains("too few checkpoints: 6 to learn from").all()
+
+
+def test_a_clock_predicts_nothing_and_a_link_is_found() -> None:
+    """An LLC that only follows the step passed in 20 % of ten runs, 68 % of thirty."""
+    for runs, count in ((10, 30), (30, 12)):
+        hits = [
+            with_llc(predict_goal(*clock_study(np.random.default_rng(k), runs=runs)))["p_value"]
+            <= 0.05
+            for k in range(count)
+        ]
+        assert np.mean(hits) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / count), runs
+    row = with_llc(predict_goal(*clock_study(np.random.default_rng(0), seen=1.0)))
+    assert row["p_value"] <= 0.01 and row["gain"] > 0.1
+    assert "spline of log step, arm" in row["features"]
+
+
+def test_the_gain_is_that_of_a_ridge_regression_fitted_run_by_run() -> None:
+    """Cross products of pairs of runs stand in for rows: the same errors, each run left out."""
+    llc, probes, covariates = tables(5, shown=1.0)
+    one = llc.set_index(["run", "step"])["llc"]
+    two = probes.set_index(["run", "step"])["value"]
+    arms = dict.fromkeys(llc["run"], "a")
+    task = prediction_task(one, two, covariates, arms, horizon=1)
+    order = np.array([[2, 0, 1, 4, 3]])
+    found = task.errors(task.baseline, task.own, order)[0]
+    rows = np.concatenate([task.baseline[:, :, 1:], task.own[order[0]]], axis=2)
+    for left in range(5):
+        others = [r for r in range(5) if r != left]
+        x, y = (part[others].reshape(-1, *part.shape[2:]) for part in (rows, task.target))
+        model = Ridge(alpha=task.penalty).fit(x, y)
+        error = np.mean((model.predict(rows[left]) - task.target[left]) ** 2)
+        assert found[left] == pytest.approx(error, rel=1e-6)
+
+
+def test_pairs_are_corrected_together() -> None:
+    llc, probes, covariates = clock_study(np.random.default_rng(1), seen=1.0)
+    rng = np.random.default_rng(2)
+    noise = [probes.assign(metric=f"noise{k}", value=rng.normal(size=len(probes)))
+             for k in range(5)]  # fmt: skip
+    found = predict_goal(llc, pd.concat([probes, *noise]), covariates).dropna(subset=["p_value"])
+    assert len(found) == 6 and (found["p_adjusted"] >= found["p_value"] - 1e-12).all()
+    assert found[found["p_adjusted"] <= 0.05]["metric"].tolist() == ["coin_rate"]

@@ -47,9 +47,12 @@ def test_six_seeds_fill_every_table() -> None:
     assert set(zip(links["run"], links["arm"], strict=True)) == {
         ("*", "*"), *((f"{arm}-s{seed}", arm) for arm in ("end", "coin") for seed in range(6))
     }  # fmt: skip
+    further = found["hypotheses"]
+    assert set(further["role"]) == {"exploratory"} and len(further) == 2
+    assert further["p_adjusted"].min() <= 0.05
     early = found["path_dependence"]
     first = early[(early["feature"] == "llc:kl/frozen") & (early["step"] == 0)].iloc[0]
-    assert first["accuracy"] > 0.9 and first["q_value"] <= 0.05
+    assert first["accuracy"] > 0.9 and first["p_adjusted"] <= 0.05
     both = found["predictions"].query("model == 'baseline + llc'").iloc[0]
     assert both["gain"] > 0 and both["q_value"] >= both["p_value"]
     assert set(both["features"].split(", ")) >= {"entropy", "step_kl", "llc"}
@@ -63,6 +66,14 @@ def test_one_seed_says_what_it_cannot_show() -> None:
     assert found["predictions"]["rmse"].isna().all()
     assert found["predictions"]["note"].str.contains("one run cannot show").all()
     assert found["path_dependence"]["p_value"].isna().all()
+
+
+def test_a_hypothesis_that_the_tables_lack_has_its_reason() -> None:
+    claim = {"name": "claim", "role": "primary", "kind": "arms", "arms": ["end", "moon"]}
+    found = over_runs(*tables(2), hypotheses=[claim], arms=["end", "coin", "moon"])["hypotheses"]
+    assert found["message"][0] == "needs runs of two arms with a value, has 1"
+    found = over_runs(*tables(2), hypotheses=[claim])["hypotheses"]
+    assert found["message"][0] == "arms='moon': must be among end, coin"
 
 
 def test_empty_tables_stay_empty() -> None:

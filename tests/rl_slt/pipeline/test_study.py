@@ -1,7 +1,10 @@
 """Studies: the presets are sound, and a wrong value is one line that names it."""
 
+import hashlib
+import json
 import re
 import tomllib
+from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
 
@@ -12,6 +15,8 @@ from analysis.probes import SUITES
 from rl_slt import POLICY_CNN
 from rl_slt.errors import InputError
 from rl_slt.losses import LOSSES
+from rl_slt.pipeline.commands.run import open_or_create
+from rl_slt.pipeline.disk.layout import Study
 from rl_slt.pipeline.plan.study import (
     LLCPlan,
     ProbePlan,
@@ -27,6 +32,19 @@ question = "?"
 [arms.a]
 coin = "end"
 """
+
+CLAIM = (
+    SMALL
+    + """
+[[hypothesis]]
+name = "claim"
+role = "primary"
+kind = "seeds"
+series = "llc"
+loss = "kl"
+metric = "behind/coin_rate"
+"""
+)
 
 
 def test_the_contract_presets_are_there_and_sound() -> None:
@@ -74,12 +92,60 @@ def test_the_defaults_are_the_named_settings() -> None:
         (SMALL.replace("coin =", "coins ="), r"arms\.a\.coin: missing; it must be given"),
         ('base_preset = "moon"' + SMALL, "preset='moon': must be one of demo, paper"),
         ("seeds = []\n" + SMALL, r"seeds=\[\]: must be a list of at least 1"),
+        (SMALL + "dose = 'x'", r"arms\.a\.dose='x': must be a finite number"),
+        (CLAIM.replace("seeds", "luck"), "hypothesis.0.kind='luck': must be arms, dose, seeds"),
+        (CLAIM.replace("primary", "main"), "hypothesis.0.role='main': must be primary, secondary"),
+        (CLAIM.replace("behind/", "moon/"), "'claim': metric='moon': must be of the study: end"),
+        (CLAIM.replace("kl", "nll"), "hypothesis 'claim': loss='nll': must be of the study: kl"),
+        (CLAIM + "step = 7", "hypothesis 'claim': step=7: must be last or one of 0, "),
+        (CLAIM + "arms = ['b']", "hypothesis 'claim': arms='b': must be of the study: a"),
+        (CLAIM.replace("seeds", "arms"), "hypothesis 'claim': arms=None: must be at least two"),
+        (CLAIM.replace("seeds", "dose"), "doses=None: must be two different numbers of arms"),
+        (CLAIM + CLAIM.removeprefix(SMALL), "name='claim': must be the name of one"),
+        (CLAIM + CLAIM.removeprefix(SMALL).replace("claim", "b"), "role='primary': must be that"),
     ],
 )
 def test_wrong_studies(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as error:
         parse_study(text, "mine")
     assert "\n" not in str(error.value)
+
+
+def test_presets_name_one_primary_hypothesis_that_their_tables_can_answer() -> None:
+    for name in preset_names():
+        roles = [h.role for h in load_preset(name).hypotheses]
+        assert roles.count("primary") == 1 and set(roles) <= {"primary", "secondary"}, name
+
+
+def test_doses_of_arms_are_those_of_the_hypotheses_and_no_setting_of_training() -> None:
+    plan = load_preset("alpha")
+    doses = {"a0.00": 0.0, "a0.01": 0.01, "a0.03": 0.03, "a0.10": 0.1, "a0.30": 0.3, "a0.50": 0.5}
+    assert {arm: own["dose"] for arm, own in plan.arms.items()} == doses
+    assert [h.doses for h in plan.hypotheses if h.kind == "dose"] == [doses] * 3
+    assert "dose" not in plan.train_config("a0.10", 0).as_dict()
+
+
+def test_what_was_fixed_before_the_data_is_kept(tmp_path: Path) -> None:
+    text = CLAIM + "# a remark\n"
+    study = open_or_create(parse_study(text, "mine"), tmp_path / "out")
+    assert (study.path / "study.toml").read_text() == text
+    fixed = study.config["fixed"]
+    assert fixed["sha256"] == hashlib.sha256(text.encode()).hexdigest()
+    assert datetime.now(UTC) - datetime.fromisoformat(fixed["time"]) < timedelta(minutes=5)
+    assert [h["name"] for h in study.config["hypothesis"]] == ["claim"]
+    open_or_create(parse_study(CLAIM, "mine"), tmp_path / "out")  # remarks do not count
+    assert Study(tmp_path / "out").config["fixed"] == fixed
+    with pytest.raises(InputError, match="another study"):
+        open_or_create(parse_study(CLAIM.replace("claim", "other"), "mine"), tmp_path / "out")
+
+
+def test_a_study_from_before_there_were_hypotheses_goes_on_without(tmp_path: Path) -> None:
+    path = open_or_create(parse_study(CLAIM, "mine"), tmp_path / "out").path / "study.json"
+    old = json.loads(path.read_text())
+    del old["hypothesis"], old["fixed"]
+    path.write_text(json.dumps(old))
+    study = open_or_create(parse_study(CLAIM, "mine"), tmp_path / "out")
+    assert "hypothesis" not in study.config  # what came after the data is none
 
 
 def test_unknown_names(tmp_path: Path) -> None:

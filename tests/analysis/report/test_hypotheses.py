@@ -1,0 +1,67 @@
+"""Hypotheses on the page: which were named before the data, and what a null result could see."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis import schema
+from analysis.report import StudyData, build_report, load_study
+from analysis.report.hypotheses import hypothesis_view, sentence_of
+
+
+@pytest.fixture(scope="module")
+def data(demo: Path) -> StudyData:
+    return load_study(demo)
+
+
+def with_rows(data: StudyData, **columns: list[object]) -> StudyData:
+    """A primary, a secondary and two exploratory hypotheses."""
+    shared = {"run": "*", "arm": "*", "kind": "arms", "direction": "greater", "series": "llc",
+              "metric": "", "q_value": float("nan"), "message": "", "statistic": "difference",
+              "hypothesis": ["main claim", "side claim", "pair one", "pair two"],
+              "role": ["primary", "secondary", "exploratory", "exploratory"],
+              "value": [4.1, 0.1, 0.95, 0.2], "ci_low": 0.0, "ci_high": 9.0, "n": 10,
+              "p_value": [0.004, 0.4, 0.0001, 0.5], "p_adjusted": [0.004, 0.4, 0.03, 0.9],
+              "smallest_effect": [2.0, 0.75, 0.9, 0.9]}  # fmt: skip
+    frame = schema.conform("hypotheses", pd.DataFrame(shared | columns))
+    fixed = {"sha256": "ab" * 32, "time": "2026-01-02 03:04:05+00:00"}
+    return replace(data, tables=data.tables | {"hypotheses": frame}, fixed=fixed)
+
+
+def test_the_page_says_which_are_which_and_when_they_were_fixed(data: StudyData) -> None:
+    whole = with_rows(data)
+    page = build_report(whole)
+    assert "ab" * 32 in page and "2026-01-02 03:04:05" in page
+    view = hypothesis_view(whole)
+    assert [(row["role"], row["result"]) for row in view.named] == [
+        ("primary", "found"), ("secondary", "not found")
+    ]  # fmt: skip
+    assert [row["hypothesis"] for row in view.exploratory] == ["pair one", "pair two"]
+    assert "Of 2 further pairs" in view.line and "1 pass 5 %" in view.line
+    for name in ("main claim", "side claim", "pair one"):
+        assert name in page
+
+
+def test_power_stands_next_to_null_results_alone(data: StudyData) -> None:
+    view = hypothesis_view(with_rows(data))
+    assert [row["power"] for row in view.named] == [
+        "", "this design finds 0.75 or more with 80 %"
+    ]  # fmt: skip
+    blank = with_rows(data, smallest_effect=[float("nan")] * 4)
+    assert "no effect is large enough" in hypothesis_view(blank).named[1]["power"]
+
+
+def test_sentences_of_hypotheses(data: StudyData) -> None:
+    rows = with_rows(data).table("hypotheses").to_dict("records")
+    assert "“main claim”, is supported at 5 %: difference 4.1" in sentence_of(rows[0])
+    assert sentence_of(rows[1]).endswith("this design finds 0.75 or more with 80 %.")
+    lost = rows[0] | {"p_adjusted": float("nan"), "message": "one run of each arm"}
+    assert sentence_of(lost).endswith("“main claim”, is not tested: one run of each arm.")
+
+
+def test_a_study_without_hypotheses_says_so(data: StudyData) -> None:
+    bare = replace(data, tables=data.tables | {"hypotheses": schema.empty("hypotheses")})
+    assert "named no hypothesis before its data" in hypothesis_view(bare).missing
+    assert "named no hypothesis before its data" in build_report(bare)
