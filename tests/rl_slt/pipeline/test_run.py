@@ -64,7 +64,9 @@ def study(place: Path) -> Path:
     done = rl_slt("run", "tiny.toml", "--out", "a", "--workers", "0", cwd=place)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.strip().splitlines()
-    assert len(lines) == 4 and lines[-1] == f"report: {place / 'a' / 'report.html'}"
+    about = [line.partition(":")[0] for line in lines]
+    assert about == ["Goals", "LLC", "Link", "Verdict", "report"]
+    assert lines[-1] == f"report: {place / 'a' / 'report.html'}"
     assert "gym" not in done.stderr.lower() and "Traceback" not in done.stderr
     return place / "a"
 
