@@ -52,7 +52,7 @@ class TrainConfig(SettingsModel):
     vf_coef: float = Field(0.5, ge=0, description="weight of the value loss")
     max_grad_norm: float = Field(0.5, gt=0, description="gradients are clipped to this norm")
     normalize_reward: bool = Field(True, description="by the deviation of the discounted return")
-    checkpoints: str = Field("log:16", description=SCHEDULES)
+    checkpoints: str = Field("log:40", description=SCHEDULES)
     save_optimizer: bool = Field(False, description="keep Adam's state in every checkpoint, too")
     precision: Literal["float32", "bfloat16", "auto"] = Field(
         "float32", description="of the convolutions; auto is the faster one on the device"

@@ -10,16 +10,17 @@ from .pathdependence import path_dependence
 from .prediction import predict_goal
 from .series import change_stderr, current_setting, goal_rows, series_parts, setting_of
 from .staircase import staircase
-from .transitions import DETECTORS, detect_transitions
+from .transitions import MIN_POINTS, detect_in_all, detect_transitions, settling_step
 
 __all__ = [
-    "DETECTORS",
     "KINDS",
+    "MIN_POINTS",
     "Hypothesis",
     "associate",
     "change_stderr",
     "check_together",
     "current_setting",
+    "detect_in_all",
     "detect_transitions",
     "evaluate_hypotheses",
     "goal_rows",
@@ -28,5 +29,6 @@ __all__ = [
     "predict_goal",
     "series_parts",
     "setting_of",
+    "settling_step",
     "staircase",
 ]

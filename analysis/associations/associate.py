@@ -17,7 +17,6 @@ from analysis.series import arms_of_runs, llc_series, probe_series
 from analysis.transitions import detect_transitions
 
 Array = npt.NDArray[np.float64]
-DETECTOR = "change_point"
 EXTRA = {
     "lag_low": "float64", "lag_high": "float64", "note": "string", "p_adjusted": "float64",
 }  # fmt: skip
@@ -114,10 +113,8 @@ def _by_run(
     """The series of each name and run, with the steps of its transitions."""
     out: dict[tuple[str, ...], dict[str, tuple[pd.DataFrame, Array]]] = {}
     for (run, *name), group in frame.groupby(["run", *by], sort=True):
-        found = detect_transitions(
-            group["step"], group["value"], group["stderr"].fillna(0.0), detectors=(DETECTOR,)
-        )
-        steps = found["step"].to_numpy(dtype=float)
+        found = detect_transitions(group["step"], group["value"], group["stderr"].fillna(0.0))
+        steps = found.loc[found["kind"] != "trend", "step"].to_numpy(dtype=float)
         out.setdefault(tuple(map(str, name)), {})[str(run)] = (group[["step", "value"]], steps)
     return out
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -91,8 +92,22 @@ def _read_run(path: Path, note: Note) -> RunData:
         config=config,
         progress=read_progress(path / "progress.csv", config.get("train"), note),
         clips=[clip for clip in clips if isinstance(clip, dict)],
+        warnings=_read_warnings(path / "watch.jsonl"),
         comparisons=[one | {"folder": str(file.parent)} for file, one in records if one],
     )
+
+
+def _read_warnings(path: Path) -> list[dict[str, Any]]:
+    """The transitions among the events of a watch, without lines that are torn."""
+    found = []
+    with contextlib.suppress(OSError):
+        for line in path.read_bytes().splitlines():
+            with contextlib.suppress(ValueError, RecursionError):
+                event = json.loads(line)
+                if isinstance(event, dict) and event.get("event") == "transition":
+                    found.append(event)
+    numbers = ("seen", "step_low", "step_high")
+    return [e for e in found if all(isinstance(e.get(name), int | float) for name in numbers)]
 
 
 def _arm_of(run: RunData, tables: dict[str, pd.DataFrame]) -> str:

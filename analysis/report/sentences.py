@@ -170,15 +170,13 @@ def _transitions(data: StudyData) -> str:
     if not len(data.table("transitions")):
         return ""
     table = data.table("transitions").dropna(subset=["series"])
-    shown = table[table["series"].isin(list(test_tables.shown_series(data)))]
+    is_shown = table["series"].isin(list(test_tables.shown_series(data)))
+    shown = table[is_shown & (table["kind"] != "trend")]
     is_llc = shown["series"].str.startswith("llc")
-    by = sorted({str(name).replace("_", " ") for name in shown["detector"].dropna()})
     return (
         f"In the series shown there are {labels.count(int(is_llc.sum()), 'transition')} of the LLC "
-        f"and {int((~is_llc).sum())} of probe outcomes"
-        + (f", reported by {labels.listed(by)}" if by else "")
-        + ("; several detectors may report the same one." if len(by) > 1 else ".")
-    )
+        f"and {int((~is_llc).sum())} of probe outcomes. {test_tables.expected_false(table)}"
+    ).rstrip()
 
 
 def association_sentence(data: StudyData) -> str:

@@ -10,6 +10,7 @@ from analysis.probes import FIXED_STATE_GOALS
 from analysis.report import labels, queries
 from analysis.report.data import StudyData
 from analysis.schema import ALL_RUNS
+from analysis.transitions import settling_step
 
 _MOST = 40
 _MOST_RUNS = 6  # with more runs the statistics over runs are what counts
@@ -19,7 +20,9 @@ def transition_table(data: StudyData) -> dict[str, Any]:
     """Transitions of the series that the figures show, in the order of runs and steps.
 
     Returns:
-        rows (at most 40), left (how many more the table holds), missing (why there are none).
+        rows (at most 40), left (how many more the table holds), missing (why there are none),
+        expected (how many of the series are to be expected false), watch (sentences of how early
+        the warnings of `rl-slt watch` came).
     """
     table = data.table("transitions").dropna(subset=["run", "series", "step"])
     titles = shown_series(data)
@@ -31,14 +34,65 @@ def transition_table(data: StudyData) -> dict[str, Any]:
             "series": titles[str(row["series"])],
             "kind": labels.text(row["kind"]),
             "step": labels.short(float(row["step"])),
-            "interval": labels.interval(row["step_low"], row["step_high"], labels.short),
+            "from": labels.short(float(row["step_low"])),
+            "to": labels.short(float(row["step_high"])),
             "change": "–" if pd.isna(row["change"]) else f"{row['change']:+.3g}",
-            "detector": labels.text(row["detector"]).replace("_", " "),
+            "note": labels.text(row.get("status", "")),
         }
         for row in shown.head(_MOST).to_dict("records")
     ]
-    missing = "No transition was found in the series shown, or no detector was run."
-    return {"rows": rows, "left": len(table) - len(rows), "missing": "" if rows else missing}
+    missing = "No transition was found in the series shown, or they were not searched."
+    return {
+        "rows": rows,
+        "left": len(table) - len(rows),
+        "missing": "" if rows else missing,
+        "expected": expected_false(table),
+        "watch": watch_leads(data),
+    }
+
+
+def expected_false(table: pd.DataFrame) -> str:
+    """How many series passed the search for transitions, and how many of these by chance."""
+    if table.empty or not {"q_value", "tested"} <= set(table):
+        return ""
+    series = table.drop_duplicates(["run", "series"]).dropna(subset=["q_value", "tested"])
+    if series.empty:
+        return ""
+    found, tested = len(series), int(series["tested"].max())
+    return (
+        f"Of {tested} series tested {found} change at a false discovery rate of 5 %: at most "
+        f"{labels.number(float(series['q_value'].max()) * found)} of them are expected to be false."
+    )
+
+
+def watch_leads(data: StudyData) -> list[str]:
+    """How long before a goal settled the first warning came, for each run that was watched.
+
+    The goal is the suite's score, or what the first probe measures where there is none; it settles
+    at the first checkpoint from which it stays within three errors of its last value.
+    """
+    out = []
+    goals = pd.concat([queries.score_rows(data), queries.main_probe_rows(data)])
+    for run in data.runs:
+        rows = goals[goals["run"] == run.name]
+        if not run.warnings or rows.empty:
+            continue
+        probe, metric = str(rows["probe"].iloc[0]), str(rows["metric"].iloc[0])
+        rows = rows[(rows["probe"] == probe) & (rows["metric"] == metric)].sort_values("step")
+        stderr = (rows["ci_high"] - rows["ci_low"]).fillna(0.0) / 3.92
+        settled = settling_step(
+            *(column.to_numpy(dtype=float) for column in (rows["step"], rows["value"], stderr))
+        )
+        first = min(float(event["seen"]) for event in run.warnings)
+        ahead = settled - first
+        when = "at that step" if ahead == 0 else f"{labels.short(abs(ahead))} steps " + (
+            "earlier" if ahead > 0 else "later: it came late"
+        )  # fmt: skip
+        out.append(
+            f"{run.name}: {labels.pair_title(probe, metric)} settled at step "
+            f"{labels.short(settled)}; the first warning of the watch came {when}."
+        )
+    return out
 
 
 def shown_series(data: StudyData) -> dict[str, str]:

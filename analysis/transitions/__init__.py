@@ -1,7 +1,11 @@
-"""Transitions of a series along training, by two detectors."""
+"""Transitions of a series along training."""
 
-from analysis.transitions.detect import detect_transitions
-from analysis.transitions.detectors import DETECTORS
-from analysis.transitions.model import Detector
+from analysis.transitions.detect import (
+    LEVEL,
+    MIN_POINTS,
+    detect_in_all,
+    detect_transitions,
+    settling_step,
+)
 
-__all__ = ["DETECTORS", "Detector", "detect_transitions"]
+__all__ = ["LEVEL", "MIN_POINTS", "detect_in_all", "detect_transitions", "settling_step"]

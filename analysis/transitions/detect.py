@@ -1,20 +1,26 @@
-"""Transitions of one series, by every detector."""
+"""Transitions of one series, and of all the series of a report."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from scipy import stats
 
 from analysis.schema import conform, empty
-from analysis.transitions.detectors import DETECTORS
-from analysis.transitions.evidence import MIN_POINTS
-from analysis.transitions.model import Change
 from analysis.transitions.points import Points, clean_points
-from rl_slt import InputError
+from analysis.transitions.ramps import Model, Ramps, build_ramps
+from analysis.transitions.search import likely, search
 
-EXTRA = ("change_low", "change_high", "begin", "end", "p_value")
+Array = npt.NDArray[np.float64]
+LEVEL = 0.05
+MIN_POINTS = 6
+CONFIDENCE = 0.95
+DETECTOR = "ramps"  # in the column `detector`
+AT_EDGE = "at the edge, unconfirmed"
+EXTRA = ("change_low", "change_high", "status", "p_value")
 
 
 def detect_transitions(
@@ -24,14 +30,15 @@ def detect_transitions(
     *,
     run: str = "",
     series: str = "",
-    detectors: Sequence[str] = tuple(DETECTORS),
+    level: float = LEVEL,
 ) -> pd.DataFrame:
-    """Transitions of a series along training, one row per detector and transition.
+    """Transitions of a series along training: rises and falls from one plateau to the next.
 
-    Each detector first asks whether the series changes at all: in at most 5 % of series without
-    change it says yes, for noise of correlation 0 to 0.9 from checkpoint to checkpoint. Missing
-    values (NaN) and points with a large standard error are allowed for. A slow drift that is not
-    distinguishable from such noise is not reported; fewer than 8 usable points give no rows.
+    In at most a share `level` of series without change any row is returned, for noise of these
+    standard errors and a correlation of 0 to 0.5 from checkpoint to checkpoint. Where the errors
+    are missing, or too small for the scatter around the plateaus, the noise is estimated; it may
+    then be unequal, and small changes in few points are not found. Missing values (NaN) are allowed
+    for; fewer than 6 usable points give no rows.
 
     Args:
         steps: environment steps of the checkpoints, `[n]`, in any order, without repeats.
@@ -39,48 +46,137 @@ def detect_transitions(
         stderr: its standard errors, `[n]`, in the same unit, or None.
         run: text for the column `run`.
         series: text for the column `series`.
-        detectors: names from `DETECTORS`.
+        level: p-value up to which a change is one.
 
     Returns:
-        Columns of `transitions`: `step` is the first checkpoint past the middle of the change;
-        `step_low` to `step_high` the 95 % interval of that; `change` the signed size. Further
-        columns: `change_low` and `change_high` (95 % interval), `begin` and `end` (the steps
-        where one plateau ends and the next begins), `p_value` (of any change in the series).
+        Columns of `transitions`, by step. `kind` is `rise`, `fall`, or `trend` where neither side
+        has a plateau of two points: not a transition. `step` is the first checkpoint past the
+        middle of the change; `step_low` the last checkpoint of the plateau before and `step_high`
+        the first of the plateau after, with 95 % confidence; `change` the signed size. Further
+        columns: `change_low` and `change_high` (95 % interval), `status` (`at the edge,
+        unconfirmed` where one side has no plateau of two points) and `p_value` (of any change in
+        the series).
 
     Raises:
-        InputError: on unequal lengths, repeated, negative or infinite steps, negative standard
-            errors, or an unknown detector.
+        InputError: on unequal lengths, on repeated, negative or infinite steps, or on negative
+            standard errors.
     """
-    unknown = [d for d in detectors if d not in DETECTORS]
-    if unknown:
-        raise InputError.of("detectors", unknown[0], f"of {', '.join(DETECTORS)}")
     points = clean_points(steps, values, stderr)
-    rows: list[dict[str, object]] = []
-    if len(points) >= MIN_POINTS and np.ptp(points.values) > 0.0:
-        for detector in map(DETECTORS.__getitem__, detectors):
-            p_value, shape = detector.test(points)
-            if p_value <= detector.level:  # this decides whether the series has a transition
-                rows += [
-                    _row(points, change) | {"detector": detector.name, "p_value": p_value}
-                    for change in detector.locate(points, shape)
-                ]
-    if not rows:
-        return empty("transitions").assign(**{name: pd.Series(dtype=float) for name in EXTRA})
-    return conform("transitions", pd.DataFrame(rows).assign(run=run, series=series))
+    return _rows(points, level, run, series)[1]
 
 
-def _row(points: Points, change: Change) -> dict[str, object]:
-    def step(k: float) -> float:
-        return float(np.expm1(np.interp(k, points.index, np.log1p(points.steps))))
+def detect_in_all(
+    series: Iterable[tuple[str, str, object, object, object]], rate: float = LEVEL
+) -> pd.DataFrame:
+    """Transitions of all series of a report, at one false discovery rate over these series.
 
+    Args:
+        series: run, name, steps, values and standard errors of each, as `detect_transitions`.
+        rate: expected share of series without change among those that are reported
+            (Benjamini & Hochberg 1995).
+
+    Returns:
+        As `detect_transitions`; further columns `q_value`, of the series among all, and `tested`,
+        how many these were.
+    """
+    found = [
+        (*_rows(clean_points(steps, values, stderr), rate, run, name),)
+        for run, name, steps, values, stderr in series
+    ]
+    tested = [(p, rows) for p, rows in found if p is not None]
+    q = stats.false_discovery_control([p for p, _ in tested]) if tested else []
+    frames = [
+        rows.assign(q_value=float(of), tested=len(tested))
+        for of, (_, rows) in zip(q, tested, strict=True)
+        if of <= rate and len(rows)
+    ]
+    if frames:
+        return pd.concat(frames, ignore_index=True)
+    return _empty().assign(q_value=pd.Series(dtype=float), tested=pd.Series(dtype=int))
+
+
+def settling_step(steps: Array, values: Array, stderr: Array) -> float:
+    """The first checkpoint from which a series stays within three errors of its last value.
+
+    Args:
+        steps: environment steps, ascending, `[n]`.
+        values: the series, `[n]`.
+        stderr: its standard errors, `[n]`.
+    """
+    away = np.abs(values - values[-1]) > 3.0 * np.hypot(stderr, stderr[-1])
+    return float(steps[int(np.max(np.flatnonzero(away), initial=-1)) + 1])
+
+
+def _empty() -> pd.DataFrame:
+    kinds = {"status": "string"}
+    return empty("transitions").assign(
+        **{name: pd.Series(dtype=kinds.get(name, "float64")) for name in EXTRA}
+    )
+
+
+def _rows(points: Points, level: float, run: str, series: str) -> tuple[float | None, pd.DataFrame]:
+    """The p-value of any change, None where there is nothing to test, and the rows."""
+    if len(points) < MIN_POINTS or np.isinf(points.resolution):
+        return None, _empty()
+    ramps = build_ramps(points.index)
+    p, model, chosen = search(points, ramps, level)
+    if not chosen:
+        return p, _empty()
+    groups = _without_plateau(model, ramps, chosen)
+    rows = pd.DataFrame([_row(points, model, ramps, chosen, group) for group in groups])
+    rows = conform("transitions", rows.assign(detector=DETECTOR, p_value=p, run=run, series=series))
+    return p, rows.astype({"status": "string"})
+
+
+def _without_plateau(model: Model, ramps: Ramps, chosen: list[int]) -> list[list[int]]:
+    """Positions in `chosen`, grouped where neighbors of one sign are parts of one change."""
+    signs = [np.sign(_size(model, ramps, chosen, [j])[1]) for j in range(len(chosen))]
+    groups: list[list[int]] = [[0]]
+    for j in range(1, len(chosen)):
+        gap = ramps.begin[chosen[j]] - ramps.end[chosen[j - 1]]
+        if gap <= 1 and signs[j] == signs[j - 1]:
+            groups[-1].append(j)
+        else:
+            groups.append([j])
+    return groups
+
+
+def _size(
+    model: Model, ramps: Ramps, chosen: list[int], group: list[int]
+) -> tuple[Array, float, float]:
+    """The curve of a group of changes from 0 to 1, `[m]`; its size and half its 95 % interval."""
+    one = ramps.design(chosen)
+    weights = np.linalg.lstsq(one / model.scale[:, None], model.values / model.scale, rcond=None)[0]
+    weights = weights[1:][group]
+    curve = ramps.columns[:, [chosen[j] for j in group]] @ weights / np.sum(weights)
+    rest = [c for j, c in enumerate(chosen) if j not in group]
+    size = model.measure(ramps.design(rest), curve[:, None])
+    factor = stats.t.ppf(0.5 + CONFIDENCE / 2, max(size.freedom[0], 1.0))
+    return curve, float(size.size[0]), float(factor * size.stderr[0])
+
+
+def _row(
+    points: Points, model: Model, ramps: Ramps, chosen: list[int], group: list[int]
+) -> dict[str, object]:
+    curve, change, error = _size(model, ramps, chosen, group)
+    first, last = (_places(model, ramps, chosen, j) for j in (group[0], group[-1]))
+    sides = (ramps.begin[chosen[group[0]]] + 1, len(points) - ramps.end[chosen[group[-1]]])
+    edges = sum(side < 2 for side in sides)
     return {
-        "step": float(points.grid[round(change.location)]),
-        "step_low": float(points.grid[round(change.location_low)]),
-        "step_high": float(points.grid[round(change.location_high)]),
-        "kind": "rise" if change.change > 0 else "fall",
-        "change": change.change,
-        "change_low": change.change_low,
-        "change_high": change.change_high,
-        "begin": step(change.begin),
-        "end": step(change.end),
+        "step": points.steps[int(np.argmax(curve >= 0.5))],
+        "step_low": points.steps[ramps.begin[first].min()],
+        "step_high": points.steps[ramps.end[last].max()],
+        "kind": "trend" if edges == 2 else "rise" if change > 0 else "fall",
+        "change": change,
+        "change_low": change - error,
+        "change_high": change + error,
+        "status": AT_EDGE if edges == 1 else "",
     }
+
+
+def _places(model: Model, ramps: Ramps, chosen: list[int], j: int) -> npt.NDArray[np.int_]:
+    """The fewest ramps that hold 95 % of the posterior of change j."""
+    log = likely(model, ramps, chosen, j)
+    order = np.argsort(-log, kind="stable")
+    weight = np.exp(log[order] - log[order[0]])
+    return order[: int(np.searchsorted(np.cumsum(weight) / weight.sum(), CONFIDENCE)) + 1]

@@ -347,8 +347,9 @@ def _line(event: dict[str, Any]) -> str:
     if event["event"] == "transition":
         return (
             f"TRANSITION: {event['kind']} of {event['change']:+.3g} at step {event['step']:,.0f} "
-            f"({event['step_low']:,.0f} to {event['step_high']:,.0f}; {event['detector']}, "
+            f"(from {event['step_low']:,.0f} to {event['step_high']:,.0f}; "
             f"p = {event['p_value']:.2g} <= {event['level']:.2g})"
+            + (f" {event['status']}" if event["status"] else "")
         )
     if event["event"] == "failed":
         return f"{event['step']:>12,}  failed: {event['reason']}"

@@ -60,14 +60,17 @@ class Series:
 
 @dataclass(frozen=True)
 class Mark:
-    """A transition: place, interval, direction; `panel` empty when it belongs to no panel."""
+    """A transition: place, from where to where, direction, whether it is confirmed.
+
+    `panel` is empty when it belongs to no panel; `status` says what is not certain of it.
+    """
 
     panel: str
     step: float
     low: float | None
     high: float | None
     kind: str
-    detector: str
+    status: str
     series: str
     run: str
 

@@ -122,17 +122,16 @@ def _transitions(data: StudyData, arm: str, panels: list[Panel]) -> list[Mark]:
     """The arm's transitions, each in the panel of its series; others have no panel."""
     panel_of = {panel.source: panel.key for panel in panels if panel.source}
     rows = data.table("transitions").dropna(subset=["step"])
+    rows = rows[rows["kind"] != "trend"]
     rows = rows[rows["run"].isin([run.name for run in data.runs_of(arm)])]
     marks = []
     for row in rows.to_dict("records"):
         low, high = numbers([row["step_low"], row["step_high"]])
-        kind, detector, series, run = (
-            labels.text(row[name]) for name in ("kind", "detector", "series", "run")
+        kind, status, series, run = (
+            labels.text(row.get(name, "")) for name in ("kind", "status", "series", "run")
         )
         marks.append(
-            Mark(
-                panel_of.get(series, ""), float(row["step"]), low, high, kind, detector, series, run
-            )
+            Mark(panel_of.get(series, ""), float(row["step"]), low, high, kind, status, series, run)
         )
     return marks
 

@@ -77,7 +77,7 @@ R.endLabels = (figure, own, range, yaxis, { height, log }) => {
 
 R.short = (text, size) => R.esc(text.length > size ? text.slice(0, size - 1) + "…" : text);
 
-// Transitions: a triangle in the panel of their series, their interval behind it, and a fine line
+// Transitions: a triangle in the panel of their series, the way from plateau to plateau behind it, and a fine line
 // through the whole figure where the arm has few of them.
 R.panelMarks = (figure, panel, range, yaxis, layout, traces) => {
   const own = figure.marks.filter((m) => m.panel === panel.key);
@@ -97,9 +97,11 @@ R.panelMarks = (figure, panel, range, yaxis, layout, traces) => {
   traces.push({ x: own.map((m) => R.position(figure.axis, m.step)), y: own.map(() => top),
     yaxis, type: "scatter", mode: "markers", meta: "mark", cliponaxis: false,
     marker: { size: 9, color: ink, opacity: few ? 1 : 0.5,
-      symbol: own.map((m) => (m.kind === "fall" ? "triangle-down" : "triangle-up")) },
-    customdata: own.map((m) => `transition: ${R.esc(m.kind)} of ${R.esc(m.series)} at step ` +
-      `${R.steps(Math.round(m.step))} (${R.esc(m.detector)})`),
+      symbol: own.map((m) => (m.kind === "fall" ? "triangle-down" : "triangle-up") +
+        (m.status ? "-open" : "")) },
+    customdata: own.map((m) => `transition: ${R.esc(m.kind)} of ${R.esc(m.series)} from ` +
+      `${R.steps(Math.round(m.low))} to ${R.steps(Math.round(m.high))}` +
+      (m.status ? `, ${R.esc(m.status)}` : "")),
     hovertemplate: "%{customdata}<extra></extra>" });
 };
 

@@ -36,7 +36,7 @@ R.rows = (figure) => {
     }));
 };
 R.markRows = (figure) =>
-  figure.marks.map((m) => [m.series, m.detector, m.run, m.kind, m.step, m.low, m.high]);
+  figure.marks.map((m) => [m.series, m.status, m.run, m.kind, m.step, m.low, m.high]);
 
 R.csv = (columns, rows) => {
   const cell = (v) => {

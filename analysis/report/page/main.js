@@ -47,7 +47,7 @@ R.fill = (details) => {
   const figure = R.data(details.dataset.table);
   box.append(R.table(R.columns, R.rows(figure), `Numbers of the figure: ${figure.title}`));
   if (figure.marks.length) {
-    box.append(R.table(["series", "detector", "run", "kind", "step", "low", "high"],
+    box.append(R.table(["series", "status", "run", "kind", "step", "from", "to"],
       R.markRows(figure), "Transitions marked in the figure"));
   }
 };

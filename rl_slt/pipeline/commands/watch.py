@@ -1,9 +1,9 @@
 """Follow a run that is still training: estimate new checkpoints, and warn of transitions.
 
-Warnings hold an error rate over the whole run. With K checkpoints planned and D detectors, each
-detector tests the series after each checkpoint, and a warning needs `p <= error_rate / (K D)`
-(Bonferroni over all tests made). So a run without any transition is warned of with probability at
-most `error_rate`, however the tests depend on each other.
+Warnings hold an error rate over the whole run. With K checkpoints planned the series is tested
+after each from the sixth on, and a warning needs `p <= error_rate / (K - 5)` (Bonferroni over all
+tests made). So a run without any transition is warned of with probability at most `error_rate`,
+however the tests depend on each other.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import pandas as pd
 from pydantic import Field
 
 from agents import Checkpoint, Run
-from analysis import DETECTORS, change_stderr, detect_transitions, meaning
+from analysis import MIN_POINTS, change_stderr, detect_transitions, meaning
 from rl_slt import SettingsModel
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import open_run
@@ -33,7 +33,8 @@ from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages.llc import Estimate, assemble, make, plan_estimates
 
 EVENTS = "watch.jsonl"
-CHEAP = LLCPlan(states=("frozen",), n_states=1024, draws=80, burn_in=60, batch_size=32)
+CHEAP = LLCPlan(states=("frozen",), n_states=1024, draws=80, burn_in=60, batch_size=32,
+                checkpoints=1_000_000)  # fmt: skip
 _POLL = 2.0  # seconds between looks for a new checkpoint
 
 
@@ -54,8 +55,8 @@ class Watch(SettingsModel):
     once: bool = False
 
     def level(self, checkpoints: int) -> float:
-        """The p-value that warns: `error_rate / (checkpoints * number of detectors)`."""
-        return self.error_rate / (max(checkpoints, 1) * len(DETECTORS))
+        """The p-value that warns: the error rate over the number of tests until the end."""
+        return self.error_rate / max(checkpoints - MIN_POINTS + 1, 1)
 
 
 def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
@@ -72,7 +73,9 @@ def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
     _ = run.finished  # a damaged index is refused before anything is locked
     with stage_lock(run.path, "watch"):
         clear_leftovers(run.path)
-        reported = {_mark(event) for event in read_events(run)}
+        known = read_events(run)
+        estimated = {str(event.get("estimate_id")) for event in known}
+        reported = [event for event in known if _is_transition(event)]
         seen: list[Checkpoint] = []
         throttle = Throttle(watch.share)
         while True:
@@ -80,8 +83,8 @@ def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
             if (checkpoints := run.checkpoints) != seen:
                 seen = checkpoints
                 items = plan_estimates(run, watch.plan, [run.training.coin])
-                for item in (item for item in items if item.key not in reported):
-                    reported.add(item.key)
+                for item in (item for item in items if item.key not in estimated):
+                    estimated.add(item.key)
                     yield _log(run, _estimate(item, None if finished else throttle))
                     yield from _warnings(run, items, level, reported)
                 yield from _warnings(run, items, level, reported)  # one that a kill kept back
@@ -95,53 +98,47 @@ def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
             throttle()
 
 
-def significant_transitions(
-    steps: Sequence[int], values: Sequence[float], stderr: Sequence[float], level: float
-) -> pd.DataFrame:
-    """The transitions of a series so far that are worth a warning: the tests after a checkpoint.
-
-    Args:
-        steps: environment steps of the checkpoints, `[n]`.
-        values: the LLC at each, `[n]`.
-        stderr: its standard error, that of changes (`analysis.change_stderr`), `[n]`.
-        level: largest p-value that counts, `Watch.level`.
-
-    Returns:
-        Those rows of `detect_transitions`.
-    """
-    found = detect_transitions(steps, values, stderr)
-    return found[found["p_value"] <= level]
-
-
 def _warnings(
-    run: Run, items: list[Estimate], level: float, reported: set[str]
+    run: Run, items: list[Estimate], level: float, reported: list[dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    """Report the significant transitions of the estimates so far that are not reported yet."""
+    """Report the significant transitions of the estimates so far that are not reported yet.
+
+    One at the edge is reported once more when it is confirmed.
+    """
     made = [i.store.read_item(i.key, "llc") for i in items if i.store.has(i.key)]
     if not made:
         return
     rows = pd.concat(made, ignore_index=True)
     good = rows[rows["status"] != "failed"]
-    steps, values, stderr = (
-        list(column) for column in (good["step"], good["llc"], change_stderr(good))
-    )
-    for row in significant_transitions(steps, values, stderr, level).to_dict("records"):
+    found = detect_transitions(good["step"], good["llc"], change_stderr(good), level=level)
+    for row in found[found["kind"] != "trend"].to_dict("records"):
         numbers = ("step", "step_low", "step_high", "change", "p_value")
         event = {
             "event": "transition",
-            "detector": row["detector"],
             "kind": row["kind"],
+            "status": row["status"],
             **{name: float(row[name]) for name in numbers},
             "level": level,
+            "seen": int(good["step"].max()),
         }
-        if _mark(event) not in reported:
-            reported.add(_mark(event))
+        if not any(_same(event, known) for known in reported):
+            reported.append(event)
             yield _log(run, event)
 
 
-def _mark(event: dict[str, Any]) -> str:
-    """What tells an event from others: an estimate's key, a transition's detector and step."""
-    return str(event.get("estimate_id") or f"{event.get('detector')} {event.get('step')}")
+def _is_transition(event: dict[str, Any]) -> bool:
+    ends = (event.get("step_low"), event.get("step_high"))
+    return event.get("event") == "transition" and all(isinstance(end, int | float) for end in ends)
+
+
+def _same(event: dict[str, Any], known: dict[str, Any]) -> bool:
+    """Whether a transition is one that is known, and no more certain than it was."""
+    return bool(
+        event["kind"] == known.get("kind")
+        and event["step_low"] < known["step_high"]
+        and known["step_low"] < event["step_high"]
+        and (event["status"] or not known.get("status"))
+    )
 
 
 def _estimate(item: Estimate, throttle: Throttle | None) -> dict[str, Any]:

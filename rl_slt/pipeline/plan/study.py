@@ -107,6 +107,8 @@ localizer alone, a number, or none for N / log N"""
     """distinct merges actions that do the same in the game before the loss; all keeps them apart"""
     match_entropy: tuple[Entropy, ...] = ()
     """mean entropies in nats at which the first state set is estimated again, as controls"""
+    checkpoints: Count = 40
+    """most checkpoints of a run to estimate at, evenly among those that it leaves"""
     profile: Temperatures = ()
     profile_of: Literal["last", "all"] = "last"
     """checkpoints that get the profile: the last of each run, or all"""

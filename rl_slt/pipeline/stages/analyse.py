@@ -11,7 +11,7 @@ from analysis import (
     associate,
     change_stderr,
     current_setting,
-    detect_transitions,
+    detect_in_all,
     evaluate_hypotheses,
     goal_rows,
     path_dependence,
@@ -28,7 +28,6 @@ from rl_slt.pipeline.disk.store import clear_leftovers, read_table, write_table
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages import covariates
 
-_FEWEST = 6  # points under which a series is not searched for transitions
 # What a run's final goal is read from: the first of these that was measured.
 FINAL = (("suite", "coin_seeking"), ("behind", "coin_rate"), ("suite", "preference"),
          ("ground", "coin_rate"))  # fmt: skip
@@ -57,8 +56,7 @@ def analyse_study(study: Study) -> None:
         except InputError:  # written by another version, or by hand
             plan = LLCPlan()
         covariates.collect_runs(runs, plan)
-        for run in runs:
-            _derive(run)
+        _derive(runs)
         for name in schema.TABLES:
             if name != "llc_draws" and name not in schema.OVER_RUNS:  # draws stay with their runs
                 write_table(name, _over_runs(runs, name), study)
@@ -79,7 +77,7 @@ def analyse_run(run: Run) -> None:
         _check_tables([run])
         clear_leftovers(run.path)
         covariates.collect_runs([run])
-        _derive(run)
+        _derive([run])
 
 
 def _check_tables(runs: Sequence[Run]) -> None:
@@ -92,18 +90,17 @@ def _check_tables(runs: Sequence[Run]) -> None:
                 raise DamagedTable(str(error)) from None
 
 
-def _derive(run: Run) -> None:
-    llc, probes = current_setting(table_of(run, "llc")), goal_rows(table_of(run, "probes"))
-    found = [
-        detect_transitions(steps, values, stderr, run=run.name, series=name)
-        for name, steps, values, stderr in series_of(run, llc, probes)
-        if len(steps) >= _FEWEST
-    ]
-    found = [frame for frame in found if len(frame)]
-    transitions = pd.concat(found, ignore_index=True) if found else schema.empty("transitions")
-    write_table("transitions", transitions, run)
-    write_table("associations", associate(llc, probes), run)
-    write_table("staircase", staircase(llc), run)
+def _derive(runs: Sequence[Run]) -> None:
+    """The tables of each run; transitions at one false discovery rate over the series of all."""
+    read = [(run, current_setting(table_of(run, "llc")), goal_rows(table_of(run, "probes")))
+            for run in runs]  # fmt: skip
+    transitions = detect_in_all(
+        (run.name, *series) for run, *of in read for series in series_of(*of)
+    )
+    for run, llc, probes in read:
+        write_table("transitions", transitions[transitions["run"] == run.name], run)
+        write_table("associations", associate(llc, probes), run)
+        write_table("staircase", staircase(llc), run)
 
 
 def over_runs(
@@ -169,7 +166,7 @@ def final_goal(pairs: list[tuple[str, str]]) -> tuple[str, str] | None:
 
 
 def series_of(
-    run: Run, llc: pd.DataFrame, probes: pd.DataFrame
+    llc: pd.DataFrame, probes: pd.DataFrame
 ) -> Iterator[tuple[str, pd.Series, pd.Series, pd.Series | None]]:
     """Every series of a run that is searched for transitions: name, steps, values, error.
 

@@ -75,7 +75,8 @@ PROFILES = StageItems(
     "profile", "profile", ("loss", "states"), _profiled, of=_profiles_of, optional=True
 )
 # What the LLC does not depend on, or what the item itself holds of it.
-_NOT_IN_KEY = ("losses", "states", "reference", "match_entropy", "profile", "profile_of")
+_NOT_IN_KEY = ("losses", "states", "reference", "match_entropy", "profile", "profile_of",
+               "checkpoints")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -289,7 +290,7 @@ def plan_estimates(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[E
     Raises:
         InputError: for an unknown reference or parameter, or a run without checkpoints.
     """
-    checkpoints = checkpoints_of(run)
+    checkpoints = _spread(checkpoints_of(run), run.training.checkpoint_steps, plan.checkpoints)
     reference = _reference(run, plan.reference)
     reference_weights = file_digest(reference / "policy.safetensors") if reference else ""
     rounded = plan.device == "cpu" and wants_bfloat16(plan.precision)
@@ -316,6 +317,18 @@ def plan_estimates(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[E
         for states, entropy in [*((each, None) for each in sets), *controls]
         if entropy is None or not build_loss(loss).needs
     ]
+
+
+def _spread(
+    each: list[tuple[str, int, str, str]], planned: list[int], most: int
+) -> list[tuple[str, int, str, str]]:
+    """At most so many of the checkpoints, evenly among all that the run leaves, the last with them.
+
+    While a run goes on those still to come count, so that it does not matter when one asks.
+    """
+    steps = sorted({*planned, *(step for _, step, *_ in each)})
+    kept = {steps[round(k)] for k in np.linspace(len(steps) - 1, 0, min(most, len(steps)))}
+    return [one for one in each if one[1] in kept]
 
 
 def states_of(run: Run, plan: LLCPlan, text: str, placements: Sequence[str]) -> StateSetSpec:

@@ -270,10 +270,11 @@ def blind_scores(episodes: pd.DataFrame, steps: list[int]) -> pd.DataFrame:
 def transition_frame(run: str, steps: list[int], kind: str) -> pd.DataFrame:
     middle = len(steps) * 6 // 10
     place = {"step": steps[middle], "step_low": steps[middle - 1], "step_high": steps[middle + 1]}
-    llc = {"run": run, "series": "llc:kl:frozen", "detector": "derivative", "kind": "rise"}
-    probe = {"run": run, "series": "probe:behind:coin_rate", "detector": "change_point",
-             "kind": "fall" if kind == "end" else "rise"}  # fmt: skip
-    return pd.DataFrame([{**llc, **place, "change": 14.0}, {**probe, **place, "change": 0.4}])
+    shared = {"run": run, "detector": "ramps", "q_value": 0.02, "tested": 40, **place}
+    llc = {"series": "llc:kl:frozen", "kind": "rise", "status": "at the edge, unconfirmed"}
+    probe = {"series": "probe:behind:coin_rate", "kind": "fall" if kind == "end" else "rise",
+             "status": ""}  # fmt: skip
+    return pd.DataFrame([{**llc, **shared, "change": 14.0}, {**probe, **shared, "change": 0.4}])
 
 
 def association_frame(run: str, n: int) -> pd.DataFrame:

@@ -15,8 +15,7 @@ def test_points_are_sorted_and_gaps_stay_gaps() -> None:
     values[4] = np.nan
     points = clean_points(STEPS[::-1], values[::-1])
     assert points.steps.tolist() == [k for k in STEPS if k != 4]
-    assert points.gaps.tolist() == [1, 1, 1, 2, 1, 1, 1, 1, 1, 1]
-    assert np.all(points.scale == 1.0)
+    assert points.index.tolist() == [k for k in range(12) if k != 4]
 
 
 def test_missing_may_be_none_or_pandas_na() -> None:
@@ -34,14 +33,9 @@ def test_lone_outlier_is_dropped_but_a_step_is_not() -> None:
     assert 7 not in clean_points(np.arange(30), values).index
 
 
-def test_large_errors_take_weight_away() -> None:
-    values = np.random.default_rng(0).standard_normal(30)
-    stderr = np.full(30, 0.3)
-    stderr[10], stderr[20] = 3.0, 30.0
-    points = clean_points(np.arange(30), values, stderr)
-    assert [*points.index] == [k for k in range(30) if k != 20]  # worth nothing: missing
-    assert points.scale[10] > 2.0
-    assert np.all(np.delete(points.scale, 10) == 1.0)
+def test_the_resolution_is_the_smallest_step_between_values() -> None:
+    assert clean_points(STEPS, [0.0, 0.1, 0.3] * 4).resolution == pytest.approx(0.1)
+    assert clean_points(STEPS, [0.1 + 0.2, 0.3] * 6).resolution == np.inf
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """watch: every checkpoint once, events on disk, warnings only on strong evidence."""
 
-import dataclasses
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,19 @@ from synthetic_series import ar1
 
 import agents
 from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
-from analysis import DETECTORS, schema
-from analysis.transitions.model import Change, Detector
+from analysis import MIN_POINTS, schema
+from analysis.transitions import detect
+from analysis.transitions.search import search
 from rl_slt.errors import InputError
 from rl_slt.pipeline.commands import watch
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.disk.store import ItemStore
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages.llc import Estimate, plan_estimates
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "benchmarks"))
+
+import analysis_transitions as benchmark
 
 PLAN = LLCPlan(states=("frozen",), n_states=32, chains=2, draws=8, burn_in=2, batch_size=16,
                sampler="baoab", preconditioner_rank=0)  # fmt: skip
@@ -30,7 +35,8 @@ PLAN = LLCPlan(states=("frozen",), n_states=32, chains=2, draws=8, burn_in=2, ba
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     path = tmp_path / "r"
-    config = agents.TrainConfig(network="small", time_limit=30, steps=16384 * 20)
+    config = agents.TrainConfig(network="small", time_limit=30, steps=16384 * 19,
+                                checkpoints="linear:20")  # fmt: skip
     spec = NetworkSpec("small", {})
     for step in range(20):
         torch.manual_seed(step)
@@ -70,8 +76,9 @@ def test_a_planted_jump_is_reported_at_the_level_of_all_tests_together(
     events = watch.follow(run, watch.Watch(share=1.0, plan=PLAN))
     found = [e for e in events if e["event"] == "transition"]
     assert found and all(e["kind"] == "rise" and e["p_value"] <= e["level"] for e in found)
-    assert {e["level"] for e in found} == {0.05 / (20 * len(DETECTORS))}
+    assert {e["level"] for e in found} == {0.05 / (20 - MIN_POINTS + 1)}
     assert all(16384 * 11 <= e["step"] <= 16384 * 13 for e in found)
+    assert all(e["seen"] == 16384 * 19 for e in found)  # all estimates were there before
 
 
 def test_the_levels_of_all_tests_that_are_made_add_up_to_at_most_the_error_rate(
@@ -82,28 +89,17 @@ def test_the_levels_of_all_tests_that_are_made_add_up_to_at_most_the_error_rate(
     values = 10 + np.random.default_rng(1).normal(0, 0.3, 20)
     make = lambda unit, throttle: fake_estimate(run, unit, values[unit.step // 16384])  # noqa: E731
     monkeypatch.setattr(watch, "make", make)
-    tests: dict[tuple[str, int], float] = {}
-    level = 0.0
+    tests: dict[int, float] = {}  # the same series once more is the same test
 
-    def noted(detector: Detector) -> Detector:
-        def test(points: Any) -> Any:
-            tests[detector.name, len(points)] = level  # the same series once more is the same test
-            return detector.test(points)
+    def noted(points: Any, ramps: Any, level: float) -> Any:
+        tests[len(points)] = level
+        return search(points, ramps, level)
 
-        return dataclasses.replace(detector, test=test)
-
-    def decide(*args: Any, real: Any = watch.significant_transitions) -> pd.DataFrame:
-        nonlocal level
-        level = args[-1]
-        return real(*args)
-
-    for name, detector in DETECTORS.items():
-        monkeypatch.setitem(DETECTORS, name, noted(detector))
-    monkeypatch.setattr(watch, "significant_transitions", decide)
+    monkeypatch.setattr(detect, "search", noted)
     events = list(watch.follow(run, watch.Watch(share=1.0, plan=PLAN)))
     assert [e["event"] for e in events] == ["estimate"] * 20 + ["end"]
-    assert {size for _, size in tests} == set(range(8, 21))  # fewer points are not tested
-    assert sum(tests.values()) <= 0.05
+    assert set(tests) == set(range(MIN_POINTS, 21))  # fewer points are not tested
+    assert sum(tests.values()) == pytest.approx(0.05)
 
 
 def test_following_a_finished_run_estimates_what_is_missing(
@@ -125,6 +121,10 @@ def test_following_a_finished_run_estimates_what_is_missing(
     assert len(pd.read_parquet(run / "tables" / "llc.parquet")) == 20
 
 
+def mark(event: dict[str, Any]) -> str:
+    return str(event.get("estimate_id") or f"{event.get('kind')} {event.get('step')}")
+
+
 def test_a_watch_that_was_killed_goes_on_where_it_was(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,10 +137,9 @@ def test_a_watch_that_was_killed_goes_on_where_it_was(
     for kept in (5, len(whole) - 1, len(whole)):  # events that were written before the kill
         (run / "watch.jsonl").write_bytes(b"".join(lines[:kept]) + lines[kept][:9])
         reported = list(watch.follow(run, settings))[:-1]
-        marks = sorted(watch._mark(e) for e in whole[:kept] + reported)
-        assert marks == sorted(watch._mark(e) for e in whole)
+        assert sorted(map(mark, whole[:kept] + reported)) == sorted(map(mark, whole))
         known = watch.read_events(Run(run))
-        assert [watch._mark(e) for e in known][:kept] == [watch._mark(e) for e in whole[:kept]]
+        assert [*map(mark, known)][:kept] == [*map(mark, whole[:kept])]
         assert len(known) == len(whole) + 1  # and the end
 
 
@@ -157,18 +156,18 @@ def test_between_checkpoints_a_watch_only_looks(run: Path, monkeypatch: pytest.M
             write_index(run, finished=True)
 
     monkeypatch.setattr(watch.time, "sleep", wait)
-    for name in ("plan_estimates", "assemble", "significant_transitions"):
+    for name in ("plan_estimates", "assemble", "detect_transitions"):
         call = getattr(watch, name)
 
-        def noted(*args: Any, name: str = name, call: Any = call) -> Any:
+        def noted(*args: Any, name: str = name, call: Any = call, **kw: Any) -> Any:
             worked.append(name)
-            return call(*args)
+            return call(*args, **kw)
 
         monkeypatch.setattr(watch, name, noted)
     reported = list(watch.follow(run, watch.Watch(share=1.0, plan=PLAN)))
     assert len(reported) == 21 and polls.count(watch._POLL) == 3
     assert [worked.count(name) for name in ("plan_estimates", "assemble")] == [1, 1]
-    assert worked.count("significant_transitions") == 21  # after each estimate, and once more
+    assert worked.count("detect_transitions") == 21  # after each estimate, and once more
 
 
 def test_an_estimate_rests_all_along_while_the_training_goes_on(
@@ -189,41 +188,27 @@ def test_an_estimate_rests_all_along_while_the_training_goes_on(
     assert calls == []
 
 
-def test_a_run_without_a_transition_is_warned_of_at_most_at_the_stated_rate() -> None:
-    """Tested after each of 20 checkpoints, 40 series of correlated noise: 5 % or less."""
-    level, warned = watch.Watch().level(20), 0
-    for seed in range(40):
-        rng = np.random.default_rng([12, seed])
-        values = 10 + ar1(rng, 20, float(rng.choice([0.0, 0.5, 0.8])))
-        warned += warns(values, level)
-    assert warned <= 5  # more has a chance of 1.4 % at a rate of 5 %
-
-
-def test_the_rate_holds_even_if_no_test_depends_on_another(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_transition_is_reported_once_at_the_edge_and_once_when_confirmed(
+    run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Detectors whose p-values are independent and uniform: the worst case of all tests together.
-
-    With 60 checkpoints there are 53 tests of each detector (from 8 points on), and the rate is
-    `1 - (1 - level)^106`: 36 % of the 50 % asked for, and 59 % if only the checkpoints divided it.
-    """
-    rng = np.random.default_rng(0)
-    change = Change(4, 4, 4, 3, 5, 1.0, 1.0, 1.0)
-    for name in DETECTORS:
-        uniform = Detector(name, lambda points: (rng.uniform(), []), lambda points, shape: [change])
-        monkeypatch.setitem(DETECTORS, name, uniform)
-    level = watch.Watch(error_rate=0.5).level(60)
-    warned = sum(warns(rng.normal(size=60), level) for _ in range(80))
-    assert 16 <= warned <= 40  # 29 are expected, with a standard deviation of 4
+    """A jump at checkpoint 12 comes in point by point: seen at once, confirmed one later."""
+    monkeypatch.setattr("os.nice", lambda n: 0)
+    values = noise_with_a_jump()
+    make = lambda unit, throttle: fake_estimate(run, unit, values[unit.step // 16384])  # noqa: E731
+    monkeypatch.setattr(watch, "make", make)
+    events = watch.follow(run, watch.Watch(share=1.0, plan=PLAN))
+    found = [(e["seen"] // 16384, e["status"]) for e in events if e["event"] == "transition"]
+    assert found == [(12, "at the edge, unconfirmed"), (13, "")]
 
 
-def warns(values: np.ndarray, level: float) -> bool:
-    """Whether there is any warning while the series comes in, point by point."""
-    heights: list[float] = values.tolist()
-    return any(
-        len(watch.significant_transitions(range(n), heights[:n], [0.3] * n, level))
-        for n in range(8, len(values) + 1)  # fewer are never tested
-    )
+def test_runs_without_a_transition_are_warned_of_at_most_at_the_stated_rate() -> None:
+    """Noise of correlation 0.5 through `follow` itself; more runs are in the benchmark."""
+    with benchmark.watched_run(12) as follow:
+        warned = [
+            benchmark.first_warning(follow(10 + noise, np.ones(12)))
+            for noise in ar1(np.random.default_rng(12), 12, 0.5, size=60)
+        ]
+    assert np.isfinite(warned).sum() <= 7  # 2 % of draws at a true rate of 5 %
 
 
 def test_wrong_settings() -> None:

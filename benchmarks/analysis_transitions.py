@@ -1,0 +1,330 @@
+"""How often transitions are found where there are none, where there are, and how early.
+
+python benchmarks/analysis_transitions.py --out benchmarks/results/analysis_transitions.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "analysis"))
+
+from synthetic_series import ar1, sigmoid
+
+import agents
+from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
+from analysis import detect_transitions, settling_step
+from rl_slt.pipeline.commands import watch
+
+Rng = np.random.Generator
+Array = np.ndarray
+Row = dict[str, object]
+PHIS = (0.0, 0.25, 0.5)
+PROFILES: dict[str, Callable[[Array], Array]] = {
+    "equal": np.ones_like,
+    "growing fivefold": lambda k: 1.0 + 4.0 * k / k[-1],
+    "tenfold at the first two": lambda k: np.where(k < 2, 10.0, 1.0),
+    "tenfold in the first quarter": lambda k: np.where(k < len(k) // 4, 10.0, 1.0),
+}
+# `behind/coin_rate` of the demo's two arms, seed 0: successes of 100 episodes a checkpoint
+DEMO_STEPS = (0, 4096, 8192, 12288, 20480, 32768, 57344, 98304, 167936, 282624, 475136, 802816)
+DEMO = {
+    "end": (40, 32, 25, 25, 6, 1, 0, 0, 0, 0, 0, 0),
+    "behind": (40, 52, 57, 70, 71, 89, 90, 78, 75, 75, 78, 77),
+}
+
+
+def verdict(values: Array, stderr: Array | None) -> str:
+    """What is said of a series: nothing, trend, edge (all unconfirmed), or transition."""
+    found = detect_transitions(np.arange(len(values)), values, stderr)
+    moves = found[found["kind"] != "trend"]
+    if found.empty:
+        return "nothing"
+    if moves.empty:
+        return "trend"
+    return "edge" if (moves["status"] != "").all() else "transition"
+
+
+def shares(draw: Callable[[], str], count: int) -> dict[str, Any]:
+    """Share of each verdict."""
+    said = Counter(draw() for _ in range(count))
+    return {name: said[name] / count for name in ("nothing", "trend", "edge", "transition")}
+
+
+def false_rates(count: int, rng: Rng, sizes: tuple[int, ...] = (12, 24, 60)) -> Iterator[Row]:
+    """Series without change of which anything is said, by what is known of their errors."""
+    for m in sizes:
+        k = np.arange(float(m))
+        for profile, make in PROFILES.items():
+            sd = make(k)
+            told: dict[str, Array | None] = {"right": sd, "missing": None}
+            if profile == "equal":
+                told |= {f"too small by {c:g}": sd / c for c in (1.5, 3.0)}
+            for name, stderr in told.items():
+                n = count if m < 60 else max(count // 4, 5)
+                cell: Row = {"points": m, "noise": profile, "errors": name, "series": n}
+                for phi in (*PHIS, 0.9):
+                    of = shares(lambda: verdict(sd * ar1(rng, m, phi), stderr), n)  # noqa: B023
+                    cell[f"phi {phi:g}"] = 1.0 - of["nothing"]
+                yield cell
+
+
+def planted_steps(
+    count: int, rng: Rng, sizes: tuple[float, ...] = (3.0, 4.0, 5.0), m: int = 12
+) -> Iterator[Row]:
+    """Steps between two of m points with known errors, in sd of the marginal noise."""
+    k = np.arange(m)
+    inner, outer = range(3, m - 2), (2, m - 2)
+    for size in sizes:
+        for places, at in (("3 or more points on both sides", inner), ("2 points on one", outer)):
+            for phi in PHIS:
+                said: Counter[str] = Counter()
+                for _ in range(count):
+                    place = int(rng.choice(at))
+                    values = size * rng.choice([-1, 1]) * (k >= place) + ar1(rng, m, phi)
+                    found = detect_transitions(k, values, np.ones(m))
+                    moves = found[found["kind"] != "trend"]
+                    near = moves[(moves["step"] - place).abs() <= 1]
+                    held = (moves["step_low"] <= place - 1) & (moves["step_high"] >= place)
+                    said["found"] += len(moves) > 0
+                    said["within one"] += len(near) > 0
+                    said["band holds it"] += bool(held.any())
+                    said["a trend"] += len(found) > 0 and len(moves) == 0
+                cell: Row = {"step, sd": size, "place": places, "phi": phi}
+                yield cell | {name: said[name] / count for name in
+                              ("found", "within one", "band holds it", "a trend")}  # fmt: skip
+
+
+def trends(count: int, rng: Rng, m: int = 16) -> Iterator[Row]:
+    """What is said of a straight line over m points."""
+    line = np.arange(m) / (m - 1)
+    for size in (4.0, 6.0, 9.0, 15.0, 30.0, 75.0):
+        yield {"rise, sd": size} | shares(
+            lambda: verdict(size * line + ar1(rng, m, 0.0), np.ones(m)), count  # noqa: B023
+        )  # fmt: skip
+
+
+def other_shapes(count: int, rng: Rng, m: int = 60) -> Iterator[Row]:
+    """Changes of other shapes at m points, with errors that are right and without any."""
+    k = np.arange(m)
+    shapes = {
+        "step of 3 at 30": (3.0 * (k >= 30), 1),
+        "slow rise of 30 over 20 checkpoints": (30 * sigmoid(m, 30, 4), 1),
+        "slow rise of 6 over 10 checkpoints": (6 * sigmoid(m, 30, 2), 1),
+        "rise of 3 at 20, fall at 45": (3.0 * ((k >= 20) & (k < 45)), 2),
+        "rises of 3 at 20 and 40": (3.0 * (k >= 20) + 3.0 * (k >= 40), 2),
+    }
+    for shape, (curve, planted) in shapes.items():
+        for errors, stderr in (("right", np.ones(m)), ("missing", None)):
+            numbers = []
+            for _ in range(count):
+                values = curve + ar1(rng, m, 0.3)
+                found = detect_transitions(k, values, stderr)
+                numbers.append(int((found["kind"] != "trend").sum()))
+            yield {
+                "shape": shape, "errors": errors, "any": np.mean(np.array(numbers) > 0),
+                "as many as planted": np.mean(np.array(numbers) == planted),
+            }  # fmt: skip
+
+
+def demo() -> Iterator[Row]:
+    """What is said of the demo's own goal."""
+    from analysis.probes import wilson
+
+    for arm, hits in DEMO.items():
+        ends = np.array([wilson(hit, 100) for hit in hits])
+        values, stderr = np.array(hits) / 100, (ends[:, 1] - ends[:, 0]) / 3.92
+        for row in detect_transitions(DEMO_STEPS, values, stderr).to_dict("records"):
+            yield {
+                "arm": arm, "kind": row["kind"], "from": f"{row['step_low']:,.0f}",
+                "to": f"{row['step_high']:,.0f}", "change": float(row["change"]),
+                "p-value": float(row["p_value"]), "status": row["status"],
+            }  # fmt: skip
+
+
+@dataclass
+class _Store:
+    """Estimates in memory, for the watch to read as from disk."""
+
+    rows: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    def has(self, key: str) -> bool:
+        return key in self.rows
+
+    def read_item(self, key: str, table: str) -> pd.DataFrame:
+        return self.rows[key]
+
+
+@contextlib.contextmanager
+def watched_run(checkpoints: int) -> Iterator[Callable[[Array, Array], list[dict[str, Any]]]]:
+    """From a series of LLCs and their errors to the events of `watch.follow` on a run with these.
+
+    All of the watch is its own code but for the making of the estimates, and their keeping.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "r"
+        config = agents.TrainConfig(
+            network="small", time_limit=30, steps=16384 * (checkpoints - 1),
+            checkpoints=f"linear:{checkpoints}",
+        )  # fmt: skip
+        spec = NetworkSpec("small", {})
+        save_checkpoint(path, 0, spec.build(), spec, {})
+        write_index(path, finished=True)
+        entry = {"name": "r", "seed": 0, "kind": "train", "train": config.as_dict()}
+        (path / "config.json").write_text(json.dumps(entry))
+        assert len(config.checkpoint_steps) == checkpoints
+
+        def follow(values: Array, stderr: Array) -> list[dict[str, Any]]:
+            store = _Store()
+            items = [
+                SimpleNamespace(key=f"k{n}", step=step, store=store)
+                for n, step in enumerate(config.checkpoint_steps)
+            ]
+
+            def make(item: Any, throttle: object) -> None:
+                n = int(item.key[1:])
+                store.rows[item.key] = pd.DataFrame([{
+                    "step": item.step, "states": "frozen", "llc": values[n],
+                    "llc_stderr": stderr[n], "llc_stderr_total": stderr[n], "status": "ok",
+                    "message": "",
+                }])  # fmt: skip
+
+            (path / watch.EVENTS).unlink(missing_ok=True)
+            with (
+                patch.object(watch, "make", make),
+                patch.object(watch, "plan_estimates", lambda *_: items),
+                patch.object(watch, "assemble", lambda run: None),
+                patch.object(watch.meaning, "setting", lambda rows: ""),
+            ):
+                return list(watch.follow(path, watch.Watch(share=1.0)))
+
+        yield follow
+
+
+def first_warning(events: list[dict[str, Any]]) -> float:
+    """The newest checkpoint when the first warning came; infinite without one."""
+    return min((e["seen"] for e in events if e["event"] == "transition"), default=np.inf)
+
+
+def false_warnings(count: int, rng: Rng, checkpoints: int) -> Row:
+    """Share of runs without a transition that are warned of, promised to be at most 5 %."""
+    row: Row = {"checkpoints": checkpoints, "runs": count}
+    with watched_run(checkpoints) as follow:
+        for phi in (0.0, 0.5):
+            warned = [
+                first_warning(follow(10 + ar1(rng, checkpoints, phi), np.ones(checkpoints)))
+                for _ in range(count)
+            ]
+            row[f"phi {phi:g}"] = float(np.mean(np.isfinite(warned)))
+    return row
+
+
+def leads(count: int, rng: Rng, checkpoints: int, ahead: int, size: float) -> Row:
+    """Warnings of a jump of the LLC so many checkpoints before the middle of a goal's change.
+
+    The goal goes from 0.1 to 0.9 within four checkpoints, seen in 100 episodes each. The lead is
+    counted in checkpoints to the one at which the goal has settled (`settling_step`).
+    """
+    k = np.arange(checkpoints)
+    lead, settled_in = [], []
+    with watched_run(checkpoints) as follow:
+        for _ in range(count):
+            middle = int(rng.integers(checkpoints // 2, checkpoints - 4))
+            curve = 0.1 + 0.8 * sigmoid(checkpoints, middle, 0.7)
+            goal = rng.binomial(100, curve) / 100
+            error = np.sqrt(np.maximum(goal * (1 - goal), 0.01) / 100)
+            settled = settling_step(k.astype(float), goal, error)
+            values = 10 + size * (k >= middle - ahead) + ar1(rng, checkpoints, 0.3)
+            warned = first_warning(follow(values, np.ones(checkpoints))) / 16384
+            settled_in.append(settled - middle)
+            lead.append(settled - warned)
+    found = np.array(lead)[np.isfinite(lead)]
+    return {
+        "checkpoints": checkpoints, "jump, sd": size, "LLC ahead by": ahead,
+        "warned": len(found) / count, "before it settled": float(np.sum(found > 0)) / count,
+        "median lead": float(np.median(found)) if len(found) else np.nan,
+        "goal settles after its middle by": float(np.median(settled_in)),
+    }  # fmt: skip
+
+
+def _table(rows: list[Row]) -> str:
+    frame = pd.DataFrame(rows)
+    head = "| " + " | ".join(frame.columns) + " |\n|" + " --- |" * len(frame.columns)
+    lines = [
+        "| " + " | ".join(f"{v:.3g}" if isinstance(v, float) else str(v) for v in row) + " |"
+        for row in frame.itertuples(index=False)
+    ]
+    return "\n".join([head, *lines])
+
+
+def report(count: int, seed: int) -> str:
+    """The whole benchmark as Markdown."""
+
+    def rng(part: int) -> Rng:
+        return np.random.default_rng([seed, part])
+
+    def error(rate: float, n: int) -> str:
+        return f"{1.96 * np.sqrt(rate * (1 - rate) / n):.3f}"
+
+    few = max(count // 4, 10)
+    null = [false_warnings(n, rng(5), k) for k, n in ((12, count), (24, few), (60, few // 2))]
+    early = [
+        leads(few, rng(6), k, ahead, size)
+        for k, ahead, size in ((12, 0, 6.0), (24, 0, 6.0), (24, 3, 6.0), (24, -3, 6.0))
+    ]
+    parts = [
+        "# Transitions and warnings",
+        f"Made by `benchmarks/analysis_transitions.py`, seed {seed}. Noise is AR(1) from one "
+        "checkpoint to the next with correlation phi; sd is that of its marginal distribution, and "
+        f"errors that are right equal it. {count} series a cell for planted steps and trends (95 % "
+        f"interval of a rate of 0.8: ± {error(0.8, count)}, of 0.05: ± {error(0.05, count)}), "
+        f"{few} for other shapes and leads.",
+        "## Series without change: anything said (wanted: at most 0.05 for phi up to 0.5)",
+        _table(list(false_rates(count, rng(1)))),
+        "## Steps between two of 12 points, errors known (wanted: 0.8 found at 3 sd)",
+        _table(list(planted_steps(count, rng(2)))),
+        "## Straight lines over 16 points, errors known: what is said",
+        _table(list(trends(count, rng(3)))),
+        "## Other shapes, 60 points, phi 0.3, sd 1",
+        _table(list(other_shapes(few, rng(4)))),
+        "## `behind/coin_rate` of the demo, seed 0, 12 checkpoints of 100 episodes",
+        _table(list(demo())),
+        "## `rl-slt watch` on runs without a transition (promised: at most 0.05)",
+        _table(null),
+        "## `rl-slt watch` on runs whose LLC jumps once",
+        "Lead in checkpoints: from the one after which the first warning came to the one at which "
+        "the goal has settled; below 0 the warning came late.",
+        _table(early),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--series", type=int, default=400, help="series a cell")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="Markdown file; printed if not given")
+    args = parser.parse_args()
+    text = report(args.series, args.seed)
+    if args.out is None:
+        print(text)
+    else:
+        args.out.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
