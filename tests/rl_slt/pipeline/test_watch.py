@@ -216,3 +216,17 @@ def test_wrong_settings() -> None:
         watch.Watch(share=0)
     with pytest.raises(InputError, match=r"error_rate=1: must be .* above 0 and below 1"):
         watch.Watch(error_rate=1)
+
+
+def test_at_most_so_many_checkpoints_are_estimated_and_the_last_is_among_them(run: Path) -> None:
+    steps = lambda n: [  # noqa: E731
+        item.step // 16384
+        for item in plan_estimates(Run(run), PLAN.replace(checkpoints=n), ["end"])
+    ]
+    assert steps(40) == list(range(20)) and steps(1) == [19]
+    assert steps(4) == [0, 6, 13, 19]
+    shutil.rmtree(run / "checkpoints" / f"{16384 * 19:012d}")  # as before the last is there
+    assert steps(4) == [0, 6, 13]
+    keys = {item.key for n in (4, 40) for item in plan_estimates(
+        Run(run), PLAN.replace(checkpoints=n), ["end"])[:1]}  # fmt: skip
+    assert len(keys) == 1
