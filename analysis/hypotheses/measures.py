@@ -46,9 +46,13 @@ class Measures:
         arms: Sequence[str] = (),
     ) -> None:
         self.covariates = pd.DataFrame() if covariates is None else covariates
+        llc, probes = (  # a table without steps is of one checkpoint
+            frame.assign(step=0) if len(frame) and "step" not in frame else frame
+            for frame in (llc, probes)
+        )
         for name, frame, keys in (
-            ("llc", llc, ("run", "step")),
-            ("probes", probes, ("run", "step", "probe", "metric", "value")),
+            ("llc", llc, ["run"]),
+            ("probes", probes, ["run", "probe", "metric", "value"]),
         ):
             if missing := [key for key in keys if len(frame) and key not in frame]:
                 raise InputError(f"table {name!r} lacks the columns {', '.join(missing)}")

@@ -71,7 +71,10 @@ def trend_test(
         name += f" given {', '.join(hypothesis.given)}"
     scale = None if ranked else float(np.ptp(target))
     nuisance = np.hstack([means_of(groups), controls])
-    return LinearTest(design, name, target, value, nuisance, scale, rows.note)
+    both = hypothesis.series is not None and hypothesis.metric is not None
+    unused = "the series is compared, not the metric" if both else ""
+    note = "; ".join(filter(None, (rows.note, unused)))
+    return LinearTest(design, name, target, value, nuisance, scale, note)
 
 
 def means_of(groups: npt.ArrayLike) -> Array:

@@ -194,13 +194,20 @@ def test_the_last_step_is_that_of_the_arm() -> None:
 
 def test_needless_columns_may_be_missing() -> None:
     llc, probes = study(rng(11), rise=6.0)
-    bare = llc[["run", "arm", "step", "llc"]]
+    bare = llc[["run", "arm", "llc"]]
     assert first((bare, empty("probes")), DIFFERENCE)["p_value"] == pytest.approx(1 / 252)
     assert first((bare, pd.DataFrame()), DIFFERENCE)["n"] == 10
     goal = {"name": "goal", "kind": "arms", "metric": "behind/m0", "arms": ARMS}
     assert first((pd.DataFrame(), probes), goal)["n"] == 10
     row = first((llc.drop(columns="arm"), probes.drop(columns="arm")), LINK)
     assert row["statistic"] == "correlation over seeds"
+
+
+def test_a_trend_of_a_series_says_that_its_metric_is_not_used() -> None:
+    tables = study(rng(), rise=1.0)
+    plain, both = (first(tables, DIFFERENCE | m) for m in ({}, {"metric": "behind/m0"}))
+    assert both["value"] == plain["value"] and plain["message"] == ""
+    assert both["message"] == "the series is compared, not the metric"
 
 
 def curves(linked: bool, runs: int = 6, n: int = 20) -> tuple[pd.DataFrame, pd.DataFrame]:
