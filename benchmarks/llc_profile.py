@@ -1,7 +1,7 @@
 """The LLC over resolutions next to half the effective dimension, its cost, and where it is flat.
 
     rl-slt run --preset demo --out demo
-    python benchmarks/llc_profile.py demo --seconds 400            (again and again, it goes on)
+    python benchmarks/llc_profile.py demo --only gap --seconds 400     (again and again, it goes on)
     python benchmarks/llc_profile.py demo --out benchmarks/results/llc_profile.md
 
 Every checkpoint of a study of policies on its frozen states, with the settings of `rl-slt llc`
@@ -125,16 +125,13 @@ def plateau_line() -> str:
     return f"| reduced rank (10,6,10,4) | {llcs} | {profile_verdict(frame)} |"
 
 
-def make_missing(profiles: list[Profile], seconds: float) -> bool:
-    """Make profiles for that long; whether all are there."""
+def make_missing(profiles: list[Profile], seconds: float) -> None:
+    """Make profiles that are not there yet, for that long."""
     begun = time.monotonic()
     for item in profiles:
         if time.monotonic() - begun > seconds:
             break
         make(item)
-    missing = [item for item in profiles if not item.store.has(item.key)]
-    print(f"{len(profiles) - len(missing)} of {len(profiles)} profiles are there", flush=True)
-    return not missing
 
 
 def tables(profiles: list[Profile]) -> dict[str, Callable[[], str]]:
@@ -142,13 +139,15 @@ def tables(profiles: list[Profile]) -> dict[str, Callable[[], str]]:
     lasts = [item for item in profiles if item.step == profiles[0].step]
 
     def gap() -> str:
-        found = [item.store.read_item(item.key, "profile") for item in profiles]
+        made = [item for item in profiles if item.store.has(item.key)]
+        found = [item.store.read_item(item.key, "profile") for item in made]
         rows = gap_lines(pd.concat(found, ignore_index=True))
         said = pd.Series([profile_verdict(frame) for frame in found]).value_counts()
         lines = [
             f"{count} of {len(found)} checkpoints: {verdict}." for verdict, count in said.items()
         ]
         head = "K | LLC | mean gap | spread | noise | least to largest | within 8 % | suspect"
+        lines.insert(0, f"{len(found)} of {len(profiles)} checkpoints.")
         return table(head, rows) + "\n\n" + " ".join(lines)
 
     def cost() -> str:
@@ -181,14 +180,14 @@ def main() -> None:
     options: Any = parser.parse_args()
     torch.set_num_threads(1)
     profiles = profiles_of(options.study)
-    if options.only in (None, "gap") and not make_missing(profiles, options.seconds):
-        return
+    if options.only in (None, "gap"):
+        make_missing(profiles, options.seconds)
     texts = []
     for name, call in tables(profiles).items():
         if options.only not in (None, name):
             continue
         kept = options.study / f"llc_profile_{name}.md"
-        if not kept.exists():
+        if name == "gap" or not kept.exists():
             kept.write_text(call())
         texts.append(kept.read_text())
         print(texts[-1], flush=True)
