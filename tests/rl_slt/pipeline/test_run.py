@@ -114,6 +114,7 @@ def test_the_report_is_drawn_from_the_tables(chromium: Any, study: Path) -> None
     chromium.get((study / "report.html").as_uri())
     drawn = "return document.documentElement.dataset.drawn === 'true'"
     WebDriverWait(chromium, 60).until(lambda b: b.execute_script(drawn))
+    chromium.execute_async_script("R.unfold(true).then(arguments[0])")
     assert chromium.get_log("browser") == []
     figures = chromium.execute_script("return R.figures().map(p => p.dataset.drawn)")
     assert len(figures) >= 4 and set(figures) == {"true"}
