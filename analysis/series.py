@@ -22,11 +22,12 @@ def goal_rows(probes: pd.DataFrame) -> pd.DataFrame:
     """The rows of table `probes` that are searched for changes of the goal.
 
     Left out are rates of others than the agent (`coin_rate:coin-blind`), which do not change with
-    training, and of the fixed-state probes all metrics that are no goal by their records.
+    training, as do rows without a step, and of the fixed-state probes all metrics that are no goal
+    by their records.
     """
     pairs = zip(probes["probe"].fillna(""), probes["metric"].fillna(""), strict=True)
     keep = [":" not in metric or (probe, metric) in FIXED_STATE_GOALS for probe, metric in pairs]
-    return probes[pd.Series(keep, index=probes.index, dtype=bool)]
+    return probes[pd.Series(keep, index=probes.index, dtype=bool) & probes["step"].notna()]
 
 
 def setting_of(frame: pd.DataFrame) -> pd.Series:
