@@ -47,7 +47,7 @@ RANK, WIDE_RANK = 64, 16
 WIDE = 50_000  # weights above which a direction costs more than it gives: each is read every step
 EXACT_LIMIT = 20_000_000  # states times weights below which gradients over all data are cheap
 RELATIVE_ERROR, SLACK = 0.035, 1.25  # wanted; that many times fewer draws will do
-MOST_DRAWS = 6000
+LEAST_ESS, MOST_DRAWS = 800, 6000
 
 
 @renamed_keywords(whitening="preconditioner_rank", data_error="states_error")
@@ -277,7 +277,16 @@ def estimate_on(
             slope = target.nbeta * along.double().cpu().numpy()
         report = _loss_report(target, chains.snapshots)
         undefined = target.loss.undefined(report)
-        verdict = diagnose(values, draws.virial, draws.accept, slope, undefined)
+        verdict = diagnose(
+            values,
+            draws.virial,
+            draws.accept,
+            slope,
+            undefined,
+            draws.stiff,
+            draws.noise,
+            chains.heat,
+        )
         jackknife = states_error and verdict.status != "failed"
         curvature = None if relative_part(settings.nbeta) is None else target.trace.samples
         stderr_states = (
@@ -336,6 +345,9 @@ def estimate_on(
         seconds=time.perf_counter() - began,
         info={
             "virial": float(draws.virial.mean()),
+            "virial_stiff": math.nan if draws.stiff is None else float(draws.stiff.mean()),
+            "batch_noise": math.nan if draws.noise is None else float(draws.noise.mean()),
+            "batch_heat": chains.heat,
             "accept": float(draws.accept.mean()),
             "drift_z": verdict.drift,
             "dim": float(target.dim),
@@ -408,24 +420,28 @@ def run_chains(chains: Chains, settings: Settings, progress: Progress | None) ->
 
     chains.burn_in(settings.burn_in, stepped)
     kept = chains.draw(draws, stepped)
-    if settings.draws is not None or not chains.sampler.full_batch:
+    if settings.draws is not None or not (chains.sampler.full_batch or chains.target.batched):
         return kept
     while True:
         values = excess(kept, chains.target.nbeta)
-        more = draws_lacking(float(values.mean()), diagnose(values).stderr, values.shape[1])
+        found = diagnose(values)
+        more = draws_lacking(float(values.mean()), found.stderr, found.ess, values.shape[1])
         if more <= 0:
             return kept
         total += more
         chains.snapshots.clear()
-        both = zip(kept, chains.draw(more, stepped), strict=True)
-        kept = Draws(*[np.concatenate(columns, axis=1) for columns in both])
+        kept = kept.followed_by(chains.draw(more, stepped))
 
 
-def draws_lacking(mean: float, stderr: float, draws: int) -> int:
-    """How many more draws per chain the wanted relative error takes, judged by those made."""
+def draws_lacking(mean: float, stderr: float, ess: float, draws: int) -> int:
+    """How many more draws per chain the wanted relative error takes, judged by those made.
+
+    And the effective sample size from which on the error can be relied on: on batches of 64 the
+    errors of runs with half of it are a fifth too small.
+    """
     if not mean > 0 or not math.isfinite(stderr):
         return 0
-    need = draws * (stderr / (RELATIVE_ERROR * mean)) ** 2
+    need = draws * max((stderr / (RELATIVE_ERROR * mean)) ** 2, LEAST_ESS / max(ess, 1.0))
     return int(min(need, MOST_DRAWS) - draws) if need > SLACK * draws else 0
 
 

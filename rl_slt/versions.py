@@ -13,9 +13,9 @@ STAGES: dict[str, int] = {
     "train": 1,
     "states": 2,  # state sets, and states that two agents visit
     "episodes": 1,  # whole episodes for the losses that read rewards
-    "llc": 9,  # the estimator itself, too
+    "llc": 10,  # the estimator itself, too
     "profile": 1,
-    "calibrate": 2,
+    "calibrate": 3,
     "covariates": 4,
     "probe": 6,
     "fixed_states": 4,  # counterfactual and linear probe

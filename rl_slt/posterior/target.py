@@ -36,6 +36,11 @@ class Evaluation(NamedTuple):
         grad: gradient of U in the sampler's coordinates.
         prior: `(gamma / 2) |w - w*|^2`.
         virial: `(w - w*) . grad U`, whose mean is d under the exact posterior (Stein identity).
+        stiff: mean of `(u . (w - w*)) (u . grad U)` over the unit directions u in which the
+            preconditioner found more curvature of the loss than of the localizer; its mean is 1
+            by the same identity. None where there is no such direction.
+        noise: rows `[C, m - 1, d]` whose outer products sum to the covariance of `grad` over
+            batches, without bias, in the sampler's coordinates; None where it was not asked for.
     """
 
     loss: Tensor
@@ -44,6 +49,8 @@ class Evaluation(NamedTuple):
     grad: Tensor
     prior: Tensor
     virial: Tensor
+    stiff: Tensor | None = None
+    noise: Tensor | None = None
 
 
 class Trace(NamedTuple):
@@ -97,6 +104,11 @@ class Preconditioner:
     def inverse(self, delta: Tensor) -> Tensor:
         """`T^-1 delta` of rows `[C, d]`."""
         return self._along(delta / self.scale, 1 / self.shrink)
+
+    @cached_property
+    def stiff(self) -> Tensor:
+        """The columns of U with `nbeta h > gamma`, `[d, j]`."""
+        return self.basis[:, self.shrink**2 < 0.5]
 
     def _along(self, rows: Tensor, factor: Tensor) -> Tensor:
         """Rows `[C, d]` with their parts along U times `factor` `[k]`."""
@@ -185,7 +197,11 @@ class Target:
         return rows - (rows @ self.direction)[:, None] * self.direction
 
     def evaluate(
-        self, z: Tensor, index: Sequence[Tensor | None], generators: Sequence[Generator]
+        self,
+        z: Tensor,
+        index: Sequence[Tensor | None],
+        generators: Sequence[Generator],
+        parts: int = 1,
     ) -> Evaluation:
         """Loss over each chain's batch and gradient of U in z.
 
@@ -193,16 +209,48 @@ class Target:
             z: `[C, d]`.
             index: per chain, the samples of its batch, or None for all data.
             generators: per chain, for losses that redraw.
+            parts: equal parts that each batch is divided into, to tell its gradient's noise from
+                their differences; 1 tells none.
         """
         delta = self.weights(z)
-        w = self.flat.w_star + delta
-        loss, grad, at_center = self._loss_grad(w, index, generators)
+        w, noise = self.flat.w_star + delta, None
+        if parts == 1:
+            loss, grad, at_center = self._loss_grad(w, index, generators)
+        else:
+            w = w.repeat_interleave(parts, 0)
+            rows = [part for i in index if i is not None for part in i.chunk(parts)]
+            each = [g for g in generators for _ in range(parts)]
+            found = self._loss_grad(w, rows, each)
+            loss, grad, at_center = (x.unflatten(0, (len(z), parts)) for x in found)
+            noise = self._noise(grad, len(rows[0]) * parts)
+            loss, grad, at_center = loss.mean(1), grad.mean(1), at_center.mean(1)
         grad_w = self._held(grad.mul_(self.nbeta).add_(delta, alpha=self.localization))
-        virial = _dots(delta, grad_w)
-        grad_z = grad_w if self.preconditioner is None else self.preconditioner.transpose(grad_w)
+        virial, stiff = _dots(delta, grad_w), None
+        grad_z = grad_w
+        if self.preconditioner is not None:
+            grad_z = self.preconditioner.transpose(grad_w)
+            if (along := self.preconditioner.stiff).shape[1]:
+                stiff = ((delta @ along) * (grad_w @ along)).mean(1)
         prior = 0.5 * self.localization * _dots(delta, delta)
         energy = self.nbeta * loss.double() + prior.double()
-        return Evaluation(loss, at_center, energy, grad_z, prior, virial)
+        return Evaluation(loss, at_center, energy, grad_z, prior, virial, stiff, noise)
+
+    def _noise(self, grads: Tensor, size: int) -> Tensor:
+        """`Evaluation.noise` of the gradients of a batch's m parts `[C, m, d]`.
+
+        The covariance of a mean of m parts is estimated by their contrasts (Helmert's, orthonormal)
+        over m (m - 1), less the share of the data that the batch has seen, for it is drawn without
+        replacement.
+        """
+        parts = grads.shape[1]
+        k = torch.arange(1, parts, device=grads.device, dtype=grads.dtype)[:, None]
+        contrast = torch.ones(parts - 1, parts, device=grads.device, dtype=grads.dtype).tril()
+        contrast = (contrast - k * torch.eye(parts, device=grads.device)[1:]) / (k * (k + 1)).sqrt()
+        share = (1 - size / self.n) / (parts * (parts - 1))
+        rows = self._held(((self.nbeta * share**0.5 * contrast) @ grads).flatten(0, 1))
+        if self.preconditioner is not None:
+            rows = self.preconditioner.transpose(rows)
+        return rows.unflatten(0, (len(grads), parts - 1))
 
     def _loss_grad(
         self, w: Tensor, index: Sequence[Tensor | None], generators: Sequence[Generator]

@@ -25,10 +25,13 @@ class Info(NamedTuple):
         evaluation: loss over the batch that drove the step, at the position before it (for
             Metropolis samplers: all data, at the position kept).
         accept: acceptance probability (1 for samplers without a Metropolis test).
+        noise: largest eigenvalue of the covariance that the batch gradient's noise adds to the
+            velocities in this step, whose own is 1; None where the sampler does not correct for it.
     """
 
     evaluation: Evaluation
     accept: Tensor
+    noise: Tensor | None = None
 
 
 @runtime_checkable
@@ -52,6 +55,8 @@ class Sampler(Protocol):
         target_accept: acceptance probability that burn-in adapts the step to; None keeps the
             step that the curvature gives.
         orthogonal: whether `w - w*` is held orthogonal to the loss's gradient at w*.
+        noise_parts: parts that each batch is divided into for `Evaluation.noise`, which costs no
+            more sample gradients; 1 for samplers that take no notice of it.
 
     Raises:
         InputError: the step size is not a positive finite number.
@@ -70,10 +75,18 @@ class Sampler(Protocol):
     full_batch: ClassVar[bool] = False
     target_accept: ClassVar[float | None] = None
     orthogonal: ClassVar[bool] = False
+    noise_parts: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         if self.step_size is not None:
             check_positive("step_size", self.step_size)
+
+    def heat(self, step_size: float, variance: float) -> float:
+        """What noise of this variance in the gradient adds to the temperature of a direction.
+
+        Called for samplers with `noise_parts` above 1 alone, of noise that they cannot correct for.
+        """
+        return 0.0
 
     @abstractmethod
     def init(self, position: Tensor, evaluate: Evaluate, generators: Sequence[Generator]) -> Any:

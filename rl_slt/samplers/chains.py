@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -22,8 +23,13 @@ ADAPT_AT = (0.0, 0.5)
 SNAPSHOTS = 24
 
 # In preconditioned coordinates the curvature is about 1 and the noise of the batch gradient sets a
-# limit of its own: the largest step by the order of the sampler.
+# limit of its own: the largest step by the order of the sampler; and, where the noise is measured,
+# what it may add to the velocities in one step where friction takes that out again (the sum over
+# directions), and to the temperature of the stiff directions where it does not.
 NOISE_LIMIT = {1: 0.1, 2: 0.3}
+MOST_NOISE, MOST_HEAT = 0.1, 0.03
+LEAST_SHARE = 0.1  # of the step that the curvature allows: with less no chain comes anywhere
+NOISE_WINDOW = 100  # steps it is averaged over
 
 
 class Draws(NamedTuple):
@@ -34,12 +40,24 @@ class Draws(NamedTuple):
         loss_at_center: loss at w* over the same batch.
         virial: `(w - w*) . grad U / d`.
         accept: acceptance probabilities.
+        stiff: the virial of the stiff directions alone (`Evaluation.stiff`), or None.
+        noise: strength of the batches' noise (`Info.noise`), or None.
     """
 
     loss: NDArray[np.float64]
     loss_at_center: NDArray[np.float64]
     virial: NDArray[np.float64]
     accept: NDArray[np.float64]
+    stiff: NDArray[np.float64] | None = None
+    noise: NDArray[np.float64] | None = None
+
+    def followed_by(self, more: Draws) -> Draws:
+        """These draws and, after them, more of the same chains."""
+        columns: list[Any] = [
+            None if a is None or b is None else np.hstack((a, b))
+            for a, b in zip(self, more, strict=True)
+        ]
+        return Draws(*columns)
 
 
 @dataclass
@@ -76,6 +94,12 @@ class Chains:
         self.averaging: DualAveraging | None = None
         self.state: Any = None
         self.batches = [Batches(self.target.samples, self.batch_size, g) for g in self.generators]
+        self.heat = math.nan  # of the stiff directions, by noise that friction does not take out
+        most = 1 if self.batch_size >= self.target.n else self.sampler.noise_parts
+        # Where each part is a pass of its own, two tell the noise in burn-in, for the step alone.
+        self.corrected = self.target.batched
+        most = most if self.corrected else min(most, 2)
+        self.parts = next(m for m in range(most, 0, -1) if self.batch_size % m == 0)
 
     def burn_in(self, steps: int, stepped: Callable[[], None]) -> None:
         """Adapt, forget where the chains began, and freeze: step size and preconditioners.
@@ -99,7 +123,10 @@ class Chains:
             self.state, info = self._step()
             if self.averaging is not None:
                 self.step_size = self.averaging.update(info.accept)
+            self._heed_noise(info.evaluation.noise)
             stepped()
+        if not self.corrected:
+            self.parts = 1
         if self.averaging is not None and steps:
             self.step_size = self.averaging.final()
         self.state = self.sampler.freeze(self.state)
@@ -139,12 +166,16 @@ class Chains:
             if t % stride == stride - 1:
                 self.snapshots.append(self.target.weights(self.state.position).clone())
             self.state, info = self._step()
-            light = info.evaluation._replace(grad=torch.empty(0))  # its gradient need not be kept
+            light = info.evaluation._replace(grad=torch.empty(0), noise=None)  # need not be kept
             kept.append(info._replace(evaluation=light))
             stepped()
 
         def column(pick: Callable[[Info], Tensor]) -> NDArray[np.float64]:
             return torch.stack([pick(i) for i in kept], dim=1).double().cpu().numpy()
+
+        def told(pick: Callable[[Info], Tensor | None]) -> NDArray[np.float64] | None:
+            found = [value for i in kept if (value := pick(i)) is not None]
+            return torch.stack(found, dim=1).double().cpu().numpy() if found else None
 
         sampled = self.target.dim - (self.target.direction is not None)  # one is held
         return Draws(
@@ -152,12 +183,18 @@ class Chains:
             column(lambda i: i.evaluation.loss_at_center),
             column(lambda i: i.evaluation.virial) / sampled,
             column(lambda i: i.accept),
+            told(lambda i: i.evaluation.stiff),
+            told(lambda i: i.noise),
         )
 
     def evaluate(self, z: Tensor) -> Evaluation:
         """Loss and gradient at `z` `[C, d]` over a fresh batch for each chain."""
         index = [None if self.sampler.full_batch else b.next() for b in self.batches]
-        return self.target.evaluate(z, index, self.generators)
+        found = self.target.evaluate(z, index, self.generators, self.parts)
+        if self.corrected or found.noise is None:
+            return found
+        self._heed_heat(found.noise)
+        return found._replace(noise=None)
 
     def _step(self) -> tuple[Any, Info]:
         return self.sampler.step(self.generators, self.state, self.evaluate, self.step_size)
@@ -190,5 +227,35 @@ class Chains:
         self.step_size = (self.sampler.max_step / max(curvature, 1e-12)) ** (1 / order)
         if self.rank is not None and not self.sampler.full_batch:
             self.step_size = min(self.step_size, NOISE_LIMIT[order])
+        self.most_step, self.square, self.seen = self.step_size, 0.0, 0
         accept = self.sampler.target_accept
         self.averaging = DualAveraging(self.step_size, accept) if accept else None
+
+    def _heed_noise(self, noise: Tensor | None) -> None:
+        """Bound what the noise of the batches `[C, k, d]` adds to the velocities in one step."""
+        if noise is None or self.sampler.step_size is not None:
+            return
+        square = self._mean_noise(float(noise.square().sum((1, 2)).mean()))
+        allowed = (MOST_NOISE / max(square, 1e-12)) ** (1 / self.sampler.order)
+        self._shorten(allowed / self.most_step)
+
+    def _heed_heat(self, noise: Tensor) -> None:
+        """Bound what the noise `[C, k, d]` adds to the temperature of the stiff directions."""
+        preconditioner = self.target.preconditioner
+        if preconditioner is None or not preconditioner.stiff.shape[1]:
+            return
+        along = (noise @ preconditioner.stiff).square().sum(1)
+        variance = self._mean_noise(float(along.mean()))
+        if self.sampler.step_size is None:
+            self._shorten(MOST_HEAT / max(self.sampler.heat(self.most_step, variance), 1e-12))
+        self.heat = self.sampler.heat(self.step_size, variance)
+
+    def _shorten(self, share: float) -> None:
+        """Take this share of the step that the curvature allows, if it is less than all of it."""
+        self.step_size = self.most_step * min(1.0, max(LEAST_SHARE, share))
+
+    def _mean_noise(self, square: float) -> float:
+        """The mean of a measure of the noise over the last steps."""
+        self.seen += 1
+        self.square += (square - self.square) / min(self.seen, NOISE_WINDOW)
+        return self.square

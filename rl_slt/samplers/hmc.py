@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -125,6 +125,10 @@ def metropolis(
     def pick(new: Tensor, old: Tensor) -> Tensor:
         return torch.where(take.view(-1, *[1] * (new.ndim - 1)), new, old)
 
-    pairs = zip(proposed.evaluation, current.evaluation, strict=True)
-    kept = Evaluation(*[pick(new, old) for new, old in pairs])
+    # A step over all data has no noise, and what a preconditioner tells it tells at both.
+    fields: list[Any] = [
+        None if new is None or old is None else pick(new, old)
+        for new, old in zip(proposed.evaluation, current.evaluation, strict=True)
+    ]
+    kept = Evaluation(*fields)
     return State(pick(proposed.position, current.position), kept), Info(kept, accept)

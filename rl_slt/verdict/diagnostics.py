@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,8 @@ Array = NDArray[np.float64]
 RHAT_SUSPECT, RHAT_FAILED = 1.05, 1.3
 ESS_SUSPECT, ESS_FAILED = 50.0, 10.0
 DRIFT_Z = 4.0
-VIRIAL_TOLERANCE = 0.1
+VIRIAL_TOLERANCE, STIFF_TOLERANCE = 0.1, 0.05
+NOISE_SUSPECT, HEAT_SUSPECT = 0.25, 0.05
 ACCEPT_FAILED = 0.1
 STDERR_SUSPECT = 0.25
 # Share of the LLC that the slope at w* may take away. At the minimum of the expected loss over all
@@ -51,6 +53,9 @@ def diagnose(
     accept: Array | None = None,
     slope: Array | None = None,
     undefined: str = "",
+    stiff: Array | None = None,
+    noise: Array | None = None,
+    heat: float = math.nan,
 ) -> Diagnosis:
     """Judge draws of `nbeta (L - L(w*))`, whose mean is the estimate.
 
@@ -63,6 +68,13 @@ def diagnose(
             distance in posterior standard deviations by which the slope shifts the posterior, and
             the estimate is lowered by `d^2 / 2` to `d^2`.
         undefined: why there is no LLC of this loss, whatever the chains do; empty where there is.
+        stiff: the virial of the leading curvature directions alone `[C, T]`; its mean is 1, too,
+            and sees what all d directions together drown.
+        noise: what the noise of the batches adds to the velocities in each step `[C, T]`, where
+            friction takes it out again. The mean of its square against its mean is what remains:
+            the friction is itself an estimate, and saturates at 1.
+        heat: what the noise adds to the temperature of the stiff directions, where nothing takes
+            it out; NaN where that was not measured.
     """
     finite = np.isfinite(excess).all(axis=1)
     if not finite.all():
@@ -98,6 +110,19 @@ def diagnose(
             large = "step size too large: variance inflated"
             why = large if ratio > 1 else "not yet at equilibrium with the localizer"
             warnings.append(f"{why} (virial ratio {ratio:.2f})")
+    if stiff is not None and np.isfinite(stiff).all():
+        ratio = float(stiff.mean())
+        if abs(ratio - 1) > STIFF_TOLERANCE + 4 * mean_stderr(stiff):
+            why = "heated: the step is too large" if ratio > 1 else "not yet at equilibrium"
+            warnings.append(f"stiff directions are {why} (virial ratio {ratio:.2f} there)")
+    remedy = "larger batches or a smaller step"
+    if noise is not None and np.isfinite(noise).all() and noise.mean() > 0:
+        left = float((noise**2).mean() / noise.mean())
+        if left > NOISE_SUSPECT:
+            why = "too strong where the chains go for friction to balance"
+            warnings.append(f"the noise of the batches is {why} ({left:.2g}): {remedy}")
+    if heat > HEAT_SUSPECT:
+        warnings.append(f"the noise of the batches heats stiff directions by {heat:.0%}: {remedy}")
     mean = float(excess.mean())
     taken = 0.0 if slope is None else _share_taken(slope, mean)
     if mean < -2 * stderr or taken > SLOPE_FAILED:

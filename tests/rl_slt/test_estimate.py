@@ -413,17 +413,20 @@ def test_few_frames_of_a_convolutional_policy_are_no_case_for_hmc() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "draws", "more"),
+    ("error", "ess", "draws", "more"),
     [
-        (0.07, 400, 1200),  # twice the error wanted: four times the draws
-        (0.038, 400, 0),  # near enough
-        (0.9, 400, MOST_DRAWS - 400),
-        (0.9, MOST_DRAWS, 0),
-        (math.nan, 400, 0),
+        (0.07, 1000, 400, 1200),  # twice the error wanted: four times the draws
+        (0.038, 1000, 400, 0),  # near enough
+        (0.03, 200, 400, 1200),  # an error that few effective draws cannot tell
+        (0.9, 1000, 400, MOST_DRAWS - 400),
+        (0.9, 1000, MOST_DRAWS, 0),
+        (math.nan, 1000, 400, 0),
     ],
 )
-def test_draws_are_added_until_the_error_is_small(error: float, draws: int, more: int) -> None:
-    assert draws_lacking(2.0, 2.0 * error, draws) == pytest.approx(more, abs=1)
+def test_draws_are_added_until_the_error_is_small(
+    error: float, ess: float, draws: int, more: int
+) -> None:
+    assert draws_lacking(2.0, 2.0 * error, ess, draws) == pytest.approx(more, abs=1)
 
 
 def test_an_open_number_of_draws_is_enough_for_the_error() -> None:
