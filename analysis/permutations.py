@@ -152,6 +152,18 @@ def step_down(blocks: Sequence[Array]) -> list[Array]:
     return np.split(adjusted, np.cumsum([block.shape[1] for block in blocks])[:-1])
 
 
+def smallest_p(blocks: Sequence[Array]) -> float:
+    """The smallest adjusted p-value that any result of a family could have.
+
+    Two-sided tests, equal values and a correction make it larger than one over the arrangements.
+
+    Args:
+        blocks: as for `step_down`.
+    """
+    top = max(float(block.max()) for block in blocks)
+    return 1.0 - prod(float(np.mean(block.max(axis=1) < top - TOLERANCE)) for block in blocks)
+
+
 def corrected(nulls: Mapping[Any, Mapping[int, Array]], direction: Direction) -> dict[int, float]:
     """Adjusted p-values of one statistic over several sets of runs, by row of a table.
 

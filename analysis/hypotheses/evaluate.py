@@ -22,6 +22,7 @@ from analysis.permutations import (
     critical_value,
     extremes,
     q_values,
+    smallest_p,
     spread,
     step_down,
 )
@@ -140,8 +141,8 @@ def _judge(family: Mapping[int, Test], plans: Sequence[Hypothesis]) -> dict[int,
         reach = float(np.nanmean(nulls[k])) + critical * spreads[k]
         row["smallest_effect"] = test.smallest_effect(nulls[k], reach)
         if np.isnan(critical):
-            smallest = 1.0 / len(nulls[k])
-            text = f"this design cannot reach {LEVEL:.0%}: its smallest p is {smallest:.2g}"
+            text = (f"with these values this design cannot reach {LEVEL:.0%}: its smallest p is "
+                    f"{smallest_p(tables):.2g}")  # fmt: skip
             row["message"] = _join(test.note, text)
     return found
 

@@ -86,7 +86,7 @@ def verdict_of(row: dict[Any, Any]) -> str:
 def power_of(row: dict[Any, Any]) -> str:
     """The power statement that stands next to a result that was not found."""
     if pd.isna(row["smallest_effect"]):
-        return "no effect is large enough for this design to find it with 80 %"
+        return "with these runs and values no effect is large enough to be found with 80 %"
     return f"this design finds {labels.number(row['smallest_effect'])} or more with 80 %"
 
 

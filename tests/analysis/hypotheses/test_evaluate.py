@@ -170,6 +170,17 @@ def test_few_runs_explore_nothing_and_say_why_nothing_is_tested() -> None:
     assert "cannot reach 5%: its smallest p is 0.17" in two["message"]
 
 
+def test_a_design_that_cannot_reach_5_percent_names_the_p_that_it_can() -> None:
+    """Two-sided, tied and corrected tests have a larger one than one over the arrangements."""
+    paired = DIFFERENCE | {"direction": "two-sided", "paired": True}
+    signs = first(study(rng(), rise=9.0), paired)
+    assert signs["p_value"] == pytest.approx(2 / 32)
+    assert signs["message"].endswith("its smallest p is 0.062")
+    llc, probes = study(rng())
+    tied = first((llc.assign(llc=(llc["run"] == "behind-s1") * 1.0), probes), DIFFERENCE)
+    assert tied["p_value"] == 0.5 and tied["message"].endswith("its smallest p is 0.5")
+
+
 def test_a_failed_estimate_is_left_out_and_named() -> None:
     llc, probes = study(rng(9), seeds=6, link=0.95)
     llc.loc[llc["run"] == "end-s2", "llc"] = np.nan
