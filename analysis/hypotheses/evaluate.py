@@ -77,7 +77,7 @@ def evaluate_hypotheses(
         ...          "doses": {"a": 0.0, "b": 0.1, "c": 0.3}, "direction": "greater"}
         >>> evaluate_hypotheses(llc, probes, [claim])  # doctest: +SKIP
     """
-    plans = list(parse_hypotheses(hypotheses))
+    plans = [_directed(plan) for plan in parse_hypotheses(hypotheses)]
     data = Measures(llc, probes, covariates, arms)
     named = len(plans)
     plans += _further_pairs(plans, data)
@@ -102,6 +102,12 @@ def evaluate_hypotheses(
     frame["q_value"] = q_values(frame["p_value"].astype("float64").where(exploratory))
     frame = conform("hypotheses", frame.assign(run=ALL_RUNS, arm=ALL_RUNS))
     return frame.drop(columns=["run", "arm", "version"])
+
+
+def _directed(plan: Hypothesis) -> Hypothesis:
+    """The hypothesis with the only direction that its kind has."""
+    one_sided = KINDS[plan.kind].one_sided
+    return plan.model_copy(update={"direction": "greater"}) if one_sided else plan
 
 
 def _judge(family: Mapping[int, Test], plans: Sequence[Hypothesis]) -> dict[int, dict[str, object]]:

@@ -52,6 +52,10 @@ class Test(Protocol):
 class Kind(Protocol):
     """A kind of hypothesis."""
 
+    @property
+    def one_sided(self) -> bool:
+        """Whether only a large value speaks for it, even where no direction is given."""
+
     def check(self, hypothesis: Hypothesis) -> None:
         """Raise InputError where the hypothesis lacks what this kind needs."""
 

@@ -12,6 +12,8 @@ from rl_slt import InputError
 class Arms:
     """Difference between arms; with more than two the trend over their order."""
 
+    one_sided = False
+
     def check(self, hypothesis: Hypothesis) -> None:
         """It needs at least two arms."""
         if hypothesis.arms is None or len(hypothesis.arms) < 2:

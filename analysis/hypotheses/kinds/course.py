@@ -23,6 +23,8 @@ Array = npt.NDArray[np.float64]
 class Course:
     """Mean over runs of the correlation along training, less the arm's mean curve."""
 
+    one_sided = False
+
     def check(self, hypothesis: Hypothesis) -> None:
         """It needs a metric, and takes no controls."""
         need_metric(hypothesis)

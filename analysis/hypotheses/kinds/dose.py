@@ -21,6 +21,8 @@ class Dose:
     is left within the arms.
     """
 
+    one_sided = False
+
     def check(self, hypothesis: Hypothesis) -> None:
         """A link needs a metric."""
         if hypothesis.statistic == "link":

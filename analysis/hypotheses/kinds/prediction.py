@@ -22,6 +22,8 @@ Array = npt.NDArray[np.float64]
 class Prediction:
     """Gain of the prediction `horizon` checkpoints ahead; LLCs of runs permuted within arms."""
 
+    one_sided = True
+
     def check(self, hypothesis: Hypothesis) -> None:
         """It needs a metric, and its controls are those of the baseline."""
         need_metric(hypothesis)

@@ -16,6 +16,8 @@ from analysis.permutations import MIN_RUNS
 class Seeds:
     """Pooled within-arm correlation, partial where controls are given; permuted within arms."""
 
+    one_sided = False
+
     def check(self, hypothesis: Hypothesis) -> None:
         """It needs a metric."""
         need_metric(hypothesis)

@@ -244,6 +244,13 @@ def test_courses_that_go_together_are_found_over_runs(kind: str) -> None:
     assert first(curves(False), claim)["p_value"] > 0.05
 
 
+def test_a_loss_of_prediction_supports_nothing_where_no_direction_is_given() -> None:
+    """Two-sided, a gain far below those of permuted runs would count as one far above."""
+    either = first(curves(False), LINK | {"kind": "prediction"})
+    rise = first(curves(False), LINK | {"kind": "prediction", "direction": "greater"})
+    assert either["direction"] == "greater" and either["p_value"] == rise["p_value"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
