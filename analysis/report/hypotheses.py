@@ -66,14 +66,17 @@ def sentence_of(row: dict[Any, Any]) -> str:
     claim, verdict = f"The {row['role']} hypothesis, “{row['hypothesis']}”, ", verdict_of(row)
     if verdict == NOT_TESTED:
         return f"{claim}is not tested: {row['message'] or 'no data'}."
-    p, corrected = labels.number(row["p_adjusted"]), row["role"] != "primary"
+    kind = [row["direction"]] * (row["direction"] == "two-sided")
+    kind += ["corrected"] * (row["role"] != "primary")
+    how = f" ({', '.join(kind)})" if kind else ""
     numbers = (
         f"{row['statistic']} {labels.number(row['value'])}{_interval(row)}, "
-        f"p = {p}{' (corrected)' if corrected else ''}, {labels.count(row['n'], 'run')}"
+        f"p = {labels.number(row['p_adjusted'])}{how}, {labels.count(row['n'], 'run')}"
     )
     if verdict == SHOWN:
         return f"{claim}is supported at 5 %: {numbers}."
-    return f"{claim}is not supported: {numbers}; {power_of(row)}."
+    why = labels.text(row["message"]) if pd.isna(row["smallest_effect"]) else ""
+    return f"{claim}is not supported: {numbers}; {why or power_of(row)}."
 
 
 def verdict_of(row: dict[Any, Any]) -> str:
@@ -110,8 +113,8 @@ def _row(row: dict[Any, Any]) -> dict[str, str]:
 
 
 def _interval(row: dict[Any, Any]) -> str:
-    text = labels.interval(row["ci_low"], row["ci_high"])
-    return f" {text}" if pd.notna(row["ci_low"]) else ""
+    low, high = labels.number(row["ci_low"]), labels.number(row["ci_high"])
+    return f" [{low}, {high}]" if pd.notna(row["ci_low"]) else ""
 
 
 def _fixed(data: StudyData, named: pd.DataFrame) -> str:

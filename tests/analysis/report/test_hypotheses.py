@@ -55,8 +55,13 @@ def test_power_stands_next_to_null_results_alone(data: StudyData) -> None:
 
 def test_sentences_of_hypotheses(data: StudyData) -> None:
     rows = with_rows(data).table("hypotheses").to_dict("records")
-    assert "“main claim”, is supported at 5 %: difference 4.1" in sentence_of(rows[0])
+    numbers = "difference 4.1 [0, 9], p = 0.004, 10 runs."
+    assert sentence_of(rows[0]).endswith(f"“main claim”, is supported at 5 %: {numbers}")
     assert sentence_of(rows[1]).endswith("this design finds 0.75 or more with 80 %.")
+    either = rows[1] | {"direction": "two-sided"}
+    assert "p = 0.4 (two-sided, corrected), 10 runs" in sentence_of(either)
+    few = rows[1] | {"smallest_effect": float("nan"), "message": "its smallest p is 0.1"}
+    assert sentence_of(few).endswith("10 runs; its smallest p is 0.1.")
     lost = rows[0] | {"p_adjusted": float("nan"), "message": "one run of each arm"}
     assert sentence_of(lost).endswith("“main claim”, is not tested: one run of each arm.")
 
