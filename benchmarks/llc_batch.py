@@ -57,7 +57,7 @@ def measure(target: Target, settings: Settings, seed: int, when: str) -> dict[st
     draws = run_chains(chains, settings, None)
     values = excess(draws, target.nbeta)
     checks: dict[str, Any] = {} if when == "before" else {
-        "stiff": draws.stiff, "noise": draws.noise, "heat": chains.heat,
+        "stiff": draws.stiff, "noise": draws.noise, "noise_bias": chains.bias,
     }  # fmt: skip
     verdict = diagnose(values, draws.virial, **checks)
 
@@ -67,7 +67,7 @@ def measure(target: Target, settings: Settings, seed: int, when: str) -> dict[st
     return {
         "when": when, "seed": seed, "llc": float(values.mean()), "stderr": verdict.stderr,
         "status": verdict.status, "step": chains.step_size, "virial": mean(draws.virial),
-        "stiff": mean(draws.stiff), "noise": mean(draws.noise), "heat": chains.heat,
+        "stiff": mean(draws.stiff), "noise": mean(draws.noise), "bias": chains.bias,
         "gradients": target.grads, "cpu_s": time.process_time() - began,
     }  # fmt: skip
 
@@ -135,12 +135,14 @@ def agent(checkpoint: Path, states: Path, n: int, draws: int) -> str:
             row = [
                 str(relative), str(batch), when, f"{e.llc:.1f} ± {e.stderr:.1f}",
                 f"{e.half_d_eff:.1f} ± {e.half_d_eff_stderr:.1f}", e.status,
-                f"{e.step_size:.3f}", f"{e.info['batch_heat']:.3f}", f"{e.ess:.0f}",
+                f"{e.step_size:.3f}", f"{e.info['batch_bias']:.3f}", f"{e.ess:.0f}",
                 f"{e.seconds:.0f}",
             ]  # fmt: skip
             rows.append("| " + " | ".join(row) + " |")
             print(rows[-1], flush=True)
-    head = "| K | batch | sampler | LLC | half d_eff | status | step | heat | ESS | seconds |"
+    head = (
+        "| K | batch | sampler | LLC | half d_eff | status | step | bias at most | ESS | seconds |"
+    )
     return "\n".join([head, "| " + " | ".join(["---"] * 10) + " |", *rows])
 
 

@@ -285,7 +285,7 @@ def estimate_on(
             undefined,
             draws.stiff,
             draws.noise,
-            chains.heat,
+            chains.bias,
         )
         jackknife = states_error and verdict.status != "failed"
         curvature = None if relative_part(settings.nbeta) is None else target.trace.samples
@@ -347,7 +347,7 @@ def estimate_on(
             "virial": float(draws.virial.mean()),
             "virial_stiff": math.nan if draws.stiff is None else float(draws.stiff.mean()),
             "batch_noise": math.nan if draws.noise is None else float(draws.noise.mean()),
-            "batch_heat": chains.heat,
+            "batch_bias": chains.bias,
             "accept": float(draws.accept.mean()),
             "drift_z": verdict.drift,
             "dim": float(target.dim),

@@ -25,9 +25,9 @@ SNAPSHOTS = 24
 # In preconditioned coordinates the curvature is about 1 and the noise of the batch gradient sets a
 # limit of its own: the largest step by the order of the sampler; and, where the noise is measured,
 # what it may add to the velocities in one step where friction takes that out again (the sum over
-# directions), and to the temperature of the stiff directions where it does not.
+# directions), and where it does not to the LLC, as a share and at most.
 NOISE_LIMIT = {1: 0.1, 2: 0.3}
-MOST_NOISE, MOST_HEAT = 0.1, 0.03
+MOST_NOISE, MOST_BIAS = 0.1, 0.05
 LEAST_SHARE = 0.1  # of the step that the curvature allows: with less no chain comes anywhere
 NOISE_WINDOW = 100  # steps it is averaged over
 
@@ -91,20 +91,22 @@ class Chains:
 
     def __post_init__(self) -> None:
         self.step_size = self.sampler.step_size or 0.0
+        self.most_step, self.noise, self.llc, self.seen = self.step_size, 0.0, 0.0, 0
         self.averaging: DualAveraging | None = None
         self.state: Any = None
         self.batches = [Batches(self.target.samples, self.batch_size, g) for g in self.generators]
-        self.heat = math.nan  # of the stiff directions, by noise that friction does not take out
+        self.bias = math.nan  # by noise that friction does not take out: see `_heed_bias`
         most = 1 if self.batch_size >= self.target.n else self.sampler.noise_parts
-        # Where each part is a pass of its own, two tell the noise in burn-in, for the step alone.
         self.corrected = self.target.batched
+        # Where each part is a pass of its own, two tell the noise at the end of burn-in.
         most = most if self.corrected else min(most, 2)
-        self.parts = next(m for m in range(most, 0, -1) if self.batch_size % m == 0)
+        self.most_parts = next(m for m in range(most, 0, -1) if self.batch_size % m == 0)
+        self.parts = self.most_parts if self.corrected else 1
 
     def burn_in(self, steps: int, stepped: Callable[[], None]) -> None:
         """Adapt, forget where the chains began, and freeze: step size and preconditioners.
 
-        Chains that have drawn before (`change_nbeta`) go on from there, in the directions found.
+        Chains that have drawn before (`change_nbeta`) go on from there.
 
         Args:
             steps: how many.
@@ -120,6 +122,8 @@ class Chains:
         for t in range(steps):
             if t and t in marks:
                 self._adapt(last=t == max(marks))
+            if t == max(marks, default=0):
+                self.parts = self.most_parts
             self.state, info = self._step()
             if self.averaging is not None:
                 self.step_size = self.averaging.update(info.accept)
@@ -143,9 +147,9 @@ class Chains:
     def change_nbeta(self, nbeta: float, position: Tensor | None) -> None:
         """Go on at another temperature, from `position` `[C, d]` in the coordinates of that one.
 
-        The directions stay and are shrunk for it. As the posterior is about a standard normal in
-        its own coordinates, a draw at one temperature is nearly one at the other. Without a
-        position all begins again.
+        The directions are shrunk for it, and found again there. As the posterior is about a
+        standard normal in its own coordinates, a draw at one temperature is nearly one at the
+        other. Without a position all begins again.
         """
         if position is None:
             self.target.preconditioner = None
@@ -193,7 +197,7 @@ class Chains:
         found = self.target.evaluate(z, index, self.generators, self.parts)
         if self.corrected or found.noise is None:
             return found
-        self._heed_heat(found.noise)
+        self._heed_bias(found.noise, found.loss - found.loss_at_center)
         return found._replace(noise=None)
 
     def _step(self) -> tuple[Any, Info]:
@@ -208,7 +212,7 @@ class Chains:
         frozen = last and self.sampler.metric(self.state) is not None
         if frozen:
             self.state = self.sampler.freeze(self.state)
-        if self.rank is not None and self.resume_at is None and not frozen:
+        if self.rank is not None and not frozen:
             z = precondition(self.target, self.state.position, self.rank, self.generators)
             self.state = self.sampler.init(z, self.evaluate, self.generators)
         if self.sampler.step_size is not None:
@@ -227,7 +231,7 @@ class Chains:
         self.step_size = (self.sampler.max_step / max(curvature, 1e-12)) ** (1 / order)
         if self.rank is not None and not self.sampler.full_batch:
             self.step_size = min(self.step_size, NOISE_LIMIT[order])
-        self.most_step, self.square, self.seen = self.step_size, 0.0, 0
+        self.most_step, self.noise, self.llc, self.seen = self.step_size, 0.0, 0.0, 0
         accept = self.sampler.target_accept
         self.averaging = DualAveraging(self.step_size, accept) if accept else None
 
@@ -235,27 +239,32 @@ class Chains:
         """Bound what the noise of the batches `[C, k, d]` adds to the velocities in one step."""
         if noise is None or self.sampler.step_size is not None:
             return
-        square = self._mean_noise(float(noise.square().sum((1, 2)).mean()))
-        allowed = (MOST_NOISE / max(square, 1e-12)) ** (1 / self.sampler.order)
+        self._average(float(noise.square().sum((1, 2)).mean()))
+        allowed = (MOST_NOISE / max(self.noise, 1e-12)) ** (1 / self.sampler.order)
         self._shorten(allowed / self.most_step)
 
-    def _heed_heat(self, noise: Tensor) -> None:
-        """Bound what the noise `[C, k, d]` adds to the temperature of the stiff directions."""
-        preconditioner = self.target.preconditioner
-        if preconditioner is None or not preconditioner.stiff.shape[1]:
-            return
-        along = (noise @ preconditioner.stiff).square().sum(1)
-        variance = self._mean_noise(float(along.mean()))
+    def _heed_bias(self, noise: Tensor, rise: Tensor) -> None:
+        """Bound what the noise `[C, k, d]` adds to the LLC, of a loss that rises by `rise` `[C]`.
+
+        It adds `heat / 2` for each direction, or less where the localizer holds it.
+        """
+        self._average(
+            float(noise.square().sum((1, 2)).mean()), self.target.nbeta * float(rise.mean())
+        )
+
+        def bias(step_size: float) -> float:
+            return self.sampler.heat(step_size, self.noise) / 2 / max(self.llc, 1e-12)
+
         if self.sampler.step_size is None:
-            self._shorten(MOST_HEAT / max(self.sampler.heat(self.most_step, variance), 1e-12))
-        self.heat = self.sampler.heat(self.step_size, variance)
+            self._shorten(MOST_BIAS / max(bias(self.most_step), 1e-12))
+        self.bias = bias(self.step_size)
 
     def _shorten(self, share: float) -> None:
         """Take this share of the step that the curvature allows, if it is less than all of it."""
         self.step_size = self.most_step * min(1.0, max(LEAST_SHARE, share))
 
-    def _mean_noise(self, square: float) -> float:
-        """The mean of a measure of the noise over the last steps."""
+    def _average(self, noise: float, llc: float = 0.0) -> None:
+        """Means of the noise and of the LLC over the last steps."""
         self.seen += 1
-        self.square += (square - self.square) / min(self.seen, NOISE_WINDOW)
-        return self.square
+        self.noise += (noise - self.noise) / min(self.seen, NOISE_WINDOW)
+        self.llc += (llc - self.llc) / min(self.seen, NOISE_WINDOW)

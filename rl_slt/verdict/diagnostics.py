@@ -17,7 +17,7 @@ RHAT_SUSPECT, RHAT_FAILED = 1.05, 1.3
 ESS_SUSPECT, ESS_FAILED = 50.0, 10.0
 DRIFT_Z = 4.0
 VIRIAL_TOLERANCE, STIFF_TOLERANCE = 0.1, 0.05
-NOISE_SUSPECT, HEAT_SUSPECT = 0.25, 0.05
+NOISE_SUSPECT, BIAS_SUSPECT = 0.25, 0.1
 ACCEPT_FAILED = 0.1
 STDERR_SUSPECT = 0.25
 # Share of the LLC that the slope at w* may take away. At the minimum of the expected loss over all
@@ -55,7 +55,7 @@ def diagnose(
     undefined: str = "",
     stiff: Array | None = None,
     noise: Array | None = None,
-    heat: float = math.nan,
+    noise_bias: float = math.nan,
 ) -> Diagnosis:
     """Judge draws of `nbeta (L - L(w*))`, whose mean is the estimate.
 
@@ -73,8 +73,8 @@ def diagnose(
         noise: what the noise of the batches adds to the velocities in each step `[C, T]`, where
             friction takes it out again. The mean of its square against its mean is what remains:
             the friction is itself an estimate, and saturates at 1.
-        heat: what the noise adds to the temperature of the stiff directions, where nothing takes
-            it out; NaN where that was not measured.
+        noise_bias: share of the estimate that the noise adds at most, where nothing takes it out;
+            NaN where that was not measured.
     """
     finite = np.isfinite(excess).all(axis=1)
     if not finite.all():
@@ -121,8 +121,8 @@ def diagnose(
         if left > NOISE_SUSPECT:
             why = "too strong where the chains go for friction to balance"
             warnings.append(f"the noise of the batches is {why} ({left:.2g}): {remedy}")
-    if heat > HEAT_SUSPECT:
-        warnings.append(f"the noise of the batches heats stiff directions by {heat:.0%}: {remedy}")
+    if noise_bias > BIAS_SUSPECT:
+        warnings.append(f"the noise of the batches adds up to {noise_bias:.0%} to it: {remedy}")
     mean = float(excess.mean())
     taken = 0.0 if slope is None else _share_taken(slope, mean)
     if mean < -2 * stderr or taken > SLOPE_FAILED:

@@ -129,8 +129,8 @@ def test_noise_that_friction_cannot_balance_is_reported() -> None:
     assert diagnose(excess, noise=steady).status == "ok"
     d = diagnose(excess, noise=bursts)
     assert d.status == "suspect" and "too strong where the chains go" in d.message
-    d = diagnose(excess, heat=0.2)
-    assert d.status == "suspect" and "heats stiff directions by 20%" in d.message
+    d = diagnose(excess, noise_bias=0.2)
+    assert d.status == "suspect" and "adds up to 20% to it" in d.message
 
 
 @pytest.mark.parametrize("variance", [0.5, 2.0])
