@@ -69,8 +69,8 @@ def found(test: LinearTest) -> tuple[bool, float]:
 @pytest.mark.parametrize("make", DESIGNS[:-1])
 def test_the_smallest_effect_is_found_with_80_percent(make: Make) -> None:
     """What null studies say on average, planted again."""
-    size = float(np.mean([found(make(np.random.default_rng(k), 0.0))[1] for k in range(40)]))
-    count = 300
+    nulls = [found(make(np.random.default_rng(1000 + k), 0.0))[1] for k in range(200)]
+    count, size = 300, float(np.mean(nulls))
     share = np.mean([found(make(np.random.default_rng(100 + k), size))[0] for k in range(count)])
     assert abs(share - 0.8) <= 3 * np.sqrt(0.8 * 0.2 / count)
 
