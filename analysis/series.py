@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.probes import FIXED_STATE_GOALS
 from analysis.schema import UNNAMED, only_defined
+from rl_slt import InputError
 
 # What tells one LLC series from another; `matched_entropy` is that of a control, NaN otherwise.
 SERIES = ("run", "loss", "states", "reference", "params", "matched_entropy")
@@ -130,7 +131,7 @@ def llc_table(llc: pd.DataFrame) -> pd.DataFrame:
         (whether the reference is the same for all checkpoints), step, llc, llc_stderr,
         llc_stderr_total, loss_init, loss_init_stderr (nats; NaN in tables that lack it); by step.
     """
-    frame = llc.copy()
+    frame = with_columns("llc", llc, ("run", "step"))
     for name in (*SERIES[1:-1], "status"):
         frame[name] = frame[name].astype("string").fillna("") if name in frame else ""
     frame = current_setting(frame)
@@ -168,14 +169,28 @@ def probe_series(probes: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns run, arm, probe, metric, step, value, stderr (of a 95 % interval's width); by step.
     """
-    frame = probes[probes["step"].notna()]
+    frame = with_columns("probes", probes, ("run", "probe", "metric", "step", "value"))
+    frame = frame[frame["step"].notna()]
     frame = frame.drop_duplicates(["run", "probe", "metric", "step"], keep="last")
     frame = frame.astype(dict.fromkeys(("run", "probe", "metric"), str))
-    frame = frame.astype(dict.fromkeys(("step", "value", "ci_low", "ci_high"), "float64"))
+    numbers = ["step", "value", "ci_low", "ci_high"]
+    frame[numbers] = frame.reindex(columns=numbers).astype("float64")
     frame["arm"] = frame["run"].map(arms_of_runs(frame))
     frame["stderr"] = (frame["ci_high"] - frame["ci_low"]).clip(lower=0.0) / (2.0 * _Z95)
     columns = ["run", "arm", "probe", "metric", "step", "value", "stderr"]
     return frame[columns].sort_values(["run", "probe", "metric", "step"]).reset_index(drop=True)
+
+
+def with_columns(table: str, frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """A copy of the frame, which must have the columns unless it is empty.
+
+    Raises:
+        InputError: one is missing.
+    """
+    missing = [name for name in columns if name not in frame]
+    if missing and len(frame):
+        raise InputError(f"table {table!r} lacks the columns {', '.join(missing)}")
+    return frame.assign(**dict.fromkeys(missing, pd.Series(dtype=object)))
 
 
 def arms_of_runs(*tables: pd.DataFrame) -> dict[str, str]:

@@ -21,6 +21,7 @@ from analysis.series import (
     goal_rows,
     is_shared,
     series_parts,
+    with_columns,
 )
 from rl_slt import InputError
 
@@ -50,12 +51,8 @@ class Measures:
             frame.assign(step=0) if len(frame) and "step" not in frame else frame
             for frame in (llc, probes)
         )
-        for name, frame, keys in (
-            ("llc", llc, ["run"]),
-            ("probes", probes, ["run", "probe", "metric", "value"]),
-        ):
-            if missing := [key for key in keys if len(frame) and key not in frame]:
-                raise InputError(f"table {name!r} lacks the columns {', '.join(missing)}")
+        llc = with_columns("llc", llc, ["run"])
+        probes = with_columns("probes", probes, ["run", "probe", "metric", "value"])
         self.probes = probes[probes["step"].notna()] if len(probes) else probes
         self.probes = self.probes.reset_index(drop=True)
         self._rows_of = self.probes.groupby(["probe", "metric"]).groups if len(self.probes) else {}

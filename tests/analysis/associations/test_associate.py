@@ -7,6 +7,7 @@ from synthetic_series import ar1, log_steps, sigmoid
 
 from analysis import associate
 from analysis.schema import TABLES, empty
+from rl_slt import InputError
 
 COLUMNS = [*TABLES["associations"], "lag_low", "lag_high", "note", "p_adjusted"]
 WITHIN = {"level_r", "change_r", "lead_lag", "curve_lag", "coincidence"}
@@ -98,6 +99,18 @@ def test_empty_and_unmatched_tables_give_no_rows() -> None:
     llc, probes = tables(1)
     assert associate(llc, empty("probes")).empty
     assert associate(llc, probes.assign(run="other")).empty
+
+
+def test_needless_columns_may_be_missing() -> None:
+    llc, probes = tables(2)
+    bare = llc[["run", "step", "llc"]], probes[["run", "step", "probe", "metric", "value"]]
+    found = associate(*bare)
+    assert set(found["run"]) == {*llc["run"], "*"}
+    assert associate(pd.DataFrame(), pd.DataFrame()).empty
+    with pytest.raises(InputError, match="table 'probes' lacks the columns metric, value"):
+        associate(llc, probes.drop(columns=["metric", "value"]))
+    with pytest.raises(InputError, match="table 'llc' lacks the columns run"):
+        associate(llc.drop(columns="run"), probes)
 
 
 def test_failed_and_missing_checkpoints_are_left_out() -> None:
