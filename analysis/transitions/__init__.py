@@ -1,6 +1,7 @@
 """Transitions of a series along training."""
 
 from analysis.transitions.detect import (
+    AT_EDGE,
     LEVEL,
     MIN_POINTS,
     detect_in_all,
@@ -8,4 +9,4 @@ from analysis.transitions.detect import (
     settling_step,
 )
 
-__all__ = ["LEVEL", "MIN_POINTS", "detect_in_all", "detect_transitions", "settling_step"]
+__all__ = ["AT_EDGE", "LEVEL", "MIN_POINTS", "detect_in_all", "detect_transitions", "settling_step"]

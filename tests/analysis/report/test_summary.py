@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from analysis.report import StudyData, build_summary, load_study, to_markdown
+from analysis.transitions import AT_EDGE
 
 
 @pytest.fixture
@@ -118,13 +119,15 @@ def test_the_expected_number_of_false_transitions_is_said(data: StudyData) -> No
         known = replace(data, tables={**data.tables, "transitions": table})
         return next(s for s in build_summary(known)["sentences"] if "transition" in s)
 
-    table = data.table("transitions")
+    table = data.table("transitions").assign(status="")
     assert "2 transitions of the LLC and 2 of probe outcomes." in sentence(table)
     expected = "Of 40 series tested 4 change at a false discovery rate of 5 %: at most 0.08 of them"
     assert expected in sentence(table)
     llc = table["series"].str.startswith("llc")
     trend = table.assign(kind=table["kind"].mask(llc, "trend"))
     assert "0 transitions of the LLC and 2 of probe outcomes." in sentence(trend)
+    edge = table.assign(status=[AT_EDGE, *[""] * (len(table) - 1)])
+    assert f"and 2 of probe outcomes, 1 {AT_EDGE}." in sentence(edge)
 
 
 def test_one_seed_is_called_a_single_draw_and_ten_are_not(
