@@ -41,7 +41,8 @@ def trend_test(
     Raises:
         Untestable: fewer than two arms have runs, or each has one and they are two.
     """
-    rows = data.complete(hypothesis, value=measured(hypothesis, data).at(hypothesis.step))
+    course = measured(hypothesis, data)
+    rows = data.complete(hypothesis, value=course.at(hypothesis.step))
     rows = rows.of(np.isin(rows.arms, list(scores)))
     arms = sorted(set(rows.arms))
     if len(arms) < 2:
@@ -73,7 +74,13 @@ def trend_test(
     nuisance = np.hstack([means_of(groups), controls])
     both = hypothesis.series is not None and hypothesis.metric is not None
     unused = "the series is compared, not the metric" if both else ""
-    note = "; ".join(filter(None, (rows.note, unused)))
+    absent = ", ".join(arm for arm in scores if arm not in arms)
+    lost = f"arms without a value: {absent}" if absent else ""
+    lasts = {data.arm[r]: course.steps[k] for r, k in zip(course.runs, course.last, strict=True)}
+    uneven = len({lasts[arm] for arm in arms}) > 1 and hypothesis.step == "last"
+    ends = ", ".join(f"{arm} {lasts[arm]}" for arm in arms) if uneven else ""
+    ends = f"arms end at different steps: {ends}" if ends else ""
+    note = "; ".join(filter(None, (rows.note, lost, ends, unused)))
     return LinearTest(design, name, target, value, nuisance, scale, note)
 
 

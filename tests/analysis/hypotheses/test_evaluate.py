@@ -203,6 +203,17 @@ def test_the_last_step_is_that_of_the_arm() -> None:
     assert np.isnan(first((llc, probes), DIFFERENCE | {"step": 10})["value"])
 
 
+def test_arms_that_are_missing_or_end_elsewhere_are_named() -> None:
+    llc, probes = study(rng())
+    claim = DIFFERENCE | {"arms": [*ARMS, "both"]}
+    row = evaluate_hypotheses(llc, probes, [claim], arms=claim["arms"]).iloc[0]
+    assert row["n"] == 10 and row["message"] == "arms without a value: both"
+    llc["step"] = llc["step"].where(llc["arm"] == ARMS[0], 700)
+    assert first((llc, probes), DIFFERENCE)["message"] == (
+        f"arms end at different steps: {ARMS[1]} 700, {ARMS[0]} 1000"
+    )
+
+
 def test_needless_columns_may_be_missing() -> None:
     llc, probes = study(rng(11), rise=6.0)
     bare = llc[["run", "arm", "llc"]]
