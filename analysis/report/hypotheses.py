@@ -73,10 +73,11 @@ def sentence_of(row: dict[Any, Any]) -> str:
         f"{row['statistic']} {labels.number(row['value'])}{_interval(row)}, "
         f"p = {labels.number(row['p_adjusted'])}{how}, {labels.count(row['n'], 'run')}"
     )
+    note = labels.text(row["message"])
     if verdict == SHOWN:
-        return f"{claim}is supported at 5 %: {numbers}."
-    why = labels.text(row["message"]) if pd.isna(row["smallest_effect"]) else ""
-    return f"{claim}is not supported: {numbers}; {why or power_of(row)}."
+        return f"{claim}is supported at 5 %: {'; '.join(filter(None, (numbers, note)))}."
+    power = "" if note and pd.isna(row["smallest_effect"]) else power_of(row)
+    return f"{claim}is not supported: {'; '.join(filter(None, (numbers, power, note)))}."
 
 
 def verdict_of(row: dict[Any, Any]) -> str:

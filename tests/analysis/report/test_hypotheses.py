@@ -58,6 +58,8 @@ def test_sentences_of_hypotheses(data: StudyData) -> None:
     numbers = "difference 4.1 [0, 9], p = 0.004, 10 runs."
     assert sentence_of(rows[0]).endswith(f"“main claim”, is supported at 5 %: {numbers}")
     assert sentence_of(rows[1]).endswith("this design finds 0.75 or more with 80 %.")
+    partial = rows[0] | {"message": "arms without a value: both"}
+    assert sentence_of(partial).endswith("10 runs; arms without a value: both.")
     either = rows[1] | {"direction": "two-sided"}
     assert "p = 0.4 (two-sided, corrected), 10 runs" in sentence_of(either)
     few = rows[1] | {"smallest_effect": float("nan"), "message": "its smallest p is 0.1"}
