@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, GetJsonSchemaHandler, PrivateAttr, model_validator
 
-from analysis import Hypothesis, check_together
+from analysis import Hypothesis
 from rl_slt.errors import InputError
 from rl_slt.settings import (
     BatchSize,
@@ -257,7 +257,10 @@ class StudyPlan(SettingsModel):
                 raise InputError.of(f"arms.{arm}.dose", dose, "a finite number")
             for seed in self.seeds:
                 self.train_config(arm, seed)
-        check_together(self.hypothesis)
+        if self.hypothesis:  # the kinds need what is slow to import
+            from analysis import check_together
+
+            check_together(self.hypothesis)
         for hypothesis in self.hypotheses:
             try:
                 self._check_names(hypothesis)

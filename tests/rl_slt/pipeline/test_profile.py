@@ -24,8 +24,8 @@ from tests.rl_slt.cli.conftest import sound_run
 PLAN = LLCPlan(states=("frozen", "on-policy"), n_states=32, chains=2, draws=60, burn_in=20,
                batch_size=16, sampler="baoab", preconditioner_rank=8,
                profile=(50, 125))  # fmt: skip
-OPTIONS = """--states frozen --n-states 32 --chains 2 --draws 60 --burn-in 20
---batch-size 16 --sampler baoab --preconditioner-rank 8 --workers 0"""
+OPTIONS = """--states frozen --n-states 32 --chains 2 --draws 120 --burn-in 40
+--batch-size 24 --sampler baoab --preconditioner-rank 8 --workers 0"""
 TIMES = ["seconds", "created"]
 
 

@@ -253,7 +253,7 @@ def test_a_checkpoint_and_its_reference_are_brought_to_the_device(
     shutil.copytree(min((study / "runs").iterdir()), tmp_path / "run")
     run = Run(tmp_path / "run")
     plan = LLCPlan(
-        states=("frozen",), reference="last", n_states=64, sampler="baoab", chains=2, draws=8,
+        states=("frozen",), reference="last", n_states=64, sampler="sgld", chains=2, draws=8,
         burn_in=4, batch_size=16, preconditioner_rank=0, precision="float32",
     )  # fmt: skip
     here = plan_estimates(run, plan, ["end"])[0]
