@@ -15,10 +15,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "analysis"))
 
+from markdown_report import publish, table
 from synthetic_series import ar1, learning_curve, random_walk, sigmoid
 
 from analysis.associations.within import best_lag, curve_lag, detrended_ranks, shift_test
@@ -116,16 +116,6 @@ def _lagged(rng: Rng, name: str, lag: int) -> tuple[np.ndarray, np.ndarray]:
     return x + 0.5 * ar1(rng, N, 0.0), y + 0.5 * ar1(rng, N, 0.0)
 
 
-def _table(rows: list[dict[str, object]]) -> str:
-    frame = pd.DataFrame(rows)
-    head = "| " + " | ".join(frame.columns) + " |\n|" + " --- |" * len(frame.columns)
-    lines = [
-        "| " + " | ".join(f"{v:.3g}" if isinstance(v, float) else str(v) for v in row) + " |"
-        for row in frame.itertuples(index=False)
-    ]
-    return "\n".join([head, *lines])
-
-
 def _head(count: int, seed: int) -> str:
     def error(rate: float, series: int) -> str:
         return f"±{1.96 * np.sqrt(rate * (1 - rate) / series):.3f}"
@@ -151,14 +141,14 @@ def report(count: int, seed: int, workers: int) -> str:
     ]
     with ProcessPoolExecutor(workers) as pool:
         jobs = {n: pool.submit(f, c, seed + k) for k, (n, f, c) in enumerate(sections)}
-        table = {name: _table(job.result()) for name, job in jobs.items()}
+        shown = {name: table(job.result()) for name, job in jobs.items()}
     parts = [
         "# Error rates of associations",
         _head(count, seed),
         f"## Associations of independent series with p ≤ 0.05 (wanted: at most {ASSOCIATED})",
-        table["associations"],
+        shown["associations"],
         "## Planted lags of -5 to 5 checkpoints",
-        table["lags"],
+        shown["lags"],
         f"The whole table: {time.perf_counter() - start:.0f} s on a machine shared with others.",
     ]
     return "\n\n".join(parts) + "\n"
@@ -172,10 +162,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes")
     args = parser.parse_args()
     text = report(args.series, args.seed, args.workers)
-    if args.out is None:
-        print(text)
-    else:
-        args.out.write_text(text)
+    publish(text, args.out)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "analysis"))
 
+from markdown_report import publish, table
 from synthetic_series import ar1, sigmoid
 
 import agents
@@ -261,16 +262,6 @@ def leads(count: int, rng: Rng, checkpoints: int, ahead: int, size: float) -> Ro
     }  # fmt: skip
 
 
-def _table(rows: list[Row]) -> str:
-    frame = pd.DataFrame(rows)
-    head = "| " + " | ".join(frame.columns) + " |\n|" + " --- |" * len(frame.columns)
-    lines = [
-        "| " + " | ".join(f"{v:.3g}" if isinstance(v, float) else str(v) for v in row) + " |"
-        for row in frame.itertuples(index=False)
-    ]
-    return "\n".join([head, *lines])
-
-
 def report(count: int, seed: int) -> str:
     """The whole benchmark as Markdown."""
 
@@ -294,21 +285,21 @@ def report(count: int, seed: int) -> str:
         f"interval of a rate of 0.8: ± {error(0.8, count)}, of 0.05: ± {error(0.05, count)}), "
         f"{few} for other shapes and leads.",
         "## Series without change: anything said (wanted: at most 0.05 for phi up to 0.5)",
-        _table(list(false_rates(count, rng(1)))),
+        table(list(false_rates(count, rng(1)))),
         "## Steps between two of 12 points, errors known (wanted: 0.8 found at 3 sd)",
-        _table(list(planted_steps(count, rng(2)))),
+        table(list(planted_steps(count, rng(2)))),
         "## Straight lines over 16 points, errors known: what is said",
-        _table(list(trends(count, rng(3)))),
+        table(list(trends(count, rng(3)))),
         "## Other shapes, 60 points, phi 0.3, sd 1",
-        _table(list(other_shapes(few, rng(4)))),
+        table(list(other_shapes(few, rng(4)))),
         "## `behind/coin_rate` of the demo, seed 0, 12 checkpoints of 100 episodes",
-        _table(list(demo())),
+        table(list(demo())),
         "## `rl-slt watch` on runs without a transition (promised: at most 0.05)",
-        _table(null),
+        table(null),
         "## `rl-slt watch` on runs whose LLC jumps once",
         "Lead in checkpoints: from the one after which the first warning came to the one at which "
         "the goal has settled; below 0 the warning came late.",
-        _table(early),
+        table(early),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -320,10 +311,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="Markdown file; printed if not given")
     args = parser.parse_args()
     text = report(args.series, args.seed)
-    if args.out is None:
-        print(text)
-    else:
-        args.out.write_text(text)
+    publish(text, args.out)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 
+from markdown_report import publish
+
 ROOT = Path(__file__).resolve().parents[1]
 WRITER = ROOT / "tests" / "analysis" / "report" / "study_writer.py"
 BUILD = """
@@ -53,10 +55,7 @@ def main() -> None:
 Median of {args.repeats}; Python {platform.python_version()}, {packages}; 2 cores, CPU, shared with
 other work ({os.getloadavg()[0]:.0f} processes waiting for them at the end).
 """
-    if args.out is None:
-        print(text)
-    else:
-        args.out.write_text(text)
+    publish(text, args.out)
 
 
 def writer() -> ModuleType:

@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from markdown_report import publish
 from tiny_results import PROGRAM
 
 CORES = 2
@@ -99,10 +100,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     text = report(args.rounds, args.steps, args.share)
-    if args.out is None:
-        print(text)
-    else:
-        args.out.write_text(text)
+    publish(text, args.out)
 
 
 if __name__ == "__main__":
