@@ -278,15 +278,9 @@ def estimate_on(
         report = _loss_report(target, chains.snapshots)
         undefined = target.loss.undefined(report)
         verdict = diagnose(
-            values,
-            draws.virial,
-            draws.accept,
-            slope,
-            undefined,
-            draws.stiff,
-            draws.noise,
-            chains.bias,
-        )
+            values, draws.virial, draws.accept, slope, undefined,
+            stiff=draws.stiff, noise=draws.noise, noise_bias=chains.bias,
+        )  # fmt: skip
         jackknife = states_error and verdict.status != "failed"
         curvature = None if relative_part(settings.nbeta) is None else target.trace.samples
         stderr_states = (

@@ -53,9 +53,9 @@ def llc_profile(
 ) -> pd.DataFrame:
     """Estimate the LLC at several inverse temperatures around the same weights.
 
-    All share the posterior's construction, the preconditioner's directions and, one after the
-    other, where the chains are. The one nearest to relative temperature 50 is drawn first and at
-    full length, with the numbers of an estimate of its own; each other one takes half of that.
+    All share the posterior's construction and, one after the other, where the chains are. The one
+    nearest to relative temperature 50 is drawn first and at full length, with the numbers of an
+    estimate of its own; each other one takes half of that.
 
     Args:
         policy: as in `estimate_llc`.
