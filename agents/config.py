@@ -35,7 +35,7 @@ class TrainConfig(SettingsModel):
     game: str = Field("coinrun", description="which procgen game")
     steps: int = Field(200_000_000, ge=1, description="environment steps, rounded up to rollouts")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of everything")
-    network: str = Field("impala", description="architecture: small, nature or impala")
+    network: str = Field("impala", description="architecture: patch, small, nature or impala")
     network_kwargs: dict[str, Any] = Field({}, description="settings of the network, as width")
     num_envs: int = Field(64, ge=1, description="environments at once")
     n_steps: int = Field(256, ge=1, description="steps of each environment between updates")
@@ -115,9 +115,9 @@ class TrainConfig(SettingsModel):
 PPO_PRESETS: Mapping[str, Mapping[str, Any]] = {
     # Langosco et al. 2022 (arXiv 2105.14111), whose settings are those of procgen's own paper.
     "paper": {},
-    # Flat plain levels, small CNN: learned within minutes on two cores.
+    # Flat plain levels, patches: learned within minutes on two cores.
     "demo": {
-        "network": "small",
+        "network": "patch",
         "settings": PLAIN_FLAT,
         "time_limit": 100,  # agents that miss the coin wait at the wall: less waiting, more levels
         "gamma": 0.99,

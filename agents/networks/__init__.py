@@ -4,13 +4,14 @@ import inspect
 from typing import Any
 
 from agents.networks.base import ActorCritic, Body
-from agents.networks.cnn import NatureBody, SmallBody
+from agents.networks.cnn import NatureBody, PatchBody, SmallBody
 from agents.networks.impala import ImpalaBody
 from rl_slt import InputError
 
 __all__ = ["NETWORKS", "ActorCritic", "Body", "build_network"]
 
 NETWORKS: dict[str, type[Body]] = {
+    "patch": PatchBody,
     "small": SmallBody,
     "nature": NatureBody,
     "impala": ImpalaBody,

@@ -47,10 +47,25 @@ def test_modules_can_be_hooked_and_frozen_by_name() -> None:
     assert seen == [(2, 16, 14, 14)]
 
 
+def test_patches_are_of_every_second_pixel_and_none_is_read_twice() -> None:
+    network = build_network("patch")
+    plain = nn.Conv2d(3, 16, 4, stride=8, dilation=2)
+    plain.load_state_dict(network.get_submodule("body.conv1").state_dict())
+    frames = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    seen: list[torch.Tensor] = []
+    network.get_submodule("body.conv1").register_forward_hook(lambda *args: seen.append(args[2]))
+    logits, _ = network(frames)
+    assert torch.allclose(seen[0], plain(frames.permute(0, 3, 1, 2) / 255), atol=1e-5)
+    for change in (frames[:, 1::2], frames[:, :, 1::2]):
+        change.zero_()
+    assert torch.equal(network(frames)[0], logits)
+
+
 def test_known_sizes() -> None:
     def count(module: nn.Module) -> int:
         return sum(p.numel() for p in module.parameters())
 
+    assert count(build_network("patch")) == 36_736
     assert count(build_network("small")) == 160_960
     # IMPALA on 64x64x3 with 15 actions, as in procgen's paper: 626,256 parameters.
     assert count(build_network("impala")) == 626_256
