@@ -110,8 +110,8 @@ localizer alone, a number, or none for N / log N"""
     checkpoints: Count = 40
     """most checkpoints of a run to estimate at, evenly among those that it leaves"""
     profile: Temperatures = ()
-    profile_of: Literal["last", "all"] = "last"
-    """checkpoints that get the profile: the last of each run, or all"""
+    profile_of: Literal["last", "all"] | Count = "last"
+    """checkpoints of each run that get the profile: the last, all, or so many evenly among them"""
     device: str = "cpu"
     """where chains run: cpu, cuda, cuda:0, ...; a GPU has one worker if --workers is left out"""
     seed: Seed = 0
@@ -136,6 +136,12 @@ localizer alone, a number, or none for N / log N"""
             for loss in self.losses:
                 check_loss(loss, states, self.reference)
         return self
+
+    @property
+    def most_profiles(self) -> int:
+        """At most so many checkpoints of a run get the profile."""
+        named = {"last": 1, "all": self.checkpoints}
+        return named.get(self.profile_of, self.profile_of)
 
     def settings(self) -> Settings:
         """The estimator's settings."""

@@ -67,7 +67,7 @@ def _profiled(settings: dict[str, Any]) -> list[str]:
 
 def _profiles_of(settings: dict[str, Any], checkpoints: int) -> int:
     plan = _plan(settings)
-    return checkpoints if plan and plan.profile_of == "all" else min(checkpoints, 1)
+    return min(checkpoints, plan.most_profiles if plan else 1)
 
 
 ITEMS = StageItems("llc", "llc", ("loss", "states"), _planned)
@@ -267,12 +267,12 @@ def plan_profiles(estimates: Sequence[Estimate], plan: LLCPlan) -> list[Profile]
         return []
     nearest = min(plan.profile, key=lambda k: abs(np.log(k / HEADLINE)))
     own = plan.replace(nbeta=f"{RELATIVE}{nearest:g}")
-    last = max(estimate.step for estimate in estimates)
+    chosen = _evenly(sorted({estimate.step for estimate in estimates}), plan.most_profiles)
     first = estimates[0].states
     return [
         Profile(e.run, e.step, e.checkpoint, e.weights, replace(e, plan=own), own == plan)
         for e in estimates
-        if e.states == first and e.entropy is None and (plan.profile_of == "all" or e.step == last)
+        if e.states == first and e.entropy is None and e.step in chosen
     ]
 
 
@@ -326,9 +326,13 @@ def _spread(
 
     While a run goes on those still to come count, so that it does not matter when one asks.
     """
-    steps = sorted({*planned, *(step for _, step, *_ in each)})
-    kept = {steps[round(k)] for k in np.linspace(len(steps) - 1, 0, min(most, len(steps)))}
+    kept = _evenly(sorted({*planned, *(step for _, step, *_ in each)}), most)
     return [one for one in each if one[1] in kept]
+
+
+def _evenly(steps: list[int], most: int) -> set[int]:
+    """At most so many of the steps, evenly among all, the last with them."""
+    return {steps[round(k)] for k in np.linspace(len(steps) - 1, 0, min(most, len(steps)))}
 
 
 def states_of(run: Run, plan: LLCPlan, text: str, placements: Sequence[str]) -> StateSetSpec:

@@ -125,6 +125,8 @@ def test_which_checkpoints_and_states_have_one(run: Run) -> None:
 
     assert planned() == [(1024, "kl", "frozen", True), (1024, "nll", "frozen", True)]
     assert [step for step, *_ in planned(profile_of="all")] == [0, 0, 1024, 1024]
+    assert [step for step, *_ in planned(profile_of="2")] == [0, 0, 1024, 1024]
+    assert planned(profile_of=1) == planned()
     assert planned(profile=()) == []
     # An estimate at another temperature is no part of the profile, and is made by itself.
     assert {asked for *_, asked in planned(nbeta=None)} == {False}
