@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 KINDS = ("stock", "float32", "bfloat16")
-SETTING = ("network", "threads", "n_steps")
+SETTING = ("network", "threads", "n_steps", "batch_size")
 MEASURED = ("wall", "cpu", "rollout", "memory")
 HEAD = """# Speed of training against stock stable-baselines3
 
@@ -29,7 +29,9 @@ instructions (AMX) for bfloat16.
 Row = dict[str, Any]
 
 
-def measure(kind: str, network: str, threads: int, n_steps: int, updates: int) -> dict[str, float]:
+def measure(
+    kind: str, network: str, threads: int, n_steps: int, batch_size: int, updates: int
+) -> dict[str, float]:
     """Steps per second of `updates` rollouts and updates, after one to warm up."""
     from envs.silence_gym import silence_gym
 
@@ -52,7 +54,7 @@ def measure(kind: str, network: str, threads: int, n_steps: int, updates: int) -
         coin="mix:0.5:behind:end",
         network=network,
         n_steps=n_steps,
-        batch_size=2048,
+        batch_size=batch_size,
         precision="float32" if kind == "stock" else kind,
         threads=threads,  # as `rl-slt train` does
     )
@@ -120,7 +122,7 @@ def table(rows: list[Row]) -> str:
     stock = by_kind["stock"]
     lines = [
         f"`{rows[0]['network']}`, {rows[0]['threads']} thread(s), 64 x {rows[0]['n_steps']} steps, "
-        f"minibatch 2048, 3 epochs, rounds: {len(stock)}",
+        f"minibatch {rows[0]['batch_size']}, 3 epochs, rounds: {len(stock)}",
         "",
         "| | steps/s | times stock (rounds) | steps per CPU second | times stock | rollout alone,"
         " steps/s | peak memory, GiB |",
@@ -144,6 +146,7 @@ def main() -> None:
     parser.add_argument("--network", default="small")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--n-steps", type=int, default=256)
+    parser.add_argument("--batch-size", type=int, default=2048)
     parser.add_argument("--updates", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=Path, help="keep the measurements here, after those there")
@@ -151,9 +154,8 @@ def main() -> None:
     args = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `benchmarks` itself
     if args.kind:
-        print(
-            json.dumps(measure(args.kind, args.network, args.threads, args.n_steps, args.updates))
-        )
+        setting = {name: getattr(args, name) for name in (*SETTING, "updates")}
+        print(json.dumps(measure(args.kind, **setting)))
         return
     rows = paired(args)
     if args.rows:

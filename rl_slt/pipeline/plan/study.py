@@ -140,8 +140,9 @@ localizer alone, a number, or none for N / log N"""
     @property
     def most_profiles(self) -> int:
         """At most so many checkpoints of a run get the profile."""
-        named = {"last": 1, "all": self.checkpoints}
-        return named.get(self.profile_of, self.profile_of)
+        if isinstance(self.profile_of, int):
+            return self.profile_of
+        return 1 if self.profile_of == "last" else self.checkpoints
 
     def settings(self) -> Settings:
         """The estimator's settings."""
