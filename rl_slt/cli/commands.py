@@ -61,21 +61,30 @@ def engine_options(command: Any) -> Any:
 @click.option("--out", type=PATH, help="Folder of the study [its name].")
 @click.option("--seed", type=INTEGER, help="One training seed instead of the study's own seeds.")
 @click.option("--resume", is_flag=True, help="Go on with the study in OUT (the default there).")
+@click.option("--plan", "only_plan", is_flag=True, help="Print what and how long, and stop.")
+@click.option("--budget", metavar="TIME", help="Choose settings that fit a time, as 10m or 1h30m.")
 @engine_options
 def run(
     study: Path | None, preset: str | None, out: Path | None, seed: int | None, resume: bool,
-    **engine: Any,
+    only_plan: bool, budget: str | None, **engine: Any,
 ) -> int:  # fmt: skip
     """Train every arm, estimate LLCs, probe goals, and write the report.
 
     Interrupted at any point, the same command goes on from there.
+
+    --plan measures this machine for some seconds, prints what is left to compute in OUT and about
+    how long that takes, and writes nothing. --budget leaves arms, seeds and training as they are
+    and takes fewer checkpoints for LLC and probes, then fewer draws and levels, then fewer
+    controls; it is recorded in the study, prints with --plan what it changes, and stops nothing.
 
     \b
     Examples:
       rl-slt run --preset smoke --out smoke
       rl-slt run --preset demo --out demo --seed 1
       rl-slt run study.toml --workers 8
+      rl-slt run study.toml --budget 1h30m --plan
     """
+    from rl_slt.pipeline.commands.plan import describe_plan
     from rl_slt.pipeline.commands.run import run_study
     from rl_slt.pipeline.plan.study import load_preset, load_study, preset_names
 
@@ -84,7 +93,12 @@ def run(
             f"give a STUDY.toml or --preset ({', '.join(preset_names())}), not both"
         )
     plan = load_preset(preset, seed) if preset is not None else load_study(Path(study or ""), seed)
-    return run_study(plan, out or Path(plan.name), **engine)
+    folder = out or Path(plan.name)
+    if only_plan:
+        for line in describe_plan(plan, folder, budget, **engine):
+            click.echo(line)
+        return 0
+    return run_study(plan, folder, budget=budget, **engine)
 
 
 TRAIN = FromModel(

@@ -8,18 +8,19 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from agents import TEMPORARY, check_device, read_json_object, write_bytes, write_json
+from agents import check_device, read_json_object, write_bytes, write_json
 from analysis import current_setting
 from analysis import report as pages
 from rl_slt.errors import InputError
+from rl_slt.pipeline.commands.plan import check_out, open_or_create, within_budget
 from rl_slt.pipeline.disk.layout import Run, Study, open_path, runs_of
 from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.engine.jobs import Outcome, open_engine, workers_on
-from rl_slt.pipeline.engine.progress import meter
+from rl_slt.pipeline.engine.progress import as_part, meter
+from rl_slt.pipeline.forecast.whole import WholeStudy
 from rl_slt.pipeline.plan.study import CompareSettings, LLCPlan, ProbePlan, StudyPlan
 from rl_slt.pipeline.stages.analyse import DamagedTable, analyse_run, analyse_study, over_runs
 from rl_slt.pipeline.stages.compare import compare_agents
@@ -31,8 +32,9 @@ REPORT_FORMATS = ("html", "md", "json")
 
 
 def run_study(
-    plan: StudyPlan, out: Path, workers: int | None = None, scheduler: str | None = None
-) -> int:
+    plan: StudyPlan, out: Path, workers: int | None = None, scheduler: str | None = None,
+    budget: str | None = None,
+) -> int:  # fmt: skip
     """Train, estimate, probe and report every arm and seed of a plan.
 
     Args:
@@ -40,35 +42,41 @@ def run_study(
         out: its folder; a folder that holds the same study goes on from what is finished.
         workers: processes on this machine; None takes one per core, 0 works in this process.
         scheduler: address of a Dask scheduler, instead of `workers`.
+        budget: of time, as `10m`: settings are chosen so that the study takes about as long.
 
     Returns:
         0 when every work item succeeded, else 1.
 
     Raises:
-        InputError: if `out` holds something else, or the plan cannot be carried out.
+        InputError: if `out` holds something else, or the plan cannot be carried out, or not
+            within the budget.
     """
     if scheduler is None:
         for arm in plan.arms:
             check_device(plan.train_config(arm, plan.seeds[0]).device)
+    check_out(out)
+    chosen = within_budget(plan, out, budget, workers, scheduler)
+    plan = chosen.plan
     llc_workers = workers_on(plan.llc.device, workers, scheduler)
     failed: list[Outcome] = []
     with contextlib.ExitStack() as stack:
         llc_engine = engine = stack.enter_context(open_engine(workers, scheduler))
-        study = open_or_create(plan, out)
+        study = open_or_create(plan, out, chosen.record)
         stack.enter_context(stage_lock(study.path, "run"))
-        with _timed(study, "train"):
+        whole = WholeStudy(plan, study, engine.workers, chosen.costs)
+        stack.enter_context(as_part(whole))
+        with _timed(whole, "train"):
             failed += train_study(study, plan, engine)
         runs = [study.run(arm, seed) for arm in plan.arms for seed in plan.seeds]
         runs = [run for run in runs if run.exists and run.checkpoints]
         if runs:
-            placements = [plan.train_config(arm, plan.seeds[0]).coin for arm in plan.arms]
             if llc_workers != workers:
                 llc_engine = stack.enter_context(open_engine(llc_workers))
-            with _timed(study, "llc"):
-                failed += estimate_runs(runs, plan.llc, llc_engine, placements)
-            with _timed(study, "probe"):
+            with _timed(whole, "llc"):
+                failed += estimate_runs(runs, plan.llc, llc_engine, plan.placements)
+            with _timed(whole, "probe"):
                 failed += probe_runs(runs, plan.probe, engine)
-    with _timed(study, "report"):
+    with _timed(whole, "report"):
         analyse_study(study)
         page = write_report([study.path], study.path / "report.html")
     report_failures(failed)
@@ -79,52 +87,18 @@ def run_study(
     return 1 if failed else 0
 
 
-def open_or_create(plan: StudyPlan, out: Path) -> Study:
-    """The folder as this plan's study: new, or the same study as before.
-
-    Raises:
-        InputError: if the folder holds another study, a run, or anything else.
-    """
-    claims = [hypothesis.as_dict() for hypothesis in plan.hypotheses]
-    values = plan.as_dict() | {"llc": plan.llc.values(), "hypothesis": claims}
-    settings = {name: values.pop(name) for name in ("base_preset", "train", "llc", "probe")}
-    frozen = values | {"settings": settings}  # in JSON's types
-    if (out / "study.json").exists():
-        known = read_json_object(out / "study.json")
-        if "hypothesis" not in known:  # a study from before there were any has fixed none
-            frozen["hypothesis"] = None
-        changed = [k for k in frozen if known.get(k) != frozen[k]]
-        if changed:
-            raise InputError(
-                f"{out} holds another study (it differs in {', '.join(changed)}); "
-                "nothing was touched: choose another --out"
-            )
-        return Study(out)
-    if out.exists() and (  # what a killed process of rl-slt began to write does not count
-        not out.is_dir() or not all(path.name.startswith(TEMPORARY) for path in out.iterdir())
-    ):
-        raise InputError(
-            f"{out} exists and holds no study; nothing was touched: choose another --out"
-        )
-    write_bytes(out / "study.toml", plan.file_text.encode())  # what `sha256sum study.toml` is of
-    write_json(out / "study.json", frozen | {"fixed": {"sha256": plan.sha256, "time": _now()}})
-    return Study(out)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(sep=" ", timespec="seconds")
-
-
 @contextlib.contextmanager
-def _timed(study: Study, stage: str) -> Iterator[None]:
+def _timed(whole: WholeStudy, stage: str) -> Iterator[None]:
     """Print how long the stage took and add it to the study's `timings.json`."""
+    whole.enter(stage)
     print(f"== {stage} ==", file=sys.stderr, flush=True)
     start = time.perf_counter()
     try:
         yield
     finally:
         spent = time.perf_counter() - start
-        path = study.path / "timings.json"
+        whole.leave()
+        path = whole.study.path / "timings.json"
         known = read_json_object(path) if path.exists() else {}
         write_json(path, known | {stage: round(known.get(stage, 0.0) + spent, 1)})
         print(f"{stage}: {spent:.1f} s", file=sys.stderr, flush=True)

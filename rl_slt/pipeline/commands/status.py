@@ -16,11 +16,16 @@ from typing import Any
 import pandas as pd
 
 from agents import LOCK, read_json_object
+from envs import cores
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.layout import Run, open_path
+from rl_slt.pipeline.disk.layout import Run, Study, open_path
 from rl_slt.pipeline.disk.locks import is_held, lock_holder
 from rl_slt.pipeline.disk.store import ItemStore, StageItems, failures
 from rl_slt.pipeline.engine.progress import duration
+from rl_slt.pipeline.forecast.whole import known_costs
+from rl_slt.pipeline.forecast.work import STAGES as FORECAST
+from rl_slt.pipeline.forecast.work import forecast
+from rl_slt.pipeline.plan.study import StudyPlan
 from rl_slt.pipeline.stages.analyse import table_of
 from rl_slt.pipeline.stages.llc import ITEMS as LLC
 from rl_slt.pipeline.stages.llc import PROFILES
@@ -67,7 +72,7 @@ def describe(path: Path) -> list[str]:
     record = read_json_object(timings) if timings.exists() else {}
     spent = [f"{name} {s:.0f} s" for name, s in record.items() if isinstance(s, int | float)]
     lines += [f"time spent: {', '.join(spent)}"] if spent else []
-    return lines + _left(runs, settings)
+    return lines + _whole(target, runs) + _left(runs, settings)
 
 
 def describe_run(run: Run, settings: dict[str, Any]) -> list[str]:
@@ -139,32 +144,57 @@ def _training(run: Run) -> str:
 def _left(runs: Sequence[Run], settings: dict[str, Any]) -> list[str]:
     """How long the rest will take, part by part; nothing where nothing is left."""
     begun = [run for run in runs if run.exists]
-    parts = [_training_left(runs, begun)]
+    parts = {"training": training_left(runs)}
     for items in STAGES:
         lacking = [[s.missing for s in coverage(run, items, settings)] or [0] for run in begun]
         missing = sum(max(n) if items.per_checkpoint else sum(n) for n in lacking)
         each = item_seconds(begun, items.stage)
-        if missing:
-            left = duration(missing * each) if each else "of unknown length"
-            parts.append(f"{items.stage} {left}")
-    parts = [part for part in parts if part]
-    return [f"left at the speed so far: {', '.join(parts)}"] if parts else []
+        parts[items.stage] = (missing * each if each else None) if missing else 0.0
+    texts = [f"{name} {duration(s) if s else 'of unknown length'}"
+             for name, s in parts.items() if s != 0]  # fmt: skip
+    return [f"left at the speed so far: {', '.join(texts)}"] if texts else []
 
 
-def _training_left(runs: Sequence[Run], begun: Sequence[Run]) -> str:
-    """Time for the steps that no run has done yet, as many at a time as are under way."""
+def _whole(study: Study, runs: Sequence[Run]) -> list[str]:
+    """The units of a study that are done, and about how long the others take.
+
+    At the speed so far, and of what has not begun as the costs say that were measured for it.
+    """
+    fields = {name: study.config.get(name) for name in ("name", "question", "arms", "seeds")}
+    try:
+        plan = StudyPlan.build(fields | study.config.get("settings", {}), "study.json")
+        costs = known_costs(study)
+        work = forecast(plan, costs, study, cores())
+    except (InputError, TypeError):  # written by another version, or by hand
+        return []
+    done, total = work.count()
+    if costs is None or done == total:
+        return [f"units: {done} of {total} done"]
+    begun = [run for run in runs if run.exists]
+    left = {stage: work.of(stage).seconds for stage in FORECAST}
+    left["train"] = training_left(runs) or left["train"]
+    for stage, what in (("llc", "estimates"), ("probe", "checkpoints probed")):
+        each, (made, of) = item_seconds(begun, stage), work.count(what)
+        left[stage] = each * (of - made) if each else left[stage]
+    return [f"units: {done} of {total} done, about {duration(sum(left.values()))} left"]
+
+
+def training_left(runs: Sequence[Run]) -> float | None:
+    """Seconds for the steps that no run has done yet, as many at a time as are under way.
+
+    None where no run shows a speed.
+    """
+    begun = [run for run in runs if run.exists]
     known = [run for run in begun if not run.imported]
     open_runs = [run for run in known if not run.finished]
     missing = sum(run.training.total_steps - run.steps_done for run in open_runs)
     longest = max((run.training.total_steps for run in known), default=0)
     missing += (len(runs) - len(begun)) * longest
     if not missing and len(runs) == len(begun):
-        return ""
+        return 0.0
     busy = max(1, sum(is_held(run.path / LOCK) for run in open_runs))
     speeds = [speed for run in known if (speed := steps_per_second(run))]
-    if not speeds:
-        return "training of unknown length"
-    return f"training {duration(missing / (busy * statistics.fmean(speeds)))}"
+    return missing / (busy * statistics.fmean(speeds)) if speeds else None
 
 
 def item_seconds(runs: Sequence[Run], kind: str) -> float | None:

@@ -62,6 +62,11 @@ class Outcome:
 class Engine(Protocol):
     """Runs jobs and yields an outcome as each ends; `tick` is called about twice a second."""
 
+    @property
+    def workers(self) -> int:
+        """How many jobs at a time."""
+        ...
+
     def run(self, jobs: Sequence[Job], tick: Callable[[], None]) -> Iterator[Outcome]:
         """Yield one outcome for every job, in the order in which they end."""
         ...
@@ -98,6 +103,8 @@ def attempt(label: str, call: Callable[..., None], *args: Any) -> list[Outcome]:
 class SerialEngine:
     """Jobs one after another in this process."""
 
+    workers = 1
+
     def run(self, jobs: Sequence[Job], tick: Callable[[], None]) -> Iterator[Outcome]:
         """See `Engine.run`."""
         for job in jobs:
@@ -112,11 +119,17 @@ class DaskEngine:
     Args:
         connect: gives the client; called when the first job comes, so that a command without work,
             or with a mistake in it, starts no workers.
+        workers: that it will have; None asks it.
     """
 
-    def __init__(self, connect: Callable[[], Any]) -> None:
-        self._connect = connect
+    def __init__(self, connect: Callable[[], Any], workers: int | None = None) -> None:
+        self._connect, self._known = connect, workers
         self._workers, self._counted = 0, -math.inf
+
+    @property
+    def workers(self) -> int:
+        """See `Engine.workers`; at least 1, as some may still come."""
+        return self._known or max(1, sum(self.client.nthreads().values()))
 
     @cached_property
     def client(self) -> Any:
@@ -233,7 +246,8 @@ def open_engine(workers: int | None = None, scheduler: str | None = None) -> Ite
             client = stack.enter_context(_connect(scheduler))
             yield DaskEngine(lambda: client)
         else:
-            yield DaskEngine(lambda: stack.enter_context(_local(workers or cores())))
+            count = workers or cores()
+            yield DaskEngine(lambda: stack.enter_context(_local(count)), min(count, cores()))
 
 
 @contextlib.contextmanager

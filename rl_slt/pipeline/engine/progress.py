@@ -5,12 +5,30 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 _LINE_EVERY = 15.0  # seconds between plain lines
+Whole = Callable[[float, float | None], str]
+_WHOLE: ContextVar[Whole | None] = ContextVar("whole", default=None)
+
+
+@contextlib.contextmanager
+def as_part(whole: Whole) -> Iterator[None]:
+    """What meters show in here is a part of something larger, which their lines then speak of.
+
+    Args:
+        whole: from the share of the meter that was done since it began and the seconds that it has
+            to go (None: unknown) to words about all.
+    """
+    token = _WHOLE.set(whole)
+    try:
+        yield
+    finally:
+        _WHOLE.reset(token)
 
 
 class Meter:
@@ -36,9 +54,12 @@ class Meter:
         self.first = done if self.first is None else self.first
         spent, new = now - self.begun, done - self.first
         facts = [f"{duration(spent)} spent"]
-        if new > 0 and spent > 0:
-            facts.append(f"{duration(spent * (self.total - done) / new)} left")
+        left = spent * (self.total - done) / new if new > 0 and spent > 0 else None
+        if left is not None:
+            facts.append(f"{duration(left)} left")
             facts += [f"{new / spent:,.0f} {self.unit}/s"] if self.unit else []
+        if whole := _WHOLE.get():
+            facts.append(whole(new / max(self.total - self.first, 1e-9), left))
         if self.bar is not None:
             self.bar.update(
                 self.bar.task_ids[0], completed=done, note=", ".join([*facts[1:], note])

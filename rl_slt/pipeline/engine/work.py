@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
+import numpy as np
+
 from agents import Run
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.store import ItemStore, file_digest
@@ -69,6 +71,24 @@ def checkpoints_of(run: Run) -> list[tuple[str, int, str, str]]:
          file_digest(c.path / "policy.safetensors"))
         for c in run.checkpoints
     ]  # fmt: skip
+
+
+def kept_steps(run: Run, most: int) -> list[int]:
+    """The steps of at most so many of a run's checkpoints: see `evenly`.
+
+    While a run goes on those still to come count, so that it does not matter when one asks.
+    """
+    steps = {*run.training.checkpoint_steps, *(checkpoint.step for checkpoint in run.checkpoints)}
+    return evenly(sorted(steps), most)
+
+
+def evenly(steps: Sequence[int], most: int) -> list[int]:
+    """At most so many of the ascending steps, evenly among them by their order, the last with them.
+
+    Two stages that keep as many keep the same.
+    """
+    chosen = np.linspace(len(steps) - 1, 0, min(most, len(steps)))
+    return sorted({steps[round(k)] for k in chosen})
 
 
 def run_items(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from importlib import resources
 from math import isfinite
 from pathlib import Path
@@ -181,6 +181,8 @@ class ProbePlan(SettingsModel):
     states: Annotated[int, Field(ge=0)] | None = None
     """held-out levels behind the fixed-state probes (counterfactual, linear probe), 0 for none; \
 left out, as many as the suite has, at most 100"""
+    checkpoints: Count = 40
+    """most checkpoints of a run to probe, evenly among those that it leaves"""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -306,6 +308,11 @@ class StudyPlan(SettingsModel):
         )
 
     @property
+    def placements(self) -> list[str]:
+        """Coin placements of the arms, in their order."""
+        return [self.train_config(arm, self.seeds[0]).coin for arm in self.arms]
+
+    @property
     def file_text(self) -> str:
         """The text of the study's file; of a plan made without one its settings as JSON."""
         return self._text or json.dumps(self.as_dict(), indent=1) + "\n"
@@ -314,6 +321,16 @@ class StudyPlan(SettingsModel):
     def sha256(self) -> str:
         """Hash of `file_text`: what was fixed before the data."""
         return hashlib.sha256(self.file_text.encode()).hexdigest()
+
+    def changed(self, **stages: Mapping[str, Any]) -> Self:
+        """A copy with some settings of stages changed, fixed by the same file.
+
+        Args:
+            stages: what changes of `llc` and `probe`.
+        """
+        found = self.replace(**{s: getattr(self, s).replace(**c) for s, c in stages.items() if c})
+        found._text = self.file_text
+        return found
 
     def train_config(self, arm: str, seed: int) -> TrainConfig:
         """The training configuration of an arm and a seed."""

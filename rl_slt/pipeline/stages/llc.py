@@ -36,7 +36,7 @@ from rl_slt.pipeline.disk.store import (
 )
 from rl_slt.pipeline.engine.jobs import Engine, Outcome, attempt
 from rl_slt.pipeline.engine.progress import meter, print_done
-from rl_slt.pipeline.engine.work import WorkItem, checkpoints_of, run_items
+from rl_slt.pipeline.engine.work import WorkItem, checkpoints_of, evenly, kept_steps, run_items
 from rl_slt.pipeline.plan.by_name import build_loss, fit_batch
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.states import StateSetSpec, collect, collect_episodes, parse_states
@@ -65,12 +65,17 @@ def _profiled(settings: dict[str, Any]) -> list[str]:
     return [f"{loss} on {plan.states[0]}" for loss in plan.losses] if plan and plan.profile else []
 
 
+def _checkpoints_of(settings: dict[str, Any], checkpoints: int) -> int:
+    plan = _plan(settings)
+    return min(checkpoints, plan.checkpoints) if plan else checkpoints
+
+
 def _profiles_of(settings: dict[str, Any], checkpoints: int) -> int:
     plan = _plan(settings)
     return min(checkpoints, plan.most_profiles if plan else 1)
 
 
-ITEMS = StageItems("llc", "llc", ("loss", "states"), _planned)
+ITEMS = StageItems("llc", "llc", ("loss", "states"), _planned, of=_checkpoints_of)
 PROFILES = StageItems(
     "profile", "profile", ("loss", "states"), _profiled, of=_profiles_of, optional=True
 )
@@ -265,15 +270,22 @@ def plan_profiles(estimates: Sequence[Estimate], plan: LLCPlan) -> list[Profile]
     """
     if not plan.profile:
         return []
-    nearest = min(plan.profile, key=lambda k: abs(np.log(k / HEADLINE)))
-    own = plan.replace(nbeta=f"{RELATIVE}{nearest:g}")
-    chosen = _evenly(sorted({estimate.step for estimate in estimates}), plan.most_profiles)
+    own = profile_plan(plan)
+    chosen = evenly(sorted({estimate.step for estimate in estimates}), plan.most_profiles)
     first = estimates[0].states
     return [
         Profile(e.run, e.step, e.checkpoint, e.weights, replace(e, plan=own), own == plan)
         for e in estimates
         if e.states == first and e.entropy is None and e.step in chosen
     ]
+
+
+def profile_plan(plan: LLCPlan) -> LLCPlan:
+    """The plan of the estimate that a profile begins with: at the resolution nearest to 50."""
+    if not plan.profile:
+        return plan
+    nearest = min(plan.profile, key=lambda k: abs(np.log(k / HEADLINE)))
+    return plan.replace(nbeta=f"{RELATIVE}{nearest:g}")
 
 
 def plan_estimates(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[Estimate]:
@@ -290,7 +302,8 @@ def plan_estimates(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[E
     Raises:
         InputError: for an unknown reference or parameter, or a run without checkpoints.
     """
-    checkpoints = _spread(checkpoints_of(run), run.training.checkpoint_steps, plan.checkpoints)
+    kept = kept_steps(run, plan.checkpoints)
+    checkpoints = [one for one in checkpoints_of(run) if one[1] in kept]
     reference = _reference(run, plan.reference)
     reference_weights = file_digest(reference / "policy.safetensors") if reference else ""
     rounded = plan.device == "cpu" and wants_bfloat16(plan.precision)
@@ -299,40 +312,32 @@ def plan_estimates(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[E
         if policy is not None and plan.params != "all":
             match_parameters(policy, plan.params.split(","))
         rounded = rounded and policy is not None and has_conv(policy)
-    sets = [states_of(run, plan, text, placements) for text in plan.states]
-    controls = [(sets[0], entropy) for entropy in plan.match_entropy]
+    sets = {text: states_of(run, plan, text, placements) for text in plan.states}
     return [
         Estimate(
             *checkpoint,
             reference=str(reference.resolve()) if reference else "self",
             reference_weights=reference_weights,
             loss=loss,
-            states=states,
+            states=sets[states],
             plan=plan,
             precision="bfloat16" if rounded else "float32",
             entropy=entropy,
         )
         for checkpoint in checkpoints
-        for loss in plan.losses
-        for states, entropy in [*((each, None) for each in sets), *controls]
-        if entropy is None or not build_loss(loss).needs
+        for loss, states, entropy in series_of(plan)
     ]
 
 
-def _spread(
-    each: list[tuple[str, int, str, str]], planned: list[int], most: int
-) -> list[tuple[str, int, str, str]]:
-    """At most so many of the checkpoints, evenly among all that the run leaves, the last with them.
-
-    While a run goes on those still to come count, so that it does not matter when one asks.
-    """
-    kept = _evenly(sorted({*planned, *(step for _, step, *_ in each)}), most)
-    return [one for one in each if one[1] in kept]
-
-
-def _evenly(steps: list[int], most: int) -> set[int]:
-    """At most so many of the steps, evenly among all, the last with them."""
-    return {steps[round(k)] for k in np.linspace(len(steps) - 1, 0, min(most, len(steps)))}
+def series_of(plan: LLCPlan) -> list[tuple[str, str, float | None]]:
+    """Loss, state set and entropy (None: the policy's own) of each estimate of a checkpoint."""
+    controls = [(plan.states[0], entropy) for entropy in plan.match_entropy]
+    return [
+        (loss, states, entropy)
+        for loss in plan.losses
+        for states, entropy in [*((each, None) for each in plan.states), *controls]
+        if entropy is None or not build_loss(loss).needs
+    ]
 
 
 def states_of(run: Run, plan: LLCPlan, text: str, placements: Sequence[str]) -> StateSetSpec:

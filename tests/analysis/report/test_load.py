@@ -12,7 +12,7 @@ import pytest
 from agents import TrainConfig
 from analysis.report import build_report, build_summary, load_study, read_progress, return_at
 from rl_slt import InputError
-from rl_slt.pipeline.commands.run import open_or_create
+from rl_slt.pipeline.commands.plan import open_or_create
 from rl_slt.pipeline.plan.study import load_preset
 
 

@@ -15,7 +15,7 @@ from analysis.probes import SUITES
 from rl_slt import POLICY_CNN
 from rl_slt.errors import InputError
 from rl_slt.losses import LOSSES
-from rl_slt.pipeline.commands.run import open_or_create
+from rl_slt.pipeline.commands.plan import open_or_create
 from rl_slt.pipeline.disk.layout import Study
 from rl_slt.pipeline.plan.study import (
     LLCPlan,

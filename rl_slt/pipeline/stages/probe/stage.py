@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -24,6 +25,7 @@ from rl_slt.pipeline.disk.store import (
 )
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome, attempt
 from rl_slt.pipeline.engine.progress import meter, print_done
+from rl_slt.pipeline.engine.work import kept_steps
 from rl_slt.pipeline.plan.study import ProbePlan
 from rl_slt.pipeline.stages.probe.clips import has_clips, make_clips
 from rl_slt.pipeline.stages.probe.items import (
@@ -35,7 +37,15 @@ from rl_slt.pipeline.stages.probe.items import (
     states_key,
 )
 
-ITEMS = StageItems("probe", "probes", ("probe",), per_checkpoint=True)
+
+def _checkpoints_of(settings: dict[str, Any], checkpoints: int) -> int:
+    try:
+        return min(checkpoints, ProbePlan.build(settings.get("probe"), "probe").checkpoints)
+    except InputError:  # no study, or one with damaged settings
+        return checkpoints
+
+
+ITEMS = StageItems("probe", "probes", ("probe",), per_checkpoint=True, of=_checkpoints_of)
 PICTURE = "probes.png"
 _STATES = 100  # levels behind the fixed-state probes, where not said otherwise
 _OF_SUITES = ("baselines", "layouts")  # items that depend on the suite alone
@@ -76,7 +86,7 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
         The items that failed, with their reasons.
     """
     cache = runs[0].path.resolve() / "parts" / "states" if runs else Path()
-    items = [item for run in runs for item in _items(run, plan, cache)]
+    items = [item for run in runs for item in plan_items(run, plan, cache)]
     failed: list[Outcome] = []
     with stage_locks(runs, "probe"):
         for run in runs:
@@ -165,10 +175,20 @@ def _in_order(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     return frame.sort_values(by, kind="stable")
 
 
-def _items(run: Run, plan: ProbePlan, cache: Path) -> list[ProbeItem]:
+def plan_items(run: Run, plan: ProbePlan, cache: Path) -> list[ProbeItem]:
+    """The work on every checkpoint of a run that is to be probed, in their order.
+
+    Args:
+        run: the run.
+        plan: which probes.
+        cache: folder of the states that all runs share.
+
+    Raises:
+        InputError: the run has no checkpoint yet, or cannot be probed.
+    """
     if not run.checkpoints:
         raise InputError(f"run {run.path} has no complete checkpoint yet")
-    suite = plan_suite(run, plan)
+    suite, kept = plan_suite(run, plan), kept_steps(run, plan.checkpoints)
     states = min(_STATES, suite.n_levels) if plan.states is None else plan.states
     return [
         ProbeItem(
@@ -182,6 +202,7 @@ def _items(run: Run, plan: ProbePlan, cache: Path) -> list[ProbeItem]:
             states_file=str(cache / f"probe-{states_key(suite, states)}.npz"),
         )
         for c in run.checkpoints
+        if c.step in kept
     ]
 
 
