@@ -128,7 +128,6 @@ PPO_PRESETS: Mapping[str, Mapping[str, Any]] = {
         "anneal_lr": True,
         "precision": "auto",
         "steps": 800_000,
-        "levels": (0, 100_000),
         "checkpoints": "log:12",
     },
 }
