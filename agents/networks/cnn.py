@@ -54,14 +54,14 @@ class ConvBody(Body):
 
 
 class PatchBody(ConvBody):
-    """Patches of every second pixel: 35,696 parameters at the standard frame.
+    """Patches of every second pixel: 38,528 parameters at the standard frame.
 
     No pixel is read twice: 4 x 4 of those read make a patch, 2 x 2 patches one of the next layer
     (8 x 8 and 16 x 16 pixels of the frame), as in the first layers of vision transformers and
     ConvNeXt. What CoinRun shows is drawn in cells of about 5 pixels, so every second one tells it.
     """
 
-    sizes = ((16, 4, 4), (32, 2, 2))
+    sizes = ((32, 4, 4), (32, 2, 2))
     pixels = 2
 
     def __init__(self, obs_shape: Shape = (64, 64, 3), width: int = 64):

@@ -49,7 +49,7 @@ def test_modules_can_be_hooked_and_frozen_by_name() -> None:
 
 def test_patches_are_of_every_second_pixel_and_none_is_read_twice() -> None:
     network = build_network("patch")
-    plain = nn.Conv2d(3, 16, 4, stride=8, dilation=2)
+    plain = nn.Conv2d(3, 32, 4, stride=8, dilation=2)
     plain.load_state_dict(network.get_submodule("body.conv1").state_dict())
     frames = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
     seen: list[torch.Tensor] = []
@@ -65,7 +65,7 @@ def test_known_sizes() -> None:
     def count(module: nn.Module) -> int:
         return sum(p.numel() for p in module.parameters())
 
-    assert count(build_network("patch")) == 36_736
+    assert count(build_network("patch")) == 39_568
     assert count(build_network("small")) == 160_960
     # IMPALA on 64x64x3 with 15 actions, as in procgen's paper: 626,256 parameters.
     assert count(build_network("impala")) == 626_256

@@ -74,7 +74,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Tensor, int, tuple[str, str]]] =
                               nn.Conv2d(8, 8, 1, groups=8), nn.ReLU(), nn.Flatten(),
                               nn.Linear(72, 3)), torch.randn(4, 4, 8, 8), 16, ("0", "3")),
     "learned gain": (Gain, torch.randint(0, 7, (3, 4)), 6, ("", "")),
-    "patch": (lambda: frame_network("patch"), FRAMES, 112, ("body.conv1", "body.conv2")),
+    "patch": (lambda: frame_network("patch"), FRAMES, 128, ("body.conv1", "body.conv2")),
     "small": (lambda: frame_network("small"), FRAMES, 176, ("body.conv1", "body.conv2")),
     "small, to fc": (lambda: frame_network("small"), FRAMES, 176, ("body.conv2", "body.fc")),
     "nature": (lambda: frame_network("nature", width=64), FRAMES, 224,
