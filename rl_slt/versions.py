@@ -21,7 +21,7 @@ STAGES: dict[str, int] = {
     "fixed_states": 4,  # counterfactual and linear probe
     "clips": 4,
     "compare": 4,
-    "transitions": 2,
+    "transitions": 3,
     "associations": 2,
     "staircase": 1,
     "predictions": 3,

@@ -9,7 +9,7 @@ from analysis.probes import PROBES, met_sentence
 from analysis.report import labels, queries, results, test_tables
 from analysis.report.data import StudyData
 from analysis.series import is_shared
-from analysis.transitions import AT_EDGE
+from analysis.transitions import UNSURE
 
 _Arms = list[dict[str, Any]]
 
@@ -174,10 +174,11 @@ def _transitions(data: StudyData) -> str:
     is_shown = table["series"].isin(list(test_tables.shown_series(data)))
     shown = table[is_shown & (table["kind"] != "trend")]
     is_llc = shown["series"].str.startswith("llc")
-    edge = int((shown["status"] == AT_EDGE).sum()) if "status" in shown else 0
+    status = shown["status"].tolist() if "status" in shown else []
+    unsure = "".join(f", {status.count(of)} {of}" for of in UNSURE if of in status)
     return (
         f"In the series shown there are {labels.count(int(is_llc.sum()), 'transition')} of the LLC "
-        f"and {int((~is_llc).sum())} of probe outcomes{f', {edge} {AT_EDGE}' if edge else ''}. "
+        f"and {int((~is_llc).sum())} of probe outcomes{unsure}. "
         f"{test_tables.expected_false(table)}"
     ).rstrip()
 

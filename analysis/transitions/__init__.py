@@ -4,9 +4,20 @@ from analysis.transitions.detect import (
     AT_EDGE,
     LEVEL,
     MIN_POINTS,
+    NOT_LOCATED,
+    UNSURE,
     detect_in_all,
     detect_transitions,
     settling_step,
 )
 
-__all__ = ["AT_EDGE", "LEVEL", "MIN_POINTS", "detect_in_all", "detect_transitions", "settling_step"]
+__all__ = [
+    "AT_EDGE",
+    "LEVEL",
+    "MIN_POINTS",
+    "NOT_LOCATED",
+    "UNSURE",
+    "detect_in_all",
+    "detect_transitions",
+    "settling_step",
+]

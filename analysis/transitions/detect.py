@@ -20,6 +20,8 @@ MIN_POINTS = 6
 CONFIDENCE = 0.95
 DETECTOR = "ramps"  # in the column `detector`
 AT_EDGE = "at the edge, unconfirmed"
+NOT_LOCATED = "somewhere in training, not located"
+UNSURE = (AT_EDGE, NOT_LOCATED)  # in the column `status`
 EXTRA = ("change_low", "change_high", "status", "p_value")
 
 
@@ -54,8 +56,9 @@ def detect_transitions(
         middle of the change; `step_low` the last checkpoint of the plateau before and `step_high`
         the first of the plateau after, with 95 % confidence; `change` the signed size. Further
         columns: `change_low` and `change_high` (95 % interval), `status` (`at the edge,
-        unconfirmed` where one side has no plateau of two points) and `p_value` (of any change in
-        the series).
+        unconfirmed` where one side has no plateau of two points; `somewhere in training, not
+        located` where step_low to step_high leaves none on either side) and `p_value` (of any
+        change in the series).
 
     Raises:
         InputError: on unequal lengths, on repeated, negative or infinite steps, or on negative
@@ -160,17 +163,19 @@ def _row(
 ) -> dict[str, object]:
     curve, change, error = _size(model, ramps, chosen, group)
     first, last = (_places(model, ramps, chosen, j) for j in (group[0], group[-1]))
+    begin, end = ramps.begin[first].min(), ramps.end[last].max()
     sides = (ramps.begin[chosen[group[0]]] + 1, len(points) - ramps.end[chosen[group[-1]]])
     edges = sum(side < 2 for side in sides)
+    anywhere = begin < 1 and end > len(points) - 2
     return {
         "step": points.steps[int(np.argmax(curve >= 0.5))],
-        "step_low": points.steps[ramps.begin[first].min()],
-        "step_high": points.steps[ramps.end[last].max()],
+        "step_low": points.steps[begin],
+        "step_high": points.steps[end],
         "kind": "trend" if edges == 2 else "rise" if change > 0 else "fall",
         "change": change,
         "change_low": change - error,
         "change_high": change + error,
-        "status": AT_EDGE if edges == 1 else "",
+        "status": NOT_LOCATED if anywhere and edges < 2 else AT_EDGE if edges == 1 else "",
     }
 
 

@@ -86,10 +86,10 @@ def _isolated(values: Array, stderr: Array) -> npt.NDArray[np.bool_]:
     """Points away from the medians of the two points on both sides, in one direction."""
     out = np.zeros(len(values), dtype=bool)
     limit = OUTLIER * np.maximum(noise_level(values), stderr[2:-2])
-    if len(values) < 5 or noise_level(values) == 0.0:
+    if len(values) < 5:
         return out
     pairs = 0.5 * (values[1:] + values[:-1])
     left, right = values[2:-2] - pairs[:-3], values[2:-2] - pairs[3:]
     alone = (np.sign(left) == np.sign(right)) & (np.minimum(np.abs(left), np.abs(right)) > limit)
-    out[2:-2] = alone
+    out[2:-2] = alone & (limit > 0.0)  # where nothing varies and no error is known, none is
     return out

@@ -1,12 +1,13 @@
 """Changes of level as ramps between two plateaus, and how strongly a series speaks for each.
 
 Model of point i at checkpoint number k_i: `y_i = f(k_i) + s_i u_i`, with u of unit variance and
-`corr(u_i, u_j) = phi^|k_i - k_j|` for an unknown phi in [0, `MAX_PHI`]. The size of a ramp is
-estimated by generalized least squares at `MAX_PHI`, `c = a'y`; its variance is the largest that any
-phi in the range gives, `max_phi a' S R_phi S a`. So `|c|` over its standard error is at most normal
-at every phi, and by Bonferroni over the ramps, each with its share of the error rate, the
-probability that any of them is taken for a change holds without simulation, for any errors s_i,
-gaps and phi.
+`corr(u_i, u_j) = phi^|k_i - k_j|` for an unknown phi in a range, [0, 0.5] unless the residuals say
+otherwise. The size of a ramp is estimated by generalized least squares, `c = a'y`, at `WORKING` of
+the largest phi: there the errors at both ends of the range are about equal. Its variance is the
+largest that any phi in the range gives, `max_phi a' S R_phi S a`. So `|c|` over its standard error
+is at most normal at every phi, and by Bonferroni over the ramps, each with its share of the error
+rate, the probability that any of them is taken for a change holds without simulation, for any
+errors s_i, gaps and phi.
 
 Where the s_i are not known, `|r_i|` stands for s_i: the residual next to that very ramp, divided by
 what the fit takes from it (HC2, MacKinnon & White 1985). The t distribution with one degree less
@@ -25,27 +26,16 @@ from scipy import stats
 
 Array = npt.NDArray[np.float64]
 MAX_PHI = 0.5
-_PHIS = (0.0, 0.125, 0.25, 0.375, MAX_PHI)
-_WIDTHS = (
-    1,
-    2,
-    3,
-    4,
-    5,
-    6,
-    7,
-    8,
-    10,
-    12,
-    16,
-    24,
-    32,
-    48,
-    64,
-    96,
-)  # points from one plateau to the next
+PHIS = (0.0, 0.125, 0.25, 0.375, MAX_PHI)
+WIDE_PHIS = (0.0, 0.25, 0.5, 0.75, 0.9, 0.95)  # where neighbors go together more closely
+WORKING = 0.8  # at the largest phi itself, a step of 3 sd next to two of 12 points is lost 5 % more
+# points from one plateau to the next
+_WIDTHS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32, 48, 64, 96)
 _DRAWS, _SIMULATED = 4000, (0.005, 0.3)
-_TREND = 0.03  # share of the error rate of the one ramp without any plateau
+_TREND = 0.03  # prior, and share of the error rate, of the one ramp without any plateau
+# how a ramp's share is multiplied by the points of its smaller plateau: fewer points show less, and
+# so get more; a change at the edge, which stays unconfirmed, gets little
+_BY_SIDE = {1: 0.25, 2: 4.0, 3: 1.5}
 
 
 @dataclass(frozen=True)
@@ -56,12 +46,15 @@ class Ramps:
         begin: number of the last point of the plateau before, `[k]`.
         end: number of the first point of the plateau after, `[k]`.
         columns: `[m, k]`, 0 up to `begin` and 1 from `end` on, linear in the checkpoints between.
-        share: of the error rate, `[k]`; sum 1. Proportional to `1 / width^2`.
+        prior: of the place of a change, `[k]`; sum 1, proportional to `1 / width^2`.
+        share: of the error rate, `[k]`; sum 1. The prior, but more where a plateau has two or three
+            points, so that a step is found there about as often as in the middle.
     """
 
     begin: npt.NDArray[np.int_]
     end: npt.NDArray[np.int_]
     columns: Array
+    prior: Array
     share: Array
 
     def apart(self, chosen: list[int]) -> npt.NDArray[np.bool_]:
@@ -87,10 +80,13 @@ def _ramps(checkpoints: tuple[float, ...]) -> Ramps:
     pairs = [(b, b + w) for w in _WIDTHS for b in range(m - w) if w < m - 1] + [(0, m - 1)]
     begin, end = np.array(pairs).T
     columns = np.clip((k[:, None] - k[begin]) / (k[end] - k[begin]), 0.0, 1.0)
-    share = (end - begin) ** -2.0
-    share[:-1] *= (1.0 - _TREND) / np.sum(share[:-1])
-    share[-1] = _TREND
-    return Ramps(begin, end, columns, share)
+    sides = np.minimum(begin + 1, m - end).tolist()
+    prior = (end - begin) ** -2.0
+    share = prior * [_BY_SIDE.get(side, 1.0) for side in sides]
+    for of in (prior, share):
+        of[:-1] *= (1.0 - _TREND) / np.sum(of[:-1])
+        of[-1] = _TREND
+    return Ramps(begin, end, columns, prior, share)
 
 
 @dataclass(frozen=True)
@@ -102,7 +98,7 @@ class Sizes:
         stderr: at the worst phi, `[k]`.
         freedom: degrees of freedom of their ratio; infinite with known errors, `[k]`.
         weights: the ratio as a sum of the series in units of its scale, `[m, k]`.
-        gain: what the column adds to the log likelihood at `MAX_PHI`, in nats, `[k]`.
+        gain: what the column adds to the log likelihood at the working phi, in nats, `[k]`.
     """
 
     size: Array
@@ -127,22 +123,28 @@ class Model:
         values: the series, `[m]`.
         scale: noise standard deviations, `[m]`; where these are not known, what weights the points.
         floor: None if `scale` is the noise; else the least that the noise can be, `[m]`.
+        phis: correlations from checkpoint to checkpoint that are allowed for, ascending from 0.
     """
 
     index: Array
     values: Array
     scale: Array
     floor: Array | None = None
+    phis: tuple[float, ...] = PHIS
 
     @cached_property
     def _distance(self) -> Array:
         return np.abs(self.index[:, None] - self.index)
 
+    def correlation(self, phi: float) -> Array:
+        """Of the noise of all points, `[m, m]`."""
+        return np.asarray(phi**self._distance)
+
     @cached_property
     def _whiten(self) -> Array:
         """Least squares where the noise is not known: its t test has the most freedom."""
-        phi = MAX_PHI if self.floor is None else 0.0
-        return np.linalg.inv(np.linalg.cholesky(phi**self._distance)) / self.scale
+        phi = WORKING * self.phis[-1] if self.floor is None else 0.0
+        return np.linalg.inv(np.linalg.cholesky(self.correlation(phi))) / self.scale
 
     def residuals(self, base: Array) -> Array:
         """Residuals from the best combination of columns `[m, b]`, in units of the scale, `[m]`."""
@@ -171,7 +173,7 @@ class Model:
         a = self._whiten.T @ z / norm * self.scale[:, None]
         size = a.T @ (self.values / self.scale)
         explained = size**2 * norm
-        noise, gain = [np.ones_like(z)] * len(_PHIS), 0.5 * explained
+        noise, gain = [np.ones_like(z)] * len(self.phis), 0.5 * explained
         freedom = np.full(len(size), np.inf)
         if self.floor is not None:
             rest = max(
@@ -179,13 +181,13 @@ class Model:
                 self._least,
             )
             gain = 0.5 * len(z) * np.log(rest / np.maximum(rest - explained, self._least))
-            noise = [self._noise(base, columns, phi) for phi in _PHIS]
+            noise = [self._noise(base, columns, phi) for phi in self.phis]
             sides = [np.clip(a, 0.0, None), np.clip(-a, 0.0, None)]
             points = [np.sum(side, axis=0) ** 2 / np.sum(side**2, axis=0) for side in sides]
             freedom = np.minimum(*points) - 1.0
         variance = [
-            np.sum(a * n * (phi**self._distance @ (a * n)), axis=0)
-            for phi, n in zip(_PHIS, noise, strict=True)
+            np.sum(a * n * (self.correlation(phi) @ (a * n)), axis=0)
+            for phi, n in zip(self.phis, noise, strict=True)
         ]
         stderr = np.sqrt(np.max(variance, axis=0))
         return Sizes(size, stderr, freedom, a / stderr, gain)
@@ -202,8 +204,8 @@ class Model:
         limit = stats.norm.isf(0.5 * p * share)
         noise = np.random.default_rng(0).standard_normal((len(self.index), _DRAWS))
         beaten = []
-        for phi in _PHIS:
-            weights = np.linalg.cholesky(phi**self._distance).T @ sizes.weights
+        for phi in self.phis:
+            weights = np.linalg.cholesky(self.correlation(phi)).T @ sizes.weights
             beaten.append(np.sum(np.any(np.abs(noise.T @ weights) >= limit, axis=1)))
         return min(float(1 + max(beaten)) / (1 + _DRAWS), p)
 
@@ -213,7 +215,7 @@ class Model:
         With H the projection on base and column and R the correlation, those are the roots of
         `diag((1 - H) R (1 - H))`. Never below the floor.
         """
-        correlation = phi**self._distance
+        correlation = self.correlation(phi)
         q, _ = np.linalg.qr(base / self.scale[:, None])
         u = columns / self.scale[:, None]
         u -= q @ (q.T @ u)

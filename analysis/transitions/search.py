@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
 from analysis.transitions.points import Points, noise_level
-from analysis.transitions.ramps import Model, Ramps
+from analysis.transitions.ramps import WIDE_PHIS, Model, Ramps
 
 Array = npt.NDArray[np.float64]
-COST = 1.92  # nats that a change must be worth, next to its share of the error rate
-REFUTED = 0.02  # p-value of the residuals below which the standard errors are too small
+COST = 1.92  # nats that a change must be worth, next to its prior
+REFUTED = 0.02  # p-value of the residuals below which the standard errors are far too small
+WIDENED = 0.1  # p-value of the residuals below which the standard errors are widened
+MANY = 20  # points from which on more is made of residuals: of their correlation
+WANDERS = 0.1  # p-value of the residuals' correlation below which a larger phi is allowed for
+_DRAWS = 400
 _ROUNDS = 3
 _PER_CHANGE = 6  # points for each change, at least
 
@@ -19,8 +25,9 @@ _PER_CHANGE = 6  # points for each change, at least
 def search(points: Points, ramps: Ramps, level: float) -> tuple[float, Model, list[int]]:
     """The p-value of any change in a series, the noise it was held against, and its changes.
 
-    Known standard errors are believed unless the residuals are too large for them (chi-square);
-    then, and where there are none, the noise is estimated from the residuals, point by point.
+    Known standard errors are believed unless the residuals are too large for them (chi-square).
+    They are then widened by a factor that the residuals give, and never made smaller; far too small
+    ones, or none, leave the noise to be estimated from the residuals, point by point.
 
     Args:
         points: of the series.
@@ -34,19 +41,62 @@ def search(points: Points, ramps: Ramps, level: float) -> tuple[float, Model, li
     floor = np.where(points.stderr > 0.0, points.stderr, 0.5 * points.resolution)
     p = 0.0
     if np.all(points.stderr > 0.0):
-        model = Model(points.index, points.values, points.stderr)
-        p, chosen = _explain(model, ramps, level)
-        residuals = model.residuals(ramps.design(chosen))
-        freedom = max(len(points) - 1 - 2 * len(chosen), 1)
-        if stats.chi2.sf(np.sum(residuals**2), freedom) >= REFUTED:
+        p, model, chosen = _explain(Model(points.index, points.values, points.stderr), ramps, level)
+        base = ramps.design(chosen)
+        rss = float(np.sum(model.residuals(base) ** 2))
+        fits = stats.chi2.sf(rss, max(len(points) - 1 - 2 * len(chosen), 1))
+        if fits >= WIDENED or not chosen:
             return p, model, chosen
+        if fits >= REFUTED:
+            rest = (
+                _freedom(model, base) if len(points) >= MANY else float(len(points) - base.shape[1])
+            )
+            wider = max(1.0, np.sqrt(rss / max(rest - len(chosen), 1.0)))
+            again, model, chosen = _explain(
+                replace(model, scale=wider * points.stderr), ramps, level
+            )
+            return max(p, again), model, chosen
     own = max(noise_level(points.values) ** 2 - float(np.median(floor)) ** 2, 0.0)
     model = Model(points.index, points.values, np.sqrt(floor**2 + own), floor)
-    again, chosen = _explain(model, ramps, level)
+    again, model, chosen = _explain(model, ramps, level)
     return max(p, again), model, chosen if p <= level else []
 
 
-def _explain(model: Model, ramps: Ramps, level: float) -> tuple[float, list[int]]:
+def _freedom(model: Model, base: Array) -> float:
+    """The least that noise of size 1 leaves of its sum of squares, over the phis."""
+    q, _ = np.linalg.qr(base / model.scale[:, None])
+    return min(len(q) - float(np.sum(q * (model.correlation(phi) @ q))) for phi in model.phis)
+
+
+def _explain(model: Model, ramps: Ramps, level: float) -> tuple[float, Model, list[int]]:
+    """The changes, held against a wider range of phi where the residuals ask for one."""
+    p, chosen = _likelier(model, ramps, level)
+    if chosen and len(model.values) >= MANY and _wanders(model, ramps.design(chosen)):
+        model = replace(model, phis=WIDE_PHIS)
+        again, chosen = _likelier(model, ramps, level)
+        p = max(p, again)
+    return p, model, chosen
+
+
+def _wanders(model: Model, base: Array) -> bool:
+    """Whether residuals of neighbors go together more than the largest phi lets them.
+
+    Residuals far below the noise, as of values that are rounded, say nothing of it.
+    """
+    draws = np.random.default_rng(0).standard_normal((len(base), _DRAWS))
+    q, _ = np.linalg.qr(base / model.scale[:, None])
+    noise = np.linalg.cholesky(model.correlation(model.phis[-1])) @ draws
+    own = model.residuals(base)[:, None]
+    if np.mean(own**2) < 0.1:
+        return False
+    mine, theirs = (
+        np.sum(e[1:] * e[:-1], axis=0) / np.maximum(np.sum(e**2, axis=0), 1e-300)
+        for e in (own, noise - q @ (q.T @ noise))
+    )
+    return bool(np.mean(theirs >= mine[0]) < WANDERS)
+
+
+def _likelier(model: Model, ramps: Ramps, level: float) -> tuple[float, list[int]]:
     """Grow the changes twice, with steps alone and with all ramps, and keep the likelier."""
     p, found = _grow(model, ramps, level, np.ones_like(ramps.share, dtype=bool))
     if not found:
@@ -54,7 +104,7 @@ def _explain(model: Model, ramps: Ramps, level: float) -> tuple[float, list[int]
     _, steps = _grow(model, ramps, level, ramps.end - ramps.begin == 1)
 
     def score(chosen: list[int]) -> float:
-        costs = np.log(ramps.share[chosen]) - COST
+        costs = np.log(ramps.prior[chosen]) - COST
         return model.loglik(ramps.design(chosen)) + float(np.sum(costs))
 
     return p, max((found, steps) if steps else (found,), key=score)
@@ -76,7 +126,7 @@ def _grow(
             first = p = model.exact(sizes, ramps.share, p)
         if p > level:
             break
-        chosen = [*chosen, int(free[np.nanargmax(sizes.gain + np.log(ramps.share[free]))])]
+        chosen = [*chosen, int(free[np.nanargmax(sizes.gain + np.log(ramps.prior[free]))])]
         if np.all(allowed):
             chosen = refine(model, ramps, chosen)
     return first, _prune(model, ramps, refine(model, ramps, chosen), level)
@@ -85,7 +135,7 @@ def _grow(
 def likely(model: Model, ramps: Ramps, chosen: list[int], j: int) -> Array:
     """Log posterior up to a constant of each ramp instead of change j, the others held, `[k]`."""
     rest = [c for i, c in enumerate(chosen) if i != j]
-    gain = model.measure(ramps.design(rest), ramps.columns).gain + np.log(ramps.share)
+    gain = model.measure(ramps.design(rest), ramps.columns).gain + np.log(ramps.prior)
     low = max((ramps.end[c] for c in rest if ramps.end[c] <= ramps.begin[chosen[j]]), default=0)
     high = min(
         (ramps.begin[c] for c in rest if ramps.begin[c] >= ramps.end[chosen[j]]), default=np.inf

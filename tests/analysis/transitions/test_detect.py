@@ -10,7 +10,7 @@ from synthetic_series import Signal, ar1, log_steps, sigmoid, spoil, steps_in_no
 
 from analysis import detect_in_all, detect_transitions, settling_step
 from analysis.schema import TABLES
-from analysis.transitions.detect import AT_EDGE
+from analysis.transitions import AT_EDGE, NOT_LOCATED
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "benchmarks"))
 
@@ -150,9 +150,41 @@ def test_level_and_power_at_twelve_points() -> None:
         assert sum(word != "nothing" for word in said) <= 8  # 2 % of draws at a true rate of 5 %
         hits = 0
         for _ in range(60):
-            values = 3.0 * (k >= rng.integers(3, 10)) + ar1(rng, 12, phi)
+            values = 3.0 * (k >= rng.choice((2, 3, 6, 10))) + ar1(rng, 12, phi)
             hits += bool((detect_transitions(k, values, np.ones(12))["kind"] == "rise").any())
         assert hits >= 42  # 3 % of draws at a true rate of 0.8
+
+
+def test_errors_that_are_too_small_are_widened_as_residuals_ask() -> None:
+    noise = ar1(np.random.default_rng(12), 24, 0.25, size=80)
+    said = [benchmark.verdict(values, np.full(24, 1 / 1.5)) for values in noise]
+    assert sum(word != "nothing" for word in said) <= 8  # believed as they are, 14
+
+
+@pytest.mark.parametrize("stderr", [np.ones(60), None], ids=["known", "missing"])
+def test_a_series_that_wanders_is_held_against_its_own_correlation(
+    stderr: np.ndarray | None,
+) -> None:
+    noise = ar1(np.random.default_rng(13), 60, 0.9, size=20)
+    said = [benchmark.verdict(values, stderr) for values in noise]
+    assert sum(word != "nothing" for word in said) <= 4  # held against phi up to 0.5, 6 and 12
+    step = 10.0 * (np.arange(60) >= 30) + noise[0]
+    assert "rise" in set(detect_transitions(np.arange(60), step, stderr)["kind"])
+
+
+def test_one_point_off_a_constant_is_no_change() -> None:
+    values = np.where(np.arange(21) == 10, 1.0, 0.0)
+    assert detect_transitions(np.arange(21), values, np.full(21, 0.05)).empty
+
+
+def test_a_change_that_may_be_anywhere_is_not_located() -> None:
+    line, found = np.linspace(0, 4, 12), []
+    for seed in range(10):
+        values = line + np.random.default_rng(seed).standard_normal(12)
+        found += detect_transitions(np.arange(12), values, np.ones(12)).to_dict("records")
+    anywhere = [row for row in found if (row["step_low"], row["step_high"]) == (0, 11)]
+    assert len(anywhere) >= 4
+    assert all(row["kind"] == "trend" or row["status"] == NOT_LOCATED for row in anywhere)
 
 
 @pytest.mark.parametrize("profile", list(benchmark.PROFILES))

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from synthetic_series import ar1
 
-from analysis.transitions.ramps import MAX_PHI, Model, build_ramps
+from analysis.transitions.ramps import MAX_PHI, WORKING, Model, build_ramps
 
 INDEX = np.array([0.0, 1, 2, 4, 5, 9, 10, 11, 12, 13])
 BASE = np.ones((10, 1))
@@ -14,18 +14,18 @@ BASE = np.ones((10, 1))
 def test_shares_of_the_error_rate_add_up_to_one() -> None:
     for m in (6, 12, 60):
         ramps = build_ramps(np.arange(float(m)))
-        assert np.sum(ramps.share) == pytest.approx(1.0)
+        assert np.sum(ramps.share) == pytest.approx(1.0) == np.sum(ramps.prior)
         assert len(set(zip(ramps.begin, ramps.end, strict=True))) == len(ramps.begin)
         assert (ramps.begin[-1], ramps.end[-1]) == (0, m - 1)
 
 
-def test_known_errors_give_generalized_least_squares_at_the_largest_correlation() -> None:
+def test_known_errors_give_generalized_least_squares_and_the_largest_error() -> None:
     rng = np.random.default_rng(0)
     y, scale = rng.standard_normal(10), rng.uniform(0.5, 3, 10)
     ramps = build_ramps(INDEX)
     sizes = Model(INDEX, y, scale).measure(BASE, ramps.columns)
     apart = np.abs(INDEX[:, None] - INDEX)
-    inverse = np.linalg.inv(MAX_PHI**apart * np.outer(scale, scale))
+    inverse = np.linalg.inv((WORKING * MAX_PHI) ** apart * np.outer(scale, scale))
     for k in (0, 7, len(ramps.begin) - 1):
         x = np.column_stack([BASE, ramps.columns[:, k]])
         fit = np.linalg.inv(x.T @ inverse @ x) @ x.T @ inverse
