@@ -63,6 +63,7 @@ class PatchBody(ConvBody):
 
     sizes = ((32, 4, 4), (32, 2, 2))
     pixels = 2
+    micro_batch = 512
 
     def __init__(self, obs_shape: Shape = (64, 64, 3), width: int = 64):
         super().__init__(obs_shape, width)
