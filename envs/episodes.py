@@ -54,10 +54,14 @@ class Episodes:
         coins: tuple[Cell, ...],
         end: Cell,
         agent: tuple[float, float],
+        steps: int = 0,
     ) -> None:
-        """Begin the next episode of one environment: its level, and where things are in it."""
+        """Begin the next episode of one environment: its level, and where things are in it.
+
+        `steps` of it were taken elsewhere.
+        """
         self.number[index] += 1
-        self._began[index] = self._clock
+        self._began[index] = self._clock - steps
         self.limit(index, self._limits[index])
         self.ret[index], self.end_reached[index] = 0, False
         self.level_seed[index] = level_seed

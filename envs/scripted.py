@@ -6,7 +6,7 @@ returns actions int64 [n]. `CoinBlindPolicy` shows what "always right" earns by 
 """
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,15 @@ from envs.simulator import Simulator, shared_simulator
 from envs.vector import ProcgenVectorEnv
 
 
+@runtime_checkable
 class Scripted(ScriptedPolicy, Protocol):
-    """A scripted policy that can also play some environments on random numbers it is given."""
+    """A scripted policy that can also play some environments on random numbers it is given.
+
+    None looks at frames.
+    """
 
     num_envs: int  # how many environments it had best play at once
+    reads_state: bool  # whether it looks at the games' states
 
     def choose(
         self, noise: NDArray[np.float64], vector: ProcgenVectorEnv, indices: Sequence[int],
@@ -41,7 +46,7 @@ class Scripted(ScriptedPolicy, Protocol):
 class RandomPolicy:
     """Uniform over the 15 actions."""
 
-    name, num_envs = "random", 128
+    name, num_envs, reads_state = "random", 128, False
 
     def __init__(self, seed: int = 0) -> None:
         self._generator = np.random.default_rng(seed)
@@ -58,7 +63,7 @@ class RandomPolicy:
 class CoinBlindPolicy:
     """Always right and jump, whatever it sees."""
 
-    name, num_envs = "coin-blind", 128
+    name, num_envs, reads_state = "coin-blind", 128, False
 
     def __call__(self, obs: NDArray[np.uint8], vector: ProcgenVectorEnv) -> Actions:
         """Actions [n] for the current step."""
@@ -77,7 +82,7 @@ class CoinSeekerPolicy:
     survives. It needs CoinRun and a few milliseconds a plan.
     """
 
-    name, num_envs = "coin-seeker", 8  # it plans for each alone, also for those done
+    name, num_envs, reads_state = "coin-seeker", 8, True
 
     def __init__(self, horizon: int = 20, patience: int = 4) -> None:
         self.horizon, self.patience = horizon, patience

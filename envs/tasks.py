@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,13 @@ class Task:
         placement: of coin and start, as text; no mixture.
         level: its seed.
         limit: steps after which it is truncated.
+        seen: whether its frames are drawn, which is two thirds of a step.
     """
 
     placement: str
     level: int
     limit: int
+    seen: bool = True
 
     def __post_init__(self) -> None:
         if isinstance(parse_placement(self.placement), Mix):
@@ -38,6 +40,13 @@ class Task:
             raise InputError.of("level of a task", self.level, f"from 0 to {N_LEVELS - 1}")
         if self.limit < 1:
             raise InputError.of("limit of a task", self.limit, "at least 1 step")
+
+
+class Branch(NamedTuple):
+    """Where an episode goes on from: procgen's state, and the steps that led there."""
+
+    state: bytes
+    steps: int
 
 
 class LevelQueue(ABC):
@@ -139,11 +148,28 @@ class TaskQueue(LevelQueue):
         self.task = np.full(num, -1, np.int64)
         order = sorted(range(len(self.tasks)), key=lambda number: -self.tasks[number].limit)
         self._left = deque(order)
+        self._branches: dict[int, Branch] = {}
 
     def take(self, index: int) -> int:
         """See `LevelQueue`."""
         self.task[index] = self._left.popleft() if self._left else -1
         return self.tasks[self.task[index]].level
+
+    def add(self, task: Task, branch: Branch) -> int:
+        """Append a task that goes on from a state; its number."""
+        self.tasks.append(task)
+        number = len(self.tasks) - 1
+        self._left.append(number)
+        self._branches[number] = branch
+        return number
+
+    def take_over(self, other: "TaskQueue") -> None:
+        """Have the tasks of another queue, also those added to it."""
+        self.tasks, self._branches = other.tasks, other._branches
+
+    def branch(self, index: int) -> Branch | None:
+        """What the task just given to an environment goes on from; None: its level's start."""
+        return self._branches.pop(int(self.task[index]), None)
 
     def placement(self, index: int) -> Placement:
         """Of the task that an environment plays; without one it repeats the last task."""
@@ -156,6 +182,10 @@ class TaskQueue(LevelQueue):
     def plays(self, index: int) -> bool:
         """Whether an environment plays a task."""
         return bool(self.task[index] >= 0)
+
+    def draws(self, index: int) -> bool:
+        """Whether anybody looks at an environment's frames."""
+        return self.plays(index) and self.tasks[self.task[index]].seen
 
     def save(self, which: Any = slice(None)) -> dict[str, NDArray[Any]]:
         """See `LevelQueue`."""

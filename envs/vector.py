@@ -7,6 +7,8 @@ last frame of the old one. After a time limit (and `stop_at_end`) that is the tr
 procgen shows none after a death or a coin, so there the frame before the last step stands in.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -24,8 +26,8 @@ from envs.placements import Mix, Placement
 from envs.serialization import pack, unpack
 from envs.settings import VecConfig
 from envs.simulator import REMEMBERED_LEVELS, shared_simulator
-from envs.state import State
-from envs.tasks import LevelQueue, ListedLevels, SampledLevels, TaskQueue
+from envs.state import State, agent_motion
+from envs.tasks import Branch, LevelQueue, ListedLevels, SampledLevels, TaskQueue
 from envs.tracking import TRACKERS, UNKNOWN, Tracker
 from rl_slt import InputError
 
@@ -114,12 +116,17 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         placement = self._placement(index)
         # Remembered levels share their layouts between placements.
         spot, end = self._simulator.spot(seed, placement, None if self._remember else state)
-        state = self._simulator.placed(state, placement, spot)
-        if self._tasks is not None and not self._tasks.plays(index):
+        steps, branch = 0, self._tasks and self._tasks.branch(index)
+        if branch:
+            state, steps = State(branch.state), branch.steps
+            self.config.game_object.write_coins(state, spot.coins)
+        else:
+            state = self._simulator.placed(state, placement, spot)
+        if self._tasks is not None and not self._tasks.draws(index):
             state.hide()
         if later is not None:
             state.level_range = later, later + 1
-        self._episodes.begin(index, seed, spot.coins, end, state.agent_xy)
+        self._episodes.begin(index, seed, spot.coins, end, state.agent_xy, steps)
         given = state.without_generators() if self._generators_set else state.data
         self._native.set_state(index, given)
         self._follow(index, state.data)
@@ -235,19 +242,53 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         """Go on from the bytes of `get_state` of an environment with the same configuration."""
         self._restore(*unpack(self.config, blob))
 
+    def branch(self, index: int, placements: Sequence[str]) -> list[int]:
+        """Let the running episode of an environment also go on with coins placed otherwise.
+
+        It goes on there as it is. For each placement a task is added, which begins from the state
+        and the number of steps that the episode has now: at once where an environment has none.
+
+        Args:
+            index: of the environment, which plays a task.
+            placements: of the coins, as texts, with the same start of the agent.
+
+        Returns:
+            The numbers of the new tasks.
+
+        Raises:
+            InputError: where the environment was not made with tasks.
+        """
+        tasks = self._listed("branch")
+        here = Branch(self.game_state(index), int(self.length[index]))
+        added = [
+            tasks.add(replace(tasks.tasks[tasks.task[index]], placement=text), here)
+            for text in placements
+        ]
+        idle = np.flatnonzero(tasks.task < 0)[: len(added)].tolist()
+        for other in idle:
+            self._begin(other)
+        if idle:
+            self._obs = self._native.obs.copy()
+        return added
+
     def narrowed(self, which: NDArray[np.int64]) -> "ProcgenVectorEnv":
         """One of only these environments, all going on; this one is closed.
 
         Raises:
             InputError: where the environment was not made with tasks.
         """
-        if self.config.tasks is None:
-            raise InputError("only an environment that was made with tasks can be narrowed")
+        tasks = self._listed("be narrowed")
         other = ProcgenVectorEnv(self.config.replace(num_envs=len(which)), self.render_mode)
+        other._listed("be narrowed").take_over(tasks)
         states = [self.game_state(index) for index in which.tolist()]
         other._restore(states, self._arrays(which))
         self.close()
         return other
+
+    def _listed(self, what: str) -> TaskQueue:
+        if self._tasks is None:
+            raise InputError(f"only an environment that was made with tasks can {what}")
+        return self._tasks
 
     def _arrays(self, which: Any = slice(None)) -> dict[str, NDArray[Any]]:
         """All but the games of these environments."""
@@ -270,6 +311,15 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         if self._tasks is None:
             return np.full(self.num_envs, -1, np.int64)
         return self._tasks.task.copy()
+
+    @property
+    def length(self) -> NDArray[np.int32]:
+        """Steps of the running episodes [n]."""
+        return self._episodes.length
+
+    def agent_x(self, index: int) -> float:
+        """The column of an agent's center as it is now; costs three steps of a game."""
+        return agent_motion(self._native.peek_state(index))[0]
 
     def episode_numbers(self) -> NDArray[np.int64]:
         """How many episodes each environment has begun [n]."""

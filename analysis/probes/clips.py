@@ -82,7 +82,7 @@ def render_clip(
     row = rollout(
         network_actor(policy, suite.mode), tasks, suite.settings, noise, every_step=True,
         on_step=keep,
-    ).iloc[0]  # fmt: skip
+    ).table.iloc[0]  # fmt: skip
     frames = np.stack([shot.frame for shot in shots])
     outcome, first = str(row["outcome"]), str(row["first"])
     ending = "got the coin at the end" if (outcome, first) == ("coin", "end") else OUTCOMES[outcome]

@@ -8,25 +8,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from analysis.probes.actors import (
-    NUM_ENVS,
-    Actions,
-    Actor,
-    BatchStep,
-    network_actor,
-    scripted_actor,
-)
+from analysis.probes.actors import NUM_ENVS, Actor, network_actor, scripted_actor
 from analysis.probes.blind import blind_first
 from analysis.probes.records import coin_at_end, starts_mid
 from analysis.probes.rollout import rollout, shared_noise
 from analysis.probes.suite import ProbeSuite
 from analysis.schema import conform, empty
-from envs import SCRIPTED, Task
+from envs import SCRIPTED, Scripted, Task
 from rl_slt import InputError
 
 
 def run_suite(
-    policy: torch.nn.Module | Actor,
+    policy: torch.nn.Module | Scripted | Actor,
     suite: ProbeSuite,
     *,
     seed: int,
@@ -42,32 +35,37 @@ def run_suite(
     policies and baselines share them, and a probe comes out the same whichever others run.
 
     Args:
-        policy: from uint8 frames `[B, 64, 64, 3]` to logits `[B, 15]` or (logits, values); or
-            anything else that chooses actions.
+        policy: from uint8 frames `[B, 64, 64, 3]` to logits `[B, 15]` or (logits, values); a
+            scripted policy; or anything else that chooses actions. What a network or a coin-blind
+            script does in several probes alike is played once (`SharedPaths`).
         suite: probes, levels and limits.
         seed: of the action noise.
         policy_name: for the column policy.
         run: for the column run.
         step: environment steps of training behind this policy.
-        num_envs: environments at once.
+        num_envs: environments at once; of a scripted policy, as many as it says.
         blind_paths: whether to fill the column blind_first.
 
     Returns:
         The table `episodes`, with a further column blind_first: what the policy would have
         reached first, had it not seen the displaced coin (see `score_episodes`).
     """
-    actor = network_actor(policy, suite.mode) if isinstance(policy, torch.nn.Module) else policy
+    share, seen = isinstance(policy, torch.nn.Module), True
+    if isinstance(policy, torch.nn.Module):
+        actor = network_actor(policy, suite.mode)
+    elif isinstance(policy, Scripted):
+        actor, num_envs = scripted_actor(policy), policy.num_envs
+        share, seen = not policy.reads_state, False
+    else:
+        actor = policy
     # Long episodes first: towards the end of a list ever fewer environments have work.
     longest = sorted(suite.placements, key=lambda p: (coin_at_end(p), starts_mid(p)))
     asked, suite = suite, suite.replace(placements=tuple(longest))
-    tasks = [Task(p, level, suite.time_limit) for p in suite.placements for level in suite.seeds]
+    tasks = [
+        Task(p, level, suite.time_limit, seen) for p in suite.placements for level in suite.seeds
+    ]
     noise = np.tile(shared_noise(suite.seeds, suite.time_limit, seed), (len(longest), 1))
-    taken = np.zeros(noise.shape, np.int8)
-
-    def keep(step: BatchStep, actions: Actions) -> None:
-        taken[step.task, step.t] = actions
-
-    table = rollout(actor, tasks, suite.settings, noise, num_envs=num_envs, on_step=keep)
+    table, taken = rollout(actor, tasks, suite.settings, noise, num_envs=num_envs, share=share)
     first = blind_first(suite, table, taken) if blind_paths else [None] * len(table)
     table["blind_first"] = pd.array(first, dtype="string")
     blocks = np.array([longest.index(p) for p in asked.placements])  # in the order asked for
@@ -106,6 +104,5 @@ def run_baselines(
         if name not in SCRIPTED:
             raise InputError.of("policies", name, f"one of {', '.join(SCRIPTED)}")
         policy = SCRIPTED[name](seed)
-        parts.append(run_suite(scripted_actor(policy), suite, seed=seed, policy_name=name,
-                               num_envs=policy.num_envs, blind_paths=False))  # fmt: skip
+        parts.append(run_suite(policy, suite, seed=seed, policy_name=name, blind_paths=False))
     return pd.concat(parts, ignore_index=True) if parts else empty("episodes")

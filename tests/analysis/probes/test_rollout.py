@@ -43,7 +43,7 @@ def test_looking_rarely_misses_nothing(suite: ProbeSuite, actor: Actor) -> None:
     tasks = [Task(p, level, suite.time_limit) for p in places for level in suite.seeds]
     noise = np.tile(shared_noise(suite.seeds, suite.time_limit, 0), (len(places), 1))
     every, rarely = (
-        rollout(actor, tasks, suite.settings, noise, every_step=all_steps)
+        rollout(actor, tasks, suite.settings, noise, every_step=all_steps).table
         for all_steps in (True, False)
     )
     pd.testing.assert_frame_equal(every, rarely)
@@ -54,7 +54,8 @@ def test_same_episodes_as_the_plain_environment() -> None:
     """The same actions in `envs.make_vec` end at the same steps in the same way."""
     tasks = [Task("ground", level, 60) for level in PLAIN.seeds]
     noise = shared_noise(PLAIN.seeds, PLAIN.time_limit, 0)
-    mine = rollout(scripted_actor(CoinBlindPolicy()), tasks, PLAIN.settings, noise, num_envs=5)
+    blind = scripted_actor(CoinBlindPolicy())
+    mine = rollout(blind, tasks, PLAIN.settings, noise, num_envs=5).table
     n, first = PLAIN.n_levels, PLAIN.levels[0]
     vector = envs.make_vec(
         n, "ground", (first, first + n), settings=PLAIN.settings, time_limit=60, track=True,
