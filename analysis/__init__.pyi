@@ -3,8 +3,12 @@ from .hypotheses import (
     KINDS,
     Hypothesis,
     check_together,
+    demote,
     evaluate_hypotheses,
+    fixed_hypotheses,
+    in_time,
     parse_hypotheses,
+    with_doses,
 )
 from .pathdependence import path_dependence
 from .prediction import predict_goal
@@ -20,10 +24,13 @@ __all__ = [
     "change_stderr",
     "check_together",
     "current_setting",
+    "demote",
     "detect_in_all",
     "detect_transitions",
     "evaluate_hypotheses",
+    "fixed_hypotheses",
     "goal_rows",
+    "in_time",
     "parse_hypotheses",
     "path_dependence",
     "predict_goal",
@@ -31,4 +38,5 @@ __all__ = [
     "setting_of",
     "settling_step",
     "staircase",
+    "with_doses",
 ]

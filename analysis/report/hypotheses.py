@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.hypotheses import LATE
 from analysis.report import labels
 from analysis.report.data import StudyData
 
@@ -22,6 +23,7 @@ class HypothesisView:
     Attributes:
         fixed: when and as what file they were fixed.
         named: rows of the primary and secondary ones, in their order.
+        late: rows of those that were named after the data.
         exploratory: rows of the further pairs with the smallest p.
         line: what came of the exploratory pairs.
         left: how many rows more the table holds.
@@ -30,6 +32,7 @@ class HypothesisView:
 
     fixed: str = ""
     named: list[dict[str, str]] = field(default_factory=list)
+    late: list[dict[str, str]] = field(default_factory=list)
     exploratory: list[dict[str, str]] = field(default_factory=list)
     line: str = ""
     left: int = 0
@@ -41,6 +44,8 @@ def hypothesis_view(data: StudyData) -> HypothesisView:
     table = data.table("hypotheses")
     named = table[table["role"] != "exploratory"]
     further = table[table["role"] == "exploratory"].sort_values(["p_adjusted", "p_value"])
+    is_late = further["hypothesis"].str.contains(LATE, regex=False)
+    late, further = further[is_late], further[~is_late]
     tested = further.dropna(subset=["p_value"])
     line = ""
     if len(tested):
@@ -54,6 +59,7 @@ def hypothesis_view(data: StudyData) -> HypothesisView:
     return HypothesisView(
         fixed=_fixed(data, named),
         named=[_row(row) for row in named.to_dict("records")],
+        late=[_row(row) for row in late.to_dict("records")],
         exploratory=[_row(row) for row in shown.to_dict("records")],
         line=line,
         left=len(further) - len(shown),

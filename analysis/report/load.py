@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 import envs
-from analysis import schema
+from analysis import demote, fixed_hypotheses, schema
+from analysis.report import labels
 from analysis.report.data import RunData, StudyData
 from analysis.report.merge import merge_studies, unite
 from analysis.report.reproduce import unequal_arms
@@ -57,6 +58,9 @@ def _load_one(path: Path) -> StudyData:
     if not runs:
         note(f"{path.resolve().name} has no runs yet.")
     tables = _tables(path, runs, is_study, note)
+    fixed = _texts(study.get("fixed"))
+    if is_study:
+        tables["hypotheses"] = _in_time(path / "study.toml", tables["hypotheses"], fixed, note)
     runs = [replace(run, arm=_arm_of(run, tables)) for run in runs]
     settings, arms = study.get("settings"), _arms(study, runs)
     timings = _read_json(path / "timings.json", dict, note, wanted=is_study)
@@ -70,7 +74,7 @@ def _load_one(path: Path) -> StudyData:
         settings=settings if isinstance(settings, dict) else {},
         timings={str(k): float(v) for k, v in timings.items() if isinstance(v, int | float)},
         missing=list(dict.fromkeys(missing)),
-        fixed=_texts(study.get("fixed")),
+        fixed=fixed,
     )
     return data.with_arms()
 
@@ -115,6 +119,18 @@ def _arm_of(run: RunData, tables: dict[str, pd.DataFrame]) -> str:
     named = (frame.loc[frame["run"] == run.name, "arm"] for frame in tables.values())
     known = (str(arm) for arms in named for arm in arms.unique() if arm != schema.UNNAMED)
     return next(known, run.arm)
+
+
+def _in_time(file: Path, table: pd.DataFrame, fixed: dict[str, str], note: Note) -> pd.DataFrame:
+    """The table `hypotheses`, with those as exploratory that the study did not start with."""
+    text = _read(file, Path.read_bytes, note) or b""
+    found = demote(table, fixed_hypotheses(text, fixed.get("sha256")))
+    late = table.loc[found["role"] != table["role"], "hypothesis"]
+    if len(late):
+        names = labels.listed([f"“{name}”" for name in late])
+        note(f"Named after the data, since the study.toml that the study started with (by its "
+             f"SHA-256 in study.json) does not hold it: {names}.")  # fmt: skip
+    return found
 
 
 def _texts(values: object) -> dict[str, str]:

@@ -8,6 +8,7 @@ All is written with pandas, in the columns that readers of a study may rely on.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -46,6 +47,8 @@ def write_study(out: Path) -> Path:
     for arm, coin in ARMS.items():
         for seed in range(SEEDS):
             _write_run(out / "runs" / f"{arm}-s{seed}", arm, coin, seed)
+    text = json.dumps({"hypothesis": HYPOTHESES})  # as of a plan that was made in Python
+    (out / "study.toml").write_text(text)
     study = {
         "name": "golden",
         "question": "Do the numbers stay?",
@@ -53,6 +56,7 @@ def write_study(out: Path) -> Path:
         "seeds": list(range(SEEDS)),
         "settings": {},
         "hypothesis": HYPOTHESES,
+        "fixed": {"sha256": hashlib.sha256(text.encode()).hexdigest(), "time": "2026-01-01"},
     }
     (out / "study.json").write_text(json.dumps(study))
     return out

@@ -187,6 +187,9 @@ def check_out(out: Path) -> None:
 def open_or_create(plan: StudyPlan, out: Path, record: Mapping[str, Any] | None = None) -> Study:
     """The folder as this plan's study: new, or the same study as before.
 
+    Hypotheses that a study did not start with are added to `study.json`; `study.toml`, which was
+    kept with its hash, stays, so that they count as named after the data.
+
     Args:
         plan: the study.
         out: its folder.
@@ -198,7 +201,12 @@ def open_or_create(plan: StudyPlan, out: Path, record: Mapping[str, Any] | None 
     check_out(out)
     frozen = _frozen(plan)
     if (out / "study.json").exists():
-        _check_same(frozen, out)
+        known = _check_same(frozen, out)
+        claims = known.get("hypothesis", frozen["hypothesis"])
+        if late := [claim for claim in frozen["hypothesis"] if claim not in claims]:
+            names = ", ".join(repr(claim["name"]) for claim in late)
+            print(f"named after the data, so exploratory: {names}", file=sys.stderr)
+            write_json(out / "study.json", known | {"hypothesis": claims + late})
         return Study(out)
     fixed = {"fixed": {"sha256": plan.sha256, "time": _now()}}
     write_bytes(out / "study.toml", plan.file_text.encode())  # what `sha256sum study.toml` is of
@@ -214,16 +222,20 @@ def _frozen(plan: StudyPlan) -> dict[str, Any]:
     return values | {"settings": settings}
 
 
-def _check_same(frozen: dict[str, Any], out: Path) -> None:
+def _check_same(frozen: dict[str, Any], out: Path) -> dict[str, Any]:
+    """The settings of the study in a folder; hypotheses may differ.
+
+    Raises:
+        InputError: it is another study.
+    """
     known = read_json_object(out / "study.json")
-    if "hypothesis" not in known:  # a study from before there were any has fixed none
-        frozen["hypothesis"] = None
-    changed = [k for k in frozen if known.get(k) != frozen[k]]
+    changed = [k for k in frozen if k != "hypothesis" and known.get(k) != frozen[k]]
     if changed:
         raise InputError(
             f"{out} holds another study (it differs in {', '.join(changed)}); "
             "nothing was touched: choose another --out"
         )
+    return known
 
 
 def _now() -> str:

@@ -301,11 +301,11 @@ class StudyPlan(SettingsModel):
     @property
     def hypotheses(self) -> tuple[Hypothesis, ...]:
         """The hypotheses, those of kind `dose` with the doses of the arms."""
-        doses = {arm: own["dose"] for arm, own in self.arms.items() if "dose" in own}
-        return tuple(
-            h.replace(doses=doses) if h.kind == "dose" and h.doses is None and doses else h
-            for h in self.hypothesis
-        )
+        if not self.hypothesis:
+            return ()
+        from analysis import with_doses
+
+        return with_doses(self.hypothesis, self.arms)
 
     @property
     def placements(self) -> list[str]:

@@ -8,12 +8,15 @@ from typing import Any
 import pandas as pd
 
 from analysis import (
+    Hypothesis,
     associate,
     change_stderr,
     current_setting,
     detect_in_all,
     evaluate_hypotheses,
+    fixed_hypotheses,
     goal_rows,
+    in_time,
     path_dependence,
     predict_goal,
     schema,
@@ -61,10 +64,20 @@ def analyse_study(study: Study) -> None:
             if name != "llc_draws" and name not in schema.OVER_RUNS:  # draws stay with their runs
                 write_table(name, _over_runs(runs, name), study)
         tables = [_over_runs(runs, name) for name in ("llc", "probes", "covariates")]
-        claims, arms = study.config.get("hypothesis") or [], list(study.config.get("arms") or ())
-        found = over_runs(current_setting(tables[0]), *tables[1:], hypotheses=claims, arms=arms)
+        arms = list(study.config.get("arms") or ())
+        found = over_runs(
+            current_setting(tables[0]), *tables[1:], hypotheses=_claims(study), arms=arms
+        )
         for name, frame in found.items():
             write_table(name, frame, study)
+
+
+def _claims(study: Study) -> tuple[Hypothesis, ...]:
+    """What was named when the study started, and what was named later as exploratory."""
+    file, kept = study.path / "study.toml", study.config.get("fixed")
+    sha256 = kept.get("sha256") if isinstance(kept, dict) else None
+    fixed = fixed_hypotheses(file.read_bytes() if file.is_file() else b"", sha256)
+    return in_time(fixed, study.config.get("hypothesis") or [])
 
 
 def analyse_run(run: Run) -> None:
@@ -108,7 +121,7 @@ def over_runs(
     probes: pd.DataFrame,
     covariates: pd.DataFrame,
     *,
-    hypotheses: Sequence[Mapping[str, Any]] = (),
+    hypotheses: Sequence[Hypothesis | Mapping[str, Any]] = (),
     arms: Sequence[str] = (),
 ) -> dict[str, pd.DataFrame]:
     """The tables named in `schema.OVER_RUNS`: statistics with the training seed as the sample.

@@ -1,5 +1,6 @@
 """Writes study folders with made-up but realistic numbers, in the layout of a real study."""
 
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -38,6 +39,7 @@ TOTAL = 1_000_000
 
 
 PRIMARY = "agents that met displaced coins have the higher LLC"
+CLAIMS = {PRIMARY: "primary", "the goal moves, too": "secondary", "so it does late": "secondary"}
 
 
 def write_study(
@@ -63,14 +65,21 @@ def write_study(
     joined = over_runs([pd.read_parquet(path) for path in paths], len(paths))
     schema.conform("associations", joined).to_parquet(out / "tables" / "associations.parquet")
     hypothesis_frame(len(seeds)).to_parquet(out / "tables" / "hypotheses.parquet")
+    claims = [
+        {"name": name, "role": role, "kind": "arms", "arms": list(arms)[:2], "direction": "greater"}
+        for name, role in CLAIMS.items()
+    ]
+    text = json.dumps({"hypothesis": claims})  # as of a plan that was made in Python
+    (out / "study.toml").write_text(text)
     study = {
         "name": "demo",
         "question": "Does an agent trained with the coin at the end learn to go right, and is "
         "that a simpler policy than going for the coin?",
         "arms": {arm: {"coin": coin} for arm, coin in arms.items()},
         "seeds": list(seeds),
-        "hypothesis": [{"name": PRIMARY, "role": "primary", "kind": "arms"}],
-        "fixed": {"sha256": "0f" * 32, "time": "2026-01-01 00:00:00+00:00"},
+        "hypothesis": claims,
+        "fixed": {"sha256": hashlib.sha256(text.encode()).hexdigest(),
+                  "time": "2026-01-01 00:00:00+00:00"},
         "settings": {"base_preset": "demo", "train": {"steps": TOTAL}, "probe": {"levels": levels},
                      "llc": {"chains": 4, "draws": 200}},
     }  # fmt: skip

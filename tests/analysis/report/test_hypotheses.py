@@ -1,14 +1,19 @@
 """Hypotheses on the page: which were named before the data, and what a null result could see."""
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
 from analysis import schema
+from analysis.hypotheses import LATE
 from analysis.report import StudyData, build_report, load_study
 from analysis.report.hypotheses import hypothesis_view, sentence_of
+from rl_slt.cli import cli
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +77,33 @@ def test_a_study_without_hypotheses_says_so(data: StudyData) -> None:
     bare = replace(data, tables=data.tables | {"hypotheses": schema.empty("hypotheses")})
     assert "named no hypothesis before its data" in hypothesis_view(bare).missing
     assert "named no hypothesis before its data" in build_report(bare)
+
+
+def test_what_is_named_after_the_data_is_never_primary(
+    write_study: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Through the command line: a claim that is written into study.json later, and a swapped one.
+
+    The table is made again; then the page is made of a table that was written by hand.
+    """
+    study = write_study(tmp_path / "study", seeds=range(1), checkpoints=4, clips=False)
+    known = json.loads((study / "study.json").read_text())
+    primary = known["hypothesis"][0]["name"]
+    late = {"name": "late", "role": "primary", "kind": "arms", "arms": ["end", "behind"]}
+    mended = known | {"hypothesis": [known["hypothesis"][0] | {"direction": "less"}, late]}
+    (study / "study.json").write_text(json.dumps(mended))
+    page = tmp_path / "page.html"
+    done = CliRunner().invoke(cli, ["report", str(study), "--out", str(page)])
+    assert done.exit_code == 0, done.output
+    table = pd.read_parquet(study / "tables" / "hypotheses.parquet").set_index("hypothesis")
+    assert table.loc[primary, "role"] == "primary" and table.loc[primary, "direction"] == "greater"
+    for name in (primary, "late"):
+        assert table.loc[f"{name} ({LATE})", "role"] == "exploratory"
+    assert f"late ({LATE})" in page.read_text()
+    forged = table.rename(index={f"late ({LATE})": "late"}).assign(role="primary").reset_index()
+    forged.to_parquet(study / "tables" / "hypotheses.parquet")
+    data = load_study(study)
+    roles = data.table("hypotheses").set_index("hypothesis")["role"]
+    assert roles[primary] == "primary" and (roles == "primary").sum() == 1
+    assert [row["hypothesis"] for row in hypothesis_view(data).late][-1] == f"late ({LATE})"
+    assert any("Named after the data" in line and "“late”" in line for line in data.missing)

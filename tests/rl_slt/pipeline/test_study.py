@@ -135,8 +135,21 @@ def test_what_was_fixed_before_the_data_is_kept(tmp_path: Path) -> None:
     assert [h["name"] for h in study.config["hypothesis"]] == ["claim"]
     open_or_create(parse_study(CLAIM, "mine"), tmp_path / "out")  # remarks do not count
     assert Study(tmp_path / "out").config["fixed"] == fixed
+
+
+def test_hypotheses_of_a_study_that_goes_on_are_added_as_named_after_the_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = open_or_create(parse_study(CLAIM, "mine"), tmp_path / "out").path
+    fixed = Study(out).config["fixed"]
+    other = parse_study(CLAIM.replace("claim", "other"), "mine")
+    for _ in range(2):
+        study = open_or_create(other, out)
+        assert [h["name"] for h in study.config["hypothesis"]] == ["claim", "other"]
+    assert "exploratory: 'other'" in capsys.readouterr().err
+    assert study.config["fixed"] == fixed and (out / "study.toml").read_text() == CLAIM
     with pytest.raises(InputError, match="another study"):
-        open_or_create(parse_study(CLAIM.replace("claim", "other"), "mine"), tmp_path / "out")
+        open_or_create(parse_study(CLAIM.replace("?", "!"), "mine"), out)
 
 
 def test_a_study_from_before_there_were_hypotheses_goes_on_without(tmp_path: Path) -> None:
