@@ -28,6 +28,7 @@ from rl_slt.posterior.target import Target
 from rl_slt.result import LLCEstimate
 from rl_slt.samplers.chains import Chains, Progress
 from rl_slt.settings import HEADLINE, PILOT_DRAWS, PROFILE, Settings
+from rl_slt.threads import one_thread
 
 LOCALIZER_STREAM = 1_000_081
 LOCALIZER_DRAWS, LOCALIZER_BATCH = 128, 64
@@ -97,6 +98,7 @@ def llc_profile(
     return frame
 
 
+@one_thread()
 def profile_with(
     policy: nn.Module,
     states: Tensor | PolicyData,
@@ -148,7 +150,7 @@ def profile_with(
             at = _finite(chains)
     estimates = [found[k] for k in range(len(grid))]
     localizer = mean_under_localizer(target, generator_for(seed, LOCALIZER_STREAM, target.device))
-    half = [center.half_d_eff(nbeta, target.localization) for nbeta in grid]
+    half = [Measured(e.half_d_eff, e.half_d_eff_stderr) for e in estimates]
     free = [center.free_energy(nbeta, target.localization) for nbeta in grid]
     return found[first], profile_frame(estimates, half, free, localizer)
 

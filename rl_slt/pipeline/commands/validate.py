@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from agents import write_bytes
 from rl_slt.known.validate import known_names, validate
@@ -27,19 +26,14 @@ def run_validation(
         InputError: for an unknown problem or sampler.
     """
     chosen, wanted = build_sampler(sampler, None), list(names or known_names())
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the problems are small: threads would mostly wait for each other
-    try:
-        with meter("known answers", len(wanted)) as bar:
-            table = validate(
-                wanted,
-                sampler=chosen,
-                batch_size=batch_size,
-                seed=seed,
-                progress=lambda done, total: bar.update(done),
-            )
-    finally:
-        torch.set_num_threads(threads)
+    with meter("known answers", len(wanted)) as bar:
+        table = validate(
+            wanted,
+            sampler=chosen,
+            batch_size=batch_size,
+            seed=seed,
+            progress=lambda done, total: bar.update(done),
+        )
     if out is not None:
         write_bytes(out, table.to_csv(index=False).encode())
     return table

@@ -23,12 +23,11 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
-import torch
-
 from agents import Run, check_device
 from envs import cores, keep_freed_memory
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.store import record_failure
+from rl_slt.threads import one_thread
 
 _STARTS = 3  # of the workers, before it is given up
 _IN_FLIGHT, _PER_WORKER = 64, 4  # jobs with the scheduler: enough to keep all workers busy
@@ -75,16 +74,13 @@ class Engine(Protocol):
 def run_guarded(job: Job) -> Outcome:
     """Run one job on one torch thread and say how it ended; never raises but on interruption."""
     keep_freed_memory()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     try:
-        job.call(*job.args)
+        with one_thread():
+            job.call(*job.args)
     except (InputError, OSError, MemoryError) as error:
         return Outcome(job.label, _one_line(error))
     except Exception as error:
         return Outcome(job.label, _one_line(error), traceback.format_exc())
-    finally:
-        torch.set_num_threads(threads)
     return Outcome(job.label)
 
 
