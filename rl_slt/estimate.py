@@ -39,12 +39,13 @@ from rl_slt.samplers.chains import Chains, Draws, Progress
 from rl_slt.samplers.hmc import HMC
 from rl_slt.settings import PILOT_DRAWS, Gauge, Precision, Seeded, Settings, relative_part
 from rl_slt.settings_model import renamed_keywords
+from rl_slt.threads import one_thread
 from rl_slt.verdict.diagnostics import Array, diagnose
 from rl_slt.verdict.jackknife import states_stderr
 
 INIT_DISPERSION = (0.0, 0.35, 0.7, 1.0)
 RANK, WIDE_RANK = 64, 16
-WIDE = 50_000  # weights above which a direction costs more than it gives: each is read every step
+WIDE = 20_000  # weights above which a direction costs more than it gives: each is read every step
 EXACT_LIMIT = 20_000_000  # states times weights below which gradients over all data are cheap
 RELATIVE_ERROR, SLACK = 0.035, 1.25  # wanted; that many times fewer draws will do
 LEAST_ESS, MOST_DRAWS = 800, 6000
@@ -103,7 +104,7 @@ def estimate_llc(
         seed: of everything random here; the global random state is neither read nor changed.
         params: shell patterns of the parameters left free (`"policy_head.*"`); None is all.
         preconditioner_rank: leading curvature directions to precondition, in units of the
-            localizer's width; None is 64 (16 above 50,000 weights), or plain coordinates with a
+            localizer's width; None is 64 (16 above 20,000 weights), or plain coordinates with a
             step size of your own (which then means what it says).
         precision: of convolutions: float32, bfloat16 (on CPUs), or auto, which is bfloat16 where
             the processor has units for it (AMX). What its rounding changes is some hundredths of
@@ -148,6 +149,7 @@ def estimate_llc(
 
 
 @renamed_keywords(data_error="states_error")
+@one_thread()
 def estimate_with(
     policy: nn.Module,
     states: Tensor | PolicyData,
@@ -159,6 +161,8 @@ def estimate_with(
     progress: Progress | None = None,
 ) -> LLCEstimate:
     """`estimate_llc` with its settings in one object, for example `POLICY_CNN`, and no warning.
+
+    On one thread (`rl_slt.threads`), however many torch is set to.
 
     Raises:
         InputError: a wrong value, named in one line.

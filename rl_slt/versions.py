@@ -13,7 +13,7 @@ STAGES: dict[str, int] = {
     "train": 1,
     "states": 2,  # state sets, and states that two agents visit
     "episodes": 1,  # whole episodes for the losses that read rewards
-    "llc": 10,  # the estimator itself, too
+    "llc": 11,  # the estimator itself, too
     "profile": 1,
     "calibrate": 3,
     "covariates": 4,

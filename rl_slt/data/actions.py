@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -32,15 +32,21 @@ def merged_logits(logits: Tensor, classes: Classes) -> Tensor:
 
 def merge_policy(policy: nn.Module, classes: Classes) -> nn.Module:
     """A copy of a policy that gives logits of classes `[B, K]`; its weights keep their names."""
-
-    def merge(module: nn.Module, inputs: Any, output: Any) -> Any:
-        if isinstance(output, tuple):
-            return merged_logits(output[0], classes), *output[1:]
-        return merged_logits(output, classes)
-
     twin = copy.deepcopy(policy)
-    twin.register_forward_hook(merge)
+    twin.register_forward_hook(_Merge(tuple(map(tuple, classes))))
     return twin
+
+
+@dataclass(frozen=True)
+class _Merge:
+    """The hook of a policy that merges its logits; equal to that of another one's same classes."""
+
+    classes: Classes
+
+    def __call__(self, module: nn.Module, inputs: Any, output: Any) -> Any:
+        if isinstance(output, tuple):
+            return merged_logits(output[0], self.classes), *output[1:]
+        return merged_logits(output, self.classes)
 
 
 def merge_data(data: PolicyData, classes: Classes) -> PolicyData:

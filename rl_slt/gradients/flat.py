@@ -42,6 +42,7 @@ class FlatPolicy:
 
     Attributes:
         w_star: `[d]`, the free parameters of the policy as handed in.
+        fixed: the other parameters, and the buffers, by name.
         names: names of the free parameters, in the order of the flat vector.
     """
 
@@ -58,6 +59,8 @@ class FlatPolicy:
             raise InputError(
                 f"free parameters have dtypes {dtypes}; they must share one float type"
             )
+        self.fixed = {n: p.detach() for n, p in params.items() if n not in names}
+        self.fixed |= dict(self.module.named_buffers())
         self.shapes = [p.shape for p in free]
         self.sizes = [p.numel() for p in free]
         self._values = torch.cat([p.detach().reshape(-1) for p in free])
@@ -94,8 +97,13 @@ class FlatPolicy:
             value.backward(retain_graph=i + 1 < len(values))
             out[i].copy_(self._grads)
 
-    def as_function(self, w: Tensor) -> Policy:
-        """The policy at `w` `[d]` as a pure function, for `torch.func` transforms."""
+    def as_function(self, w: Tensor, fixed: dict[str, Tensor] | None = None) -> Policy:
+        """The policy at `w` `[d]` as a pure function, for `torch.func` transforms.
+
+        Args:
+            w: the free parameters.
+            fixed: what takes the place of `self.fixed`.
+        """
         parts = w.split(self.sizes)
         params = {n: p.view(s) for n, p, s in zip(self.names, parts, self.shapes, strict=True)}
-        return lambda states: functional_call(self.module, params, (states,))
+        return lambda states: functional_call(self.module, params | (fixed or {}), (states,))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -14,11 +16,13 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.gradients.flat import FlatPolicy
+from rl_slt.gradients.patches import patches_as_rows
 from rl_slt.gradients.precision import in_bfloat16
 from rl_slt.losses.base import Loss
 
 Fields = dict[str, Tensor]
 Graph = Callable[..., tuple[Tensor, Tensor]]
+Traced = tuple[Graph, frozenset[str]]  # with the fields that it looks at
 aten = torch.ops.aten
 # What gives its first argument back where the form stays.
 FORMS = {
@@ -38,14 +42,24 @@ class TracedGradient:
     fixes Python control flow, so it is used only after it agreed with the plain path on other
     weights and another batch.
 
+    Graphs read every tensor of the policy as an input. Those of one policy serve another of the
+    same modules and settings (`structure_of`), as the next checkpoint of a run, once they agreed
+    with its plain path, too.
+
+    Args:
+        flat: the policy.
+        loss: of it.
+        anew: whether graphs made of another policy are left alone.
+
     Attributes:
         reads: fields of the batch that the graphs traced so far look at.
         rounded: whether convolutions are made in bfloat16.
     """
 
-    def __init__(self, flat: FlatPolicy, loss: Loss) -> None:
+    def __init__(self, flat: FlatPolicy, loss: Loss, anew: bool = False) -> None:
         self.flat, self.loss = flat, loss
-        self._graphs: dict[Any, Graph] = {}
+        structure = None if anew else structure_of(flat, loss)
+        self._graphs: dict[Any, Traced] = {} if structure is None else _graphs_of(structure)
         self.reads: frozenset[str] = frozenset()
         self.rounded = False
 
@@ -63,10 +77,13 @@ class TracedGradient:
         if weights is not None:
             batch = batch | {WEIGHTS: weights}
         tensors = tuple(batch.values())
-        key = (self.rounded, shared, w.shape, tuple(batch), tuple(t.shape for t in tensors))
+        forms = tuple((t.shape, t.dtype) for t in tensors)
+        key = (self.rounded, shared, w.shape, tuple(batch), forms)
         if key not in self._graphs:
             self._graphs[key] = self._trace(w, batch, shared)
-        grads, values = self._graphs[key](w, *tensors)
+        graph, reads = self._graphs[key]
+        self.reads |= reads
+        grads, values = graph(w, *self.flat.fixed.values(), *tensors)
         return values, grads
 
     def agrees(self, w: Tensor, batch: Fields, together: bool) -> bool:
@@ -112,27 +129,74 @@ class TracedGradient:
         losses, grads = zip(*parts, strict=True)
         return torch.stack(losses), torch.stack(grads)
 
-    def _trace(self, w: Tensor, batch: Fields, shared: bool) -> Graph:
-        names = tuple(batch)
+    def _trace(self, w: Tensor, batch: Fields, shared: bool) -> Traced:
+        names, fixed = tuple(batch), self.flat.fixed
 
         def one(w: Tensor, *tensors: Tensor) -> Tensor:
-            fields = dict(zip(names, tensors, strict=True))
+            others = dict(zip(fixed, tensors, strict=False))
+            fields = dict(zip(names, tensors[len(fixed) :], strict=True))
             weights = fields.pop(WEIGHTS, None)
-            policy = self.flat.as_function(w)
+            policy = self.flat.as_function(w, others)
             policy = in_bfloat16(policy) if self.rounded else policy
-            losses = self.loss(policy, PolicyData.trusted(fields))
+            with nullcontext() if self.rounded else patches_as_rows():
+                losses = self.loss(policy, PolicyData.trusted(fields))
             return losses.mean() if weights is None else (losses * weights).sum()
 
         function = grad_and_value(one)
         if w.ndim == 2:
-            function = vmap(function, in_dims=(0, *[None if shared else 0] * len(names)))
+            over = [None] * len(fixed) + [None if shared else 0] * len(names)
+            function = vmap(function, in_dims=(0, *over))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch.fx warns of its own internals
-            graph = drop_idle(make_fx(function)(w, *batch.values()))
+            graph = drop_idle(make_fx(function)(w, *fixed.values(), *batch.values()))
         inputs = [node for node in graph.graph.nodes if node.op == "placeholder"]
-        self.reads |= {n for n, node in zip(names, inputs[1:], strict=True) if node.users}
+        read = inputs[1 + len(fixed) :]
+        reads = frozenset(n for n, node in zip(names, read, strict=True) if node.users)
+        for node in graph.graph.nodes:
+            node.meta.clear()  # tensors of this policy
         forward: Graph = torch.no_grad()(graph.forward)
-        return forward
+        return forward, reads
+
+
+_GRAPHS: OrderedDict[Any, dict[Any, Traced]] = OrderedDict()
+MOST_STRUCTURES = 8  # whose graphs are kept
+
+
+def _graphs_of(structure: Any) -> dict[Any, Traced]:
+    """The graphs made so far of policies and losses of one structure, by shapes."""
+    graphs = _GRAPHS.setdefault(structure, {})
+    _GRAPHS.move_to_end(structure)
+    while len(_GRAPHS) > MOST_STRUCTURES:
+        _GRAPHS.popitem(last=False)
+    return graphs
+
+
+def structure_of(flat: FlatPolicy, loss: Loss) -> Any:
+    """What graphs of a policy and a loss depend on besides tensors; None where that is not known.
+
+    Modules with their types, settings and hooks, free parameters, and the loss with its settings.
+    What is neither a number, a text nor a tuple of such counts by its identity.
+    """
+    weights = flat.w_star
+    parts = [_settings_of(loss), weights.dtype, weights.device, tuple(flat.names)]
+    parts.append(tuple((n, t.shape, t.dtype) for n, t in flat.fixed.items()))
+    for name, module in flat.module.named_modules():
+        hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+        parts.append((name, _settings_of(module), hooks))
+    try:
+        hash(found := tuple(parts))
+    except TypeError:
+        return None
+    return found
+
+
+def _settings_of(owner: object) -> tuple[Any, ...]:
+    """The type of an object and its attributes, but those that every module of torch has."""
+    given = sorted(vars(owner).items()) if hasattr(owner, "__dict__") else ()
+    return type(owner), *((k, v) for k, v in given if k not in vars(_BARE))
+
+
+_BARE = nn.Module()
 
 
 def drop_idle(graph: GraphModule) -> GraphModule:
@@ -169,5 +233,5 @@ def _form(node: Node) -> tuple[Any, ...] | None:
 
 
 def has_conv(module: nn.Module) -> bool:
-    """Whether chains are better run apart: batched convolutions are slow on a CPU."""
+    """Whether weights are used at many places."""
     return any(isinstance(m, nn.modules.conv._ConvNd) for m in module.modules())

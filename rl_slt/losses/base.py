@@ -109,17 +109,11 @@ class Loss:
         """Why there is no LLC, by the mean of `report` over draws; empty where there is one."""
         return ""
 
-    def score(self, policy: Policy, batch: PolicyData, generator: Generator) -> Tensor | None:
-        """Per-sample scalars `[B]`; E[g g'] of their gradients g is the Gauss-Newton matrix.
-
-        None when the loss does not know; no direction is preconditioned then.
-        """
-        return None
-
     def score_rows(self, policy: Policy, batch: PolicyData) -> Tensor | None:
         """Per-sample rows `[B, R]` whose gradients g_r give it as the mean `sum_r g_r g_r'`.
 
-        None when the loss does not know; the curvature is then that of its Hessian.
+        None when the loss does not know: the curvature is then that of its Hessian, and no
+        direction is preconditioned.
         """
         return None
 
@@ -154,11 +148,6 @@ class ReferenceLoss(Loss):
                 )
             logits = logits.to(own)
         return data.with_fields(reference_logits=logits)
-
-    def score(self, policy: Policy, batch: PolicyData, generator: Generator) -> Tensor:
-        """`log pi_w(a|s)` `[B]`, `a ~ pi_w`: E[g g'] of its gradients g is the Fisher matrix."""
-        logits = logits_of(policy(batch.states))
-        return action_log_probs(logits, draw_actions(logits.detach(), generator))
 
     def score_rows(self, policy: Policy, batch: PolicyData) -> Tensor:
         """`sqrt(p_a) log pi_w(a|s)` `[B, A]`, p_a the value of `pi_w(a|s)` without its gradient."""

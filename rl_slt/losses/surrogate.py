@@ -69,10 +69,6 @@ class Surrogate(Loss):
         """That it has no minimum, where it is not clipped."""
         return "" if self.clip else "unclipped, the surrogate has no minimum: set clip, as 0.2"
 
-    def score(self, policy: Policy, batch: PolicyData, generator: Generator) -> Tensor:
-        """`sqrt(|A|) log pi_w(a|s)` `[B]`, the score row itself."""
-        return self.score_rows(policy, batch)[:, 0]
-
     def score_rows(self, policy: Policy, batch: PolicyData) -> Tensor:
         """`sqrt(|A|) log pi_w(a|s)` `[B, 1]`: a Gauss-Newton majorant.
 

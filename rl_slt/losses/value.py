@@ -50,10 +50,6 @@ class Value(Loss):
             raise InputError.of("returns_sd", sd, "above 0", hint)
         return data.with_fields(returns_sd=torch.full_like(values, sd))
 
-    def score(self, policy: Policy, batch: PolicyData, generator: Generator) -> Tensor:
-        """`V_w(s) / sigma` `[B]`, the score row itself."""
-        return self.score_rows(policy, batch)[:, 0]
-
     def score_rows(self, policy: Policy, batch: PolicyData) -> Tensor:
         """`V_w(s) / sigma` `[B, 1]`: the Gauss-Newton matrix, the Hessian but for the residuals."""
         assert batch.returns_sd is not None

@@ -23,6 +23,7 @@ from torch.func import grad, vmap
 
 from rl_slt.data.clusters import cluster_stderr
 from rl_slt.data.policy_data import PolicyData
+from rl_slt.gradients.patches import patches_as_rows
 from rl_slt.gradients.traced import TRACE_ERRORS
 from rl_slt.posterior.target import Target, Trace
 
@@ -65,20 +66,25 @@ def random_signs(out: Tensor, generator: Generator) -> Tensor:
     return out.bernoulli_(generator=generator).mul_(2).sub_(1)
 
 
-def row_gradients(target: Target, index: Tensor, signs: Tensor) -> Iterator[Tensor]:
-    """Gradients at w* of `signs . rows`, in parts `[b, d]`.
+def row_gradients(
+    target: Target, index: Tensor, signs: Tensor, at: Tensor | None = None
+) -> Iterator[Tensor]:
+    """Gradients of `signs . rows`, in parts `[b, d]`.
 
     Args:
         target: whose loss, data and free parameters.
         index: sample of each row `[M]`.
         signs: what the sample's score rows count for in it `[M, R]`.
+        at: weights `[d]`; None is w*.
     """
     loss, flat = target.loss, target.flat
-    module = flat.load(flat.w_star)
+    weights = flat.w_star if at is None else at
+    module = flat.load(weights)
 
     def combined(w: Tensor, fields: dict[str, Tensor], sign: Tensor) -> Tensor:
         batch = PolicyData.trusted({name: value[None] for name, value in fields.items()})
-        rows = loss.score_rows(flat.as_function(w), batch)
+        with patches_as_rows():
+            rows = loss.score_rows(flat.as_function(w), batch)
         assert rows is not None
         return (rows[0] * sign).sum()
 
@@ -88,7 +94,7 @@ def row_gradients(target: Target, index: Tensor, signs: Tensor) -> Iterator[Tens
     for i, sign in zip(index.split(size), signs.split(size), strict=True):
         if together:
             try:
-                yield each(flat.w_star, target.samples.take(i).tensors(), sign)
+                yield each(weights, target.samples.take(i).tensors(), sign)
                 continue
             except torch.OutOfMemoryError:
                 raise

@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.data.samples import Samples, distinct
 from rl_slt.gradients.flat import FlatPolicy
+from rl_slt.gradients.patches import overlaps
 from rl_slt.gradients.precision import in_bfloat16
 from rl_slt.gradients.traced import TracedGradient, has_conv
 from rl_slt.losses.base import Loss, policy_logits
@@ -160,13 +161,14 @@ class Target:
         self.trace = Trace(math.nan, math.nan)
         self.grads = 0
         self._whole: dict[bool, PolicyData] = {}  # with and without repeats, where in one chunk
-        small = self.dim <= BATCHED_LIMIT and not has_conv(flat.module)
-        self.batched = small or self.device.type != "cpu"
-        self.traced = self._try_tracing(bfloat16 and has_conv(flat.module))
+        apart = overlaps(flat.module)  # batched convolutions are slow on a CPU
+        self.batched = (self.dim <= BATCHED_LIMIT and not apart) or self.device.type != "cpu"
+        self.traced = self._try_tracing(bfloat16 and apart)
         self.center_losses = self._losses_at_center()
         self._mean_center_loss = self.center_losses.mean()
         self._chunk = CHUNK
         if self.batched and self.traced:
+            small = self.dim <= BATCHED_LIMIT and not has_conv(flat.module)
             self._chunk = BATCHED_CHUNK if small else WIDE_CHUNK
 
     @property
@@ -350,9 +352,12 @@ class Target:
         batches = [self.loss.refresh(self.samples.take(r), generator).tensors() for r in rows]
         stacked = {k: torch.stack([b[k] for b in batches]) for k in batches[0]}
         noise = self.flat.w_star.new_empty(2, self.dim).normal_(generator=generator)
-        candidate = TracedGradient(self.flat, self.loss)
         noise /= self.dim**0.5
-        if not candidate.agrees(self.flat.w_star + 0.1 * noise, stacked, self.batched):
+        for anew in (False, True):
+            candidate = TracedGradient(self.flat, self.loss, anew)
+            if candidate.agrees(self.flat.w_star + 0.1 * noise, stacked, self.batched):
+                break
+        else:
             return None
         if bfloat16:
             candidate.round(self.flat.w_star + noise, stacked)

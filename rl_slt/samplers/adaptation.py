@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from rl_slt.losses.base import Loss
+from rl_slt.posterior.curvature import count_rows, random_signs, row_gradients
 from rl_slt.posterior.target import Preconditioner, Target
 from rl_slt.samplers.base import Evaluate
 
@@ -42,23 +42,21 @@ def top_curvature(
 
 
 def fisher_rows(target: Target, z: Tensor, rows: int, generators: Sequence[Generator]) -> Tensor:
-    """Per-sample score gradients `[rows, d]` at the chains' positions, equally many from each.
+    """Gradients `[rows, d]` of score rows at the chains' positions, equally many from each.
 
-    Their second moment is the loss's Gauss-Newton matrix, averaged over chains.
+    Each is of one sample, its score rows with random signs. Their second moment is the loss's
+    Gauss-Newton matrix, averaged over chains, in the mean.
     """
-    w = target.flat.w_star + target.weights(z)
+    w, width = target.flat.w_star + target.weights(z), count_rows(target)
+    assert width is not None
     per = -(-rows // len(w))
-    out = w.new_empty(per * len(w), target.dim)
-    for c, generator in enumerate(generators):
-        module = target.flat.load(w[c])
+    parts: list[Tensor] = []
+    for at, generator in zip(w, generators, strict=True):
         index = torch.randint(target.n, (per,), generator=generator, device=target.device)
-        for k in range(0, per, 32):
-            batch = target.samples.take(index[k : k + 32])
-            score = target.loss.score(module, batch, generator)
-            assert score is not None
-            target.flat.row_grads(score, out[c * per + k : c * per + k + len(score)])
-    target.grads += len(out)
-    return out
+        signs = random_signs(w.new_empty(per, width), generator)
+        parts += row_gradients(target, index, signs, at)
+    target.grads += per * len(w)
+    return torch.cat(parts)
 
 
 def leading_curvature(rows: Tensor, rank: int) -> tuple[Tensor, Tensor]:
@@ -81,12 +79,13 @@ def leading_curvature(rows: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 def precondition(target: Target, z: Tensor, rank: int, generators: Sequence[Generator]) -> Tensor:
     """Rebuild the target's preconditioner from the curvature at `z` `[C, d]`.
 
-    Returns z in the new coordinates. A loss without a score gets the localizer's width alone.
+    Returns z in the new coordinates. A loss that knows no score rows, or is
+    per episode, gets the localizer's width alone.
     """
     delta = target.weights(z).clone()
     scale = z.new_full((), target.width)
     basis, shrink = z.new_empty(target.dim, 0), z.new_empty(0)
-    if rank and type(target.loss).score is not Loss.score:
+    if rank and target.loss.sample_unit == "state" and count_rows(target) is not None:
         count = max(LEAST_ROWS, ROWS_PER_DIRECTION * rank)
         rows = fisher_rows(target, z, count, generators)
         values, basis = leading_curvature(rows, rank)

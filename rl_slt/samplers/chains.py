@@ -25,11 +25,14 @@ SNAPSHOTS = 24
 # In preconditioned coordinates the curvature is about 1 and the noise of the batch gradient sets a
 # limit of its own: the largest step by the order of the sampler; and, where the noise is measured,
 # what it may add to the velocities in one step where friction takes that out again (the sum over
-# directions), and where it does not to the LLC, as a share and at most.
+# directions), and where it does not to the LLC, as a share and at most. Longer steps than that, up
+# to LONGEST, are taken only where they add little.
 NOISE_LIMIT = {1: 0.1, 2: 0.3}
 MOST_NOISE, MOST_BIAS = 0.1, 0.05
+LONGEST, LITTLE_BIAS = 0.6, 0.02
 LEAST_SHARE = 0.1  # of the step that the curvature allows: with less no chain comes anywhere
 NOISE_WINDOW = 100  # steps it is averaged over
+CORRECTED_LIMIT = 10_000  # weights up to which gradients of parts of a batch cost little
 
 
 class Draws(NamedTuple):
@@ -90,15 +93,14 @@ class Chains:
     resume_at: Tensor | None = None
 
     def __post_init__(self) -> None:
-        self.step_size = self.sampler.step_size or 0.0
-        self.most_step, self.noise, self.llc, self.seen = self.step_size, 0.0, 0.0, 0
+        self._take_step(self.sampler.step_size or 0.0)
         self.averaging: DualAveraging | None = None
         self.state: Any = None
         self.batches = [Batches(self.target.samples, self.batch_size, g) for g in self.generators]
         self.bias = math.nan  # by noise that friction does not take out: see `_heed_bias`
         most = 1 if self.batch_size >= self.target.n else self.sampler.noise_parts
-        self.corrected = self.target.batched
-        # Where each part is a pass of its own, two tell the noise at the end of burn-in.
+        self.corrected = self.target.batched and self.target.dim <= CORRECTED_LIMIT
+        # Where gradients of parts take long, those of two tell the noise at the end of burn-in.
         most = most if self.corrected else min(most, 2)
         self.most_parts = next(m for m in range(most, 0, -1) if self.batch_size % m == 0)
         self.parts = self.most_parts if self.corrected else 1
@@ -228,12 +230,18 @@ class Chains:
                 self.sampler.metric(self.state),
             )
         order = self.sampler.order
-        self.step_size = (self.sampler.max_step / max(curvature, 1e-12)) ** (1 / order)
+        step_size = (self.sampler.max_step / max(curvature, 1e-12)) ** (1 / order)
+        self.longest = min(LONGEST, step_size)
         if self.rank is not None and not self.sampler.full_batch:
-            self.step_size = min(self.step_size, NOISE_LIMIT[order])
-        self.most_step, self.noise, self.llc, self.seen = self.step_size, 0.0, 0.0, 0
+            step_size = min(step_size, NOISE_LIMIT[order])
+        self._take_step(step_size)
         accept = self.sampler.target_accept
         self.averaging = DualAveraging(self.step_size, accept) if accept else None
+
+    def _take_step(self, step_size: float) -> None:
+        """Go on with that step size, and measure the noise there anew."""
+        self.step_size = self.most_step = step_size
+        self.noise, self.llc, self.seen = 0.0, 0.0, 0
 
     def _heed_noise(self, noise: Tensor | None) -> None:
         """Bound what the noise of the batches `[C, k, d]` adds to the velocities in one step."""
@@ -257,6 +265,8 @@ class Chains:
 
         if self.sampler.step_size is None:
             self._shorten(MOST_BIAS / max(bias(self.most_step), 1e-12))
+            little = LITTLE_BIAS / max(bias(1.0), 1e-12)
+            self.step_size = max(self.step_size, min(self.longest, little))
         self.bias = bias(self.step_size)
 
     def _shorten(self, share: float) -> None:

@@ -1,5 +1,7 @@
 """Traced gradients: equal to the plain ones, and without idle steps."""
 
+from unittest import mock
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -7,7 +9,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from rl_slt import PolicyData, PolicyKL, PolicyNLL
 from rl_slt.data.samples import Batches, Samples
-from rl_slt.gradients.traced import drop_idle
+from rl_slt.gradients import traced
+from rl_slt.gradients.traced import TracedGradient, drop_idle
 from rl_slt.posterior.build import build_target
 from rl_slt.posterior.target import Target
 
@@ -153,3 +156,68 @@ def test_batches_hold_each_sample_once_a_pass_in_ever_new_order() -> None:
     counts = torch.bincount(torch.cat([b for p in passes for b in p]), minlength=22)  # type: ignore[misc]
     assert (counts - 200 * 20 / 22).abs().max() < 25  # each equally often
     assert Batches(units, 22, torch.Generator()).next() is None
+
+
+TRACE = TracedGradient._trace
+
+
+class Scaled(nn.Module):
+    """Logits times a setting, plus what a frozen layer gives, as a global switch says."""
+
+    switch = 1.0
+
+    def __init__(self, seed: int, scale: float = 2.0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.trunk, self.head, self.scale = nn.Linear(6, 8), nn.Linear(8, 4), scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        h: Tensor = self.scale * type(self).switch * self.head(self.trunk(x).relu())
+        return h
+
+
+def traced_twice(one: nn.Module, other: nn.Module) -> tuple[Target, list[bool]]:
+    """The second policy's target, and whether each took the graphs of one before."""
+    data, new = PolicyData(torch.randn(60, 6)), []
+    for policy in (one, other):
+        with mock.patch.object(TracedGradient, "_trace", autospec=True) as trace:
+            trace.side_effect = TRACE
+            target = build_target(policy, data, PolicyKL(), 10.0, 1.0, "head.*", 0)
+        new.append(bool(trace.call_count))
+    return target, new
+
+
+@pytest.mark.parametrize("kind", ["alike", "another setting", "unseen"])
+def test_graphs_serve_the_next_policy_where_they_are_right(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own weights count, frozen ones too, and what no setting tells is found by the check."""
+    traced._GRAPHS.clear()
+    one, other = Scaled(0), Scaled(1, 3.0 if kind == "another setting" else 2.0)
+    if kind == "unseen":
+        monkeypatch.setattr(Scaled, "switch", 1.0)
+        traced_twice(one, one)
+        monkeypatch.setattr(Scaled, "switch", 1.5)
+        target, new = traced_twice(other, other)
+        assert new == [True, True]  # the graphs kept are of the old switch
+    else:
+        target, new = traced_twice(one, other)
+        assert new == [True, kind != "alike"]
+    assert target.traced is not None
+    w = target.flat.w_star + 0.2 * torch.randn(2, target.dim)
+    rows = torch.randint(60, (2, 20))
+    loss, grad, _ = target._loss_grad(w, [*rows], [])
+    for c in range(2):
+        plain = torch.empty(target.dim)
+        batch = target.samples.take(rows[c])
+        value = target.flat.value_and_grad(target.loss, batch, w[c], plain)
+        assert float(loss[c]) == pytest.approx(float(value), rel=1e-5)
+        assert torch.allclose(grad[c], plain, atol=1e-6 + 1e-5 * float(plain.abs().max()))
+
+
+def test_graphs_of_few_structures_are_kept() -> None:
+    traced._GRAPHS.clear()
+    data = PolicyData(torch.randn(9, 6))
+    for k in range(traced.MOST_STRUCTURES + 2):
+        build_target(Scaled(0, float(k + 1)), data, PolicyKL(), 10.0, 1.0, None, 0)
+    assert len(traced._GRAPHS) == traced.MOST_STRUCTURES

@@ -23,8 +23,8 @@ from envs import FROZEN_LEVELS, find_game
 from rl_slt import LLCEstimate, PolicyData, estimate_with, profile_verdict
 from rl_slt.errors import InputError
 from rl_slt.gradients.flat import match_parameters
+from rl_slt.gradients.patches import overlaps
 from rl_slt.gradients.precision import wants_bfloat16
-from rl_slt.gradients.traced import has_conv
 from rl_slt.pipeline.disk.locks import stage_locks
 from rl_slt.pipeline.disk.store import (
     ItemStore,
@@ -311,7 +311,7 @@ def plan_estimates(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[E
         policy = _first_policy(run)
         if policy is not None and plan.params != "all":
             match_parameters(policy, plan.params.split(","))
-        rounded = rounded and policy is not None and has_conv(policy)
+        rounded = rounded and policy is not None and overlaps(policy)
     sets = {text: states_of(run, plan, text, placements) for text in plan.states}
     return [
         Estimate(
