@@ -127,7 +127,7 @@ PPO_PRESETS: Mapping[str, Mapping[str, Any]] = {
         "lr": 4e-3,  # patches bear four times the rate of overlapping convolutions, and need it
         "anneal_lr": True,
         "precision": "auto",
-        "steps": 500_000,
+        "steps": 800_000,
         "checkpoints": "log:12",
     },
 }

@@ -8,6 +8,7 @@ machine does falls on both. With `--rows FILE` later calls add to the table, for
 
 import argparse
 import json
+import platform
 import resource
 import subprocess
 import sys
@@ -22,8 +23,7 @@ MEASURED = ("wall", "cpu", "rollout", "memory")
 HEAD = """# Speed of training against stock stable-baselines3
 
 Made by `benchmarks/agents_speed.py`: paired runs, each in a process of its own; "times stock" is
-the median of the ratios of the rounds. Two cores, CPU, torch 2.13.0, a processor {tiles} tile
-instructions (AMX) for bfloat16.
+the median of the ratios of the rounds. Two cores, CPU, torch 2.13.0, {processor}.
 """
 
 Row = dict[str, Any]
@@ -106,14 +106,20 @@ def report(rows: list[Row]) -> str:
         table([row for row in rows if tuple(row[name] for name in SETTING) == setting])
         for setting in found
     ]
-    return "\n".join([HEAD.format(tiles="with" if tiles() else "without"), *tables])
+    return "\n".join([HEAD.format(processor=processor()), *tables])
 
 
-def tiles() -> bool:
-    """Whether this processor multiplies bfloat16 matrices in tiles."""
+def processor() -> str:
+    """The kind of processor, and its instructions for bfloat16."""
     import torch
 
-    return bool(torch.cpu._is_amx_tile_supported())
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
+    kinds = {"AMX": torch.cpu._is_amx_tile_supported(),
+             "AVX512_BF16": torch.cpu._is_avx512_bf16_supported()}  # fmt: skip
+    has = " and ".join(kind for kind, there in kinds.items() if there) or "none"
+    return f"{names[0] if names else platform.processor()}, for bfloat16: {has}"
 
 
 def table(rows: list[Row]) -> str:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from agents_speed import processor
 from markdown_report import publish, table
 
 UNIT_STEPS, MEASURED = 100_000, 8  # rollouts of stock's that are timed, after one to warm up
@@ -59,17 +59,6 @@ def run_study(which: str, out: Path) -> dict[str, Any]:
         "unit, s": unit, "unit before / after": before / (2 * unit - before),
         "on": f"{os.cpu_count()} cores, {processor()}",
     }  # fmt: skip
-
-
-def processor() -> str:
-    """The kind of processor, and whether it multiplies matrices in tiles."""
-    import torch
-
-    info = Path("/proc/cpuinfo")
-    found = info.read_text() if info.exists() else ""
-    names = [line.partition(":")[2].strip() for line in found.splitlines() if "model name" in line]
-    tiles = "with" if torch.cpu._is_amx_tile_supported() else "without"
-    return f"{names[0] if names else platform.processor()} {tiles} AMX"
 
 
 def main() -> None:

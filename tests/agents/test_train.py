@@ -214,13 +214,17 @@ def test_training_leaves_torch_as_it_was(tmp_path: Path) -> None:
     assert torch.get_num_threads() == threads
 
 
-@pytest.mark.parametrize(("tiles", "expected"), [(True, "bfloat16"), (False, "float32")])
+@pytest.mark.parametrize(
+    ("tiles", "pairs", "expected"),
+    [(True, True, "bfloat16"), (False, True, "bfloat16"), (False, False, "float32")],
+)
 @pytest.mark.usefixtures("fake_envs")
 def test_auto_takes_the_faster_precision(
-    tiles: bool, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiles: bool, pairs: bool, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: tiles)
-    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: not tiles)
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: pairs)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: not pairs)
     assert chosen_precision("auto", torch.device("cuda")) != expected
     assert chosen_precision("float32", torch.device("cpu")) == "float32"
     agents.train(CONFIG.replace(precision="auto", steps=64), tmp_path)
@@ -229,7 +233,7 @@ def test_auto_takes_the_faster_precision(
     assert outputs(tmp_path) == outputs(tmp_path / "named")
 
 
-@pytest.mark.parametrize(("network", "expected"), [("small", 256), ("impala", 64)])
+@pytest.mark.parametrize(("network", "expected"), [("patch", 512), ("small", 256), ("impala", 64)])
 def test_micro_batches_suit_the_network(network: str, expected: int, fake_vec: Any) -> None:
     config = CONFIG.replace(micro_batch=None, network=network)
     assert build_model(config, fake_vec(4), torch.device("cpu")).micro_batch == expected
