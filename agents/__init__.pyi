@@ -20,6 +20,7 @@ from .files import (
 )
 from .importing import import_agent
 from .networks import NETWORKS, ActorCritic, build_network
+from .own import is_loader
 from .run import LOCK, UNNAMED, Run, safe_name
 from .training import train
 
@@ -40,6 +41,7 @@ __all__ = [
     "find_checkpoint",
     "import_agent",
     "is_finished",
+    "is_loader",
     "list_checkpoints",
     "load_policy",
     "ppo_preset",

@@ -21,6 +21,7 @@ from safetensors.torch import save as save_tensors
 
 from agents.files import atomic_dir, json_bytes, write_json
 from agents.networks import ActorCritic, build_network
+from agents.own import build_own
 from rl_slt import InputError, SettingsModel
 
 FORMAT: Literal[1] = 1
@@ -211,8 +212,10 @@ def read_header(checkpoint: Path) -> Header:
         raise InputError(f"{path} is corrupt: {error}") from None
 
 
-def load_policy(checkpoint: Path | str | Checkpoint) -> ActorCritic:
+def load_policy(checkpoint: Path | str | Checkpoint) -> torch.nn.Module:
     """The network of a checkpoint, in eval mode, float32, on the CPU; runs no code from the file.
+
+    A policy of one's own (`agents.own`) is made by the user's function, where that is trusted.
 
     Args:
         checkpoint: or its folder.
@@ -227,9 +230,17 @@ def load_policy(checkpoint: Path | str | Checkpoint) -> ActorCritic:
     header = read_header(path)
     tensors = read_tensors(path, header.sha256)
     with torch.random.fork_rng(devices=[]):
-        network = header.spec.build()
+        network = policy_of(header, path)
     load_tensors_into(network, tensors, path)
     return network.eval()
+
+
+def policy_of(header: Header, checkpoint: Path) -> torch.nn.Module:
+    """A network as a header describes it, its weights still to be loaded."""
+    spec = header.spec
+    if ":" not in spec.name:
+        return spec.build()
+    return build_own(spec.name, checkpoint, spec.n_actions, **dict(spec.kwargs))
 
 
 def read_tensors(checkpoint: Path, sha256: str) -> dict[str, torch.Tensor]:

@@ -80,7 +80,8 @@ class TrainConfig(SettingsModel):
         parse_placement(self.coin)
         parse_levels(self.levels)
         parse_levels(self.eval_levels, "eval_levels")
-        check_network(self.network, self.network_kwargs)
+        if ":" not in self.network:  # else an import's own function made it
+            check_network(self.network, self.network_kwargs)
         parse_schedule(self.checkpoints)
         find_game(self.game)
         if (self.from_run is None) != (self.from_step is None):

@@ -1,9 +1,15 @@
 """Actor-critic networks over uint8 frames, in procgen's own layout."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
+
+ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
 
 class Body(nn.Module):
@@ -14,6 +20,7 @@ class Body(nn.Module):
     """
 
     width: int
+    scaled = True  # whether images are scaled to [0, 1]; else they are floats from 0 to 255
     takes_bytes = False  # whether the first layer scales them itself
     unseen: tuple[int, int] = (0, 0)  # last rows and columns that no output depends on
     micro_batch = 256  # samples computed at once in training: what a CPU's caches like
@@ -24,6 +31,8 @@ class Body(nn.Module):
             size - unseen for size, unseen in zip(obs.shape[1:3], self.unseen, strict=True)
         )
         images = obs[:, :rows, :columns].permute(0, 3, 1, 2)
+        if not self.scaled:
+            return self.features(images.float())
         if self.takes_bytes:
             return self.features(images)
         # Two steps on purpose: uint8 times float in one is 40 times slower on a CPU.
@@ -36,19 +45,57 @@ class Body(nn.Module):
         """
         raise NotImplementedError
 
+    @classmethod
+    def settings_of(cls, weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+        """The settings of the body that has these weights, by the names that they have in it.
+
+        Raises:
+            KeyError: a layer that tells them is missing.
+        """
+        return {"width": weights["fc.weight"].shape[0]}
+
 
 class ActorCritic(nn.Module):
     """Policy logits and value from a shared body, or from one body each.
 
-    Named modules: `body`, `policy_head`, `value_head` and, when not shared, `value_body`.
+    Named modules: `body`, `policy_head`, `value_head`; `value_body` when not shared;
+    `policy_layers` and `value_layers` when there are layers between body and head.
+
+    Args:
+        make_body: makes a body.
+        n_actions: number of logits A.
+        shared: one body for policy and value, or one each.
+        policy_layers: widths of the hidden layers between body and policy head.
+        value_layers: widths of those before the value head.
+        activation: after each of them, `tanh` or `relu`.
+        normalize_images: whether frames are scaled to [0, 1]; else they are 0 to 255, as floats.
+        actions: the actions that the policy head is over, where it is not over all A in order; the
+            others have logit -inf, probability 0.
     """
 
-    def __init__(self, make_body: Callable[[], Body], n_actions: int, *, shared: bool = True):
+    def __init__(
+        self,
+        make_body: Callable[[], Body],
+        n_actions: int,
+        *,
+        shared: bool = True,
+        policy_layers: Sequence[int] = (),
+        value_layers: Sequence[int] = (),
+        activation: str = "tanh",
+        normalize_images: bool = True,
+        actions: Sequence[int] | None = None,
+    ):
         super().__init__()
+        self.n_actions, self.actions = n_actions, actions
         self.body = make_body()
         self.value_body = None if shared else make_body()
-        self.policy_head = nn.Linear(self.body.width, n_actions)
-        self.value_head = nn.Linear(self.body.width, 1)
+        for body in (self.body, self.value_body):
+            if body is not None:
+                body.scaled = normalize_images
+        widths = [self.body.width, *policy_layers], [self.body.width, *value_layers]
+        self.policy_layers, self.value_layers = (hidden(w, activation) for w in widths)
+        self.policy_head = nn.Linear(widths[0][-1], n_actions if actions is None else len(actions))
+        self.value_head = nn.Linear(widths[1][-1], 1)
         init_head(self.policy_head, gain=0.01)
         init_head(self.value_head, gain=1.0)
 
@@ -63,7 +110,39 @@ class ActorCritic(nn.Module):
 
     def heads(self, policy: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits `[B, A]` and value `[B]` in float32, whatever the bodies were computed in."""
-        return self.policy_head(policy.float()), self.value_head(value.float()).squeeze(-1)
+        policy, value = policy.float(), value.float()
+        if self.policy_layers is not None:
+            policy = self.policy_layers(policy)
+        if self.value_layers is not None:
+            value = self.value_layers(value)
+        logits = self.policy_head(policy)
+        if self.actions is not None:
+            logits = spread_logits(logits, self.actions, self.n_actions)
+        return logits, self.value_head(value).squeeze(-1)
+
+
+def spread_logits(logits: torch.Tensor, actions: Sequence[int], n_actions: int) -> torch.Tensor:
+    """Logits `[B, A]` of all actions from those `[B, K]` of some; -inf for the others.
+
+    Args:
+        logits: `[B, K]`.
+        actions: which of the A actions each is of, `[K]`, all different.
+        n_actions: A.
+    """
+    padded, place = F.pad(logits, (0, 1), value=-math.inf), {a: k for k, a in enumerate(actions)}
+    columns = [place.get(action, len(actions)) for action in range(n_actions)]
+    return torch.cat([padded[:, k : k + 1] for k in columns], dim=1)
+
+
+def hidden(widths: Sequence[int], activation: str) -> nn.Sequential | None:
+    """Layers from `widths[0]` features to `widths[-1]`, each with an activation; None for none."""
+    if len(widths) == 1:
+        return None
+    layers = [
+        part for i, o in pairwise(widths) for part in (nn.Linear(i, o), ACTIVATIONS[activation]())
+    ]
+    init_relu(made := nn.Sequential(*layers))
+    return made
 
 
 def init_head(layer: nn.Linear, gain: float) -> None:

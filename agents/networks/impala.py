@@ -1,5 +1,8 @@
 """The IMPALA residual network with a width multiplier."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -63,6 +66,12 @@ class ImpalaBody(Body):
                 assert layer.bias is not None
                 nn.init.zeros_(layer.bias)
         to_channels_last(self)
+
+    @classmethod
+    def settings_of(cls, weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+        """Width, and the multiplier that the first section's channels tell."""
+        channels = weights["section1.conv.weight"].shape[0]
+        return {**super().settings_of(weights), "multiplier": channels / 16}
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Images `[B, C, H, W]` to features `[B, width]`."""

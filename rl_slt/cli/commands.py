@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from rl_slt.cli.options import FLOAT, INTEGER, SEED, FromModel, ModelCommand, parse_setting
+from rl_slt.cli.options import (
+    FLOAT,
+    INTEGER,
+    SEED,
+    FromModel,
+    ModelCommand,
+    Number,
+    parse_setting,
+)
 from rl_slt.errors import InputError
 
 PATH = click.Path(path_type=Path)
@@ -146,32 +154,46 @@ def train(
 
 
 @cli.command("import")
-@click.argument("model", type=PATH, metavar="MODEL.zip")
+@click.argument("files", nargs=-1, required=True, metavar="[LOADER] FILE...")
 @click.argument("out", type=PATH)
 @click.option("--coin", default="end", show_default=True, help="Placement it was trained with.")
 @click.option("--levels", metavar="A:B", help="Levels it was trained on [all].")
 @click.option("--arm", metavar="NAME", help="Condition it belongs to [unnamed].")
-@click.option("--steps", type=INTEGER, help="Steps it was trained for [what MODEL says].")
+@click.option("--actions", type=Number(int, many=True), metavar="LIST",
+              help="Procgen's number of each of its actions, as 1,4,7 [all 15 in order].",
+)  # fmt: skip
+@click.option("--steps", type=Number(int, many=True),
+              help="Steps that each file was trained for [what it, or its name, says].",
+)  # fmt: skip
+@click.option("--trust", is_flag=True, help="Let torch files run the code that is in them.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
               help="Other training settings it had, as --set time_limit=200; repeatable.",
 )  # fmt: skip
 def import_(
-    model: Path, out: Path, coin: str, levels: str | None, arm: str | None, steps: int | None,
+    files: tuple[str, ...], out: Path, coin: str, levels: str | None, arm: str | None,
+    actions: tuple[int, ...] | None, steps: tuple[int, ...] | None, trust: bool,
     settings: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Make a run of a stable-baselines3 agent (.zip) or of plain weights (.safetensors, .pt).
+    """Make a run of an agent trained elsewhere; several FILEs are its checkpoints.
 
-    Give trusted files only. What is said of its training decides the levels it is studied on.
+    Read are agents of stable-baselines3 (.zip), train-procgen-pytorch and CleanRL's ppo_procgen,
+    and weights of the networks here (.safetensors, .pt, .pth). Of a policy of another kind, LOADER
+    makes a torch.nn.Module: package.module:function, or an entry point (see docs/import.md).
+
+    What is said of its training decides the levels it is studied on.
 
     \b
-    Example:
+    Examples:
       rl-slt import model.zip runs/theirs --coin end --levels 0:500
+      rl-slt import 'logs/rl_model_*_steps.zip' runs/theirs
+      rl-slt import seven.zip runs/seven --actions 1,4,7,8,5,2,3
+      rl-slt import mypkg.policies:load weights.pt runs/mine
     """
     from rl_slt.pipeline.stages.train import import_run
 
     changes = dict(parse_setting(text, TRAINING) for text in settings)
     changes = {"coin": coin, "levels": levels} | changes
-    import_run(model, out, changes, steps, arm)
+    import_run(files, out, changes, steps, arm, actions, trust)
     click.echo(f"run: {out}")
 
 

@@ -113,7 +113,8 @@ def measure(
     step_kl = (
         np.nan if before is None else float(kl(log_probs(before, states, classes), log_p).mean())
     )
-    entropy = float(-(log_p.exp() * log_p).sum(dim=1).mean())
+    p = log_p.exp()
+    entropy = float(-(p * log_p).where(p > 0, 0.0).sum(dim=1).mean())
     return {"entropy": entropy, "weight_norm": square**0.5, "step_kl": step_kl}
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import agents
-from agents import UNNAMED, TrainConfig, branch_config, import_agent, ppo_preset
+from agents import UNNAMED, TrainConfig, branch_config, import_agent, is_loader, ppo_preset
 from rl_slt.pipeline.disk.layout import Run, Study, open_run
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome
 from rl_slt.pipeline.engine.progress import meter
@@ -79,19 +80,32 @@ def train_run(
 
 
 def import_run(
-    source: Path, out: Path, changes: dict[str, Any], steps: int | None, arm: str | None = None
+    files: Sequence[str],
+    out: Path,
+    changes: dict[str, Any],
+    steps: Sequence[int] | None = None,
+    arm: str | None = None,
+    actions: Sequence[int] | None = None,
+    trust: bool = False,
 ) -> None:
     """Make a run of an agent that was trained elsewhere.
 
     Args:
-        source: a trusted stable-baselines3 zip, or plain weights.
+        files: of one agent, each a checkpoint of the run; before them, if wanted, a function of
+            one's own that reads them, as `package.module:function`.
         out: folder of the run, new or empty.
         changes: what is known of its training, in the names of `agents.TrainConfig`.
-        steps: environment steps it was trained for; None takes what the file says.
+        steps: environment steps that each was trained for; None takes what the file says.
         arm: the condition of a study that it stands for; None is `unnamed`.
+        actions: which of procgen's actions each of the agent's is; None is all in order.
+        trust: whether a torch file may run the code in it.
 
     Raises:
         InputError: for a wrong setting, file, or folder.
     """
     config = TrainConfig.build({"network": "nature", **changes}, "import")
-    import_agent(source, out, config=config, step=steps, arm=UNNAMED if arm is None else arm)
+    loader = files[0] if len(files) > 1 and is_loader(files[0]) else None
+    import_agent(
+        files if loader is None else files[1:], out, config=config, step=steps,
+        arm=UNNAMED if arm is None else arm, actions=actions, loader=loader, trust=trust,
+    )  # fmt: skip

@@ -102,6 +102,26 @@ def test_the_arm_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     )
 
 
+def test_import_takes_files_an_action_list_and_a_loader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    place = "rl_slt.pipeline.stages.train.import_agent"
+    monkeypatch.setattr(place, lambda *args, **more: seen.append((args, more)))
+    for argv in (
+        ["a.zip", "b.zip", "out", "--actions", "1,4,7", "--steps", "5,6", "--trust"],
+        ["mypkg.policies:load", "w.pt", "out"],
+    ):
+        with pytest.raises(SystemExit) as end:
+            main(["import", *argv])
+        assert not end.value.code
+    names = ("step", "actions", "loader", "trust")
+    assert [(args[0], args[1], *(more[n] for n in names)) for args, more in seen] == [
+        (("a.zip", "b.zip"), Path("out"), (5, 6), (1, 4, 7), None, True),
+        (("w.pt",), Path("out"), None, None, "mypkg.policies:load", False),
+    ]
+
+
 def test_none_is_a_value_of_what_may_be_left_out_and_of_nothing_else() -> None:
     assert given("--width", "none", "--pair", "None") == {"width": None, "pair": None}
     assert given("--mode", "none") == {"mode": "none"}
