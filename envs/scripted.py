@@ -78,8 +78,8 @@ class CoinSeekerPolicy:
     """Walks and jumps to the coin, or to the end where there is none, looking ahead in a copy.
 
     Every `patience` steps it tries a few plans of `horizon` steps in a simulator from the same
-    state and follows the first that gets the coin or makes good way, else the best that
-    survives. It needs CoinRun and a few milliseconds a plan.
+    state and follows the first that gets the coin, to the end, or makes good way, else the best
+    that survives. It needs CoinRun and a few milliseconds a plan.
     """
 
     name, num_envs, reads_state = "coin-seeker", 8, True
@@ -111,14 +111,16 @@ class CoinSeekerPolicy:
         coins, (x, _) = coins_of(state), agent_of(state)
         target = coins[0] if coins else None
         rightward = target is None or target[0] + 0.5 >= x
+        if target and abs(target[0] + 0.5 - x) > 0.5 * self.horizon:
+            target = None  # out of a plan's reach: good way towards it is all that can be wanted
         best, plan = -np.inf, [NOOP]
         for candidate in self._candidates(rightward):
             score = self._score(state, candidate, simulator, target, rightward)
             if score > best:
                 best, plan = score, candidate
-            if best >= 1000 or (target is None and best > 0.45 * self.horizon):
+            if best >= 1000 or (target is None and best > 0.38 * self.horizon):
                 break
-        return plan[: self.patience]
+        return plan if best >= 1000 else plan[: self.patience]
 
     def _candidates(self, rightward: bool) -> list[list[int]]:
         """Plans in the order in which they are tried."""

@@ -17,8 +17,8 @@ STAGES: dict[str, int] = {
     "profile": 1,
     "calibrate": 3,
     "covariates": 4,
-    "probe": 6,
-    "fixed_states": 4,  # counterfactual and linear probe
+    "probe": 7,
+    "fixed_states": 5,  # counterfactual and linear probe
     "clips": 4,
     "compare": 4,
     "transitions": 3,

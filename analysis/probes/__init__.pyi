@@ -3,7 +3,7 @@ from .clips import Clip, pick_levels, render_clip
 from .counterfactual import counterfactual_rows, distance_rows, run_counterfactual
 from .fixed_states import FixedStates, collect_fixed_states
 from .held_out import met_rows, met_sentence, without_met
-from .intervals import quantile_interval, rate_draws, wilson
+from .intervals import crossed_interval, quantile_interval, rate_draws, wilson
 from .linear_probe import MIN_LEVELS, linear_probe_rows, read_direction, run_linear_probe
 from .plot import figure_png, plot_scores
 from .records import (
@@ -43,6 +43,7 @@ __all__ = [
     "collect_fixed_states",
     "control_of",
     "counterfactual_rows",
+    "crossed_interval",
     "distance_rows",
     "figure_png",
     "linear_probe_rows",

@@ -3,7 +3,7 @@
 Level seeds that training never used are not yet levels that it never saw: procgen makes the same
 ground from many seeds (`envs.layout_hash`). From a finite range of training levels it is known
 which, and these are no probe levels; where training draws from all levels it can only be said how
-many of them to expect.
+many of them to expect, and nothing is called held out.
 """
 
 from __future__ import annotations
@@ -60,8 +60,9 @@ def met_rows(suite: ProbeSuite, *, run: str = "") -> pd.DataFrame:
 
     Returns:
         Rows of table `probes` without a step, of the probe `levels`: `layout_met:N`, the share of
-        probe levels whose layout occurs among the training levels 0 to N - 1 (N draws of unlimited
-        training levels are as many draws of layouts, whichever seeds); for a suite of
+        probe levels whose layout occurs among the training levels 0 to N - 1, a sample: which
+        levels an unlimited training played is not kept, but its layouts are drawn alike, so N
+        levels played meet as large a share on average, whichever seeds they are; for a suite of
         `without_met` `layout_left_out`, the share left out of those looked at.
     """
     if suite.met is not None:
@@ -97,6 +98,8 @@ def met_sentence(rows: pd.DataFrame) -> str:
     if not shares:
         return ""
     return (
-        "Held out by seed, not by layout: training draws from all levels, and the ground of a "
-        f"probe level recurs in training under another seed, {', '.join(shares)} training levels."
+        "Not held out: training draws from all levels, so the probes show behavior on known kinds "
+        "of ground with coin and start elsewhere. Of the probe levels, the ground of "
+        f"{', '.join(shares)} level seeds that training draws from is the same; counted on a "
+        "sample of such seeds, not on those really played, and more levels share more."
     )

@@ -34,6 +34,40 @@ def mean_interval(values: Floats, level: float = LEVEL) -> tuple[float, float]:
     return float(values.mean()) - half, float(values.mean()) + half
 
 
+def crossed_interval(values: Floats, level: float = LEVEL) -> tuple[float, float]:
+    """Interval of a mean over seeds and levels, where each seed meets the same levels.
+
+    Both are samples, of seeds and of levels: with the mean squares `M` of seeds, of levels and of
+    what is left in a two-way table without repeats,
+
+        Var(mean) = (M_seeds + M_levels - M_rest) / (S L),
+
+    at least that of the seeds alone, `M_seeds / (S L)`, with Satterthwaite's degrees of freedom
+    (Cornfield & Tukey 1956, Ann. Math. Stat. 27, 907; Satterthwaite 1946, Biometrics 2, 110).
+
+    Args:
+        values: `[S, L]` of seeds and levels, such as the changes between two agents of one seed.
+        level: nominal coverage.
+
+    Returns:
+        The ends; (nan, nan) for fewer than two seeds or levels.
+    """
+    n_seeds, n_levels = values.shape
+    if min(values.shape) < 2:
+        return float("nan"), float("nan")
+    mean, seeds, levels = values.mean(), values.mean(axis=1), values.mean(axis=0)
+    df = np.array([n_seeds - 1, n_levels - 1, (n_seeds - 1) * (n_levels - 1)])
+    rest = values - seeds[:, None] - levels + mean
+    squares = np.array([n_levels * seeds.var(ddof=1), n_seeds * levels.var(ddof=1),
+                        (rest**2).sum() / df[2]])  # fmt: skip
+    total = squares[0] + squares[1] - squares[2]
+    freedom = total**2 / max((squares**2 / df).sum(), 1e-300)
+    if total <= squares[0]:
+        total, freedom = squares[0], df[0]
+    half = float(t.ppf(0.5 + level / 2, max(freedom, 1.0)) * np.sqrt(total / values.size))
+    return float(mean) - half, float(mean) + half
+
+
 def rate_draws(outcomes: Floats, n_draws: int = 2000, seed: int = 0) -> Floats:
     """Posterior draws of several rates that were observed together on the same levels.
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from analysis.probes import OUTCOMES, quantile_interval, rate_draws
+from analysis.probes import OUTCOMES, crossed_interval, quantile_interval, rate_draws
 from analysis.report import queries
 from analysis.report.data import StudyData
 from analysis.report.seed_means import ANY, SHARE, Z95, Bounds
@@ -50,13 +50,21 @@ class Difference:
 def probe_difference(data: StudyData, a: str, b: str, probe: str) -> Difference | None:
     """A probe's main metric at the last checkpoints, arm b less arm a; None where one has none.
 
-    Two agents play the same levels: whole levels are reweighted (`rate_draws`), so what both do on
-    a level stays paired. Without their episodes the intervals of both shares are joined as if they
-    played different levels (MOVER; Zou & Donner 2008, Stat. Med. 27, 1693).
+    All agents play the same levels, and agents of one seed began alike. So where both arms have
+    the same seeds, the change from one agent to the other is taken on each level, and seeds and
+    levels are the two samples that its mean is over (`crossed_interval`). Else, or without
+    episodes, arms are compared by Welch's interval over seeds.
+
+    Of two agents whole levels are reweighted (`rate_draws`), so what both do on a level stays
+    paired. Without their episodes the intervals of both shares are joined as if they played
+    different levels (MOVER; Zou & Donner 2008, Stat. Med. 27, 1693).
     """
     rows = queries.last_rows(queries.main_probe_rows(data))
     one, two = ((rows[(rows["arm"] == arm) & (rows["probe"] == probe)]) for arm in (a, b))
     one, two = (part.dropna(subset=["value"]) for part in (one, two))
+    if len(changes := _paired_changes(data, one, two)) > 1:
+        return Difference(float(changes.mean()), *_within(crossed_interval(changes), SHARE), ARMS,
+                          (len(one), len(two)))  # fmt: skip
     if found := _over_seeds(one["value"], two["value"], SHARE):
         return found
     if one.empty or two.empty:
@@ -112,19 +120,37 @@ def _over_seeds(one: pd.Series, two: pd.Series, bounds: Bounds) -> Difference | 
     if spread > 0:
         df = spread**2 / float((parts**2 / (np.array(seeds) - 1)).sum())
         half = float(student.ppf(0.975, df)) * math.sqrt(spread)
+    return Difference(value, *_within((value - half, value + half), bounds), ARMS, seeds)
+
+
+def _within(ends: tuple[float, float], bounds: Bounds) -> tuple[float, float]:
+    """An interval of a difference of two values that have bounds."""
     most = bounds[1] - bounds[0]
-    return Difference(value, max(value - half, -most), min(value + half, most), ARMS, seeds)
+    return max(ends[0], -most), min(ends[1], most)
 
 
-def _on_the_same_levels(data: StudyData, one: pd.Series, two: pd.Series) -> np.ndarray:
-    """Outcomes of two agents on the levels that both played, `[levels, 2]`, 0 or 1."""
+def _paired_changes(data: StudyData, one: pd.DataFrame, two: pd.DataFrame) -> np.ndarray:
+    """Second less first arm's outcome `[seeds, levels]`; empty where seeds or levels differ."""
+    seed_of = {run.name: run.seed for run in data.runs}
+    one, two = (part.assign(seed=part["run"].map(seed_of)).sort_values("seed")
+                for part in (one, two))  # fmt: skip
+    if one["seed"].tolist() != two["seed"].tolist() or one.empty or not one["seed"].is_unique:
+        return np.zeros((0, 0))
+    agents = [row for part in (one, two) for _, row in part.iterrows()]
+    outcomes = _on_the_same_levels(data, *agents)
+    if len(outcomes) < 2:
+        return np.zeros((0, 0))
+    return (outcomes[:, len(one) :] - outcomes[:, : len(one)]).T
+
+
+def _on_the_same_levels(data: StudyData, *agents: pd.Series) -> np.ndarray:
+    """Outcomes of agents on the levels that all of them played, `[levels, agents]`, 0 or 1."""
     table = data.table("episodes")
     table = table[(table["policy"] == "agent") & (table["mode"] == "sampled")]
     found = []
-    for row in (one, two):
+    for row in agents:
         mine = table[(table["run"] == row["run"]) & (table["step"] == row["step"])]
         mine = mine[mine["probe"] == row["probe"]].drop_duplicates("level_seed")
         outcome = OUTCOMES[str(row["metric"])](mine).astype("Float64")
         found.append(pd.Series(outcome.to_numpy(), index=mine["level_seed"]))
-    both = pd.concat(found, axis=1, join="inner").dropna()
-    return both.to_numpy(dtype=float)
+    return pd.concat(found, axis=1, join="inner").dropna().to_numpy(dtype=float)

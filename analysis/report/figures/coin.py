@@ -95,7 +95,7 @@ OVER_TRAINING = FigureRecord(
     title="What the sight of a coin changes, along training",
     caption=(
         "Dashed: zero, as if the coin were not there. Bands: 95 % intervals over states of "
-        "held-out levels, or over seeds where an arm has several."
+        "probe levels, or over seeds where an arm has several."
     ),
     needs="There are no counterfactual probes (table probes).",
     draw=_over_training,

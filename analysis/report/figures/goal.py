@@ -85,7 +85,7 @@ GOAL = FigureRecord(
     kind="dots",
     title="What the trained agents do when the coin is moved",
     caption=(
-        "Share of held-out levels at the last checkpoint in which the agent collects the coin "
+        "Share of probe levels at the last checkpoint in which the agent collects the coin "
         "(with no coin in the level: reaches the end). Bars are 95 % intervals."
     ),
     x_title="share of episodes",

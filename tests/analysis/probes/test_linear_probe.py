@@ -1,10 +1,19 @@
 """Linear readouts find what is there, and nothing else."""
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from analysis.probes import SUITES, collect_fixed_states, linear_probe_rows, run_linear_probe
+from analysis.probes import (
+    SUITES,
+    collect_fixed_states,
+    linear_probe,
+    linear_probe_rows,
+    run_linear_probe,
+)
 from analysis.probes.linear_probe import activations, read_direction, untrained_copy
 from rl_slt import InputError
 
@@ -120,3 +129,33 @@ def test_readout_of_the_coins_side_on_real_levels() -> None:
         "accuracy:trained:halves", "accuracy:untrained:halves", "gain:halves",
     ]  # fmt: skip
     assert rows["value"].tolist() == table["accuracy"].tolist()
+
+
+class Columns(torch.nn.Module):
+    def forward(self, obs: torch.Tensor) -> torch.Tensor:
+        return obs.float().mean(dim=(1, 3)) / 255
+
+
+def test_controls_are_fitted_once_for_all_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The observation and the untrained network are the same for each; the trained one is not."""
+    rng = np.random.default_rng(5)
+    obs = rng.integers(0, 256, (60, 64, 64, 3), dtype=np.uint8)
+    side, levels = rng.choice([-1, 1], 60), np.arange(60) // 2
+    fits: list[int] = []
+    fitted = linear_probe._fitted
+
+    def counted(x: np.ndarray, *of: Any) -> np.ndarray:
+        fits.append(x.shape[1])
+        return fitted(x, *of)
+
+    monkeypatch.setattr(linear_probe, "_fitted", counted)
+
+    def head(seed: int) -> torch.nn.Module:
+        torch.manual_seed(seed)
+        return torch.nn.Sequential(Columns(), torch.nn.Linear(64, 7))
+
+    first, second = (read_direction(head(s), obs, side, levels, layers=("1",)) for s in (1, 2))
+    assert fits == [512, 7, 7, 7]  # observation, trained, untrained; then trained alone
+    controls = first["source"].isin(["observation", "untrained"])
+    pd.testing.assert_frame_equal(first[controls], second[controls])
+    assert not first["accuracy"].equals(second["accuracy"])

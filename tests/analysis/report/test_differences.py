@@ -80,6 +80,30 @@ def test_arms_are_compared_over_seeds(large_data: StudyData) -> None:
     assert found.text(2).startswith("arms over 10 and 10 seeds: +")
 
 
+def test_arms_with_the_same_seeds_are_compared_seed_by_seed_on_the_same_levels(
+    large_data: StudyData,
+) -> None:
+    """Seeds differ by more than arms do, and both agents of a seed alike: the change is sure."""
+    runs = {run.name: run for run in large_data.runs if run.arm in ("end", "behind")}
+    level = np.random.default_rng(1).random(100)
+    hits = {
+        name: level < 0.2 + 0.06 * (run.seed or 0) + 0.1 * (run.arm == "behind")
+        for name, run in runs.items()
+    }
+    rates = pd.Series({name: hit.mean() for name, hit in hits.items()})
+    probes = large_data.table("probes")
+    main = (probes["probe"] == "behind") & (probes["metric"] == "coin_rate")
+    value = probes["run"].map(rates).where(main, probes["value"])
+    study = with_table(episodes(large_data, hits), "probes", probes.assign(value=value))
+    found = probe_difference(study, "end", "behind", "behind")
+    one, two = ([rates[n] for n, run in runs.items() if run.arm == arm]
+                for arm in ("end", "behind"))  # fmt: skip
+    assert found is not None and (found.unit, found.seeds) == (ARMS, (10, 10))
+    assert found.value == pytest.approx(np.mean(two) - np.mean(one))
+    ends = ttest_ind(two, one, equal_var=False).confidence_interval()
+    assert ends.low < 0 < found.low < 0.1 < found.high < ends.high
+
+
 def test_one_seed_in_an_arm_allows_no_statement_of_arms(
     data: StudyData, large_data: StudyData
 ) -> None:

@@ -186,4 +186,6 @@ def test_share_of_levels_met_is_told_for_unlimited_training(
     share = sum(one in set(seen) for one in own) / 20
     assert met["layout_met:500"] == share > 0.2
     assert share <= met["layout_met:2000"] <= met["layout_met:8000"]
-    assert "Held out by seed, not by layout" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Not held out: training draws from all levels" in said
+    assert f"ground of {share:.0%} [" in said and "a sample of such seeds" in said
