@@ -12,6 +12,7 @@ from .hypotheses import (
 )
 from .pathdependence import path_dependence
 from .prediction import predict_goal
+from .schema import measured_columns
 from .series import change_stderr, current_setting, goal_rows, series_parts, setting_of
 from .staircase import staircase
 from .transitions import MIN_POINTS, detect_in_all, detect_transitions, settling_step
@@ -31,6 +32,7 @@ __all__ = [
     "fixed_hypotheses",
     "goal_rows",
     "in_time",
+    "measured_columns",
     "parse_hypotheses",
     "path_dependence",
     "predict_goal",

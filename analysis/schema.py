@@ -81,6 +81,11 @@ def own_columns(table: str) -> list[str]:
     return list(_columns(table))[2:-1]
 
 
+def measured_columns(table: str) -> list[str]:
+    """The table's columns of real numbers."""
+    return [name for name, kind in _columns(table).items() if kind == "f"]
+
+
 def empty(table: str) -> pd.DataFrame:
     """A table of that name without rows."""
     columns = _columns(table)

@@ -6,7 +6,7 @@ import functools
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from types import UnionType
-from typing import Annotated, Any, ClassVar, Self, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
@@ -119,7 +119,10 @@ def _refusal(model: type[BaseModel], error: ErrorDetails) -> str:
     if error["type"] == "missing":
         return f"{name}: missing; it must be given"
     field, index = model.model_fields.get(str(error["loc"][0])), error["loc"][1:]
-    if field is not None and index:  # an item of a tuple has constraints of its own
+    members = [o for o in get_args(field and field.annotation) if o is not type(None)]
+    if field is not None and index and _is_union(field.annotation) and len(members) > 1:
+        name = str(error["loc"][0])  # what follows it names the member that was tried
+    elif field is not None and index:  # an item of a tuple has constraints of its own
         items = get_args(field.annotation) if get_origin(field.annotation) is tuple else ()
         field = FieldInfo.from_annotation(items[0]) if items else None
     return str(InputError.of(name, error["input"], _allowed(field, error)))
@@ -130,7 +133,11 @@ _KINDS = {bool: "true or false", int: "an integer", float: "a finite number", st
 
 def _allowed(field: FieldInfo | None, error: ErrorDetails) -> str:
     """What a field takes, in words: its kind and its bounds; else what pydantic says of it."""
-    if error["type"] == "literal_error":
+    if error["type"] == "tuple_type":
+        return "a list"
+    options = get_args(field.annotation) if field and _is_union(field.annotation) else ()
+    texts = [text for o in options if get_origin(o) is Literal for text in get_args(o)]
+    if error["type"] == "literal_error" and not texts:
         return str(error["ctx"]["expected"]).replace("'", "")
     if error["type"] in ("model_type", "dict_type"):
         return "a table of settings"
@@ -139,7 +146,7 @@ def _allowed(field: FieldInfo | None, error: ErrorDetails) -> str:
         return f"a {what} of at least {error['ctx']['min_length']}"
     if field is None:
         return error["msg"].removeprefix("Input should be ")
-    options = get_args(field.annotation) if _is_union(field.annotation) else (field.annotation,)
+    options = options or (field.annotation,)
     kinds = {get_args(o)[0] if get_origin(o) is Annotated else o for o in options}
     kind = next((text for of, text in _KINDS.items() if of in kinds), None)
     if kind is None:
@@ -154,8 +161,8 @@ def _allowed(field: FieldInfo | None, error: ErrorDetails) -> str:
     limits = " and ".join(f"{words[name]} {value}" for name, value in bounds.items())
     if {"ge", "le"} == set(bounds):
         limits = f"from {bounds['ge']} to {bounds['le']}"
-    none = ", or none" if type(None) in kinds else ""
-    return " ".join(part for part in (kind, limits) if part) + none
+    others = [*texts, *(["none"] if type(None) in kinds else [])]
+    return ", or ".join([" ".join(part for part in (kind, limits) if part), *others])
 
 
 def _is_union(annotation: Any) -> bool:

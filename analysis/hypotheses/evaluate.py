@@ -161,14 +161,23 @@ def _further_pairs(plans: Sequence[Hypothesis], data: Measures) -> list[Hypothes
     found = []
     for series in data.all_series():
         for metric in data.all_metrics():
-            name = "/".join(
-                str(value) for key, value in series.items() if value not in (None, "self", "all")
-            )
-            plan = Hypothesis(name=f"{name} with {metric} across seeds", role="exploratory",
-                              kind="seeds", metric=metric, **series)  # fmt: skip
+            name = f"{_title(series)} with {metric} across seeds"
+            plan = Hypothesis(name=name, role="exploratory", kind="seeds", metric=metric, **series)
             if _key(plan, data) not in linked:
                 found.append(plan)
     return found
+
+
+def _title(series: Mapping[str, Any]) -> str:
+    """An LLC series in words, what is as usual left out."""
+    reference, params, entropy = (series[k] for k in ("reference", "params", "matched_entropy"))
+    parts = {
+        "/".join(filter(None, (series["loss"], series["states"]))) or "llc": True,
+        f"to {reference}": reference != "self",
+        f"of {params}": params != "all",
+        f"at matched entropy {entropy or 0:.3g} nats": entropy is not None,
+    }
+    return " ".join(part for part, said in parts.items() if said)
 
 
 def _key(plan: Hypothesis, data: Measures) -> tuple[object, ...]:

@@ -11,6 +11,13 @@ from rl_slt import InputError, SettingsModel
 Name = Annotated[str, Field(min_length=1)]
 
 
+# numbers of table llc that say which estimate a row is of, and how it was made
+LABELS = frozenset(
+    ("seed", "step", "dose", "version", "n_states", "chains", "draws", "burn_in", "chain_seed",
+     "step_size", "matched_entropy", "seconds", "threads")
+)  # fmt: skip
+
+
 class Hypothesis(SettingsModel):
     """One hypothesis, as in `[[hypothesis]]` of a study's file.
 
@@ -61,6 +68,10 @@ weight_norm, return"""
     def _check(self) -> Self:
         if self.metric is not None and not all(self.metric.partition("/")):
             raise InputError.of("metric", self.metric, "PROBE/METRIC, as behind/coin_rate")
+        for name, columns in (("series", [self.series]), ("given", self.given)):
+            if labels := sorted(LABELS & {*columns}):
+                raise InputError.of(name, labels[0], "a measure, as llc or entropy",
+                                    "it says which estimate a row is of")  # fmt: skip
         if self.arms is not None and len(set(self.arms)) < len(self.arms):
             raise InputError.of("arms", list(self.arms), "different arms")
         if self.statistic == "link" and self.kind != "dose":

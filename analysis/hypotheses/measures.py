@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.hypotheses.design import Untestable
-from analysis.hypotheses.hypothesis import Hypothesis
+from analysis.hypotheses.hypothesis import LABELS, Hypothesis
 from analysis.schema import only_defined
 from analysis.series import (
     MAIN_LOSS,
@@ -106,7 +106,8 @@ class Measures:
             return self._known[key]
         if self._llc.empty:
             raise Untestable("no LLC estimates")
-        numeric = [str(c) for c in self._llc if pd.api.types.is_numeric_dtype(self._llc[c])]
+        columns = [c for c in self._llc if c not in LABELS]
+        numeric = [str(c) for c in columns if pd.api.types.is_numeric_dtype(self._llc[c])]
         if column not in numeric:
             raise InputError.of("series", column, f"one of {', '.join(numeric)}")
         rows = pd.Series(True, self._llc.index)

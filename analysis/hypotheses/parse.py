@@ -33,8 +33,12 @@ def check_together(hypotheses: Sequence[Hypothesis]) -> None:
     A name may be there once, and there is one primary hypothesis at most.
     """
     for hypothesis in hypotheses:
+        kind, given = KINDS[hypothesis.kind], hypothesis.given
         try:
-            KINDS[hypothesis.kind].check(hypothesis)
+            if given and kind.no_controls:
+                text = f"left out for kind {hypothesis.kind}"
+                raise InputError.of("given", list(given), text, kind.no_controls)
+            kind.check(hypothesis)
         except InputError as error:
             raise InputError(f"hypothesis {hypothesis.name!r}: {error}") from None
     names = [h.name for h in hypotheses]

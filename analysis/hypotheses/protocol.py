@@ -56,6 +56,10 @@ class Kind(Protocol):
     def one_sided(self) -> bool:
         """Whether only a large value speaks for it, even where no direction is given."""
 
+    @property
+    def no_controls(self) -> str:
+        """Why it takes no controls (`given`); empty where it does."""
+
     def check(self, hypothesis: Hypothesis) -> None:
         """Raise InputError where the hypothesis lacks what this kind needs."""
 

@@ -82,7 +82,7 @@ def sentence_of(row: dict[Any, Any]) -> str:
     note = labels.text(row["message"])
     if verdict == SHOWN:
         return f"{claim}is supported at 5 %: {'; '.join(filter(None, (numbers, note)))}."
-    power = "" if note and pd.isna(row["smallest_effect"]) else power_of(row)
+    power = power_of(row)
     return f"{claim}is not supported: {'; '.join(filter(None, (numbers, power, note)))}."
 
 
@@ -94,9 +94,13 @@ def verdict_of(row: dict[Any, Any]) -> str:
 
 
 def power_of(row: dict[Any, Any]) -> str:
-    """The power statement that stands next to a result that was not found."""
+    """The power statement next to a result that was not found; empty where the note is one."""
     if pd.isna(row["smallest_effect"]):
-        return "with these runs and values no effect is large enough to be found with 80 %"
+        return (
+            ""
+            if labels.text(row["message"])
+            else "with these runs and values no effect is large enough to be found with 80 %"
+        )
     return f"this design finds {labels.number(row['smallest_effect'])} or more with 80 %"
 
 

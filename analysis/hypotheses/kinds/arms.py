@@ -13,6 +13,7 @@ class Arms:
     """Difference between arms; with more than two the trend over their order."""
 
     one_sided = False
+    no_controls = ""
 
     def check(self, hypothesis: Hypothesis) -> None:
         """It needs at least two arms."""

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import t
+from scipy.optimize import brentq
+from scipy.stats import norm, t
 
 from analysis.associations.across import less_arm_mean, unit_rows
-from analysis.hypotheses.design import Design, Untestable
+from analysis.hypotheses.design import POWER, Design, Untestable
 from analysis.hypotheses.hypothesis import Hypothesis, need_metric
 from analysis.hypotheses.measures import Measures
-from analysis.hypotheses.shift import detectable_shift
 from analysis.permutations import MIN_RUNS, Orders, mean_of_table
-from rl_slt import InputError
 
 Array = npt.NDArray[np.float64]
 
@@ -24,12 +23,11 @@ class Course:
     """Mean over runs of the correlation along training, less the arm's mean curve."""
 
     one_sided = False
+    no_controls = "its courses are compared as they are"
 
     def check(self, hypothesis: Hypothesis) -> None:
-        """It needs a metric, and takes no controls."""
+        """It needs a metric."""
         need_metric(hypothesis)
-        if hypothesis.given:
-            raise InputError.of("given", list(hypothesis.given), "left out for kind course")
 
     def test(self, hypothesis: Hypothesis, data: Measures) -> CourseTest:
         """The test over runs, at the checkpoints where all have both."""
@@ -48,15 +46,19 @@ class Course:
         x, y = (unit_rows(less_arm_mean(part[kept][:, shared], arms)) for part in (x, y))
         if not np.isfinite(np.sum(x) + np.sum(y)):
             raise Untestable("no difference between runs of an arm, or no change along training")
-        return CourseTest(Design(tuple(rows.runs), arms), x @ y.T, rows.note)
+        return CourseTest(Design(tuple(rows.runs), arms), x @ y.T, y @ y.T, rows.note)
 
 
 @dataclass(frozen=True)
 class CourseTest:
-    """See `Course`; `table[i, j]` is the correlation of the LLC of run i and the goal of run j."""
+    """See `Course`; `table[i, j]` is the correlation of the LLC of run i and the goal of run j.
+
+    `goals[i, j]` is that of two goals.
+    """
 
     design: Design
     table: Array
+    goals: Array
     note: str
     statistic: str = "correlation along training"
 
@@ -76,5 +78,22 @@ class CourseTest:
         return max(-1.0, self.value - half), min(1.0, self.value + half)
 
     def smallest_effect(self, null: Array, critical: float) -> float:
-        """See `detectable_shift`."""
-        return detectable_shift(null, abs(critical))
+        """Of LLCs that are the goal's course by a share and an unlinked one's for the rest.
+
+        With `x_i = a y_i + b e_i`, `a^2 + b^2 = 1`, the value is a, and permutations vary by
+        `b^2 var(null) + a^2 var(goals)`. Ten runs find what it says in 80 %, and would in 71 % if
+        the critical value were that of unlinked courses.
+        """
+        size, wide = (float(np.std(of)) for of in (null, self.null_of_goals))
+        reach = (abs(critical) - float(np.mean(null))) / size
+
+        def missing(a: float) -> float:
+            b = np.sqrt(1.0 - a**2)
+            return float(a - norm.ppf(POWER) * b * size - reach * np.hypot(b * size, a * wide))
+
+        return float(brentq(missing, 0.0, 1.0)) if missing(1.0) > 0.0 > missing(0.0) else np.nan
+
+    @property
+    def null_of_goals(self) -> Array:
+        """Mean correlation of goals with those of permuted runs, `[b]`."""
+        return mean_of_table(self.goals)(self.design.orders)

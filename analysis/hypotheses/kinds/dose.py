@@ -22,6 +22,7 @@ class Dose:
     """
 
     one_sided = False
+    no_controls = ""
 
     def check(self, hypothesis: Hypothesis) -> None:
         """A link needs a metric."""

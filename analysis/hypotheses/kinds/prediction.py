@@ -11,7 +11,6 @@ import pandas as pd
 from analysis.hypotheses.design import Design, Untestable
 from analysis.hypotheses.hypothesis import Hypothesis, need_metric
 from analysis.hypotheses.measures import Course, Measures
-from analysis.hypotheses.shift import detectable_shift
 from analysis.permutations import MIN_RUNS, Orders
 from analysis.prediction import BASELINE, Task, prediction_task
 from rl_slt import InputError
@@ -23,13 +22,11 @@ class Prediction:
     """Gain of the prediction `horizon` checkpoints ahead; LLCs of runs permuted within arms."""
 
     one_sided = True
+    no_controls = f"its baseline holds {', '.join(BASELINE)}"
 
     def check(self, hypothesis: Hypothesis) -> None:
-        """It needs a metric, and its controls are those of the baseline."""
+        """It needs a metric, and a gain is its only direction."""
         need_metric(hypothesis)
-        if hypothesis.given:
-            raise InputError.of("given", list(hypothesis.given), "left out for kind prediction",
-                                f"its baseline holds {', '.join(BASELINE)}")  # fmt: skip
         if hypothesis.direction == "less":
             raise InputError.of("direction", "less", "greater for kind prediction")
 
@@ -44,7 +41,8 @@ class Prediction:
         task = prediction_task(one, two, controls, data.arm, hypothesis.horizon)
         if len(task.runs) < MIN_RUNS or np.isnan(task.gains[0]) or len(task.gains) < 2:
             raise Untestable(task.note or "the baseline makes no error")
-        return PredictionTest(Design(task.runs, task.arms), task, task.note)
+        note = "; ".join(filter(None, (task.note, "what gain such a study finds is not known")))
+        return PredictionTest(Design(task.runs, task.arms), task, note)
 
 
 @dataclass(frozen=True)
@@ -72,8 +70,8 @@ class PredictionTest:
         return self.task.gain_interval()
 
     def smallest_effect(self, null: Array, critical: float) -> float:
-        """See `detectable_shift`."""
-        return detectable_shift(null, critical)
+        """Not known: a gain that is there makes other gains vary, so no shift of them tells."""
+        return np.nan
 
 
 def _long(course: Course, runs: npt.NDArray[np.str_]) -> pd.Series:

@@ -17,6 +17,7 @@ class Seeds:
     """Pooled within-arm correlation, partial where controls are given; permuted within arms."""
 
     one_sided = False
+    no_controls = ""
 
     def check(self, hypothesis: Hypothesis) -> None:
         """It needs a metric."""

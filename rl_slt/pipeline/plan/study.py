@@ -279,12 +279,17 @@ class StudyPlan(SettingsModel):
 
     def _check_names(self, hypothesis: Hypothesis) -> None:
         """Raise InputError where a hypothesis names what this study will not have."""
+        from analysis import measured_columns
+
+        llc, more = map(measured_columns, ("llc", "covariates"))
         probe, _ = hypothesis.pair
         steps = {step for arm in self.arms
                  for step in self.train_config(arm, self.seeds[0]).checkpoint_steps}  # fmt: skip
         named: list[tuple[str, Iterable[Any], Collection[Any]]] = [
             ("arms", hypothesis.arms or (), self.arms),
             ("doses", hypothesis.doses or (), self.arms),
+            ("series", filter(None, [hypothesis.series]), llc),
+            ("given", hypothesis.given, [*llc, *more]),
             ("loss", filter(None, [hypothesis.loss]), self.llc.losses),
             ("metric", filter(None, [probe]), self.probe.probes),
             ("step", {hypothesis.step} - {"last"}, sorted(steps)),

@@ -5,7 +5,7 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 import pytest
-from planted_studies import ARMS, study
+from planted_studies import ARMS, clock_study, study
 from scipy import stats
 
 from analysis import KINDS, evaluate_hypotheses
@@ -17,6 +17,7 @@ CONTRACT = [
     "hypothesis", "role", "statistic", "value", "ci_low", "ci_high", "p_value", "p_adjusted", "n",
     "smallest_effect",
 ]  # fmt: skip
+COURSE = {"kind": "course", "metric": "behind/m0"}
 LINK = {"name": "link", "role": "primary", "kind": "seeds", "series": "llc", "metric": "behind/m0"}
 DIFFERENCE = {"name": "difference", "role": "primary", "kind": "arms", "series": "llc",
               "arms": ARMS, "direction": "greater"}  # fmt: skip
@@ -160,6 +161,15 @@ def test_further_pairs_are_exploratory() -> None:
     assert (further["p_adjusted"] <= 0.05).sum() == 1
 
 
+def test_the_names_of_further_pairs_say_what_a_series_is() -> None:
+    llc, probes = study(rng(7))
+    control = llc.assign(matched_entropy=1.2, reference="last")
+    llc = pd.concat([llc.assign(matched_entropy=np.nan, reference="self"), control])
+    names = evaluate_hypotheses(llc, probes, [])["hypothesis"].tolist()
+    ends = ("", " to last at matched entropy 1.2 nats")
+    assert names == [f"kl/frozen{end} with behind/m0 across seeds" for end in ends]
+
+
 def test_few_runs_explore_nothing_and_say_why_nothing_is_tested() -> None:
     found = evaluate_hypotheses(*study(rng(), seeds=1), [DIFFERENCE, LINK | {"role": "secondary"}])
     assert found["p_value"].isna().all() and found["smallest_effect"].isna().all()
@@ -232,6 +242,22 @@ def test_a_trend_of_a_series_says_that_its_metric_is_not_used() -> None:
     assert both["message"] == "the series is compared, not the metric"
 
 
+def test_the_smallest_effect_of_courses_is_found_with_about_80_percent() -> None:
+    """What studies without a link say on average, planted; of the gain of a prediction, nothing."""
+    claim = LINK | {"kind": "course", "metric": "behind/coin_rate", "direction": "greater"}
+
+    def rows(seen: float, first_seed: int) -> pd.DataFrame:
+        return pd.DataFrame(
+            first(clock_study(rng(first_seed + k), runs=8, seen=seen)[:2], claim) for k in range(40)
+        )
+
+    told, planted = rows(0.0, 0)["smallest_effect"].mean(), rows(0.13, 50)
+    assert planted["value"].mean() == pytest.approx(told, abs=0.04)
+    assert 0.6 <= (planted["p_value"] <= 0.05).mean() <= 0.95  # two standard errors of 40
+    row = first(curves(False), claim | {"kind": "prediction", "metric": "behind/m0"})
+    assert np.isnan(row["smallest_effect"]) and "is not known" in row["message"]
+
+
 def curves(linked: bool, runs: int = 6, n: int = 20) -> tuple[pd.DataFrame, pd.DataFrame]:
     generator = rng(12)
     llc, probes = [], []
@@ -280,6 +306,12 @@ def test_a_loss_of_prediction_supports_nothing_where_no_direction_is_given() -> 
         ({"kind": "arms"}, "arms=None: must be at least two arms"),
         ({"kind": "dose"}, "doses=None: must be two different numbers of arms; give `doses"),
         ({"name": ""}, "name='': must be"),
+        ({"series": "seed"}, "series='seed': must be a measure, as llc or entropy"),
+        ({"given": ["step"]}, "given='step': must be a measure, as llc or entropy"),
+        ({"arms": "end"}, "arms='end': must be a list"),
+        ({"step": -1}, "step=-1: must be an integer at least 0, or last"),
+        (COURSE | {"given": ["entropy"]}, "must be left out for kind course; its courses are"),
+        (COURSE | {"kind": "prediction", "given": ["entropy"]}, "kind prediction; its baseline"),
         ({"typo": 1}, "typo: unknown setting; allowed: name, role"),
     ],
 )

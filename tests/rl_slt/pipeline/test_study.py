@@ -99,6 +99,8 @@ def test_the_defaults_are_the_named_settings() -> None:
         (CLAIM.replace("kl", "nll"), "hypothesis 'claim': loss='nll': must be of the study: kl"),
         (CLAIM + "step = 7", "hypothesis 'claim': step=7: must be last or one of 0, "),
         (CLAIM + "arms = ['b']", "hypothesis 'claim': arms='b': must be of the study: a"),
+        (CLAIM.replace('"llc"', '"lcc"'), "hypothesis 'claim': series='lcc': must be of the study"),
+        (CLAIM + "given = ['x']", "hypothesis 'claim': given='x': must be of the study: "),
         (CLAIM.replace("seeds", "arms"), "hypothesis 'claim': arms=None: must be at least two"),
         (CLAIM.replace("seeds", "dose"), "doses=None: must be two different numbers of arms"),
         (CLAIM + CLAIM.removeprefix(SMALL), "name='claim': must be the name of one"),
