@@ -1,6 +1,7 @@
 """Shared by all tests: one torch thread for each test process, and a Chromium to look at pages."""
 
 import shutil
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,14 @@ import torch
 @pytest.fixture(autouse=True, scope="session")
 def _one_torch_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_games_of_other_modules() -> Iterator[None]:
+    """Games that a module made wait to be used again: over all modules they came to gigabytes."""
+    yield
+    if "envs.native" in sys.modules:
+        sys.modules["envs.native"].drop_released()
 
 
 @pytest.fixture(autouse=True)

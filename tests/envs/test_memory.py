@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import envs
+from envs import native
 
 STATM = Path("/proc/self/statm")
 needs_linux = pytest.mark.skipif(not STATM.exists(), reason="reads /proc")
@@ -50,3 +51,22 @@ def test_a_closed_environment_is_as_good_as_new() -> None:
     second = envs.make_vec(3, "ground", seed=1)
     assert second._native is first._native
     np.testing.assert_array_equal(second.reset()[0], obs)
+
+
+@needs_linux
+def test_released_games_can_be_given_back() -> None:
+    """Those in use go on; the others' memory, 0.6 MB a game, is the system's again."""
+    settings = envs.LevelSettings()
+    used = native.acquire(2, "coinrun", settings)
+    native.drop_released()
+    before = resident()
+    native.release(native.acquire(64, "coinrun", settings))
+    grown = resident() - before
+    native.drop_released()
+    left = resident() - before
+    assert grown > 20 and left < grown / 3
+    state = used.get_state(0)
+    used.step(0)
+    used.set_state(0, state)
+    assert used.get_state(0) == state
+    native.release(used)

@@ -14,6 +14,7 @@ from rl_slt.pipeline.plan.study import StudyPlan
 
 COSTS = "costs.json"
 WORTH_MEASURING = 60.0  # seconds that a stage has to go
+LEAST_STEPS = 20_000  # of training in all: smaller studies end soon, however slow a machine is now
 TELLING = 0.1  # share of a stage from which on its own speed counts
 
 
@@ -30,7 +31,8 @@ class WholeStudy:
 
     What is left of the stage at work comes from how long its part so far took, and the time of
     later stages from costs, corrected by how much longer than these say all took so far. Where a
-    stage has more than a minute to go and costs are not known yet they are measured then.
+    stage has more than a minute to go and costs are not known yet they are measured then, but for
+    studies of so little training that a busy machine alone makes them slow.
 
     Args:
         plan: as it is carried out.
@@ -47,6 +49,8 @@ class WholeStudy:
         if costs is not None:
             write_json(study.path / COSTS, costs.as_dict())
         self.spent, self.expected = 0.0, 0.0
+        steps = (plan.train_config(arm, plan.seeds[0]).total_steps for arm in plan.arms)
+        self.measurable = len(plan.seeds) * sum(steps) >= LEAST_STEPS
         self.enter(STAGES[0])
 
     def enter(self, stage: str) -> None:
@@ -66,7 +70,8 @@ class WholeStudy:
             share: of the stage's jobs that is done, of those to do when it began.
             left: seconds that the stage has to go, by the share; None is unknown.
         """
-        if self.costs is None and left is not None and left > WORTH_MEASURING:
+        waits = self.measurable and left is not None and left > WORTH_MEASURING
+        if self.costs is None and waits:
             self.costs = measure(self.plan).replace(wait=1.0)  # the study itself is what waits
             write_json(self.study.path / COSTS, self.costs.as_dict())
             self.work = forecast(self.plan, self.costs, self.study, self.workers)

@@ -191,20 +191,19 @@ def test_a_cluster_of_its_own_gives_the_same_numbers_and_its_loss_is_told(
 def test_a_command_whose_scheduler_is_lost_says_so_and_its_work_is_kept(
     cluster: Cluster, run: Run
 ) -> None:
-    many = ["--draws", "800"]  # seconds, so that the scheduler is lost in between
+    many = ["--draws", "200"]  # seconds, so that the scheduler is lost in between
     command = [*RLSLT, "llc", str(run.path), *OPTIONS, *many]
     there = subprocess.Popen(
         [*command, "--scheduler", cluster.address], stderr=subprocess.PIPE, text=True
     )
     parts = run.path / "parts" / "llc"
     finished: list[Path] = []
-    for _ in range(1200):
-        if finished := sorted(parts.glob("[!.]*/llc.parquet")):
-            break
-        time.sleep(0.05)
+    while not finished and there.poll() is None:  # however slow the machine is
+        finished = sorted(parts.glob("[!.]*/llc.parquet"))
+        time.sleep(0.02)
     cluster.scheduler.kill()
     written = {path: path.stat().st_mtime_ns for path in finished}
-    err = there.communicate(timeout=120)[1]
+    err = there.communicate()[1]
     assert there.returncode == 1 and "Traceback" not in err
     assert "scheduler was lost" in err and "rl-slt" in err
     done = subprocess.run([*command, "--workers", "0"], capture_output=True, text=True)

@@ -15,12 +15,12 @@ def kill(*options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_three_kills_over_llc_and_its_workers(tmp_path: Path) -> None:
+def test_two_kills_over_training_llc_and_its_workers(tmp_path: Path) -> None:
     out = tmp_path / "faults.md"
-    done = kill("--kills", "3", "--minutes", "15", "--only", "train", "llc", "--out", str(out))
+    done = kill("--kills", "2", "--minutes", "15", "--only", "train", "llc", "--out", str(out))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 finished units were written again" in out.read_text()
-    assert "| 3 | " in out.read_text()
+    assert "| 2 | " in out.read_text()
 
 
 @pytest.mark.slow

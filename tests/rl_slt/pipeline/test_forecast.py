@@ -266,6 +266,7 @@ def test_progress_speaks_of_the_whole_study(
     study = open_or_create(plan, tmp_path / "out")
     work = forecast(plan, COSTS)
     later = work.seconds - work.of("train").seconds
+    monkeypatch.setattr(whole, "LEAST_STEPS", 4096)
     told = WholeStudy(plan, study, 1)
     with progress.as_part(told), progress.meter("training", 4096, unit="steps") as bar:
         bar.update(0)
@@ -292,6 +293,8 @@ def test_progress_speaks_of_the_whole_study(
     assert told.left(2100 / 4096) == pytest.approx(left)
     assert f"study: 2 of 95 units, {left / 3600:.1f} h left)" in capsys.readouterr().err
     assert WholeStudy(plan, study, 1).costs == COSTS
+    monkeypatch.setattr(whole, "LEAST_STEPS", 4097)
+    assert not WholeStudy(plan, study, 1).measurable
     # Jobs of different length count by their length: a profile, then estimates.
     told.enter("llc")
     told.spent = told.expected = 0.0

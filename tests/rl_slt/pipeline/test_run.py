@@ -3,10 +3,10 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,21 +19,15 @@ from agents.networks import strided
 from analysis import schema
 from analysis.probes import SUITES
 from rl_slt import PolicyData
+from rl_slt.pipeline.commands.status import describe
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages import llc
 from rl_slt.pipeline.stages.llc import load_inputs, plan_estimates
 from tests.rl_slt.other_device import other_device
+from tests.rl_slt.pipeline.conftest import RLSLT, STUDY, rl_slt
 
-TINY = Path(__file__).parents[3] / "benchmarks" / "tiny.toml"
-STUDY = TINY.read_text().replace("steps = 512", "steps = 1024")
 TIMES = ["seconds", "created"]
-RLSLT = [sys.executable, "-c", "from rl_slt.cli import main; main()"]
-
-
-def rl_slt(*argv: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [*RLSLT, *map(str, argv)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600)
 
 
 def tables(study: Path) -> dict[str, pd.DataFrame]:
@@ -52,23 +46,13 @@ def assert_same(a: Path, b: Path) -> None:
         pd.testing.assert_frame_equal(frame, theirs[name], obj=name)
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("studies")
-    (folder / "tiny.toml").write_text(STUDY)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def study(place: Path) -> Path:
-    done = rl_slt("run", "tiny.toml", "--out", "a", "--workers", "0", cwd=place)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.strip().splitlines()
+def test_the_command_tells_its_findings_and_where_the_report_is(place: Path) -> None:
+    said = json.loads((place / "said.json").read_text())
+    lines = said["out"].strip().splitlines()
     about = [line.partition(":")[0] for line in lines]
     assert about == ["Goals", "LLC", "Link", "Verdict", "report"]
     assert lines[-1] == f"report: {place / 'a' / 'report.html'}"
-    assert "gym" not in done.stderr.lower() and "Traceback" not in done.stderr
-    return place / "a"
+    assert "gym" not in said["err"].lower() and "Traceback" not in said["err"]
 
 
 def test_every_checkpoint_is_estimated_twice_and_probed(study: Path) -> None:
@@ -135,53 +119,72 @@ def test_the_frozen_set_is_the_same_for_all_arms(study: Path) -> None:
     assert at_start["run"].nunique() == 2 and at_start["llc"].nunique() == 1
 
 
-def test_workers_give_the_same_tables(study: Path, place: Path) -> None:
-    done = rl_slt("run", "tiny.toml", "--out", "b", "--workers", "2", cwd=place)
+def test_workers_give_the_same_tables(study: Path, place: Path, tmp_path: Path) -> None:
+    done = rl_slt("run", place / "tiny.toml", "--out", "b", "--workers", "2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert_same(study, place / "b")
+    assert_same(study, tmp_path / "b")
 
 
-def test_killed_at_random_moments_it_goes_on_and_repeats_nothing(study: Path, place: Path) -> None:
+def items(study: Path) -> dict[Path, int]:
+    """The finished work items, with the times at which they were written."""
+    found = [p for p in study.glob("runs/*/parts/*/*") if p.is_dir() and p.name[0] != "."]
+    return {path: path.stat().st_mtime_ns for path in found}
+
+
+def test_killed_at_random_moments_it_goes_on_and_repeats_nothing(
+    study: Path, place: Path, tmp_path: Path
+) -> None:
+    """Killed in the midst of LLC and probes, at a random moment after some more items each time.
+
+    A run of the study is as if it had just been trained; kills of a training are tried with it.
+    """
     chance = random.Random(time.time_ns())
-    command = [*RLSLT, "run", "tiny.toml", "--out", "c", "--workers", "0"]
-    finished: dict[Path, int] = {}
-    for _ in range(4):
+    copy = shutil.copytree(study, tmp_path / "c")
+    for name in ("runs/end-s0/parts", "runs/end-s0/tables", "tables"):
+        shutil.rmtree(copy / name)
+    (copy / "report.html").unlink()
+    command = [*RLSLT, "run", str(place / "tiny.toml"), "--out", "c", "--workers", "0"]
+    for kinds in (("llc",), ("baselines", "probe")):
+        finished = items(copy)
         with subprocess.Popen(
-            command, cwd=place, stderr=subprocess.DEVNULL, start_new_session=True
+            command, cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True
         ) as process:
-            with_time = chance.uniform(4, 14)
-            try:
-                process.wait(with_time)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-        now = {p: p.stat().st_mtime_ns for p in place.glob("c/runs/*/parts/*/*") if p.is_dir()}
-        repeated = [p for p, t in finished.items() if now.get(p) != t]
-        assert not repeated
-        finished = {p: t for p, t in now.items() if not p.name.startswith(".")}
-    done = rl_slt("run", "tiny.toml", "--out", "c", "--workers", "0", cwd=place)
+            while not any(p.parent.name in kinds for p in items(copy).keys() - finished.keys()):
+                assert process.poll() is None
+                time.sleep(0.01)
+            time.sleep(chance.uniform(0, 1))
+            os.killpg(process.pid, signal.SIGKILL)
+        now = items(copy)
+        assert now.keys() > finished.keys()
+        assert {path: now[path] for path in finished} == finished
+    assert len(items(copy)) < len(items(study))
+    finished = items(copy)
+    done = rl_slt("run", place / "tiny.toml", "--out", "c", "--workers", "0", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert_same(study, place / "c")
+    now = items(copy)
+    assert {path: now[path] for path in finished} == finished
+    assert_same(study, copy)
 
 
-def test_another_setting_adds_rows_and_the_old_stay(study: Path, place: Path) -> None:
-    copy = shutil.copytree(study, place / "d")
+def test_another_setting_adds_rows_and_the_old_stay(study: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(study, tmp_path / "d")
     before = pd.read_parquet(copy / "runs/end-s0/tables/llc.parquet")
     done = rl_slt("llc", "d/runs/end-s0", "--states", "frozen", "--chains", "3", "--draws", "8",
                   "--burn-in", "4", "--batch-size", "16", "--n-states", "64", "--workers", "0",
                   "--sampler", "baoab", "--preconditioner-rank", "0",
-                  cwd=place)  # fmt: skip
+                  cwd=tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
     after = pd.read_parquet(copy / "runs/end-s0/tables/llc.parquet")
     assert len(after) == len(before) + before["step"].nunique()
     assert set(before["estimate_id"]) < set(after["estimate_id"])
 
 
-def test_a_damaged_checkpoint_costs_its_own_units_alone(study: Path, place: Path) -> None:
-    copy = shutil.copytree(study, place / "e") / "runs" / "behind-s0"
+def test_a_damaged_checkpoint_costs_its_own_units_alone(study: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(study, tmp_path / "e") / "runs" / "behind-s0"
     shutil.rmtree(copy / "parts" / "llc")
     broken = sorted((copy / "checkpoints").glob("0*"))[1] / "policy.safetensors"
     broken.write_bytes(broken.read_bytes()[:-7])
-    done = rl_slt("llc", "e", "--workers", "0", cwd=place)
+    done = rl_slt("llc", "e", "--workers", "0", cwd=tmp_path)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     failures = [line for line in done.stderr.splitlines() if "failed:" in line]
     assert len(failures) == 2 and all(f"step {int(broken.parent.name)}" in f for f in failures)
@@ -190,27 +193,28 @@ def test_a_damaged_checkpoint_costs_its_own_units_alone(study: Path, place: Path
     assert set(llc["step"]) == set(steps) - {int(broken.parent.name)}
 
 
-def test_status_tells_what_is_there(study: Path, place: Path) -> None:
-    done = rl_slt("status", "a", cwd=place)
-    assert done.returncode == 0
-    assert "training: done, 1,024 steps" in done.stdout
-    assert "3 of 3 checkpoints" in done.stdout.replace("4 of 4", "3 of 3")
+def test_status_tells_what_is_there(study: Path) -> None:
+    said = "\n".join(describe(study))
+    assert "training: done, 1,024 steps" in said
+    assert "3 of 3 checkpoints" in said.replace("4 of 4", "3 of 3")
+    assert re.search(r"^units: (\d+) of \1 done$", said, re.MULTILINE)
 
 
-def test_a_folder_of_another_study_is_left_alone(study: Path, place: Path) -> None:
-    (place / "other.toml").write_text(STUDY.replace("steps = 1024", "steps = 2048"))
-    before = {p: p.stat().st_mtime_ns for p in study.rglob("*")}
-    done = rl_slt("run", "other.toml", "--out", "a", cwd=place)
+def test_a_folder_of_another_study_is_left_alone(study: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(study, tmp_path / "a")
+    (tmp_path / "other.toml").write_text(STUDY.replace("steps = 1024", "steps = 2048"))
+    before = {p: p.stat().st_mtime_ns for p in copy.rglob("*")}
+    done = rl_slt("run", "other.toml", "--out", "a", cwd=tmp_path)
     assert done.returncode == 2 and "a holds another study" in done.stderr
     assert done.stderr.count("\n") == 1
-    assert {p: p.stat().st_mtime_ns for p in study.rglob("*")} == before
+    assert {p: p.stat().st_mtime_ns for p in copy.rglob("*")} == before
 
 
 def test_the_return_is_discounted_as_in_training(
-    study: Path, monkeypatch: pytest.MonkeyPatch
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = LLCPlan(losses=("regret:clip=5",), states=("on-policy",), n_states=64)
-    run = Run(min((study / "runs").iterdir()))
+    run = Run(shutil.copytree(min((study / "runs").iterdir()), tmp_path / "run"))
     trained = run.training.replace(gamma=0.9)
     monkeypatch.setattr(Run, "training", trained)
     (unit, *_) = plan_estimates(run, plan, ["end"])
@@ -219,10 +223,11 @@ def test_the_return_is_discounted_as_in_training(
 
 
 def test_states_of_a_probe_are_the_checkpoints_own_on_the_probes_levels(
-    study: Path,
+    study: Path, tmp_path: Path
 ) -> None:
     plan = LLCPlan(states=("probe:behind", "on-policy:behind"), n_states=64)
-    units = plan_estimates(Run(min((study / "runs").iterdir())), plan, ["end"])
+    run = Run(shutil.copytree(min((study / "runs").iterdir()), tmp_path / "run"))
+    units = plan_estimates(run, plan, ["end"])
     mine, trained, later = units[0], units[1], units[-2]
     probed = SUITES["standard"].seeds
     assert mine.states.levels == (probed[0], probed[-1] + 1) != trained.states.levels
