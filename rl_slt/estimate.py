@@ -251,6 +251,7 @@ def estimate_on(
     states_error: bool = True,
     progress: Progress | None = None,
     began: float | None = None,
+    most_draws: int = 0,
 ) -> LLCEstimate:
     """The estimate that chains give on their target as it is: burn-in, draws and verdict.
 
@@ -262,6 +263,8 @@ def estimate_on(
         states_error: as in `estimate_llc`.
         progress: as in `estimate_llc`.
         began: when the work began, of `time.perf_counter`; None is now.
+        most_draws: per chain, up to which as many as the settings say are added again while chains
+            disagree or draws are worth too few independent ones.
     """
     began = time.perf_counter() if began is None else began
     target, policy = chains.target, chains.target.flat.module
@@ -272,7 +275,7 @@ def estimate_on(
             target.direction = gradient / gradient_norm
         target.grads = 0  # the sampler's alone count
 
-        draws = run_chains(chains, settings, progress)
+        draws = run_chains(chains, settings, progress, most_draws)
         values = excess(draws, target.nbeta)
         llc = float(values.mean()) if np.isfinite(values).all() else math.nan
         slope = None
@@ -405,8 +408,13 @@ def choose_sampler(target: Target) -> Sampler:
     return HMC(rotate=True) if cheap and not target.loss.redrawn else BAOAB()
 
 
-def run_chains(chains: Chains, settings: Settings, progress: Progress | None) -> Draws:
-    """Burn in and draw; where draws are cheap and their number open, as many as are needed."""
+def run_chains(
+    chains: Chains, settings: Settings, progress: Progress | None, most_draws: int = 0
+) -> Draws:
+    """Burn in and draw; where draws are cheap and their number open, as many as are needed.
+
+    The arguments are those of `estimate_on`.
+    """
     draws = settings.draws or PILOT_DRAWS
     done, total = 0, settings.burn_in + draws
 
@@ -418,6 +426,12 @@ def run_chains(chains: Chains, settings: Settings, progress: Progress | None) ->
 
     chains.burn_in(settings.burn_in, stepped)
     kept = chains.draw(draws, stepped)
+    while (
+        kept.loss.shape[1] + draws <= most_draws
+        and not diagnose(excess(kept, chains.target.nbeta)).converged
+    ):
+        total += draws
+        kept = kept.followed_by(chains.draw(draws, stepped))
     if settings.draws is not None or not (chains.sampler.full_batch or chains.target.batched):
         return kept
     while True:

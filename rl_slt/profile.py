@@ -32,7 +32,7 @@ from rl_slt.threads import one_thread
 
 LOCALIZER_STREAM = 1_000_081
 LOCALIZER_DRAWS, LOCALIZER_BATCH = 128, 64
-SHARE = 0.5  # of draws and burn-in elsewhere
+SHARE = 0.5  # of draws and burn-in elsewhere, twice the draws where chains still disagree
 SLOPE, DECADE, Z = 0.1, math.log(10.0), 1.96
 
 PLATEAU = "plateau: consistent with a learning coefficient"
@@ -56,7 +56,8 @@ def llc_profile(
 
     All share the posterior's construction and, one after the other, where the chains are. The one
     nearest to relative temperature 50 is drawn first and at full length, with the numbers of an
-    estimate of its own; each other one takes half of that.
+    estimate of its own; each other one takes half of that, and as many draws as that where its
+    chains disagree.
 
     Args:
         policy: as in `estimate_llc`.
@@ -144,8 +145,9 @@ def profile_with(
         for k in order:
             chains.change_nbeta(grid[k], at)
             found[k] = estimate_on(
-                chains, short, center, seed=seed, states_error=False, progress=stepped
-            )
+                chains, short, center, seed=seed, states_error=False, progress=stepped,
+                most_draws=settings.draws or PILOT_DRAWS,
+            )  # fmt: skip
             done += steps[1]
             at = _finite(chains)
     estimates = [found[k] for k in range(len(grid))]

@@ -14,8 +14,8 @@ STAGES: dict[str, int] = {
     "states": 2,  # state sets, and states that two agents visit
     "episodes": 1,  # whole episodes for the losses that read rewards
     "llc": 11,  # the estimator itself, too
-    "profile": 1,
-    "calibrate": 3,
+    "profile": 2,
+    "calibrate": 4,
     "covariates": 4,
     "probe": 7,
     "fixed_states": 5,  # counterfactual and linear probe

@@ -46,6 +46,11 @@ class Diagnosis:
     status: str
     message: str
 
+    @property
+    def converged(self) -> bool:
+        """Whether chains agree and have moved enough, as far as more draws would help."""
+        return self.rhat <= RHAT_SUSPECT and self.ess >= ESS_SUSPECT
+
 
 def diagnose(
     excess: Array,

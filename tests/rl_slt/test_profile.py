@@ -13,17 +13,21 @@ import torch
 from torch import nn
 
 from rl_slt import (
+    BAOAB,
     ConvergenceWarning,
     InputError,
     PolicyKL,
+    Settings,
     estimate_llc,
     llc_profile,
     profile_verdict,
 )
+from rl_slt.estimate import excess, prepare_chains, prepare_target, run_chains
 from rl_slt.known.problems import quadratic, reduced_rank
 from rl_slt.posterior.spectrum import Measured
 from rl_slt.posterior.target import Preconditioner, Target
 from rl_slt.profile import NO_PLATEAU, OPEN, PLATEAU, integral_below, integrate, log_slopes
+from rl_slt.verdict.diagnostics import diagnose
 from tests.rl_slt.small_policy import TwoHeads, data
 
 
@@ -47,6 +51,19 @@ def test_quadratic_has_half_its_effective_dimension_and_its_log_volume() -> None
         slope = (h * gamma / row["nbeta"] / (h + gamma / row["nbeta"]) ** 2).sum() / (2 * half)
         assert abs(row["slope"] - slope) < 3 * row["slope_stderr"] + 0.05
     assert profile_verdict(frame).startswith("no plateau")
+
+
+@pytest.mark.parametrize(("draws", "kept"), [(10, 40), (16, 32), (400, 400)])
+def test_draws_are_added_while_chains_disagree(draws: int, kept: int) -> None:
+    """Up to four times ten or twice sixteen; 400 of the four chains are enough at once."""
+    problem = quadratic((1.0, 3.0, 10.0))
+    settings = Settings(nbeta=20.0, localization=5.0, draws=draws, burn_in=20, sampler=BAOAB())
+    target = prepare_target(problem.policy, problem.data, settings, problem.loss, 0)
+    chains = prepare_chains(target, settings, 0)
+    most = 45 if draws < 400 else 1600
+    found = run_chains(chains, settings, None, most)
+    assert found.loss.shape == (4, kept)
+    assert diagnose(excess(found, 20.0)).converged == (draws == 400)
 
 
 @pytest.mark.parametrize(
