@@ -16,7 +16,7 @@ class RunData:
     `arm` is what the column `arm` of its tables says, or its settings before it has any.
     `progress` has at most the columns `step` and `ret` (mean raw return of training episodes);
     `comparisons` are those with other agents, each with the `folder` of its pictures; `warnings`
-    are the transitions of the LLC that `rl-slt watch` told of, in order.
+    are the transitions of the LLC that `rl-slt watch` told of, in order, if the run was `watched`.
     """
 
     name: str
@@ -28,6 +28,7 @@ class RunData:
     clips: list[dict[str, Any]] = field(default_factory=list)
     comparisons: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[dict[str, Any]] = field(default_factory=list)
+    watched: bool = False
 
     @property
     def train(self) -> dict[str, Any]:

@@ -97,6 +97,7 @@ def _read_run(path: Path, note: Note) -> RunData:
         progress=read_progress(path / "progress.csv", config.get("train"), note),
         clips=[clip for clip in clips if isinstance(clip, dict)],
         warnings=_read_warnings(path / "watch.jsonl"),
+        watched=(path / "watch.jsonl").is_file(),
         comparisons=[one | {"folder": str(file.parent)} for file, one in records if one],
     )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from analysis.probes import FIXED_STATE_GOALS
@@ -74,25 +76,44 @@ def watch_leads(data: StudyData) -> list[str]:
     out = []
     goals = pd.concat([queries.score_rows(data), queries.main_probe_rows(data)])
     for run in data.runs:
-        rows = goals[goals["run"] == run.name]
-        if not run.warnings or rows.empty:
+        rows = goals[(goals["run"] == run.name) & goals["value"].notna()]
+        if not run.watched or rows.empty:
             continue
         probe, metric = str(rows["probe"].iloc[0]), str(rows["metric"].iloc[0])
         rows = rows[(rows["probe"] == probe) & (rows["metric"] == metric)].sort_values("step")
-        stderr = (rows["ci_high"] - rows["ci_low"]).fillna(0.0) / 3.92
-        settled = settling_step(
-            *(column.to_numpy(dtype=float) for column in (rows["step"], rows["value"], stderr))
+        steps, values, low, high = (
+            rows[name].to_numpy(dtype=float) for name in ("step", "value", "ci_low", "ci_high")
         )
-        first = min(float(event["seen"]) for event in run.warnings)
-        ahead = settled - first
-        when = "at that step" if ahead == 0 else f"{labels.short(abs(ahead))} steps " + (
-            "earlier" if ahead > 0 else "later: it came late"
-        )  # fmt: skip
-        out.append(
-            f"{run.name}: {labels.pair_title(probe, metric)} settled at step "
-            f"{labels.short(settled)}; the first warning of the watch came {when}."
-        )
+        settled = settling_step(steps, values, np.nan_to_num(high - low) / 3.92)
+        lead = _lead(settled, steps, [float(event["seen"]) for event in run.warnings])
+        out.append(f"{run.name}: {labels.pair_title(probe, metric)} {lead}.")
     return out
+
+
+def _lead(settled: float, steps: npt.NDArray[np.float64], seen: list[float]) -> str:
+    """When a goal settled, and what the first warning was next to that.
+
+    Args:
+        settled: step from which the goal stays within errors of its last value.
+        steps: at which it was probed, ascending.
+        seen: newest checkpoint at each warning.
+    """
+    first = labels.short(min(seen)) if seen else ""
+    if settled == steps[0]:
+        what = f"a warning of the watch came at step {first}" if seen else "nor did the watch warn"
+        return f"did not change beyond errors; {what}"
+    if settled == steps[-1]:
+        what = f"came at step {first}" if seen else "did not come"
+        return f"had not settled before the last checkpoint; the first warning of the watch {what}"
+    when = f"settled at step {labels.short(settled)}; "
+    if not seen:
+        return f"{when}the watch never warned"
+    ahead = settled - min(seen)
+    far = f"{labels.short(abs(ahead))} steps "
+    how = (
+        "at that step" if ahead == 0 else far + ("earlier" if ahead > 0 else "later: it came late")
+    )
+    return f"{when}the first warning of the watch came {how}"
 
 
 def shown_series(data: StudyData) -> dict[str, str]:
