@@ -1,129 +1,143 @@
-"""Speed of the goal probes of one checkpoint, against bare rollouts of the same network.
+"""CPU seconds of the probe stage of a run, part by part, against an earlier commit.
 
-    python benchmarks/probes_speed.py --checkpoint RUN/checkpoints/000000800000
+    python benchmarks/probes_speed.py RUN [RUN ...] --against COMMIT
 
-The ratio is A / B, both in environment steps per processor second of one thread.
-A: `run_suite`. Counted are the steps of the agent's own episodes alone; in the time is all that is
-done for them: levels set up with coin and start, looks at agents' places, causes of death, control
-paths replayed with the coin there, environments without work at the end, the table.
-B: `envs.make_vec` with as many environments as the suite, coin at the end, its levels and limit, no
-tracking, actions drawn from the same network; nothing but stepping, with procgen's own resets.
-They take turns, so that other work on the machine weighs on both. Writes
-benchmarks/results/probes_speed.md.
+Every run is copied without its finished items and probed in a process of its own by today's code
+and by the commit's (with today's `agents`, so that it knows the networks), taking turns, so that
+other work on the machine weighs on both. Baselines and states are made anew for each run, though a
+study makes them once. Writes benchmarks/results/probes_speed.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
-import statistics
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-
-import envs
-from agents import build_network, load_policy
-from analysis.probes import (
-    SUITES,
-    ProbeSuite,
-    collect_fixed_states,
-    run_counterfactual,
-    run_linear_probe,
-    run_suite,
-)
-from analysis.probes.actors import NUM_ENVS
-
+ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
-LOOKS = {"stock": envs.LevelSettings(), "plain": envs.PLAIN_FLAT}
+PARTS = {  # what a table calls it: the functions whose time it is
+    "episodes of the agents": ("run_suite",),
+    "episodes of the baselines": ("make_baselines", "run_baselines"),
+    "rates and scores": ("score_episodes",),
+    "states of the fixed-state probes": ("collect_states",),
+    "counterfactual": ("run_counterfactual",),
+    "linear probe": ("run_linear_probe",),
+    "layouts met": ("plan_suite", "look_up_layouts"),
+    "clips, tables, picture, the rest": ("make", "make_clips", "assemble", "_draw", "_share"),
+}
 
 
-def timed(call: Callable[[], object]) -> tuple[float, float, object]:
-    """Processor seconds, wall seconds, and what the call returns."""
-    cpu, wall = time.process_time(), time.perf_counter()
-    result = call()
-    return time.process_time() - cpu, time.perf_counter() - wall, result
+def probe(folder: Path, suite: str) -> None:
+    """Probe a run in this process; prints the CPU seconds of its parts as JSON."""
+    import torch
+
+    from agents import Run
+    from analysis import probes
+    from rl_slt.pipeline.engine.jobs import SerialEngine
+    from rl_slt.pipeline.plan.study import ProbePlan
+    from rl_slt.pipeline.stages.probe import stage
+
+    torch.set_num_threads(1)
+    spent: defaultdict[str, float] = defaultdict(float)
+    inner = [0.0]  # seconds of the parts called by each that runs now
+
+    def timed(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **options: Any) -> Any:
+            began = time.process_time()
+            inner.append(0.0)
+            try:
+                return call(*args, **options)
+            finally:
+                took = time.process_time() - began
+                spent[name] += took - inner.pop()
+                inner[-1] += took
+
+        run.__module__, run.__name__ = call.__module__, call.__name__
+        return run
+
+    for part, names in PARTS.items():
+        for name in names:
+            for module in (stage, probes):
+                if hasattr(module, name):
+                    setattr(module, name, timed(part, getattr(module, name)))
+    began = time.process_time()
+    stage.probe_runs([Run(folder)], ProbePlan(suite=suite), SerialEngine())
+    total = time.process_time() - began
+    spent["clips, tables, picture, the rest"] += total - inner[0]
+    print(json.dumps(dict(spent) | {"all": total}))
 
 
-def bare(policy: torch.nn.Module, suite: ProbeSuite, steps: int) -> int:
-    """Plain rollouts of about `steps` steps; how many there were."""
-    vector = envs.make_vec(NUM_ENVS, "end", (suite.seeds[0], suite.seeds[-1] + 1),
-                           settings=suite.settings, time_limit=suite.time_limit)  # fmt: skip
-    obs, _ = vector.reset(seed=0)
-    generator = torch.Generator().manual_seed(0)
-    rounds = steps // NUM_ENVS
-    with torch.inference_mode():
-        for _ in range(rounds):
-            logits = policy(torch.from_numpy(obs))[0]
-            actions = torch.multinomial(logits.softmax(-1), 1, generator=generator)
-            obs, *_ = vector.step(actions[:, 0].numpy())
-    vector.close()
-    return rounds * NUM_ENVS
+def measured(tree: Path, run: Path, suite: str) -> dict[str, float]:
+    """CPU seconds of the parts, under the code of a tree."""
+    with tempfile.TemporaryDirectory() as place:
+        copy = Path(place) / run.name
+        made = ("parts", "tables", "clips", "resume", ".locks", "tensorboard")
+        shutil.copytree(run, copy, ignore=shutil.ignore_patterns(*made))
+        environment = os.environ | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, __file__, str(copy), "--suite", suite, "--here"]
+        done = subprocess.run(command, env=environment, cwd=place, check=True,
+                              stdout=subprocess.PIPE, text=True)  # fmt: skip
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
-def measure(policy: torch.nn.Module, suite: ProbeSuite, repeats: int) -> dict[str, float]:
-    """Medians over repetitions of seconds, speeds and their ratio."""
-    bare(policy, suite, 6400)
-    run_suite(policy, suite.replace(n_levels=4, time_limit=20), seed=0)
-    rows = []
-    for _ in range(repeats):
-        first = timed(lambda: bare(policy, suite, 40_000))
-        probes = timed(lambda: int(run_suite(policy, suite, seed=0)["length"].sum()))
-        second = timed(lambda: bare(policy, suite, 40_000))
-        plain = (first[2] + second[2]) / (first[0] + second[0])  # type: ignore[operator]
-        rows.append((probes[0], probes[1], probes[2] / probes[0], plain))  # type: ignore[operator]
-    cpu, wall, speed, plain = np.asarray(rows).T
-    return {
-        "cpu": statistics.median(cpu), "wall": statistics.median(wall),
-        "speed": statistics.median(speed), "bare": statistics.median(plain),
-        "ratio": statistics.median(speed / plain),
-    }  # fmt: skip
-
-
-def fixed_states(policy: torch.nn.Module, suite: ProbeSuite) -> tuple[float, float]:
-    """Processor seconds of collecting states, and of both fixed-state probes on them."""
-    collect, _, states = timed(lambda: collect_fixed_states(suite.replace(n_levels=100)))
-    run_linear_probe(policy, states)  # type: ignore[arg-type]
-    probe, _, _ = timed(
-        lambda: (run_counterfactual(policy, states), run_linear_probe(policy, states))  # type: ignore
-    )
-    return collect, probe
+def earlier(commit: str, place: Path) -> Path:
+    """The commit's files, with today's agents."""
+    archive = subprocess.run(["git", "archive", commit], cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(["tar", "-x", "-C", str(place)], input=archive.stdout, check=True)
+    shutil.rmtree(place / "agents")
+    shutil.copytree(ROOT / "agents", place / "agents")
+    return place
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument(
-        "--checkpoint", type=Path, help="A small CNN; without it, an untrained one."
-    )
-    parser.add_argument("--levels", type=int, default=200)
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--looks", nargs="+", default=[*LOOKS], choices=[*LOOKS])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("runs", nargs="+", type=Path, help="runs of CoinRun")
+    parser.add_argument("--against", default="HEAD", help="commit to compare with")
+    parser.add_argument("--suite", default="demo")
+    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--out", type=Path, default=RESULTS / "probes_speed.md")
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    torch.set_num_threads(1)
-    policy = load_policy(args.checkpoint) if args.checkpoint else build_network("small").eval()
+    if args.here:
+        probe(args.runs[0], args.suite)
+        return
+    sums = {name: defaultdict[str, float](float) for name in ("before", "after")}
+    ratios = []
+    with tempfile.TemporaryDirectory() as place:
+        trees = {"before": earlier(args.against, Path(place)), "after": ROOT}
+        for run in args.runs * args.repeats:
+            one = {name: measured(tree, run, args.suite) for name, tree in trees.items()}
+            ratios.append(one["after"]["all"] / one["before"]["all"])
+            for name, parts in one.items():
+                for part, seconds in parts.items():
+                    sums[name][part] += seconds
+            print(run.name, {k: round(v["all"], 1) for k, v in one.items()}, flush=True)
+    n = len(ratios)
     lines = [
-        "# Speed of the goal probes", "",
-        f"Suite `standard`, {args.levels} levels a probe, limit 500 steps, baselines cached;"
-        f" small CNN ({'trained' if args.checkpoint else 'untrained'}), one thread.",
-        f"torch {torch.__version__}, numpy {np.__version__}, Python {platform.python_version()};"
-        f" 2 cores, CPU. Medians of {args.repeats} interleaved repetitions.", "",
-        "| levels | probes, CPU s | wall s | steps/s (CPU) | bare steps/s | ratio |"
-        " states once, CPU s | fixed-state probes, CPU s |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "# CPU seconds of the probes of a run", "",
+        f"`python benchmarks/probes_speed.py RUN --against {args.against}`: suite `{args.suite}`, "
+        f"mean of {n} runs of 12 checkpoints, one", "thread, baselines and states made for each "
+        "run; the two codes take turns. Ratios "
+        f"run by run: {', '.join(f'{r:.2f}' for r in ratios)}.", "",
+        "| part | before | after | ratio |", "| --- | --- | --- | --- |",
     ]  # fmt: skip
-    for look in args.looks:
-        suite = SUITES["standard"].replace(n_levels=args.levels, settings=LOOKS[look])
-        m, (collect, probe) = measure(policy, suite, args.repeats), fixed_states(policy, suite)
-        lines.append(
-            f"| {look} | {m['cpu']:.1f} | {m['wall']:.1f} | {m['speed']:.0f} | {m['bare']:.0f} |"
-            f" {m['ratio']:.2f} | {collect:.1f} | {probe:.1f} |"
-        )
-        print(lines[-1], flush=True)
-    args.out.parent.mkdir(exist_ok=True)
+    for part in (*PARTS, "all"):
+        before, after = (sums[name][part] / n for name in ("before", "after"))
+        ratio = f"{after / before:.2f}" if before > 0.005 else ""
+        lines.append(f"| {part} | {before:.1f} | {after:.1f} | {ratio} |")
     args.out.write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
 
 
 if __name__ == "__main__":

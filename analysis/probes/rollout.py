@@ -88,10 +88,10 @@ def rollout(
                 for i, env in zip(due, np.flatnonzero(active)[due], strict=True):
                     parted = paths.part(task[i], vector.agent_x(env))
                     look[[*parted]] = t[i] + np.array([*parted.values()])
-                    new = [number for number in parted if number != task[i]]
-                    taken[new, : t[i]] = taken[task[i], : t[i]]
-                    vector.branch(env, [tasks[number].placement for number in new])
-                    played += new
+                    if new := [number for number in parted if number != task[i]]:
+                        taken[new, : t[i]] = taken[task[i], : t[i]]
+                        vector.branch(env, [tasks[number].placement for number in new])
+                        played += new
                 obs, infos = vector.now()
                 continue
             step = BatchStep(obs if active.all() else obs[active], task, t,
