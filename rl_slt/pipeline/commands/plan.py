@@ -80,8 +80,8 @@ def within_budget(
         return Budgeted(_with_cuts(plan, known.get("cuts")), plan, kept)
     if budget is None:
         return Budgeted(plan, plan)
-    costs = _measured(plan, scheduler)
     with open_engine(workers, scheduler) as engine:
+        costs = _measured(plan, scheduler, engine.workers)
         fitted = fit(plan, costs, budget, engine.workers)
     return Budgeted(fitted, plan, budget, costs)
 
@@ -112,7 +112,9 @@ def describe_plan(
         _check_same(_frozen(chosen.plan), out)
     with open_engine(workers, scheduler) as engine:
         done, total = forecast(chosen.plan, study=study).count()
-        costs = chosen.costs or (_measured(plan, scheduler) if done < total else None)
+        costs = chosen.costs
+        if costs is None and done < total:
+            costs = _measured(plan, scheduler, engine.workers)
         whole = forecast(chosen.plan, costs, study, engine.workers)
     plan, seeds = chosen.plan, ", ".join(map(str, plan.seeds))
     lines = [
@@ -162,13 +164,13 @@ def _count(n: int, what: str) -> str:
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
-def _measured(plan: StudyPlan, scheduler: str | None) -> Costs:
+def _measured(plan: StudyPlan, scheduler: str | None, workers: int) -> Costs:
     if scheduler is None:
         for arm in plan.arms:
             check_device(plan.train_config(arm, plan.seeds[0]).device)
     began = time.perf_counter()
     print("measuring this machine ...", file=sys.stderr, flush=True)
-    costs = measure(plan)
+    costs = measure(plan, workers if scheduler is None else 1)
     print(f"measured in {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
     return costs
 

@@ -31,6 +31,15 @@ _ROLLOUTS = 2  # of training: the last is timed
 _BURN_IN, _DRAWS = 8, 24  # of an estimate: as many draws as the error over states reads
 _LEVELS, _TRAINING_LEVELS = 20, 500  # of the probes; of training, whose layouts they avoid
 
+# Convolutions on one core, until the process that began them is gone.
+_BUSY = """
+import os, torch
+torch.set_num_threads(1)
+parent, layer, frames = os.getppid(), torch.nn.Conv2d(16, 32, 3), torch.rand(64, 16, 32, 32)
+while os.getppid() == parent:
+    layer(frames)
+"""
+
 Seconds = Annotated[float, Field(ge=0)]
 _SPENT = time.process_time
 
@@ -66,14 +75,16 @@ class Costs(SettingsModel):
         return self.estimate[loss] + steps * self.gradient_step[loss]
 
 
-def measure(plan: StudyPlan) -> Costs:
+def measure(plan: StudyPlan, workers: int = 1) -> Costs:
     """The costs of a plan's work, from a few seconds of each kind of it; its folder is deleted.
 
     The networks of all arms count as that of the first. Times are the processor's for work on it,
     so that short disturbances do no harm, and the share that others take is applied to all.
+    Workers slow each other down: as many processes as these will be are busy meanwhile.
 
     Args:
         plan: the study.
+        workers: that will be at work; 1 where they already are.
 
     Raises:
         InputError: what the plan asks for cannot be computed here.
@@ -81,6 +92,7 @@ def measure(plan: StudyPlan) -> Costs:
     keep_freed_memory()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    others = [subprocess.Popen([sys.executable, "-c", _BUSY]) for _ in range(workers - 1)]
     start = _start()
     began, spent = time.perf_counter(), time.process_time()
     try:
@@ -88,6 +100,9 @@ def measure(plan: StudyPlan) -> Costs:
             found = _measure(plan, Study(Path(folder)))
     finally:
         torch.set_num_threads(threads)
+        for other in others:
+            other.kill()
+            other.wait()
     elapsed, spent = time.perf_counter() - began, time.process_time() - spent
     found["run"] += start
     return Costs(**found, wait=max(1.0, elapsed / spent) if _clock(plan) is _SPENT else 1.0)

@@ -72,7 +72,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[StudyPlan]:
     """These costs instead of a measurement; the plans that they were asked for."""
     asked: list[StudyPlan] = []
 
-    def measure(plan: StudyPlan) -> Costs:
+    def measure(plan: StudyPlan, workers: int = 1) -> Costs:
         asked.append(plan)
         return COSTS
 
@@ -161,7 +161,11 @@ def test_what_is_no_budget(text: str) -> None:
 
 def test_a_budget_takes_checkpoints_then_draws_then_controls() -> None:
     plan = load_preset("demo", seed=0)
-    plan = plan.replace(train={**plan.train, "checkpoints": "log:24"})
+    plan = plan.replace(train={**plan.train, "checkpoints": "log:24"}).changed(
+        llc={"states": ("frozen", "on-policy"), "match_entropy": (1.0,), "profile": (5, 50, 500),
+             "profile_of": "last", "checkpoints": 40, "draws": 200},
+        probe={"checkpoints": 40, "levels": None},
+    )  # fmt: skip
     fitted, limit = [plan], int(forecast(plan, COSTS, workers=2).seconds)
     with pytest.raises(InputError) as refused:
         while True:  # each time a second less than the one before takes

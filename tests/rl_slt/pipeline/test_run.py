@@ -19,6 +19,7 @@ from agents.networks import strided
 from analysis import schema
 from analysis.probes import SUITES
 from rl_slt import PolicyData
+from rl_slt.cli import main
 from rl_slt.pipeline.commands.status import describe
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.plan.study import LLCPlan
@@ -166,27 +167,40 @@ def test_killed_at_random_moments_it_goes_on_and_repeats_nothing(
     assert_same(study, copy)
 
 
-def test_another_setting_adds_rows_and_the_old_stay(study: Path, tmp_path: Path) -> None:
+def test_another_setting_adds_rows_and_the_old_stay(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     copy = shutil.copytree(study, tmp_path / "d")
     before = pd.read_parquet(copy / "runs/end-s0/tables/llc.parquet")
-    done = rl_slt("llc", "d/runs/end-s0", "--states", "frozen", "--chains", "3", "--draws", "8",
-                  "--burn-in", "4", "--batch-size", "16", "--n-states", "64", "--workers", "0",
-                  "--sampler", "baoab", "--preconditioner-rank", "0",
-                  cwd=tmp_path)  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    options = (
+        "--states frozen --chains 3 --draws 8 --burn-in 4 --batch-size 16 --n-states 64 "
+        "--workers 0 --sampler baoab --preconditioner-rank 0"
+    )
+    with pytest.raises(SystemExit) as end:
+        main(["llc", "d/runs/end-s0", *options.split()])
+    assert end.value.code == 0
     after = pd.read_parquet(copy / "runs/end-s0/tables/llc.parquet")
     assert len(after) == len(before) + before["step"].nunique()
     assert set(before["estimate_id"]) < set(after["estimate_id"])
 
 
-def test_a_damaged_checkpoint_costs_its_own_units_alone(study: Path, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_costs_its_own_units_alone(
+    study: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
     copy = shutil.copytree(study, tmp_path / "e") / "runs" / "behind-s0"
     shutil.rmtree(copy / "parts" / "llc")
     broken = sorted((copy / "checkpoints").glob("0*"))[1] / "policy.safetensors"
     broken.write_bytes(broken.read_bytes()[:-7])
-    done = rl_slt("llc", "e", "--workers", "0", cwd=tmp_path)
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    failures = [line for line in done.stderr.splitlines() if "failed:" in line]
+    with pytest.raises(SystemExit) as end:
+        main(["llc", "e", "--workers", "0"])
+    err = capsys.readouterr().err
+    assert end.value.code == 1 and "Traceback" not in err
+    failures = [line for line in err.splitlines() if "failed:" in line]
     assert len(failures) == 2 and all(f"step {int(broken.parent.name)}" in f for f in failures)
     llc = pd.read_parquet(copy / "tables" / "llc.parquet")
     steps = [int(p.name) for p in (copy / "checkpoints").glob("0*")]
@@ -200,13 +214,20 @@ def test_status_tells_what_is_there(study: Path) -> None:
     assert re.search(r"^units: (\d+) of \1 done$", said, re.MULTILINE)
 
 
-def test_a_folder_of_another_study_is_left_alone(study: Path, tmp_path: Path) -> None:
+def test_a_folder_of_another_study_is_left_alone(
+    study: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
     copy = shutil.copytree(study, tmp_path / "a")
     (tmp_path / "other.toml").write_text(STUDY.replace("steps = 1024", "steps = 2048"))
     before = {p: p.stat().st_mtime_ns for p in copy.rglob("*")}
-    done = rl_slt("run", "other.toml", "--out", "a", cwd=tmp_path)
-    assert done.returncode == 2 and "a holds another study" in done.stderr
-    assert done.stderr.count("\n") == 1
+    with pytest.raises(SystemExit) as end:
+        main(["run", "other.toml", "--out", "a"])
+    err = capsys.readouterr().err
+    assert end.value.code == 2 and "a holds another study" in err and err.count("\n") == 1
     assert {p: p.stat().st_mtime_ns for p in copy.rglob("*")} == before
 
 
