@@ -12,9 +12,9 @@ from envs.pictures import render_frame
 from envs.placements import Placement
 from envs.policies import ScriptedPolicy
 from envs.settings import LevelSettings
+from envs.vector import FPS
 
 COLORS = {"coin": "#1a9641", "end": "#2b6cb0", "death": "#c0392b", "timeout": "#7f7f7f"}
-FPS = 15
 GAP = 6  # pixels between pictures of a strip
 _PAPER, _INK, _LINE = "#ffffff", "#222222", 20
 

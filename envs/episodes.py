@@ -90,9 +90,13 @@ class Episodes:
         """Steps of the running episodes."""
         return np.array([self._clock - began for began in self._began], np.int32)
 
-    def infos(self) -> dict[str, Any]:
-        """Infos of one step in Gymnasium's vector form: a row for each environment, and masks."""
-        return self._infos(self._everywhere, self._nowhere)
+    def infos(self, mask: Mask | None = None) -> dict[str, Any]:
+        """Infos of one step in Gymnasium's vector form: a row for each environment, and masks.
+
+        Args:
+            mask: of the environments to report, bool [n]; None is all.
+        """
+        return self._infos(self._everywhere if mask is None else mask, self._nowhere)
 
     def final(
         self, mask: Mask, outcome: NDArray[np.object_], causes: NDArray[np.object_]

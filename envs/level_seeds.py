@@ -11,10 +11,14 @@ Procgen makes a level from its seed, an integer from 0 to 2^31 - 2. Ranges are h
 """
 
 import re
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
 
 from rl_slt import InputError
 
 Levels = tuple[int, int]
+Seed = int | Sequence[int]
 
 N_LEVELS = 2**31 - 1  # level seeds are below this
 ALL_LEVELS: Levels = (0, N_LEVELS)
@@ -45,6 +49,28 @@ def parse_levels(levels: str | Levels | None, name: str = "levels") -> Levels | 
         allowed = f"all, or a range A:B with 0 <= A < B <= {N_LEVELS}"
         raise InputError.of(name, levels, allowed)
     return int(pair[0]), int(pair[1])
+
+
+def check_seed(seed: object, num: int = 0) -> Any:
+    """A seed of sequences of levels as Python's integer, or a list of `num` of them.
+
+    Args:
+        seed: an integer, also of numpy, or a sequence of them.
+        num: how many a sequence must have; 0 allows none.
+
+    Raises:
+        InputError: one is no integer from 0 to 2^31 - 1, or there is another number of them.
+    """
+    allowed = f"an integer from 0 to {N_LEVELS}" + (f", or {num} of them" if num else "")
+    listed = seed.tolist() if hasattr(seed, "tolist") else seed
+    several = num > 0 and isinstance(listed, list | tuple)
+    seeds: Any = listed if several else [listed]
+    fine = [isinstance(one, Integral) and type(one) is not bool for one in seeds]
+    if not all(fine) or any(not 0 <= one <= N_LEVELS for one in seeds):
+        raise InputError.of("seed", listed, allowed)
+    if several and len(seeds) != num:
+        raise InputError.of("seed", listed, allowed)
+    return [int(one) for one in seeds] if several else int(seeds[0])
 
 
 def check_held_out(training: str | Levels | None, held_out: str | Levels) -> None:

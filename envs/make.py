@@ -7,11 +7,11 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.level_seeds import parse_levels
+from envs.level_seeds import check_seed, parse_levels
 from envs.placements import Placement, parse_placement
 from envs.settings import LevelSettings, Order, Track, VecConfig
 from envs.tasks import Task
-from envs.vector import ProcgenVectorEnv
+from envs.vector import FPS, ProcgenVectorEnv
 
 
 def make_vec(
@@ -52,7 +52,8 @@ def make_vec(
         threads: that step the games; what happens is the same. On idle cores several take two
             thirds of the time, and a fifth more work; None is 4 (at most the cores there are) for
             32 environments or more, else 1.
-        render_mode: `rgb_array` or None.
+        render_mode: `rgb_array` (`render` gives the frames) or None. There is no window of its own:
+            `gymnasium.wrappers.vector.HumanRendering` has one.
 
     Raises:
         InputError: naming the first wrong value.
@@ -81,7 +82,7 @@ class ProcgenEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
     `stop_at_end`; procgen shows none after a death or a coin, and the frame before stands in.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012
+    metadata = {"render_modes": ["rgb_array"], "render_fps": FPS}  # noqa: RUF012
 
     def __init__(self, render_mode: str | None = None, **options: Any) -> None:
         self.render_mode = render_mode
@@ -94,10 +95,11 @@ class ProcgenEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-        """The next level; with a seed, the first of that seed's sequence."""
+        """The next level; with a seed, the first of that seed's sequence; options as in vectors."""
+        seed = seed if seed is None else check_seed(seed)
         super().reset(seed=seed)
-        if seed is not None or self._next is None:
-            obs, infos = self.vector.reset(seed=seed)
+        if seed is not None or options or self._next is None:
+            obs, infos = self.vector.reset(seed=seed, options=options)
             self._next = obs[0], _row(infos)
         (self._obs, info), self._next = self._next, None
         return self._obs, info
@@ -120,6 +122,7 @@ class ProcgenEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
     def close(self) -> None:
         """Close the game."""
         self.vector.close()
+        self._next = None
 
 
 def _row(infos: dict[str, Any]) -> dict[str, Any]:

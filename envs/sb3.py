@@ -10,6 +10,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvStepReturn
 
 from envs.vector import ProcgenVectorEnv
+from rl_slt import InputError
 
 
 class ProcgenSB3VecEnv(VecEnv):
@@ -18,6 +19,8 @@ class ProcgenSB3VecEnv(VecEnv):
     Where an episode ended its info holds `episode` {r, l, t} as a Monitor writes it,
     `terminal_observation`, `TimeLimit.truncated`, and all that the vector environment says of the
     episode (`outcome`, `level_seed`, `coin_xy`, ...). Other infos are empty.
+
+    All environments are one object: attributes cannot be set, nor are there options for `reset`.
     """
 
     def __init__(self, vector: ProcgenVectorEnv) -> None:
@@ -28,6 +31,7 @@ class ProcgenSB3VecEnv(VecEnv):
         super().__init__(
             vector.num_envs, vector.single_observation_space, vector.single_action_space
         )
+        self.metadata["render_fps"] = vector.metadata["render_fps"]  # for VecVideoRecorder
 
     def reset(self) -> NDArray[np.uint8]:
         """Begin new episodes, under the seed given to `seed` if there was one."""
@@ -76,8 +80,15 @@ class ProcgenSB3VecEnv(VecEnv):
         return [getattr(self.vector, attr_name) for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Set an attribute of the vector environment."""
-        setattr(self.vector, attr_name, value)
+        """Raise InputError: what is set would change nothing that is played."""
+        hint = "make another environment with envs.make_vec"
+        raise InputError(f"{attr_name}={value!r}: cannot be set in an environment made; {hint}")
+
+    def set_options(self, options: list[dict[str, Any]] | dict[str, Any] | None = None) -> None:
+        """Raise InputError but for empty ones."""
+        if any(options if isinstance(options, list) else [options]):
+            raise InputError.of("options", options, "empty", "there are none")
+        super().set_options(options)
 
     def env_method(
         self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any

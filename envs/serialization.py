@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from envs.settings import VecConfig
 from rl_slt import InputError
 
-FORMAT = 2
+FORMAT = 3
 
 
 def _header(config: VecConfig) -> dict[str, Any]:

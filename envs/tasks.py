@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.level_seeds import N_LEVELS, Levels
+from envs.level_seeds import N_LEVELS, Levels, Seed
 from envs.placements import Mix, Placement, parse_placement
 from envs.state import generator_words, level_generators
 from rl_slt import InputError
@@ -76,9 +76,12 @@ class SampledLevels(LevelQueue):
     makes states faster to read and write.
     """
 
-    def __init__(self, seed: int, num: int, levels: Levels) -> None:
+    def __init__(self, seed: Seed, num: int, levels: Levels) -> None:
         self._low, self._size = levels[0], levels[1] - levels[0]
-        self._generators = level_generators(seed, num)
+        if isinstance(seed, int):
+            self._generators = level_generators(seed, num)
+        else:  # each the first sequence of a seed of its own
+            self._generators = [level_generators(own, 1)[0] for own in seed]
         self._raw = [generator._bit_generator.random_raw for generator in self._generators]
         self._upcoming = [self._draw(index) for index in range(num)]
 

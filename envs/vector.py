@@ -5,6 +5,9 @@
 `obs'` is the first frame of the next episode where one ended; `infos["final_obs"]` then holds the
 last frame of the old one. After a time limit (and `stop_at_end`) that is the true terminal frame;
 procgen shows none after a death or a coin, so there the frame before the last step stands in.
+
+What is called after `close` raises `gymnasium.error.ClosedEnvironmentError`. Copies and pickles go
+through `get_state`: they play on from where the environment stands, with games of their own.
 """
 
 from collections.abc import Sequence
@@ -14,6 +17,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.error import ClosedEnvironmentError
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
@@ -21,7 +25,7 @@ from numpy.typing import NDArray
 from envs import native
 from envs.actions import N_ACTIONS
 from envs.episodes import Episodes
-from envs.level_seeds import ALL_LEVELS
+from envs.level_seeds import ALL_LEVELS, Seed, check_seed
 from envs.placements import Mix, Placement
 from envs.serialization import pack, unpack
 from envs.settings import VecConfig
@@ -33,6 +37,12 @@ from rl_slt import InputError
 
 _TRUE = 1  # as bytes of booleans have it
 _MIXTURE = 7  # keeps the generator of mixtures apart from others with the same seed
+_MASK = "reset_mask"  # Gymnasium's name
+_CLOSED = {"_native", "_obs"}  # what a closed environment has no more
+# What a copy makes itself or takes from the saved state.
+_REMADE = _CLOSED | {"_simulator", "_episodes", "_tracker", "_tasks", "_queue", "_mixture_keys"}
+FPS = 15  # procgen's
+RENDER_MODES = ("rgb_array", None)
 Mask = NDArray[np.bool_]
 
 
@@ -42,9 +52,14 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
     Observations uint8 [n, 64, 64, 3] (valid for as long as they are held), rewards float32 [n].
     """
 
-    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": ["rgb_array"]}  # noqa: RUF012
+    metadata = {  # noqa: RUF012
+        "autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": ["rgb_array"], "render_fps": FPS,
+    }  # fmt: skip
 
     def __init__(self, config: VecConfig, render_mode: str | None = None) -> None:
+        if render_mode not in RENDER_MODES:
+            hint = "gymnasium.wrappers.vector.HumanRendering shows the pictures in a window"
+            raise InputError.of("render_mode", render_mode, "rgb_array or None", hint)
         super().__init__()
         self.config, self.num_envs, self.render_mode = config, config.num_envs, render_mode
         self.single_observation_space = gymnasium.spaces.Box(0, 255, (64, 64, 3), np.uint8)
@@ -71,11 +86,14 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
 
     # ---- Beginning episodes -------------------------------------------------------------------
 
-    def _begin_all(self, seed: int) -> None:
-        """Bring every environment to its first episode under this seed."""
+    def _begin_all(self, seed: Seed) -> None:
+        """Bring every environment to its first episode under this seed, or under one for each."""
         config, levels = self.config, self.config.levels or ALL_LEVELS
         limit = config.time_limit or config.game_object.time_limit
-        self._mixture_seed = seed
+        rows = range(self.num_envs)
+        self._mixture_keys = (
+            [(seed, i) for i in rows] if isinstance(seed, int) else [(s, 0) for s in seed]
+        )
         self._episodes = Episodes(self.num_envs, limit, bool(config.track))
         self._tracker: Tracker | None = None
         if config.track:
@@ -147,25 +165,55 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         placement = self.config.placement
         if isinstance(placement, Mix):
             episode = int(self._episodes.number[index]) + 1
-            key = [self._mixture_seed, _MIXTURE, index, episode]
+            seed, row = self._mixture_keys[index]
+            key = [seed, _MIXTURE, row, episode]
             placement = placement.choose(np.random.default_rng(key))
         return placement
 
     # ---- Stepping -----------------------------------------------------------------------------
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        self, *, seed: Seed | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-        """Begin a new episode everywhere; with a seed, from the start of that seed's sequence."""
-        super().reset(seed=seed)
+        """Begin a new episode everywhere; with a seed, from the start of that seed's sequence.
+
+        Args:
+            seed: from 0 to 2147483647: environment i plays sequence i of it, as procgen deals them.
+                A list `[n]`: environment i plays as an environment alone does with seed i.
+            options: `{"reset_mask": bool [n]}` begins episodes in these environments alone; the
+                others stay as they are, and the infos' masks leave them out. No other is known.
+
+        Raises:
+            InputError: another seed or option, or a mask together with a seed.
+            ClosedEnvironmentError: after `close`.
+        """
+        mask = self._reset_mask(seed, options)
         if seed is not None:
+            seed = check_seed(seed, self.num_envs)
+            super().reset(seed=seed if isinstance(seed, int) else seed[0])
+            self._native  # noqa: B018  (closed?)
             self._begin_all(seed)
         elif not self._untouched:
-            for index in range(self.num_envs):
+            for index in np.flatnonzero(mask).tolist():
                 self._begin(index)
             self._obs = self._native.obs.copy()
         self._untouched = False
-        return self.now()
+        return self._obs, self._episodes.infos(mask)
+
+    def _reset_mask(self, seed: Seed | None, options: dict[str, Any] | None) -> Mask:
+        """Where `reset` is to begin episodes, bool [n]."""
+        everywhere = np.ones(self.num_envs, np.bool_)
+        if not options:
+            return everywhere
+        if set(options) != {_MASK}:
+            raise InputError.of("options", sorted(options), f"{_MASK} alone, or none")
+        mask = np.asarray(options[_MASK])
+        if mask.dtype != np.bool_ or mask.shape != everywhere.shape or not mask.any():
+            allowed = f"{self.num_envs} booleans, one of them true"
+            raise InputError.of(_MASK, mask.tolist(), allowed)
+        if seed is not None:
+            raise InputError.of("seed", seed, f"None with {_MASK}", "it begins all sequences again")
+        return mask.copy()
 
     def now(self) -> tuple[NDArray[np.uint8], dict[str, Any]]:
         """Observations and infos as they stand."""
@@ -176,8 +224,11 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
     ) -> tuple[NDArray[np.uint8], NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
         """Step all environments with actions int [n] from 0 to 14."""
         actions = np.asarray(actions)
-        listed = actions.tolist()
-        if actions.shape != (self.num_envs,) or min(listed) < 0 or max(listed) >= N_ACTIONS:
+        listed, integers = actions.tolist(), actions.dtype.kind in "iu"
+        if (
+            actions.shape != (self.num_envs,) or not integers
+            or min(listed) < 0 or max(listed) >= N_ACTIONS
+        ):  # fmt: skip
             allowed = f"{self.num_envs} integers from 0 to {N_ACTIONS - 1}"
             raise InputError.of("actions", listed, allowed)
         self._untouched = False
@@ -293,10 +344,12 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
     def _arrays(self, which: Any = slice(None)) -> dict[str, NDArray[Any]]:
         """All but the games of these environments."""
         rows = {name: value[which] for name, value in self._episodes.save().items()}
-        return rows | self._queue.save(which) | {"mixture_seed": np.array(self._mixture_seed)}
+        keys = np.array(self._mixture_keys)[which]
+        return rows | self._queue.save(which) | {"mixture_keys": keys}
 
     def _restore(self, states: list[bytes], arrays: dict[str, NDArray[Any]]) -> None:
-        self._mixture_seed = int(arrays["mixture_seed"])
+        keys = arrays["mixture_keys"].tolist()
+        self._mixture_keys = [(seed, row) for seed, row in keys]
         self._episodes.load(arrays)
         self._queue.load(arrays)
         for index, state in enumerate(states):
@@ -336,3 +389,32 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
     def close_extras(self, **kwargs: Any) -> None:
         """Hand the library's object back for the next environment of this kind."""
         native.release(self._native)
+        del self._native, self._obs
+
+    def __getattr__(self, name: str) -> Any:
+        """Only for what is missing: a closed environment's games would be another one's by now."""
+        if name in _CLOSED and self.closed:
+            raise ClosedEnvironmentError(f"{type(self).__name__} was used after close()")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickles and copies: the state of the games, and the rest as it is."""
+        states = [self.game_state(index) for index in range(self.num_envs)]
+        kept = {name: value for name, value in vars(self).items() if name not in _REMADE}
+        rebuilt = self.config, self.render_mode, self._tasks, states, self._arrays()
+        return _rebuild, rebuilt, kept
+
+
+def _rebuild(
+    config: VecConfig,
+    render_mode: str | None,
+    tasks: TaskQueue | None,
+    states: list[bytes],
+    arrays: dict[str, NDArray[Any]],
+) -> ProcgenVectorEnv:
+    """An environment that goes on from where another one was."""
+    vector = ProcgenVectorEnv(config, render_mode)
+    if tasks is not None:
+        vector._listed("be copied").take_over(tasks)
+    vector._restore(states, arrays)
+    return vector

@@ -16,6 +16,7 @@ from stable_baselines3.common.env_checker import check_env as check_env_sb3
 from stable_baselines3.common.evaluation import evaluate_policy
 
 import envs
+from envs.edit import coins_of
 from envs.settings import VecConfig
 
 Mode = Literal["easy", "hard", "memory"]
@@ -223,7 +224,7 @@ def test_maze_by_the_same_interfaces(coin: str, mode: Mode) -> None:
     )
     _, infos = vector.reset()
     for index in range(8):
-        cells = envs.edit.coins_of(vector.game_state(index))
+        cells = coins_of(vector.game_state(index))
         assert len(cells) == {"none": 0, "both": 2}.get(coin, 1)
         layout: Any = vector._simulator.layout(index)
         corner = np.max(layout._cells, axis=0)
