@@ -85,6 +85,7 @@ def cost_line(item: Profile) -> str:
         begun, result = time.process_time(), call()
         return time.process_time() - begun, result
 
+    estimate_with(policy, states, settings.replace(draws=8, burn_in=2), loss, seed=0)  # traces
     alone, one = seconds(lambda: estimate_with(policy, states, settings, loss, seed=0))
     whole, both = seconds(lambda: profile_with(policy, states, settings, PROFILE, loss, seed=0))
     assert both[0].llc == one.llc
