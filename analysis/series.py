@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+import numpy as np
 import pandas as pd
 
 from analysis.probes import FIXED_STATE_GOALS
@@ -159,8 +160,13 @@ def llc_series(llc: pd.DataFrame) -> pd.DataFrame:
         step.
     """
     table = llc_table(llc)
-    table = table.assign(value=table["llc"], stderr=change_stderr(table))
+    table = table.assign(value=_finite(table["llc"]), stderr=change_stderr(table))
     return table[["run", "arm", "seed", "series", "step", "value", "stderr"]]
+
+
+def _finite(values: pd.Series) -> pd.Series:
+    """Values, NaN where one is infinite: no number to calculate with."""
+    return values.astype("float64").replace([np.inf, -np.inf], np.nan)
 
 
 def probe_series(probes: pd.DataFrame) -> pd.DataFrame:
@@ -175,6 +181,7 @@ def probe_series(probes: pd.DataFrame) -> pd.DataFrame:
     frame = frame.astype(dict.fromkeys(("run", "probe", "metric"), str))
     numbers = ["step", "value", "ci_low", "ci_high"]
     frame[numbers] = frame.reindex(columns=numbers).astype("float64")
+    frame["value"] = _finite(frame["value"])
     frame["arm"] = frame["run"].map(arms_of_runs(frame))
     frame["stderr"] = (frame["ci_high"] - frame["ci_low"]).clip(lower=0.0) / (2.0 * _Z95)
     columns = ["run", "arm", "probe", "metric", "step", "value", "stderr"]

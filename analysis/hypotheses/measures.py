@@ -263,6 +263,19 @@ class Course:
         return np.asarray(self.table[:, place])
 
 
+def apart(series: Course, metric: Course, step: int | str) -> str:
+    """A note where the last steps of two measures differ in some run; empty where none does."""
+    if step != "last":
+        return ""
+    ends = zip(series.steps[series.last], metric.steps[metric.last], strict=True)
+    differ = [pair for pair in ends if pair[0] != pair[1]]
+    if not differ:
+        return ""
+    return (
+        f"of different checkpoints: the series of step {differ[0][0]}, the metric of {differ[0][1]}"
+    )
+
+
 def _whole(llc: pd.DataFrame) -> pd.DataFrame:
     """The estimates that count of table `llc`, with all columns that name a series."""
     if not len(llc):

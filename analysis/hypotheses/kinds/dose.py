@@ -8,7 +8,7 @@ from scipy.stats import rankdata
 from analysis.hypotheses.design import Design, Untestable
 from analysis.hypotheses.hypothesis import Hypothesis, need_metric
 from analysis.hypotheses.linear import LinearTest
-from analysis.hypotheses.measures import Measures
+from analysis.hypotheses.measures import Measures, apart
 from analysis.hypotheses.trend import trend_test
 from rl_slt import InputError
 
@@ -51,8 +51,8 @@ _HINT = "give `doses = {ARM = NUMBER}`, or each arm of the study `dose = NUMBER`
 
 
 def _link(hypothesis: Hypothesis, data: Measures, arms: list[str]) -> LinearTest:
-    step = hypothesis.step
-    series, metric = data.series(hypothesis).at(step), data.metric(hypothesis).at(step)
+    step, courses = hypothesis.step, (data.series(hypothesis), data.metric(hypothesis))
+    series, metric = (course.at(step) for course in courses)
     rows = data.complete(hypothesis, series=series, metric=metric)
     rows = rows.of(np.isin(rows.arms, arms))
     if len(set(rows.arms)) < 2:
@@ -60,4 +60,5 @@ def _link(hypothesis: Hypothesis, data: Measures, arms: list[str]) -> LinearTest
     x, y = rankdata(rows.values, axis=1)
     nuisance = np.hstack([np.ones((len(x), 1)), rankdata(rows.controls, axis=0)])
     design = Design(tuple(rows.runs), (0,) * len(x))
-    return LinearTest(design, "rank correlation over doses", x, y, nuisance, None, rows.note)
+    note = "; ".join(filter(None, (rows.note, apart(*courses, step))))
+    return LinearTest(design, "rank correlation over doses", x, y, nuisance, None, note)

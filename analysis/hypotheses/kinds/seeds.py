@@ -8,7 +8,7 @@ from scipy.stats import rankdata
 from analysis.hypotheses.design import Design, Untestable
 from analysis.hypotheses.hypothesis import Hypothesis, need_metric
 from analysis.hypotheses.linear import LinearTest
-from analysis.hypotheses.measures import Measures
+from analysis.hypotheses.measures import Measures, apart
 from analysis.hypotheses.trend import means_of
 from analysis.permutations import MIN_RUNS
 
@@ -25,8 +25,8 @@ class Seeds:
 
     def test(self, hypothesis: Hypothesis, data: Measures) -> LinearTest:
         """The test over runs that have both values and all controls."""
-        step = hypothesis.step
-        series, metric = data.series(hypothesis).at(step), data.metric(hypothesis).at(step)
+        step, courses = hypothesis.step, (data.series(hypothesis), data.metric(hypothesis))
+        series, metric = (course.at(step) for course in courses)
         rows = data.complete(hypothesis, series=series, metric=metric)
         if len(rows.runs) < MIN_RUNS:
             few = f"needs {MIN_RUNS} runs with both values, has {len(rows.runs)}"
@@ -41,4 +41,5 @@ class Seeds:
             name += f" given {', '.join(hypothesis.given)}"
         nuisance = np.hstack([means_of(rows.arms), numbers[2:].T])
         design = Design(tuple(rows.runs), tuple(map(str, rows.arms)))
-        return LinearTest(design, name, numbers[0], numbers[1], nuisance, None, rows.note)
+        note = "; ".join(filter(None, (rows.note, apart(*courses, step))))
+        return LinearTest(design, name, numbers[0], numbers[1], nuisance, None, note)

@@ -127,3 +127,10 @@ def test_constant_series_do_not_break_it(column: str) -> None:
     (llc if column == "llc" else probes)[column] = 0.5
     found = associate(llc, probes)
     assert found["p_value"].isna().all()
+
+
+def test_an_infinite_value_is_no_number() -> None:
+    llc, probes = tables(5)
+    infinite = llc.assign(llc=llc["llc"].where(llc.index != 3, np.inf))
+    missing = llc.assign(llc=llc["llc"].where(llc.index != 3))
+    pd.testing.assert_frame_equal(associate(infinite, probes), associate(missing, probes))

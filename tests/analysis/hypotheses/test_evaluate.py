@@ -258,6 +258,20 @@ def test_the_smallest_effect_of_courses_is_found_with_about_80_percent() -> None
     assert np.isnan(row["smallest_effect"]) and "is not known" in row["message"]
 
 
+def test_a_link_of_different_checkpoints_says_so() -> None:
+    llc, probes = study(rng())
+    message = first((llc, probes.assign(step=999)), LINK)["message"]
+    assert message == "of different checkpoints: the series of step 1000, the metric of 999"
+    assert first((llc, probes), LINK)["message"] == ""
+
+
+def test_arms_of_unequal_runs_say_what_the_test_takes_for_granted() -> None:
+    llc, probes = study(rng())
+    few = llc[(llc["arm"] == "behind") | (llc["seed"] < 3)]
+    message = first((few, probes), DIFFERENCE)["message"]
+    assert message.endswith("arms of equal spread alone, with unequal runs: behind 5, end 3")
+
+
 def curves(linked: bool, runs: int = 6, n: int = 20) -> tuple[pd.DataFrame, pd.DataFrame]:
     generator = rng(12)
     llc, probes = [], []
