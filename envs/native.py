@@ -2,13 +2,18 @@
 
 Objects leak a little inside the library when they are destroyed, so closed ones are kept and
 handed out again: every state is written by the caller, so a used object is as good as a new one.
+Threads share them under `LOCK`. In a forked process an object without threads of its own works on;
+one with some is refused in one line, since they stayed behind.
 """
 
 import contextlib
 import ctypes
 import gc
 import importlib
+import os
+import threading
 import warnings
+import weakref
 from collections import defaultdict
 from typing import Any
 
@@ -17,9 +22,14 @@ from numpy.typing import NDArray
 
 from envs.settings import LevelSettings
 from envs.silence_gym import silence_gym
+from rl_slt import InputError
 
 STATE_BYTES = 1 << 18  # a state is about 37 KB; the library aborts when the buffer is too small
 
+
+# Held where objects are made, or shared between threads (see `envs.simulator`), and over a fork: so
+# no object that a forked process may use is left halfway through a call.
+LOCK = threading.RLock()
 
 # From glibc's malloc.h. 32 MiB is the largest threshold that it takes.
 M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1
@@ -59,15 +69,20 @@ class Native:
     int32 [num] change in place with every `step` and `set_state`: copy what must last.
     """
 
+    lost = False  # in a forked process: see `forked`
+
     def __init__(self, num: int, game: str, settings: LevelSettings, threads: int = 1) -> None:
         keep_freed_memory()  # or the frames of each step would be fetched from the system again
         options = settings.native_options()
         self.key: _Key = num, game, settings, threads
         workers = threads if threads > 1 else 0  # 0: the calling thread, which hands nothing over
-        self._env = _import_procgen().ProcgenGym3Env(
-            num=num, env_name=game, rand_seed=0, num_threads=workers, **options
-        )
-        _KEPT.append(self._env)
+        with LOCK:
+            self._env = _import_procgen().ProcgenGym3Env(
+                num=num, env_name=game, rand_seed=0, num_threads=workers, **options
+            )
+            _KEPT.append(self._env)
+            if workers:
+                _THREADED.add(self)
         self._buffer = self._env._ffi.new(f"char[{STATE_BYTES}]")
         self._view = memoryview(self._env._ffi.buffer(self._buffer, STATE_BYTES))
         self._lib, self._handle = self._env._c_lib, self._env._c_env
@@ -76,6 +91,11 @@ class Native:
         self.first: NDArray[np.bool_] = self._env._first
         self.level_seed: NDArray[np.int32] = self._env._info["level_seed"]
         self._actions: NDArray[np.int32] = self._env._ac["action"]
+
+    def forked(self) -> None:
+        """This process is a fork without the object's threads: let no call wait for them."""
+        self.lost, self._lib = True, _Forked()
+        self._env.closed = True  # no destructor waits for them, either
 
     def step(self, actions: NDArray[Any] | int) -> None:
         """Step all games; `actions` int [num], -1 forces a reset."""
@@ -97,29 +117,56 @@ class Native:
         self._lib.set_state(self._handle, index, self._env._ffi.from_buffer(state), len(state))
 
 
+class _Forked:
+    """In place of the library where its threads are missing."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise InputError(
+            "this environment was made before the process forked, and its threads stayed behind; "
+            "make it in this process, with threads=1, or start processes by spawn"
+        )
+
+
 _FREE: dict[_Key, list[Native]] = defaultdict(list)
+_THREADED: weakref.WeakSet[Native] = weakref.WeakSet()
+
+
+def _in_forked_process() -> None:
+    for native in _THREADED:
+        native.forked()
+        _FREE.pop(native.key, None)
+    LOCK.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=_in_forked_process
+    )
 
 
 def acquire(num: int, game: str, settings: LevelSettings, threads: int = 1) -> Native:
     """A library object for `num` games: a closed one of the same kind, else a new one."""
-    free = _FREE[num, game, settings, threads]
-    return free.pop() if free else Native(num, game, settings, threads)
+    with LOCK:
+        free = _FREE[num, game, settings, threads]
+        return free.pop() if free else Native(num, game, settings, threads)
 
 
 def release(native: Native) -> None:
     """Give back an object from `acquire`; its arrays must not be used any more."""
-    _FREE[native.key].append(native)
+    if not native.lost:
+        _FREE[native.key].append(native)
 
 
 def drop_released() -> None:
     """Destroy the objects that wait to be used again, and give their memory back to the system.
 
     With full backgrounds an object holds 0.6 MB for each game, and one is kept for every number of
-    games and every settings that a process ever used. Call it where no other thread makes one.
+    games and every settings that a process ever used.
     """
-    idle = {id(native._env) for natives in _FREE.values() for native in natives}
-    _KEPT[:] = [env for env in _KEPT if id(env) not in idle]
-    _FREE.clear()
-    gc.collect()  # now: later it could be while another object is being made
+    with LOCK:
+        idle = {id(native._env) for natives in _FREE.values() for native in natives}
+        _KEPT[:] = [env for env in _KEPT if id(env) not in idle]
+        _FREE.clear()
+        gc.collect()  # now: later it could be while another object is being made
     with contextlib.suppress(OSError, AttributeError, TypeError):  # not glibc
         ctypes.CDLL(None).malloc_trim(0)

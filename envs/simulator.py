@@ -2,15 +2,16 @@
 
 import struct
 from collections import OrderedDict
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.game import Cell, Game, Layout
 from envs.games import find_game
-from envs.native import Native
+from envs.native import LOCK, Native
 from envs.placements import End, Placement, Spot
 from envs.settings import LevelSettings
 from envs.state import TRIVIAL, UNSEEN, Motion, State, agent_motion
@@ -20,8 +21,23 @@ REMEMBERED_SPOTS = 4096
 REMEMBERED_LEVELS = 1024  # of about 27 KB
 
 
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _one_at_a_time(method: Method) -> Method:
+    @wraps(method)
+    def call(*args: Any, **keywords: Any) -> Any:
+        with LOCK:
+            return method(*args, **keywords)
+
+    return call  # type: ignore[return-value]
+
+
 class Simulator:
-    """A sandbox for one kind of game; what it does is determined by the states it is given."""
+    """A sandbox for one kind of game; what it does is determined by the states it is given.
+
+    Environments of all threads share it: each of its calls is one under `envs.native.LOCK`.
+    """
 
     def __init__(self, game: Game, settings: LevelSettings) -> None:
         self.game, self._settings = game, settings
@@ -41,6 +57,7 @@ class Simulator:
         """Whether the fresh state of a level is remembered."""
         return seed in self._levels
 
+    @_one_at_a_time
     def level(self, seed: int, remember: bool = False) -> State:
         """The fresh state of one level, with trivial generators; remembered if so asked."""
         if seed in self._levels:
@@ -61,6 +78,7 @@ class Simulator:
         """The layout of one level."""
         return self.game.layout(self.level(seed))
 
+    @_one_at_a_time
     def spot(
         self, seed: int, placement: Placement, state: State | None = None
     ) -> tuple[Spot, Cell]:
@@ -87,6 +105,7 @@ class Simulator:
             self.game.write_agent(state, spot.agent)
         return state
 
+    @_one_at_a_time
     def rollout(
         self, state: bytes | bytearray, actions: list[int]
     ) -> tuple[float, int, Motion | None]:
@@ -101,6 +120,7 @@ class Simulator:
                 return float(self._native.rew[0]), steps, None
         return 0.0, len(actions), agent_motion(self._native.peek_state(0))
 
+    @_one_at_a_time
     def advance(self, state: bytes | bytearray, actions: list[int]) -> bytes:
         """The state after these actions, in which the episode does not end."""
         self._native.set_state(0, state)
@@ -108,6 +128,7 @@ class Simulator:
             self._native.step(action)
         return self._native.get_state(0)
 
+    @_one_at_a_time
     def render(self, state: bytes | bytearray) -> NDArray[np.uint8]:
         """The observation [64, 64, 3] of a state."""
         self._native.set_state(0, state)
@@ -126,6 +147,7 @@ def _keep(memory: OrderedDict[Any, Any], key: Any, value: Any, size: int) -> Non
         memory.popitem(last=False)
 
 
+@_one_at_a_time
 @lru_cache(maxsize=16)
 def shared_simulator(game: str, settings: LevelSettings) -> Simulator:
     """The simulator of this kind of game, shared by all who ask."""
