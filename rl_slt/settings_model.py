@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from numbers import Integral, Real
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin
 
@@ -39,7 +40,8 @@ class SettingsModel(BaseModel):
     def __init__(self, **values: Any) -> None:
         """Check all values; raises InputError at the first that is wrong."""
         try:
-            super().__init__(**current_names(values, self.renamed))
+            given = current_names(values, self.renamed)
+            super().__init__(**{name: _plain_number(value) for name, value in given.items()})
         except ValidationError as error:
             raise InputError(_refusal(type(self), error.errors()[0])) from None
 
@@ -75,6 +77,13 @@ class SettingsModel(BaseModel):
             parts = [field, *(m for m in nested if isinstance(m, FieldInfo))]
             found[name] = next((p.description for p in parts if p.description), "")
         return found
+
+
+def _plain_number(value: Any) -> Any:
+    """Python's own number for one of numpy's, which are registered as numbers, too."""
+    if isinstance(value, int | float) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def current_names(values: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:

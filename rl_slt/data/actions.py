@@ -7,7 +7,6 @@ the whole class: `log p(class | s) = logsumexp` of its members' logits, up to th
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rl_slt.data.policies import copy_policy
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import InputError
 
@@ -32,7 +32,7 @@ def merged_logits(logits: Tensor, classes: Classes) -> Tensor:
 
 def merge_policy(policy: nn.Module, classes: Classes) -> nn.Module:
     """A copy of a policy that gives logits of classes `[B, K]`; its weights keep their names."""
-    twin = copy.deepcopy(policy)
+    twin = copy_policy(policy)
     twin.register_forward_hook(_Merge(tuple(map(tuple, classes))))
     return twin
 

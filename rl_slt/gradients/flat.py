@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import fnmatch
 from collections.abc import Sequence
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from rl_slt.data.policies import copy_policy
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import InputError
 from rl_slt.losses.base import LossFunction, Policy
@@ -47,7 +47,7 @@ class FlatPolicy:
     """
 
     def __init__(self, policy: nn.Module, names: Sequence[str]) -> None:
-        self.module = copy.deepcopy(policy).eval()
+        self.module = copy_policy(policy).eval()
         params = dict(self.module.named_parameters())
         for name, param in params.items():
             param.requires_grad_(name in names)

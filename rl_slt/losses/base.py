@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import warnings
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Generator, Tensor, nn
 
+from rl_slt.data.policies import readable_policy
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import InputError
 
@@ -137,9 +137,8 @@ class ReferenceLoss(Loss):
         """
         logits = _checked(policy_logits(policy, data), len(data), "the policy")
         if self.reference is not None:
-            other = copy.deepcopy(self.reference).eval()
-            place = next((p.device for p in other.parameters()), data.states.device)
-            own, logits = logits, policy_logits(other, data.to(place))
+            place = next((p.device for p in self.reference.parameters()), data.states.device)
+            own, logits = logits, policy_logits(*readable_policy(self.reference, data.to(place)))
             _checked(logits, len(data), "the reference policy")
             if logits.shape != own.shape:
                 raise InputError(
@@ -208,8 +207,11 @@ def policy_logits(policy: nn.Module, data: PolicyData, chunk: int = 512) -> Tens
 
 
 def _checked(logits: Tensor, n: int, who: str) -> Tensor:
-    if logits.ndim != 2 or len(logits) != n:
-        raise InputError(f"{who} returned logits {list(logits.shape)}; they must be [{n}, actions]")
+    if logits.ndim != 2 or len(logits) != n or logits.shape[1] < 2:
+        raise InputError(
+            f"{who} returned logits {list(logits.shape)}; they must be [{n}, actions], of at least "
+            "2 actions (and come before the value, where it returns one)"
+        )
     if not bool(torch.isfinite(logits).all()):
         raise InputError(f"{who} returned NaN or infinite logits on the states; all must be finite")
     return logits

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from rl_slt.data.actions import Classes, check_classes, merge_data, merge_policy
+from rl_slt.data.policies import cannot_take, readable_policy
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import InputError
 from rl_slt.gradients.flat import FlatPolicy, match_parameters
@@ -64,17 +64,18 @@ def build_target(
         raise InputError.of("precision", precision, f"auto or float32 on device {device.type!r}")
     bfloat16 = device.type == "cpu" and wants_bfloat16(precision)
     given = (states if isinstance(states, PolicyData) else PolicyData(states)).to(device)
+    policy, given = readable_policy(policy, given)
     data, seen = _prepared(policy, given, loss, seed)
     few = given.states[:4]
     if distinct_actions is not None:
         with torch.no_grad():
-            logits = logits_of(copy.deepcopy(policy).eval()(few))
+            logits = logits_of(policy(few))
         check_classes(distinct_actions, logits.shape[-1])
     if match_entropy is not None:
         if loss.needs:
             allowed = f"none with loss {loss.name}, whose data are of the policy as it is"
             raise InputError.of("match_entropy", match_entropy, allowed)
-        policy = at_entropy(copy.deepcopy(policy).eval(), given, distinct_actions, match_entropy)
+        policy = at_entropy(policy, given, distinct_actions, match_entropy)
     balanced = in_gauge(policy, few, seen, gauge)
     policy = policy if balanced is None else balanced
     if distinct_actions is not None:
@@ -148,9 +149,7 @@ def _prepared(
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, TypeError, IndexError) as error:
-        shape = list(data.states.shape)
-        text = str(error).splitlines()[0]
-        raise InputError(f"the policy cannot take states {shape}: {text}") from error
+        raise cannot_take(data, error) from error
     return data, _reached(loss, module, data)
 
 

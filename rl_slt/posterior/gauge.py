@@ -14,7 +14,7 @@ it is. The gain and bias of a layer or batch normalization write units like any 
 
 from __future__ import annotations
 
-import copy
+import math
 import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ from torch.func import functional_call
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from rl_slt.data.policies import MASKED, copy_policy
 from rl_slt.errors import InputError
 from rl_slt.gradients.traced import TRACE_ERRORS
 
@@ -138,6 +139,8 @@ class Units:
             return self._normalized(node, first, values[1], values[2], channels=1)
         if target is aten.cat.default:
             return self._cat(node, known)
+        if target is aten.clamp_min.default and values[1] == MASKED:
+            return first  # logits of masked actions stand for -inf, which has every scale
         if target in MOVES and isinstance(first, Activation | Weight):
             return self._moved(target, first, values[1:], node.kwargs)
         if target in ELEMENTWISE and isinstance(first, Activation | Weight):
@@ -209,8 +212,12 @@ class Units:
 
     def _moved(self, target: Any, value: Any, rest: list[Any], kwargs: dict[str, Any]) -> Any:
         held = value.ids if isinstance(value, Activation) else value.index
+        if target is aten.constant_pad_nd.default:
+            # What padding puts in: 0 and infinity are ANY, another number is FIXED.
+            number = rest[1] if len(rest) > 1 else 0.0
+            rest = [rest[0], ANY + 1 if number == 0 or math.isinf(number) else FIXED + 1]
         moved = target(torch.from_numpy(np.ascontiguousarray(held)) + 1, *rest, **kwargs) - 1
-        return type(value)(moved.numpy())  # what padding puts in is ANY
+        return type(value)(moved.numpy())
 
     def _pooled(self, node: Node, x: Activation) -> Any:
         value = node.meta["val"]
@@ -368,7 +375,7 @@ class Gauge:
         factor = np.ones(len(self._reads))
         known = self._known
         factor[known] = np.exp(logs[self._writes[known]] - logs[self._reads[known]])
-        scaled = copy.deepcopy(policy)
+        scaled = copy_policy(policy)
         with torch.no_grad():
             for param, part in zip(
                 scaled.parameters(), np.split(factor, np.cumsum(self.sizes)[:-1]), strict=True
@@ -455,9 +462,14 @@ def same_policy(a: nn.Module, b: nn.Module, states: Tensor) -> bool:
     with torch.no_grad():
         one, other = (torch.utils._pytree.tree_leaves(m(states)) for m in (a, b))
     return all(
-        torch.allclose(x, y, rtol=TOLERANCE, atol=TOLERANCE * float(1 + x.abs().max()))
+        torch.allclose(x, y, TOLERANCE, TOLERANCE * (1 + _largest(x)), equal_nan=True)
         for x, y in zip(one, other, strict=True)
     )
+
+
+def _largest(x: Tensor) -> float:
+    """The largest absolute value that stands for a number, and not for a masked action."""
+    return float(x.where(x > MASKED / 2, 0).nan_to_num(0, 0, 0).abs().max())
 
 
 def in_gauge(
@@ -476,7 +488,7 @@ def in_gauge(
     """
     if gauge == "none":
         return None
-    module, why = copy.deepcopy(policy).eval(), "has no hidden units whose scale is free"
+    module, why = copy_policy(policy).eval(), "has no hidden units whose scale is free"
     try:
         found = Gauge(module, states, names)
         result = found.balance(module) if found.hidden else None

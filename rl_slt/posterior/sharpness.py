@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rl_slt.data.actions import Classes, merged_logits
+from rl_slt.data.policies import MASKED
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import InputError
 from rl_slt.losses.base import log_softmax, logits_of, policy_logits
@@ -34,7 +35,8 @@ class Sharpness(NamedTuple):
         entropy: mean over states of `H(pi(.|s))`, nats.
         information: I(S; A), the mean KL of the policy to its own marginal over the states, nats:
             how much its actions say of the state. Near 0 the policy hardly depends on the state.
-        logit_scale: root mean square of the logits, each state's own mean taken off.
+        logit_scale: root mean square of the logits, each state's own mean taken off; masked
+            actions do not count.
     """
 
     entropy: float
@@ -49,7 +51,10 @@ def sharpness_of(logits: Tensor) -> Sharpness:
     p = log_softmax(logits.double()).exp()
     entropy = float(_entropies(p).mean())
     information = float(_entropies(p.mean(0))) - entropy
-    scale = float((logits - logits.mean(1, keepdim=True)).double().square().mean().sqrt())
+    mean = torch.Tensor.mean
+    if bool((logits <= MASKED).any()):
+        logits, mean = logits.where(logits > MASKED, torch.nan), torch.Tensor.nanmean
+    scale = float(mean((logits - mean(logits, 1, keepdim=True)).double().square()).sqrt())
     return Sharpness(entropy, max(0.0, information), scale)
 
 
@@ -71,7 +76,7 @@ def at_entropy(
     logits = policy_logits(policy, data).double()
 
     def mean(log_factor: float) -> float:
-        scaled = math.exp(log_factor) * logits
+        scaled = logits.where(logits <= MASKED, math.exp(log_factor) * logits)
         scaled = scaled if classes is None else merged_logits(scaled, classes)
         return float(_entropies(log_softmax(scaled).exp()).mean())
 
@@ -83,8 +88,9 @@ def at_entropy(
     few, names = data.states[:4], [name for name, _ in policy.named_parameters()]
     scaled = Gauge(policy, few, names).with_logits(policy, factor)
     with torch.no_grad():
-        wanted, found = factor * logits_of(policy(few)), logits_of(scaled(few))
-    close = TOLERANCE * float(wanted.abs().max())
+        given, found = logits_of(policy(few)), logits_of(scaled(few))
+    wanted = given.where(given <= MASKED, factor * given)
+    close = TOLERANCE * float(wanted[given > MASKED].abs().max())
     if not torch.allclose(wanted, found, rtol=TOLERANCE, atol=close):
         hint = "the logits of this policy cannot be scaled through its last layer"
         raise InputError.of("match_entropy", entropy, "none", hint)
