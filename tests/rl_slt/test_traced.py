@@ -32,7 +32,8 @@ class Frames(nn.Module):
             x = x / 127.5 - 1
         elif self.scale == "used-twice":
             x = x / 255
-            return self.head(self.more(self.conv(x).relu()).relu().flatten(1)) + x.mean()
+            mean = x.mean((1, 2, 3))[:, None]
+            return self.head(self.more(self.conv(x).relu()).relu().flatten(1)) + mean
         h = self.conv(x).relu()
         return self.head((self.more(h).relu() * 0.5).tanh().flatten(1))
 
