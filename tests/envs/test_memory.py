@@ -47,9 +47,10 @@ def test_a_closed_environment_is_as_good_as_new() -> None:
     obs, _ = first.reset()
     for _ in range(20):
         first.step([8, 8, 8])
+    games = first._native
     first.close()
     second = envs.make_vec(3, "ground", seed=1)
-    assert second._native is first._native
+    assert second._native is games
     np.testing.assert_array_equal(second.reset()[0], obs)
 
 
