@@ -26,7 +26,9 @@ class CoinRunLayout:
     are slower than a look at each, the more so between two steps of procgen.
     """
 
-    supports = frozenset({"end", "section", "ground", "behind", "none", "at", "both"})
+    supports = frozenset(
+        {"end", "section", "ground", "ground=LOW-HIGH", "behind", "none", "at", "both"}
+    )
     spawn: Cell = (1, 1)
 
     def __init__(self, state: State) -> None:

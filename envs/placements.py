@@ -16,6 +16,7 @@ from rl_slt import InputError
 
 VIEW_ROWS = 5  # the agent sees 6 rows up and down, the outermost only in part
 DEFAULT_BEHIND = (2, 6)
+GROUND_SHARES = "ground=LOW-HIGH"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Placement:
 
     def place(self, layout: Layout) -> Spot:
         """Coins and start for this level; InputError when the level does not allow it."""
-        if self.name not in layout.supports:
+        if self.form not in layout.supports:
             raise _unsupported(self, layout)
         agent = mid_start(layout) if self.mid else None
         return Spot(self.coins(layout, agent), agent)
@@ -44,6 +45,11 @@ class Placement:
     def coins(self, layout: Layout, agent: Cell | None) -> tuple[Cell, ...]:
         """Cells of the coins when the agent starts at `agent` (None: the spawn)."""
         raise NotImplementedError
+
+    @property
+    def form(self) -> str:
+        """The name as a layout's `supports` has it, with what it must bear."""
+        return self.name
 
     def choose(self, generator: np.random.Generator) -> "Placement":
         """The placement of one episode: itself, or a part when this is a mixture."""
@@ -77,13 +83,37 @@ class Nowhere(Placement):
 
 @dataclass(frozen=True, kw_only=True)
 class Ground(Placement):
-    """Uniform over the standable columns between spawn and end."""
+    """Uniform over the standable columns between spawn and end, from `low` to `high` of the way.
+
+    The way is counted in columns: column x has the share (x - spawn) / (end - spawn).
+    """
+
+    low: float = 0.0
+    high: float = 1.0
 
     name = "ground"
 
+    @property
+    def form(self) -> str:
+        """Shares of the way are only for games that go from the left to the right."""
+        return self.name if (self.low, self.high) == (0, 1) else GROUND_SHARES
+
     def coins(self, layout: Layout, agent: Cell | None) -> tuple[Cell, ...]:
-        """The first cell of the level's order that the agent does not stand in."""
-        return (ground_cell(layout, (agent,)),)
+        """The first cell of the level's order within the shares, or the one nearest to them."""
+        cells = ground_cells(layout, agent)
+        if self.form != GROUND_SHARES:
+            return (cells[0],)
+        spawn, way = layout.spawn[0], layout.end[0] - layout.spawn[0]
+
+        def miss(cell: Cell) -> float:
+            share = (cell[0] - spawn) / way
+            return max(self.low - share, share - self.high, 0)
+
+        return (min(cells, key=miss),)
+
+    def __str__(self) -> str:
+        shares = "" if self.form == self.name else f"={self.low!r}-{self.high!r}"
+        return self.name + shares + ("@mid" if self.mid else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +138,8 @@ class Both(Placement):
     def coins(self, layout: Layout, agent: Cell | None) -> tuple[Cell, ...]:
         """The ground coin first."""
         end = layout.end
-        near = tuple(cell for cell in layout.coin_cells if abs(cell[0] - end[0]) < 3)
-        return (ground_cell(layout, (agent, end), near), end)
+        cells = ground_cells(layout, agent, end)
+        return (min(cells, key=lambda cell: abs(cell[0] - end[0]) < 3), end)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,14 +204,12 @@ class Mix(Placement):
         return f"mix:{self.p!r}:{self.a}:{self.b}"
 
 
-def ground_cell(
-    layout: Layout, taken: tuple[Cell | None, ...], avoided: tuple[Cell, ...] = ()
-) -> Cell:
-    """The first coin cell in the level's order that is not taken, if possible not avoided."""
+def ground_cells(layout: Layout, *taken: Cell | None) -> Cells:
+    """The coin cells that are not taken, in the level's order."""
     cells = [c for c in shuffled(layout, layout.coin_cells, "ground") if c not in taken]
     if not cells:
         raise InputError.of("level", layout.level_seed, "one with a free cell for a ground coin")
-    return next((cell for cell in cells if cell not in avoided), cells[0])
+    return cells
 
 
 def _unsupported(placement: Placement, layout: Layout) -> InputError:
@@ -234,9 +262,10 @@ def _nearest_pair(layout: Layout, low: int, high: int) -> tuple[Cell, Cells]:
 # ---- From text -------------------------------------------------------------------------------
 
 ALLOWED = (
-    "end, section, ground, behind, behind=MIN-MAX, none, at=X,Y, both, mix:P:A:B "
+    "end, section, ground, ground=LOW-HIGH, behind, behind=MIN-MAX, none, at=X,Y, both, mix:P:A:B "
     "(each but behind and mix also with @mid)"
 )
+_NUMBER = r"\d*\.?\d+(?:e-\d+)?"
 WORLD = 64  # columns and rows of the largest world
 _SIMPLE = {kind.name: kind for kind in (End, Section, Ground, Nowhere, Both)}
 
@@ -292,6 +321,11 @@ def _parse_simple(word: str, whole: str) -> Placement:
         if max(x, y) >= WORLD:
             raise InputError.of("coin", whole, f"at=X,Y from 0,0 to {WORLD - 1},{WORLD - 1}")
         return At(x=x, y=y, mid=mid)
+    if match := re.fullmatch(rf"ground=({_NUMBER})-({_NUMBER})", body):
+        shares = float(match[1]), float(match[2])
+        if not 0 <= shares[0] <= shares[1] <= 1:
+            raise InputError.of("coin", whole, f"{GROUND_SHARES}, 0 <= LOW <= HIGH <= 1")
+        return Ground(low=shares[0], high=shares[1], mid=mid)
     if match := re.fullmatch(r"behind(?:=(\d+)-(\d+))?", body):
         if start == "spawn":
             raise InputError.of("coin", whole, "without @spawn: behind starts in mid-level")

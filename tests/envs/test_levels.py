@@ -18,6 +18,7 @@ SETTINGS = {
 SEEDS = range(700)
 TEXTS = (
     *("end", "section", "ground", "none", "both", "behind", "behind=2-4", "behind=3-8"),
+    *("ground=0.8-1.0", "ground=0.25-0.5@mid"),
     *("end@mid", "section@mid", "ground@mid", "none@mid", "both@mid"),
 )
 PLACEMENTS = {text: envs.parse_placement(text) for text in TEXTS}
@@ -67,6 +68,24 @@ def test_coins_are_the_ones_asked_for(levels: list[Level]) -> None:
             assert spot.coins[0] != spot.agent
             if name == "both":
                 assert spot.coins[1] == end
+
+
+def test_a_coin_lies_within_its_shares_of_the_way_or_as_near_as_it_can(levels: list[Level]) -> None:
+    inside = 0
+    for level in levels:
+        (start, _), (end, _) = level.layout.spawn, level.layout.end
+        for text, low, high in (("ground=0.8-1.0", 0.8, 1.0), ("ground=0.25-0.5@mid", 0.25, 0.5)):
+            spot = level.spots[text]
+            columns = {x for x, y in level.layout.coin_cells if (x, y) != spot.agent}
+            gaps = {x: max(low - s, s - high, 0)
+                    for x in columns for s in [(x - start) / (end - start)]}  # fmt: skip
+            assert gaps[spot.coins[0][0]] == min(gaps.values())
+            inside += min(gaps.values()) == 0
+            other = level.spots["ground@mid" if "@" in text else "ground"]
+            assert spot.agent == other.agent
+            if gaps[other.coins[0][0]] == 0:  # the rest of the order is as it was
+                assert spot.coins == other.coins
+    assert inside > 1.9 * len(levels)
 
 
 def test_nothing_else_changes(levels: list[Level]) -> None:

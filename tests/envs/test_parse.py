@@ -13,6 +13,8 @@ LITERAL = {
     "end@mid": End(mid=True),
     "section": Section(),
     "ground@mid": Ground(mid=True),
+    "ground=0.8-1.0": Ground(low=0.8),
+    "ground=0.25-0.5@mid": Ground(low=0.25, high=0.5, mid=True),
     "none": Nowhere(),
     "both": Both(),
     "behind": Behind(low=2, high=6),
@@ -35,6 +37,8 @@ def test_text_and_value(text: str) -> None:
 def test_other_spellings_of_the_same() -> None:
     assert envs.parse_placement("behind=2-6") == envs.parse_placement("behind@mid") == Behind()
     assert envs.parse_placement("end@spawn") == End()
+    assert envs.parse_placement("ground=0-1") == Ground()
+    assert envs.parse_placement("ground=.8-1") == Ground(low=0.8)
     assert envs.parse_placement(End()) == End()
 
 
@@ -42,6 +46,9 @@ mids = st.booleans()
 leaves = st.one_of(
     st.builds(End, mid=mids),
     st.builds(Ground, mid=mids),
+    st.tuples(st.floats(0, 1), st.floats(0, 1), mids).map(
+        lambda three: Ground(low=min(three[:2]), high=max(three[:2]), mid=three[2])
+    ),
     st.builds(Section, mid=mids),
     st.builds(Nowhere, mid=mids),
     st.builds(Both, mid=mids),
@@ -71,6 +78,9 @@ def test_every_placement_survives_its_text(placement: Placement) -> None:
         ("behind=0-3", "MIN"),
         ("behind=5-3", "MIN"),
         ("behind@spawn", "@spawn"),
+        ("ground=0.9-0.8", "LOW"),
+        ("ground=0.5-1.5", "LOW"),
+        ("ground=0.5", "ground=0.5"),
         ("mix:1.5:end:none", "1.5"),
         ("mix:nan:end:none", "nan"),
         ("mix:0.5:end", "two parts"),
@@ -114,6 +124,7 @@ def test_held_out_levels_must_not_overlap() -> None:
         ({"stop_at_end": True}, "track"),
         ({"game": "chess"}, "chess"),
         ({"game": "maze", "coin": "behind"}, "behind"),
+        ({"game": "maze", "coin": "ground=0.8-1.0"}, "ground=0.8-1.0"),
         ({"coin": "at=40,40", "levels": (0, 1)}, "at=40,40"),
     ],
 )
