@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import sys
 import time
 import traceback
 from collections import deque
@@ -252,6 +253,7 @@ def _local(workers: int) -> Iterator[Any]:
     import dask
     import distributed
 
+    _check_main_script()
     reason = ""
     quiet = {"distributed.scheduler.allowed-failures": 2, "distributed.admin.log-format": ""}
     with dask.config.set(quiet):
@@ -281,6 +283,22 @@ def _local(workers: int) -> Iterator[Any]:
         f"--workers {workers} is not possible here, they did not start in {_STARTS} tries "
         f"({reason}); fewer may, and --workers 0 works in the command's own process"
     )
+
+
+def _check_main_script() -> None:
+    """Refuse a script without a guard: each worker runs its top level, and would start workers."""
+    main: Any = sys.modules["__main__"]
+    name = main.__spec__.name if main.__spec__ else ""
+    if name.endswith("__main__") or not hasattr(main, "__file__"):  # as `multiprocessing.spawn`
+        return
+    text = ""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        text = Path(main.__file__).read_text()
+    if text and "__main__" not in text:
+        raise InputError(
+            f'{main.__file__}: must call this under `if __name__ == "__main__":`, since each '
+            "worker runs what is outside of it, too; workers=0 needs no guard"
+        )
 
 
 def _connect(address: Any) -> Any:

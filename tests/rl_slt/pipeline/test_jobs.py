@@ -2,6 +2,7 @@
 
 import operator
 import os
+import sys
 from pathlib import Path
 
 import distributed
@@ -116,3 +117,23 @@ def test_a_cluster_that_does_not_close_holds_nothing_up(monkeypatch: pytest.Monk
     with open_engine(workers=1) as engine:
         outcome = list(engine.run([Job("sum", operator.add, (1, 2))], lambda: None))
     assert outcome == [Outcome("sum")]
+
+
+@pytest.mark.parametrize("guard", ["", "if __name__ == '__main__':\n"])
+def test_a_script_without_a_guard_is_told_of_it(
+    guard: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before any worker starts, which would run the script again."""
+    script = tmp_path / "study.py"
+    script.write_text(f"from rl_slt import pipeline\n{guard}    pipeline.run()\n")
+    main = sys.modules["__main__"]
+    monkeypatch.setattr(main, "__file__", str(script))
+    monkeypatch.setattr(main, "__spec__", None)
+
+    def start(**_: object) -> None:
+        raise InputError("workers start")
+
+    monkeypatch.setattr(distributed, "LocalCluster", start)
+    expected = "workers start" if guard else r"study\.py: must call this under `if __name__ =="
+    with pytest.raises(InputError, match=expected), open_engine(workers=2) as engine:
+        list(engine.run([Job("sum", operator.add, (1, 2))], lambda: None))
