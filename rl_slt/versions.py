@@ -22,7 +22,7 @@ STAGES: dict[str, int] = {
     "clips": 4,
     "compare": 4,
     "transitions": 3,
-    "associations": 2,
+    "associations": 3,
     "staircase": 1,
     "predictions": 3,
     "path_dependence": 2,
