@@ -38,14 +38,15 @@ def parse_levels(levels: str | Levels | None, name: str = "levels") -> Levels | 
     Raises:
         InputError: the range is empty or outside of procgen's.
     """
-    if levels is None or levels == "all":
+    if levels is None or (isinstance(levels, str) and levels == "all"):
         return None
     if isinstance(levels, str):
         match = re.fullmatch(r"(\d+):(\d+)", levels.strip())
         pair: tuple[int, ...] = (int(match[1]), int(match[2])) if match else ()
     else:
-        pair = tuple(levels)
-    if len(pair) != 2 or not 0 <= pair[0] < pair[1] <= N_LEVELS:
+        pair = tuple(levels) if hasattr(levels, "__len__") else ()
+    integers = all(isinstance(end, Integral) for end in pair)
+    if len(pair) != 2 or not integers or not 0 <= pair[0] < pair[1] <= N_LEVELS:
         allowed = f"all, or a range A:B with 0 <= A < B <= {N_LEVELS}"
         raise InputError.of(name, levels, allowed)
     return int(pair[0]), int(pair[1])

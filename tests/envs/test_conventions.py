@@ -133,6 +133,15 @@ def test_seeds_of_numpy_are_seeds() -> None:
     np.testing.assert_array_equal(single.reset(seed=np.int64(3))[0], by_int[0])  # type: ignore[arg-type]
 
 
+def test_integers_of_numpy_are_integers() -> None:
+    numbers: dict[str, Any] = {"num_envs": 2, "seed": 1, "time_limit": 3, "threads": 1}
+    numpys: dict[str, Any] = {name: np.int64(value) for name, value in numbers.items()}
+    levels: Any = np.array([3, 9])
+    one, two = envs.make_vec(**numbers, levels=(3, 9)), envs.make_vec(**numpys, levels=levels)
+    assert one.config == two.config
+    assert_same_steps(one, two, 5)
+
+
 @pytest.mark.parametrize(
     "seed", [-1, 2**31, 2**32, 1.0, "1", True, [0], [0, 1, 2], [0, -1], [0, None], [0, 1.5], []]
 )

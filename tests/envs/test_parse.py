@@ -97,7 +97,7 @@ def test_wrong_placements_name_the_wrong_part(text: str, part: str) -> None:
 def test_levels() -> None:
     assert envs.parse_levels("3:9") == envs.parse_levels((3, 9)) == (3, 9)
     assert envs.parse_levels(None) is None and envs.parse_levels("all") is None
-    for wrong in ("9:3", "5:5", "-1:4", "five", (4,), (0, 2**31)):
+    for wrong in ("9:3", "5:5", "-1:4", "five", (4,), (0, 2**31), 5, (0.5, 3), ("0", 3)):
         with pytest.raises(InputError, match="levels"):
             envs.parse_levels(wrong)  # type: ignore[arg-type]
 
