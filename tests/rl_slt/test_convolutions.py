@@ -25,7 +25,7 @@ class Atari(nn.Module):
         x = x.float() / 127.5 - 1
         h = self.conv1(x).relu()
         logits: Tensor = self.head(self.conv2(h).relu().flatten(1))
-        return logits + h.mean() if self.kind == "read twice" else logits
+        return logits + h.mean((1, 2, 3))[:, None] if self.kind == "read twice" else logits
 
 
 def frames(size: int = 36, n: int = 24, first: bool = False) -> Tensor:
