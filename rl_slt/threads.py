@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 import torch
 from threadpoolctl import threadpool_limits
+
+_LOCK = Lock()
+_FOUND: list[int] = []  # by each that is inside; of the first, what new threads are to have again
 
 
 @contextmanager
@@ -17,10 +21,14 @@ def one_thread() -> Iterator[None]:
     each other after each of them, and next to another busy process one of them is often not
     running: `benchmarks/results/llc_threads.md`. Many estimates are made faster by many processes.
     """
-    threads = torch.get_num_threads()
-    with threadpool_limits(1):
-        torch.set_num_threads(1)
+    found = torch.get_num_threads()
+    with threadpool_limits(1):  # gives this thread its own number back
+        with _LOCK:
+            _FOUND.append(found)
+            torch.set_num_threads(1)
         try:
             yield
         finally:
-            torch.set_num_threads(threads)
+            with _LOCK:
+                first = _FOUND.pop()  # once no other is inside
+                torch.set_num_threads(1 if _FOUND else first)

@@ -1,6 +1,8 @@
 """Estimates compute on one thread and give the settings back."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 
 from rl_slt import PolicyData, PolicyKL, estimate_llc, llc_profile
 from rl_slt.losses.base import Policy
+from rl_slt.threads import one_thread
 
 SHORT: dict[str, Any] = {"draws": 8, "burn_in": 4}
 
@@ -52,3 +55,33 @@ def test_on_one_thread_whatever_torch_is_set_to(estimate: Callable[..., Any]) ->
     with pytest.raises(ZeroDivisionError):
         estimate(policy, states, loss=Watching(fails=True), **SHORT)
     assert torch.get_num_threads() == 2
+
+
+def default_threads() -> int:
+    """Of torch, in a thread that set none itself."""
+    with ThreadPoolExecutor(1) as new:
+        return new.submit(torch.get_num_threads).result()
+
+
+def test_settings_come_back_from_threads_that_overlap() -> None:
+    began, over = Event(), Event()
+
+    def first() -> None:
+        with one_thread():
+            began.set()
+            over.wait()
+
+    def second() -> tuple[int, int]:
+        with one_thread():
+            over.set()
+            other.join()
+            with one_thread():
+                pass
+            return torch.get_num_threads(), default_threads()
+
+    other = Thread(target=first)
+    other.start()
+    began.wait()
+    with ThreadPoolExecutor(1) as new:
+        assert new.submit(second).result() == (1, 1)
+    assert torch.get_num_threads() == default_threads() == 2
