@@ -192,7 +192,9 @@ def structure_of(flat: FlatPolicy, loss: Loss) -> Any:
 
 def _settings_of(owner: object) -> tuple[Any, ...]:
     """The type of an object and its attributes, but those that every module of torch has."""
-    given = sorted(vars(owner).items()) if hasattr(owner, "__dict__") else ()
+    if not hasattr(owner, "__dict__"):  # but slots: by itself
+        return (owner,)
+    given = sorted(vars(owner).items())
     return type(owner), *((k, v) for k, v in given if k not in vars(_BARE))
 
 

@@ -10,6 +10,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from rl_slt import PolicyData, PolicyKL, PolicyNLL
 from rl_slt.data.samples import Batches, Samples
 from rl_slt.gradients import traced
+from rl_slt.gradients.flat import FlatPolicy
 from rl_slt.gradients.traced import TracedGradient, drop_idle
 from rl_slt.posterior.build import build_target
 from rl_slt.posterior.target import Target
@@ -222,3 +223,19 @@ def test_graphs_of_few_structures_are_kept() -> None:
     for k in range(traced.MOST_STRUCTURES + 2):
         build_target(Scaled(0, float(k + 1)), data, PolicyKL(), 10.0, 1.0, None, 0)
     assert len(traced._GRAPHS) == traced.MOST_STRUCTURES
+
+
+class Slotted:
+    """A loss whose setting is in no dictionary."""
+
+    __slots__ = ("scale",)
+
+    def __init__(self, scale: float) -> None:
+        self.scale = scale
+
+
+def test_settings_in_slots_tell_losses_apart() -> None:
+    flat = FlatPolicy(nn.Linear(2, 2), ["weight"])
+    one, other = Slotted(1.0), Slotted(2.0)
+    assert traced.structure_of(flat, one) == traced.structure_of(flat, one)  # type: ignore[arg-type]
+    assert traced.structure_of(flat, one) != traced.structure_of(flat, other)  # type: ignore[arg-type]
