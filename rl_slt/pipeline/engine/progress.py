@@ -59,7 +59,8 @@ class Meter:
             facts.append(f"{duration(left)} left")
             facts += [f"{new / spent:,.0f} {self.unit}/s"] if self.unit else []
         if whole := _WHOLE.get():
-            facts.append(whole(new / max(self.total - self.first, 1e-9), left))
+            share = new / (self.total - self.first) if done < self.total else 1.0
+            facts.append(whole(share, left))
         if self.bar is not None:
             self.bar.update(
                 self.bar.task_ids[0], completed=done, note=", ".join([*facts[1:], note])

@@ -331,3 +331,13 @@ def test_this_machine_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     times = re.findall(r"; about (\d+) (?:s|min)", done.output)
     assert len(times) == 4 and all(int(time) > 0 for time in times)
     assert "0 of 25 units done before" in done.output
+
+
+def test_a_stage_that_is_done_at_its_first_word_is_whole_for_the_study(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "_LINE_EVERY", 0.0)
+    told = lambda share, left: f"share {share:g}"  # noqa: E731
+    with progress.as_part(told), progress.meter("training", 4096, unit="steps") as bar:
+        bar.update(4096)
+    assert "share 1" in capsys.readouterr().err
