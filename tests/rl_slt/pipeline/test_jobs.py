@@ -127,8 +127,8 @@ def test_a_script_without_a_guard_is_told_of_it(
     script = tmp_path / "study.py"
     script.write_text(f"from rl_slt import pipeline\n{guard}    pipeline.run()\n")
     main = sys.modules["__main__"]
-    monkeypatch.setattr(main, "__file__", str(script))
-    monkeypatch.setattr(main, "__spec__", None)
+    monkeypatch.setattr(main, "__file__", str(script), raising=False)
+    monkeypatch.setattr(main, "__spec__", None, raising=False)
 
     def start(**_: object) -> None:
         raise InputError("workers start")
