@@ -36,8 +36,9 @@ def learn(kind: str, seed: int, steps: int) -> list[list[float]]:
 
     torch.set_num_threads(1)
     config = ppo_preset(
-        "demo", coin="mix:0.5:behind:end", seed=seed, steps=steps, precision="bfloat16"
-    )
+        "demo", coin="mix:0.5:behind:end", seed=seed, steps=steps, precision="bfloat16",
+        network="small", lr=1e-3,
+    )  # fmt: skip
     env = VecNormalize(envs.to_sb3(make_env(config)), norm_obs=False, gamma=config.gamma)
     if kind == "stock":
         model: Any = stock_model(config, env)
@@ -80,7 +81,8 @@ def draw(curves: dict[str, list[list[list[float]]]], path: Path) -> None:
 def report(curves: dict[str, list[list[list[float]]]], steps: int) -> str:
     """Markdown table of the last returns."""
     lines = [
-        f"Small CNN, `demo` settings, {steps} steps, one thread; mean return of the last tenth.",
+        f"Network `small`, `demo` settings with a rate of 1e-3, {steps} steps, one thread; mean "
+        "return of the last tenth.",
         "",
         "| | seeds | mean |",
         "| --- | --- | --- |",
