@@ -160,9 +160,19 @@ def _sb3(tensors: Tensors, record: Mapping[str, Any]) -> tuple[Tensors, dict[str
     return {n: t for n, t in tensors.items() if not n.startswith(tuple(copies))}, settings
 
 
+def _impala(section: str, residual: str, first: int) -> dict[str, str]:
+    """The names of IMPALA's convolutions in ours, of a trainer that counts from `first`."""
+    sections, pair = range(3), range(2)
+    names = {f"{section.format(s + first)}.conv": f"body.section{s + 1}.conv" for s in sections}
+    return names | {
+        f"{section.format(s + first)}.{residual.format(r + first, c + first)}":
+        f"body.section{s + 1}.residual{r + 1}.conv{c + 1}"
+        for s in sections for r in pair for c in pair
+    }  # fmt: skip
+
+
 SB3_BODY = {"cnn.0": "conv1", "cnn.2": "conv2", "cnn.4": "conv3", "linear.0": "fc"}
 HIDDEN = {str(i): str(i) for i in range(2 * MOST_LAYERS)}
-SECTIONS, PAIR = range(3), range(2)
 
 TRAINERS = (
     Trainer("rl-slt", "policy_head.weight"),
@@ -183,22 +193,12 @@ TRAINERS = (
         "train-procgen-pytorch",
         "fc_policy.weight",
         {"fc_policy": "policy_head", "fc_value": "value_head", "embedder.fc": "body.fc"}
-        | {f"embedder.block{s + 1}.conv": f"body.section{s + 1}.conv" for s in SECTIONS}
-        | {
-            f"embedder.block{s + 1}.res{r + 1}.conv{c + 1}":
-            f"body.section{s + 1}.residual{r + 1}.conv{c + 1}"
-            for s in SECTIONS for r in PAIR for c in PAIR
-        },
+        | _impala("embedder.block{}", "res{}.conv{}", first=1),
     ),
     Trainer(
         "CleanRL (ppo_procgen)",
         "actor.weight",
         {"actor": "policy_head", "critic": "value_head", "network.5": "body.fc"}
-        | {f"network.{s}.conv": f"body.section{s + 1}.conv" for s in SECTIONS}
-        | {
-            f"network.{s}.res_block{r}.conv{c}":
-            f"body.section{s + 1}.residual{r + 1}.conv{c + 1}"
-            for s in SECTIONS for r in PAIR for c in PAIR
-        },
+        | _impala("network.{}", "res_block{}.conv{}", first=0),
     ),
 )  # fmt: skip
