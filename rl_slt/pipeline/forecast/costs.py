@@ -8,11 +8,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 from pydantic import Field
 
 import agents
@@ -26,6 +26,7 @@ from rl_slt.pipeline.stages.analyse import analyse_study
 from rl_slt.pipeline.stages.probe import clips, items
 from rl_slt.pipeline.stages.probe.stage import plan_items
 from rl_slt.settings_model import SettingsModel
+from rl_slt.threads import one_thread
 
 _ROLLOUTS = 2  # of training: the last is timed
 _BURN_IN, _DRAWS = 8, 24  # of an estimate: as many draws as the error over states reads
@@ -90,22 +91,26 @@ def measure(plan: StudyPlan, workers: int = 1) -> Costs:
         InputError: what the plan asks for cannot be computed here.
     """
     keep_freed_memory()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    others = [subprocess.Popen([sys.executable, "-c", _BUSY]) for _ in range(workers - 1)]
-    start = _start()
-    began, spent = time.perf_counter(), time.process_time()
-    try:
+    with one_thread(), _busy(workers - 1):
+        start = _start()
+        began, spent = time.perf_counter(), time.process_time()
         with tempfile.TemporaryDirectory(prefix="rl-slt-") as folder:
             found = _measure(plan, Study(Path(folder)))
+        elapsed, spent = time.perf_counter() - began, time.process_time() - spent
+    found["run"] += start
+    return Costs(**found, wait=max(1.0, elapsed / spent) if _clock(plan) is _SPENT else 1.0)
+
+
+@contextmanager
+def _busy(count: int) -> Iterator[None]:
+    """So many other processes at work inside."""
+    others = [subprocess.Popen([sys.executable, "-c", _BUSY]) for _ in range(count)]
+    try:
+        yield
     finally:
-        torch.set_num_threads(threads)
         for other in others:
             other.kill()
             other.wait()
-    elapsed, spent = time.perf_counter() - began, time.process_time() - spent
-    found["run"] += start
-    return Costs(**found, wait=max(1.0, elapsed / spent) if _clock(plan) is _SPENT else 1.0)
 
 
 def _clock(plan: StudyPlan) -> Callable[[], float]:
