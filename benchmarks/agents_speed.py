@@ -8,7 +8,6 @@ machine does falls on both. With `--rows FILE` later calls add to the table, for
 
 import argparse
 import json
-import platform
 import resource
 import subprocess
 import sys
@@ -112,14 +111,12 @@ def report(rows: list[Row]) -> str:
 def processor() -> str:
     """The kind of processor, and its instructions for bfloat16."""
     import torch
+    from llc_nets import processor_kind
 
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
     kinds = {"AMX": torch.cpu._is_amx_tile_supported(),
              "AVX512_BF16": torch.cpu._is_avx512_bf16_supported()}  # fmt: skip
     has = " and ".join(kind for kind, there in kinds.items() if there) or "none"
-    return f"{names[0] if names else platform.processor()}, for bfloat16: {has}"
+    return f"{processor_kind()}, for bfloat16: {has}"
 
 
 def table(rows: list[Row]) -> str:

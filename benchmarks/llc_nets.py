@@ -70,9 +70,15 @@ def kl(logits: Tensor, reference: Tensor) -> Tensor:
     return (log_p.exp() * (log_p - logits.log_softmax(-1))).sum(-1).mean()
 
 
+def processor_kind() -> str:
+    """What the processor calls itself."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
 def machine() -> str:
     """What a result was measured with."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    kind = names[0] if names else platform.machine()
-    return f"{kind}, one thread; Python {platform.python_version()}, torch {torch.__version__}"
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    return f"{processor_kind()}, one thread; {versions}"
