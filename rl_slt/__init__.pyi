@@ -1,4 +1,5 @@
 from .data.policy_data import PolicyData
+from .data.tabular import TabularMDP
 from .errors import ConvergenceWarning, InputError
 from .estimate import estimate_llc, estimate_with
 from .losses.kl import PolicyKL
@@ -40,6 +41,7 @@ __all__ = [
     "Settings",
     "SettingsModel",
     "Surrogate",
+    "TabularMDP",
     "Value",
     "estimate_llc",
     "estimate_with",
