@@ -8,6 +8,11 @@ import lazy_loader
 
 ENV_ID = "rl_slt/CoinRun-v0"
 gymnasium.register(
+    "rl_slt/CheeseGrid-v0",
+    entry_point="envs.gridworld.vector:CheeseEnv",
+    vector_entry_point="envs.gridworld.vector:make_grid_vec",
+)
+gymnasium.register(
     ENV_ID, entry_point="envs.make:ProcgenEnv", vector_entry_point="envs.make:make_vec"
 )
 

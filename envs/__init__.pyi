@@ -14,7 +14,8 @@ from .actions import (
 )
 from .clips import COLORS, Clip, evenly_spaced, film_strip, gif_bytes, record_clip
 from .edit import agent_of, move_coin, render_states
-from .games import GAMES, find_game
+from .games import GAMES, find_game, find_procgen
+from .gridworld import CheeseGrid, GridSettings
 from .layouts import layout_hash, layout_hashes, layouts_of
 from .level_seeds import (
     ALL_LEVELS,
@@ -74,10 +75,12 @@ __all__ = [
     "RIGHT",
     "RIGHT_JUMP",
     "SCRIPTED",
+    "CheeseGrid",
     "Classes",
     "Clip",
     "CoinBlindPolicy",
     "CoinSeekerPolicy",
+    "GridSettings",
     "LevelSettings",
     "NetworkPolicy",
     "Placement",
@@ -94,6 +97,7 @@ __all__ = [
     "fewest_steps",
     "film_strip",
     "find_game",
+    "find_procgen",
     "gif_bytes",
     "horizontal",
     "keep_freed_memory",

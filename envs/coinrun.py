@@ -5,7 +5,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.game import Cell, Cells, Game
+from envs.game import Cell, Cells, ProcgenGame
+from envs.placements import parse_placement
 from envs.state import RY, VX, VY, State, X, Y
 
 COIN, EMPTY, BARRIER = 1, 100, 19
@@ -146,8 +147,9 @@ def extent(state: State) -> tuple[int, int]:
     return int(columns[-1]) + 2, min(int(ground.max()) + 9, state.grid.shape[0])
 
 
-GAME = Game(
+GAME = ProcgenGame(
     name="coinrun",
+    parse_coin=parse_placement,
     modes=("easy", "hard"),
     layout=CoinRunLayout,
     write_agent=write_agent,

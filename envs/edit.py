@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.game import Cell
-from envs.games import find_game
+from envs.games import find_procgen
 from envs.settings import LevelSettings
 from envs.simulator import shared_simulator
 from envs.state import State
@@ -19,7 +19,7 @@ from rl_slt import InputError
 def coins_of(state: bytes) -> tuple[Cell, ...]:
     """The cells that hold a coin, from the left."""
     parsed = State(state)
-    coin = find_game(parsed.game).coin
+    coin = find_procgen(parsed.game).coin
     return tuple(sorted((int(x), int(y)) for y, x in np.argwhere(parsed.grid == coin)))
 
 
@@ -42,7 +42,7 @@ def move_coin(state: bytes, xy: Cell | None) -> bytes:
         StateError: when the bytes are no state that is understood.
     """
     parsed = State(state)
-    game = find_game(parsed.game)
+    game = find_procgen(parsed.game)
     cells: tuple[Cell, ...] = () if xy is None else ((int(xy[0]), int(xy[1])),)
     (width, height), allowed = parsed.size, (game.coin, *game.empty)
     for x, y in cells:

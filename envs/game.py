@@ -1,14 +1,14 @@
 """What a game must tell: a record for each game, and what its levels look like to a placement.
 
-A cell is `(x, y)`: column from the left, row from the bottom. To add a game, write a module with
-a `Layout` and a `GAME` as in `envs.coinrun`, and list it in `envs.games`.
+A cell is `(x, y)`: column from the left, row from the bottom. To add a game of procgen, write a
+module with a `Layout` and a `GAME` as in `envs.coinrun`, and list it in `envs.games`.
 """
 
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,49 +56,70 @@ class Layout(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Game:
+    """What trainings and studies need to know of a game.
+
+    Attributes:
+        name: of the game.
+        time_limit: steps of an episode at most, where a training says nothing else.
+        parse_coin: reads a placement of the coin; InputError where there is none of that text.
+        make_vec: place of the function that makes its vector environments, `module:function`.
+        distinct_actions: classes of actions that do the same.
+        options: settings of `agents.TrainConfig` that `make_vec` takes beside `num_envs`, `coin`,
+            `seed` and `time_limit`.
+        has_probes: whether there are probe suites of rollouts for it.
+        exact: whether values and their gradients are known exactly, for `trainer="exact"`.
+    """
+
+    name: str
+    time_limit: int
+    parse_coin: Callable[[str], Any]
+    make_vec: str
+    distinct_actions: tuple[tuple[int, ...], ...]
+    options: tuple[str, ...] = ()
+    has_probes: bool = False
+    exact: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcgenGame(Game):
     """What the environments, pictures and probes need to know of a procgen game.
 
     Attributes:
-        name: procgen's.
         modes: distribution modes that it has.
         layout: the layout of a fresh state.
         write_agent: lets the agent of a state stand still in a cell.
         touches: whether agents centered at `[n, 2]` touch cells `[n, 2]`, bool `[n]`.
         coin: grid value of the goal.
         empty: grid values of free cells.
-        time_limit: procgen's own, in steps.
         own_fields: how many 4-byte fields its states have after the grid.
         stock_is_end: whether procgen itself puts the goal where `end` does.
         known_motion: whether agents move as `track="sparse"` needs: see `envs.tracking.Reach`.
-        has_probes: whether there are probe suites for it.
         view: columns (and rows) of cells around the agent that a frame shows; None: not constant.
         extent: columns and rows of a state's world worth showing; None: all.
         deadly_entities: entity type of each kind of hazard that is an object.
         deadly_cells: grid values of each kind of hazard that is ground.
         enemy: entity type of walking enemies.
-        distinct_actions: classes of actions that do the same.
     """
 
-    name: str
     modes: tuple[str, ...]
     layout: Callable[[State], Layout]
     write_agent: Callable[[State, Cell], None]
     touches: Callable[[NDArray[np.float32], NDArray[np.int32]], NDArray[np.bool_]]
     coin: int
     empty: tuple[int, ...]
-    time_limit: int
     own_fields: int
+    make_vec: str = "envs.make:make_vec"
+    options: tuple[str, ...] = ("levels", "settings", "game", "threads")
+    distinct_actions: tuple[tuple[int, ...], ...] = DISTINCT
     stock_is_end: bool = False
     known_motion: bool = False
-    has_probes: bool = False
     view: float | None = None
     extent: Callable[[State], tuple[int, int]] | None = None
     deadly_entities: dict[str, int] = field(default_factory=dict)
     deadly_cells: dict[str, tuple[int, ...]] = field(default_factory=dict)
     enemy: int | None = None
-    distinct_actions: tuple[tuple[int, ...], ...] = DISTINCT
 
     def __post_init__(self) -> None:
         OWN_FIELDS[self.name] = self.own_fields  # without which its states cannot be parsed

@@ -1,10 +1,11 @@
 """The games that there are; a new one is a module and an entry here."""
 
 from envs import coinrun, maze
-from envs.game import Game
+from envs.game import Game, ProcgenGame
+from envs.gridworld import game as gridworld
 from rl_slt import InputError
 
-GAMES = {game.name: game for game in (coinrun.GAME, maze.GAME)}
+GAMES: dict[str, Game] = {game.name: game for game in (coinrun.GAME, maze.GAME, gridworld.GAME)}
 
 
 def find_game(name: str) -> Game:
@@ -16,3 +17,15 @@ def find_game(name: str) -> Game:
     if name not in GAMES:
         raise InputError.of("game", name, " or ".join(GAMES))
     return GAMES[name]
+
+
+def find_procgen(name: str) -> ProcgenGame:
+    """The game of procgen of this name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not isinstance(game := GAMES.get(name), ProcgenGame):
+        known = [name for name, game in GAMES.items() if isinstance(game, ProcgenGame)]
+        raise InputError.of("game", name, " or ".join(known))
+    return game

@@ -75,26 +75,23 @@ def make_vec(
     return ProcgenVectorEnv(config, render_mode)
 
 
-class ProcgenEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
-    """One game with controlled coin and start; keywords as in `envs.make_vec`, without num_envs.
+class SingleEnv(gymnasium.Env[NDArray[Any], np.int64]):
+    """One environment of a vector of one; at the end of an episode it shows that one's last state.
 
-    The frame of a step that ends an episode is the true last one after a time limit and
-    `stop_at_end`; procgen shows none after a death or a coin, and the frame before stands in.
+    Args:
+        vector: of one environment, autoreset in the same step.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": FPS}  # noqa: RUF012
-
-    def __init__(self, render_mode: str | None = None, **options: Any) -> None:
-        self.render_mode = render_mode
-        self.vector = make_vec(1, render_mode=render_mode, **options)
-        self.observation_space = self.vector.single_observation_space
-        self.action_space = self.vector.single_action_space
-        self._obs = np.zeros((64, 64, 3), np.uint8)
-        self._next: tuple[NDArray[np.uint8], dict[str, Any]] | None = None
+    def __init__(self, vector: Any) -> None:
+        self.vector, self.render_mode = vector, vector.render_mode
+        self.observation_space = vector.single_observation_space
+        self.action_space = vector.single_action_space
+        self._obs: NDArray[Any] = np.zeros_like(self.observation_space.sample())
+        self._next: tuple[NDArray[Any], dict[str, Any]] | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+    ) -> tuple[NDArray[Any], dict[str, Any]]:
         """The next level; with a seed, the first of that seed's sequence; options as in vectors."""
         seed = seed if seed is None else check_seed(seed)
         super().reset(seed=seed)
@@ -104,8 +101,8 @@ class ProcgenEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
         (self._obs, info), self._next = self._next, None
         return self._obs, info
 
-    def step(self, action: Any) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
-        """One step with an action from 0 to 14."""
+    def step(self, action: Any) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
+        """One step with the number of an action."""
         obs, rewards, terminated, truncated, infos = self.vector.step(np.asarray([action]))
         info = _row(infos)
         if terminated[0] or truncated[0]:
@@ -116,13 +113,30 @@ class ProcgenEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
         return self._obs, float(rewards[0]), bool(terminated[0]), bool(truncated[0]), info
 
     def render(self) -> NDArray[np.uint8] | None:
-        """The current frame [64, 64, 3]."""
-        return self._obs if self.render_mode == "rgb_array" else None
+        """The current frame, uint8 `[H, W, 3]`."""
+        return self._frame() if self.render_mode == "rgb_array" else None
+
+    def _frame(self) -> NDArray[np.uint8]:
+        """The observation itself, where it is a frame."""
+        return self._obs
 
     def close(self) -> None:
         """Close the game."""
         self.vector.close()
         self._next = None
+
+
+class ProcgenEnv(SingleEnv):
+    """One game with controlled coin and start; keywords as in `envs.make_vec`, without num_envs.
+
+    The frame of a step that ends an episode is the true last one after a time limit and
+    `stop_at_end`; procgen shows none after a death or a coin, and the frame before stands in.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": FPS}  # noqa: RUF012
+
+    def __init__(self, render_mode: str | None = None, **options: Any) -> None:
+        super().__init__(make_vec(1, render_mode=render_mode, **options))
 
 
 def _row(infos: dict[str, Any]) -> dict[str, Any]:

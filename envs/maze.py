@@ -9,7 +9,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.game import Cell, Cells, Game, shuffled
+from envs.game import Cell, Cells, ProcgenGame, shuffled
+from envs.placements import parse_placement
 from envs.state import State, X, Y
 
 CHEESE, EMPTY = 2, 100
@@ -72,8 +73,9 @@ def touches(xy: NDArray[np.float32], cell: NDArray[np.int32]) -> NDArray[np.bool
     return np.asarray((np.floor(xy) == cell).all(axis=1))
 
 
-GAME = Game(
+GAME = ProcgenGame(
     name="maze",
+    parse_coin=parse_placement,
     modes=("easy", "hard", "memory"),
     layout=MazeLayout,
     write_agent=write_agent,

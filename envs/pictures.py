@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from envs.edit import agent_of, check_settings
 from envs.game import Cell
-from envs.games import find_game
+from envs.games import find_procgen
 from envs.level_seeds import Levels, parse_levels
 from envs.make import make_vec
 from envs.placements import Placement
@@ -86,7 +86,7 @@ def render_frame(
     """
     picture = Image.fromarray(frame)
     picture = picture.resize((64 * scale, 64 * scale), Image.Resampling.NEAREST)
-    view = find_game(game).view
+    view = find_procgen(game).view
     if view is not None:
         _mark(picture, view, (float(agent_xy[0]), float(agent_xy[1])), coin_xy, end_x)
     return picture

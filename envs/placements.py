@@ -6,8 +6,10 @@ alone, so a level has the same coin and start whatever else is asked for (matche
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
+from typing import TypeVar
 
 import numpy as np
 
@@ -267,6 +269,7 @@ ALLOWED = (
 )
 _NUMBER = r"\d*\.?\d+(?:e-\d+)?"
 WORLD = 64  # columns and rows of the largest world
+P = TypeVar("P")  # what a text is read as
 _SIMPLE = {kind.name: kind for kind in (End, Section, Ground, Nowhere, Both)}
 
 
@@ -284,17 +287,33 @@ def parse_placement(text: "str | Placement") -> Placement:
         return text
     if not isinstance(text, str):
         raise InputError.of("coin", text, ALLOWED)
-    placement, rest = _parse(text.strip(), text)
+    return parse_mix(text, _parse_simple, lambda p, a, b: Mix(p=p, a=a, b=b))
+
+
+def parse_mix(text: str, simple: Callable[[str, str], P], mix: Callable[[float, P, P], P]) -> P:
+    """What a text names: a simple part, or `mix:P:A:B`, each of A and B again such a text.
+
+    Args:
+        text: as it was typed.
+        simple: reads a part that is no mixture; its second argument is the whole text.
+        mix: makes the mixture of A with probability P, else B.
+
+    Raises:
+        InputError: naming the wrong part and what is allowed.
+    """
+    found, rest = _parse(text.strip(), text, simple, mix)
     if rest:
         raise InputError.of("coin", text, f"one placement; it goes on with {rest!r}")
-    return placement
+    return found
 
 
-def _parse(text: str, whole: str) -> tuple[Placement, str]:
+def _parse(
+    text: str, whole: str, simple: Callable[[str, str], P], mix: Callable[[float, P, P], P]
+) -> tuple[P, str]:
     """One placement from the start of the text, and what follows it."""
     if not text.startswith("mix:"):
         word, colon, rest = text.partition(":")
-        return _parse_simple(word, whole), colon + rest
+        return simple(word, whole), colon + rest
     number, _, rest = text[4:].partition(":")
     try:
         p = float(number)
@@ -302,11 +321,11 @@ def _parse(text: str, whole: str) -> tuple[Placement, str]:
         p = math.nan
     if not 0 <= p <= 1:
         raise InputError.of("coin", whole, f"mix:P:A:B with P from 0 to 1, not {number!r}")
-    a, rest = _parse(rest, whole)
+    a, rest = _parse(rest, whole, simple, mix)
     if not rest.startswith(":"):
         raise InputError.of("coin", whole, "mix:P:A:B, with two parts A and B")
-    b, rest = _parse(rest[1:], whole)
-    return Mix(p=p, a=a, b=b), rest
+    b, rest = _parse(rest[1:], whole, simple, mix)
+    return mix(p, a, b), rest
 
 
 def _parse_simple(word: str, whole: str) -> Placement:

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StrictBool, StrictInt, model_validator
 
-from envs.game import Game
-from envs.games import find_game
+from envs.game import ProcgenGame
+from envs.games import find_procgen
 from envs.level_seeds import N_LEVELS
 from envs.placements import End, Placement
 from envs.tasks import Task
@@ -88,9 +88,9 @@ class VecConfig(SettingsModel):
         return self
 
     @property
-    def game_object(self) -> Game:
+    def game_object(self) -> ProcgenGame:
         """The game by its name."""
-        return find_game(self.game)
+        return find_procgen(self.game)
 
     @property
     def step_threads(self) -> int:

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.game import Cell, Game, Layout
-from envs.games import find_game
+from envs.game import Cell, Layout, ProcgenGame
+from envs.games import find_procgen
 from envs.native import LOCK, Native
 from envs.placements import End, Placement, Spot
 from envs.settings import LevelSettings
@@ -39,7 +39,7 @@ class Simulator:
     Environments of all threads share it: each of its calls is one under `envs.native.LOCK`.
     """
 
-    def __init__(self, game: Game, settings: LevelSettings) -> None:
+    def __init__(self, game: ProcgenGame, settings: LevelSettings) -> None:
         self.game, self._settings = game, settings
         self._native = Native(1, game.name, settings)
         self._levels: OrderedDict[int, bytes] = OrderedDict()
@@ -151,4 +151,4 @@ def _keep(memory: OrderedDict[Any, Any], key: Any, value: Any, size: int) -> Non
 @lru_cache(maxsize=16)
 def shared_simulator(game: str, settings: LevelSettings) -> Simulator:
     """The simulator of this kind of game, shared by all who ask."""
-    return Simulator(find_game(game), settings)
+    return Simulator(find_procgen(game), settings)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from envs.actions import DIRECTION
 from envs.episodes import Episodes
-from envs.game import Game
+from envs.game import ProcgenGame
 from envs.native import Native
 from envs.simulator import Simulator
 from envs.state import Motion, State, agent_motion
@@ -198,7 +198,7 @@ class SparseTracker(Tracker):
 TRACKERS: dict[bool | str, type[Tracker]] = {True: Tracker, "sparse": SparseTracker}
 
 
-def only_hazard(game: Game, state: bytes | bytearray) -> str:
+def only_hazard(game: ProcgenGame, state: bytes | bytearray) -> str:
     """The one deadly kind of thing in a level (most have no more), empty for none or several."""
     parsed = State(state)
     entities = [name for name, kind in game.deadly_entities.items() if kind in parsed.kinds]

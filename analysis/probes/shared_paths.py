@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import envs
-from envs import Task, fewest_steps, find_game, shared_simulator
+from envs import Task, fewest_steps, find_procgen, shared_simulator
 
 NEVER = 2**30  # steps
 _LEAD = 1.0  # columns; who is within them of a coin's sight parts now, rather than be read again
@@ -31,7 +31,7 @@ class SharedPaths:
     """
 
     def __init__(self, tasks: Sequence[Task], settings: envs.LevelSettings) -> None:
-        simulator, view = shared_simulator("coinrun", settings), find_game("coinrun").view or 0
+        simulator, view = shared_simulator("coinrun", settings), find_procgen("coinrun").view or 0
         # Columns between the centers of an agent and of a coin that its frame just shows.
         self._near = view / 2 + 0.55
         self.followers: dict[int, list[int]] = {}

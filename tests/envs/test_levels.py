@@ -5,7 +5,7 @@ import pytest
 
 import envs
 from envs.coinrun import BARRIER, COIN, EMPTY, CoinRunLayout
-from envs.games import GAMES
+from envs.games import find_procgen
 from envs.placements import Spot
 from envs.simulator import Simulator, shared_simulator
 from envs.state import State
@@ -34,9 +34,9 @@ class Level:
 
     def placed(self, text: str) -> State:
         state, spot = State(self.state.data), self.spots[text]
-        GAMES["coinrun"].write_coins(state, spot.coins)
+        find_procgen("coinrun").write_coins(state, spot.coins)
         if spot.agent is not None:
-            GAMES["coinrun"].write_agent(state, spot.agent)
+            find_procgen("coinrun").write_agent(state, spot.agent)
         return state
 
 

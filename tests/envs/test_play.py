@@ -7,7 +7,7 @@ import pytest
 
 import envs
 from envs.edit import agent_of, coins_of
-from envs.games import GAMES
+from envs.games import find_procgen
 from envs.state import State
 from rl_slt import InputError
 
@@ -18,7 +18,7 @@ STAY = np.array([4])
 def put_agent(vector: Any, cell: tuple[int, int]) -> None:
     """Move the running agent into a cell."""
     state = State(vector.game_state(0))
-    GAMES["coinrun"].write_agent(state, cell)
+    find_procgen("coinrun").write_agent(state, cell)
     vector._native.set_state(0, state.data)
 
 

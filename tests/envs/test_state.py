@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import envs
-from envs.games import GAMES
+from envs.games import find_procgen
 from envs.native import acquire
 from envs.simulator import shared_simulator
 from envs.state import (
@@ -187,7 +187,7 @@ def test_saved_environments_of_another_kind_are_refused() -> None:
 @pytest.mark.parametrize("game", ["coinrun", "maze"])
 def test_what_is_read_and_written_as_bytes_is_what_the_arrays_show(game: str) -> None:
     spare = shared_simulator(game, envs.LevelSettings())
-    coin, empty = GAMES[game].coin, GAMES[game].empty[0]
+    coin, empty = find_procgen(game).coin, find_procgen(game).empty[0]
     for seed in range(40):
         state = spare.level(seed)
         assert bytes(state.cells()) == state.grid.astype(np.uint8).tobytes()
