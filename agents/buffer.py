@@ -1,4 +1,4 @@
-"""A rollout buffer that keeps frames as bytes on the training device."""
+"""A rollout buffer that keeps what a network reads of frames, as bytes on the training device."""
 
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -10,7 +10,7 @@ from stable_baselines3.common.type_aliases import RolloutBufferSamples
 
 
 class FrameBuffer(RolloutBuffer):
-    """SB3's rollout buffer with its frames in one uint8 tensor `[T, N, H, W, C]`.
+    """SB3's rollout buffer with what is read of frames in one uint8 tensor `[T, N, ...]`.
 
     Advantages come from the parent. Minibatches are gathered by index, so frames are never copied
     whole, reordered or turned into floats. Step t of environment n has the index `t * N + n`.
@@ -24,10 +24,6 @@ class FrameBuffer(RolloutBuffer):
     def reset(self) -> None:
         """Forget the rollout; the frames' memory is kept and written over."""
         shape = (self.buffer_size, self.n_envs)
-        if self.frames is None:
-            self.frames = torch.empty(
-                (*shape, *self.obs_shape), dtype=torch.uint8, device=self.device
-            )
         self.actions = np.zeros(shape, np.int64)
         for name in ("rewards", "returns", "episode_starts", "values", "log_probs", "advantages"):
             setattr(self, name, np.zeros(shape, np.float32))
@@ -43,8 +39,10 @@ class FrameBuffer(RolloutBuffer):
         values: np.ndarray,
         log_probs: np.ndarray,
     ) -> None:
-        """Store one step of every environment: frames `[N, H, W, C]`, the others `[N]`."""
-        assert self.frames is not None
+        """Store one step of every environment: frames or what is read of them, the others `[N]`."""
+        if self.frames is None:
+            shape = (self.buffer_size, *obs.shape)
+            self.frames = torch.empty(shape, dtype=obs.dtype, device=self.device)
         self.frames[self.pos] = obs
         self.actions[self.pos] = actions
         self.rewards[self.pos] = rewards

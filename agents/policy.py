@@ -12,8 +12,8 @@ from agents.checkpoints import NetworkSpec
 class FramePolicy(BasePolicy):
     """An `ActorCritic` behind the interface that PPO expects; it keeps its own initialization.
 
-    Frames stay uint8 `[B, H, W, C]` until the network; with `mixed` the bodies run in
-    bfloat16 while heads, losses and weights stay float32.
+    Frames stay uint8 `[B, H, W, C]` until the network, or what it reads of them; with `mixed` the
+    bodies run in bfloat16 while heads, losses and weights stay float32.
     """
 
     def __init__(
@@ -39,10 +39,16 @@ class FramePolicy(BasePolicy):
         )
         self.sampler = torch.Generator(sampler_device).manual_seed(seed)
 
+    def read(self, obs: torch.Tensor) -> torch.Tensor:
+        """What the network reads of frames `[B, H, W, C]`; all methods take it in their place."""
+        return self.network.body.read(obs)
+
     def logits_and_values(self, obs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Frames uint8 `[B, H, W, C]` to logits `[B, A]` and values `[B]`, both float32."""
+        if obs.shape[1:] == self.observation_space.shape:
+            obs = self.read(obs)
         with torch.autocast(obs.device.type, torch.bfloat16, enabled=self.mixed):
-            features = self.network.bodies(obs)
+            features = self.network.read_features(obs)
         with torch.autocast(obs.device.type, enabled=False):
             logits, values = self.network.heads(*features)
         return logits, values

@@ -74,7 +74,7 @@ class FramePPO(PPO):
 
     def _step(self, env: VecEnv, buffer: FrameBuffer) -> np.ndarray:
         """Act once in every environment and store the step; returns who is done, `[N]`."""
-        obs = self._obs_tensor()
+        obs = self.policy.read(self._obs_tensor())
         actions, values, log_probs = (x.cpu().numpy() for x in self.policy(obs))
         new_obs, rewards, dones, infos = env.step(actions)
         self.num_timesteps += env.num_envs

@@ -38,6 +38,17 @@ class Body(nn.Module):
         # Two steps on purpose: uint8 times float in one is 40 times slower on a CPU.
         return self.features(images.float().mul_(1.0 / 255.0))
 
+    def read(self, obs: torch.Tensor) -> torch.Tensor:
+        """What the body reads of frames `[B, H, W, C]`, laid out as training computes best.
+
+        Training keeps this in place of frames, so that it is made once for all passes over them.
+        """
+        return obs
+
+    def read_features(self, read: torch.Tensor) -> torch.Tensor:
+        """Features `[B, width]` of what `read` made of frames: those that `forward` has of them."""
+        return self(read)
+
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Images `[B, C, H, W]`, floats in [0, 1], to features `[B, width]`.
 
@@ -101,12 +112,18 @@ class ActorCritic(nn.Module):
 
     def forward(self, obs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Frames uint8 `[B, H, W, C]` to logits `[B, A]` and value `[B]`."""
-        return self.heads(*self.bodies(obs))
-
-    def bodies(self, obs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features `[B, width]` for the policy and for the value (the same tensor when shared)."""
         features = self.body(obs)
-        return features, features if self.value_body is None else self.value_body(obs)
+        return self.heads(features, features if self.value_body is None else self.value_body(obs))
+
+    def read_features(self, read: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features `[B, width]` for the policy and for the value (the same tensor when shared).
+
+        Args:
+            read: what `body.read` made of frames.
+        """
+        features = self.body.read_features(read)
+        value = self.value_body
+        return features, features if value is None else value.read_features(read)
 
     def heads(self, policy: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits `[B, A]` and value `[B]` in float32, whatever the bodies were computed in."""

@@ -1,14 +1,17 @@
 """Plain convolutional bodies: patches, the small CNN and the NatureCNN."""
 
 import math
+from itertools import accumulate
+from operator import mul
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from agents.networks.base import Body, init_relu
-from agents.networks.strided import StridedConv2d
+from agents.networks.strided import StridedConv2d, compute_dtype
 
 Shape = tuple[int, int, int]
 
@@ -67,6 +70,46 @@ class PatchBody(ConvBody):
 
     def __init__(self, obs_shape: Shape = (64, 64, 3), width: int = 64):
         super().__init__(obs_shape, width)
+        self.order = patch_order(obs_shape, self.unseen, [k for _, k, _ in self.sizes], self.pixels)
+
+    def read(self, obs: torch.Tensor) -> torch.Tensor:
+        """The bytes that are read of each frame, patch by patch, `[B, R]`."""
+        if obs.device.type != "cpu":
+            return obs.flatten(1)[:, torch.from_numpy(self.order).to(obs.device)]
+        return torch.from_numpy(obs.flatten(1).numpy().take(self.order, axis=1))
+
+    def read_features(self, read: torch.Tensor) -> torch.Tensor:
+        """As `forward` of the frames: in this order each layer is one product of matrices.
+
+        A training step takes half the time that convolutions take on a CPU.
+        """
+        x = read.to(compute_dtype(read))
+        scale = 1.0 / 255.0 if self.scaled else 1.0
+        for number in range(1, len(self.sizes) + 1):
+            layer = getattr(self, f"conv{number}")
+            kernel = layer.weight.permute(0, 2, 3, 1).flatten(1) * scale
+            x = F.relu(F.linear(x.reshape(-1, kernel.shape[1]), kernel, layer.bias))
+            scale = 1.0
+        channels_last = self.fc.weight.unflatten(1, (x.shape[1], -1)).transpose(1, 2).flatten(1)
+        return F.relu(F.linear(x.reshape(len(read), -1), channels_last, self.fc.bias))
+
+
+def patch_order(
+    obs_shape: Shape, unseen: tuple[int, int], kernels: list[int], pixels: int
+) -> np.ndarray:
+    """Where in a frame's bytes those lie that are read, patch by patch, `[R]`.
+
+    Patches that make one patch of the next layer follow one another, in rows from the top left;
+    so do the pixels of a patch and the channels of a pixel.
+    """
+    height, width, _ = obs_shape
+    where = np.arange(math.prod(obs_shape)).reshape(1, *obs_shape)
+    where = where[:, : height - unseen[0] : pixels, : width - unseen[1] : pixels]
+    for size in reversed(list(accumulate(kernels, mul))):  # from large patches to small ones
+        patches, rows, columns, channels = where.shape
+        cut = where.reshape(patches, rows // size, size, columns // size, size, channels)
+        where = cut.swapaxes(2, 3).reshape(-1, size, size, channels)
+    return where.reshape(-1)
 
 
 class SmallBody(ConvBody):

@@ -38,6 +38,26 @@ def test_frames_are_scaled_and_laid_out_as_usual(name: str) -> None:
     assert torch.allclose(network.body(obs), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("scaled", [True, False])
+@pytest.mark.parametrize("shape", [(64, 64, 3), (53, 40, 3)])  # the latter: rows, columns unseen
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_what_training_reads_of_frames_tells_the_same(
+    name: str, shape: tuple[int, int, int], scaled: bool
+) -> None:
+    torch.manual_seed(0)
+    network = build_network(name, obs_shape=shape, shared=False, normalize_images=scaled)
+    obs = torch.randint(0, 256, (5, *shape), dtype=torch.uint8)
+    weights = [p for n, p in network.named_parameters() if "policy" not in n]
+    expected = network(obs)[1]
+    found = network.heads(*network.read_features(network.body.read(obs)))[1]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 if scaled else 1e-3)
+    of_forward = torch.autograd.grad(expected.sum(), weights, allow_unused=True)
+    of_read = torch.autograd.grad(found.sum(), weights, allow_unused=True)
+    for a, b in zip(of_read, of_forward, strict=True):
+        if b is not None:
+            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4 * float(b.abs().max()))
+
+
 def test_modules_can_be_hooked_and_frozen_by_name() -> None:
     network = build_network("small")
     seen: list[tuple[int, ...]] = []
