@@ -246,7 +246,14 @@ VARIED = FromModel("rl_slt.settings:Varied", defaults={"exact_states": "256"})
 ESTIMATES = FromModel(
     LLC,
     # These are what is varied, or not at all.
-    without=("step_size", "localization", "match_entropy", "profile", "profile_of"),
+    without=(
+        "step_size",
+        "localization",
+        "match_entropy",
+        "match_entropy_of",
+        "profile",
+        "profile_of",
+    ),
     once=("losses", "states"),
     flags={"losses": "loss"},
     defaults={"states": "frozen; on-policy if needed"},

@@ -86,7 +86,7 @@ def _cheaper(plan: StudyPlan) -> Iterator[StudyPlan]:
     plan = plan.changed(llc={"match_entropy": (),
                              "states": (first, *(s for s in others if s in claimed))})  # fmt: skip
     yield plan
-    if plan.llc.profile and plan.llc.most_profiles > 1:
+    if plan.llc.profile and plan.llc.most(plan.llc.profile_of) > 1:
         plan = plan.changed(llc={"profile_of": "last"})
         yield plan
     plan = plan.changed(llc={"profile": ()})

@@ -138,7 +138,8 @@ def _llc(plan: StudyPlan, runs: _Runs, costs: Costs | None) -> Iterator[Task]:
                      for e in items if e.store.has(e.key)}  # fmt: skip
             made |= {(p.step, p.estimate.loss)
                      for p in plan_profiles(items, llc) if p.store.has(p.key)}  # fmt: skip
-        profiled = evenly(kept, llc.most_profiles) if llc.profile else []
+        profiled = evenly(kept, llc.most(llc.profile_of)) if llc.profile else []
+        controlled = evenly(kept, llc.most(llc.match_entropy_of))
         collecting = costs.state * llc.n_states if costs else 0.0  # of the frozen states
         for step in profiled:
             for loss in llc.losses:
@@ -149,6 +150,8 @@ def _llc(plan: StudyPlan, runs: _Runs, costs: Costs | None) -> Iterator[Task]:
                 collecting = 0.0
         for step in kept:
             for loss, states, entropy in series:
+                if entropy is not None and step not in controlled:
+                    continue
                 seconds = costs.of_estimate(loss, steps) if costs else 0.0
                 if costs and states.own:
                     seconds += costs.state * llc.n_states

@@ -65,6 +65,7 @@ class _TrainSettings:
 
 
 Count = Annotated[int, Field(ge=1)]
+Share = Literal["last", "all"] | Count  # of the checkpoints of a run
 Texts = Annotated[tuple[str, ...], Field(min_length=1)]
 Changes = Annotated[dict[str, Any], _TrainSettings()]
 ArmChanges = Annotated[dict[str, Any], _TrainSettings(dose={"type": "number"})]
@@ -107,10 +108,13 @@ localizer alone, a number, or none for N / log N"""
     """distinct merges actions that do the same in the game before the loss; all keeps them apart"""
     match_entropy: tuple[Entropy, ...] = ()
     """mean entropies in nats at which the first state set is estimated again, as controls"""
+    match_entropy_of: Share = "all"
+    """checkpoints of each run that get these controls: the last, all, or so many evenly among \
+them"""
     checkpoints: Count = 40
     """most checkpoints of a run to estimate at, evenly among those that it leaves"""
     profile: Temperatures = ()
-    profile_of: Literal["last", "all"] | Count = "last"
+    profile_of: Share = "last"
     """checkpoints of each run that get the profile: the last, all, or so many evenly among them"""
     device: str = "cpu"
     """where chains run: cpu, cuda, cuda:0, ...; a GPU has one worker if --workers is left out"""
@@ -137,12 +141,11 @@ localizer alone, a number, or none for N / log N"""
                 check_loss(loss, states, self.reference)
         return self
 
-    @property
-    def most_profiles(self) -> int:
-        """At most so many checkpoints of a run get the profile."""
-        if isinstance(self.profile_of, int):
-            return self.profile_of
-        return 1 if self.profile_of == "last" else self.checkpoints
+    def most(self, share: Share) -> int:
+        """At most so many checkpoints of a run are meant by `profile_of` or `match_entropy_of`."""
+        if isinstance(share, int):
+            return share
+        return 1 if share == "last" else self.checkpoints
 
     def settings(self) -> Settings:
         """The estimator's settings."""

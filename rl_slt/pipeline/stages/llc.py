@@ -72,7 +72,7 @@ def _checkpoints_of(settings: dict[str, Any], checkpoints: int) -> int:
 
 def _profiles_of(settings: dict[str, Any], checkpoints: int) -> int:
     plan = _plan(settings)
-    return min(checkpoints, plan.most_profiles if plan else 1)
+    return min(checkpoints, plan.most(plan.profile_of) if plan else 1)
 
 
 ITEMS = StageItems("llc", "llc", ("loss", "states"), _planned, of=_checkpoints_of)
@@ -80,8 +80,8 @@ PROFILES = StageItems(
     "profile", "profile", ("loss", "states"), _profiled, of=_profiles_of, optional=True
 )
 # What the LLC does not depend on, or what the item itself holds of it.
-_NOT_IN_KEY = ("losses", "states", "reference", "match_entropy", "profile", "profile_of",
-               "checkpoints")  # fmt: skip
+_NOT_IN_KEY = ("losses", "states", "reference", "match_entropy", "match_entropy_of",
+               "profile", "profile_of", "checkpoints")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -271,7 +271,7 @@ def plan_profiles(estimates: Sequence[Estimate], plan: LLCPlan) -> list[Profile]
     if not plan.profile:
         return []
     own = profile_plan(plan)
-    chosen = evenly(sorted({estimate.step for estimate in estimates}), plan.most_profiles)
+    chosen = evenly(sorted({estimate.step for estimate in estimates}), plan.most(plan.profile_of))
     first = estimates[0].states
     return [
         Profile(e.run, e.step, e.checkpoint, e.weights, replace(e, plan=own), own == plan)
@@ -304,6 +304,7 @@ def plan_estimates(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[E
     """
     kept = kept_steps(run, plan.checkpoints)
     checkpoints = [one for one in checkpoints_of(run) if one[1] in kept]
+    controlled = evenly(kept, plan.most(plan.match_entropy_of))
     reference = _reference(run, plan.reference)
     reference_weights = file_digest(reference / "policy.safetensors") if reference else ""
     rounded = plan.device == "cpu" and wants_bfloat16(plan.precision)
@@ -326,6 +327,7 @@ def plan_estimates(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[E
         )
         for checkpoint in checkpoints
         for loss, states, entropy in series_of(plan)
+        if entropy is None or checkpoint[1] in controlled
     ]
 
 

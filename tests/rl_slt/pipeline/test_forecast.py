@@ -103,6 +103,8 @@ def test_a_plan_counts_its_work_and_its_time(plan: StudyPlan) -> None:
     assert work.of("probe").seconds == pytest.approx(levels * 0.5 + 10 * levels * 0.05 + 2 * 1)
     assert work.seconds == pytest.approx(sum(work.of(stage).seconds for stage in STAGES))
     assert work.of("report").seconds == 4 * 3
+    fewer = forecast(plan.changed(llc={"match_entropy_of": 2}), COSTS, workers=2)
+    assert fewer.count("estimates") == (0, 4 * (5 * 2 + 2))
     assert forecast(plan, COSTS.replace(wait=2), workers=2).seconds == pytest.approx(
         2 * work.seconds
     )
@@ -162,8 +164,9 @@ def test_what_is_no_budget(text: str) -> None:
 def test_a_budget_takes_checkpoints_then_draws_then_controls() -> None:
     plan = load_preset("demo", seed=0)
     plan = plan.replace(train={**plan.train, "checkpoints": "log:24"}).changed(
-        llc={"states": ("frozen", "on-policy"), "match_entropy": (1.0,), "profile": (5, 50, 500),
-             "profile_of": "last", "checkpoints": 40, "draws": 200},
+        llc={"states": ("frozen", "on-policy"), "match_entropy": (1.0,),
+             "match_entropy_of": "all", "profile": (5, 50, 500), "profile_of": "last",
+             "checkpoints": 40, "draws": 200},
         probe={"checkpoints": 40, "levels": None},
     )  # fmt: skip
     fitted, limit = [plan], int(forecast(plan, COSTS, workers=2).seconds)

@@ -133,6 +133,20 @@ def test_which_checkpoints_and_states_have_one(run: Run) -> None:
     assert {asked for *_, asked in planned(profile=(5, 20))} == {False}
 
 
+def test_which_checkpoints_have_controls_of_entropy(run: Run) -> None:
+    def controlled(**changes: Any) -> list[int]:
+        plan = PLAN.replace(match_entropy=(1.0,), **changes)
+        found = llc.plan_estimates(run, plan, ["end"])
+        assert len([e for e in found if e.entropy is None]) == 2 * len(plan.states)
+        return [e.step for e in found if e.entropy is not None]
+
+    assert controlled() == controlled(match_entropy_of="all") == [0, 1024]
+    assert controlled(match_entropy_of=1) == controlled(match_entropy_of="last") == [1024]
+    keys = {llc.plan_estimates(run, PLAN.replace(match_entropy_of=n), ["end"])[0].key
+            for n in ("all", 1)}  # fmt: skip
+    assert len(keys) == 1
+
+
 def test_a_profile_depends_on_its_resolutions_and_an_estimate_on_none(run: Run) -> None:
     def keys(**changes: Any) -> tuple[str, str, str]:
         plan = PLAN.replace(**changes)
