@@ -2,6 +2,7 @@ from .data.policy_data import PolicyData
 from .data.tabular import TabularMDP
 from .errors import ConvergenceWarning, InputError
 from .estimate import estimate_llc, estimate_with
+from .losses.exact import ExactRegret, ReturnError
 from .losses.kl import PolicyKL
 from .losses.nll import PolicyNLL
 from .losses.regret import Regret
@@ -29,6 +30,7 @@ __all__ = [
     "SGLD",
     "SGNHT",
     "ConvergenceWarning",
+    "ExactRegret",
     "InputError",
     "LLCEstimate",
     "OrthogonalSGLD",
@@ -37,6 +39,7 @@ __all__ = [
     "PolicyNLL",
     "RMSpropSGLD",
     "Regret",
+    "ReturnError",
     "Sampler",
     "Settings",
     "SettingsModel",

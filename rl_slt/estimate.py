@@ -286,9 +286,10 @@ def estimate_on(
         undefined = target.loss.undefined(report)
         verdict = diagnose(
             values, draws.virial, draws.accept, slope, undefined,
-            stiff=draws.stiff, noise=draws.noise, noise_bias=chains.bias,
+            stiff=draws.stiff, noise=draws.noise, noise_bias=chains.bias, hint=target.loss.hint,
         )  # fmt: skip
-        jackknife = states_error and verdict.status != "failed"
+        sampled = not target.loss.population
+        jackknife = states_error and sampled and verdict.status != "failed"
         curvature = None if relative_part(settings.nbeta) is None else target.trace.samples
         stderr_states = (
             states_stderr(target, chains.snapshots, seed, curvature) if jackknife else None
@@ -316,7 +317,8 @@ def estimate_on(
         status=verdict.status,
         message=verdict.message,
         loss_init=loss_init,
-        loss_init_stderr=cluster_stderr(at_center, target.samples.clusters),
+        loss_init_stderr=cluster_stderr(at_center, target.samples.clusters) if sampled else 0.0,
+        minimum=target.loss.minimum,
         loss_mean=loss_init + loss_mean,
         kl=kl,
         **sharpness._asdict(),

@@ -173,7 +173,7 @@ def _shorter(settings: Settings, chains: Chains) -> Settings:
 
 def mean_under_localizer(target: Target, generator: Generator) -> Measured:
     """`E[L - L(w*)]` under the localizer alone, nbeta 0; NaN where there is none."""
-    if not target.localization or target.loss.sample_unit != "state":
+    if not target.localization or target.loss.sample_unit == "episode":
         return Measured(math.nan, math.nan)
     found = []
     for _ in range(LOCALIZER_DRAWS):

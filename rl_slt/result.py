@@ -33,6 +33,8 @@ class LLCEstimate:
         status: `ok`, `suspect` or `failed`.
         message: reasons for a status other than ok.
         loss_init: `L(w*)` over all data.
+        minimum: the least value of the loss that any policy can have; NaN where not known. w* lies
+            `loss_init - minimum` above it.
         loss_init_stderr: standard error of `loss_init` from the states being a sample.
         loss_mean: the chains' mean loss, `loss_init + llc / nbeta`.
         kl: posterior mean of `KL(pi_w* || pi_w)` per state, nats: how far the policy moves.
@@ -75,6 +77,7 @@ class LLCEstimate:
     message: str
     loss_init: float
     loss_init_stderr: float
+    minimum: float
     loss_mean: float
     kl: float
     entropy: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
@@ -25,6 +26,10 @@ class PolicyData:
         rewards: `[N]`.
         episode: `[N]`, integer id of the episode each state belongs to.
         reference_logits: `[N, A]`, the reference policy's action logits.
+        weights: `[N]`, how much each counts in a mean, relative to the others; of an episode, that
+            of its first state. None is equally.
+        level: `[N]`, integers: the level of a `TabularMDP` that a sample is. None: sample i is
+            level i.
 
     Raises:
         InputError: no states, or a field whose first dimension is not N.
@@ -39,6 +44,8 @@ class PolicyData:
     rewards: Tensor | None = None
     episode: Tensor | None = None
     reference_logits: Tensor | None = None
+    weights: Tensor | None = None
+    level: Tensor | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.states, Tensor) or self.states.ndim < 1 or not len(self.states):
@@ -50,6 +57,8 @@ class PolicyData:
                 raise InputError(
                     f"{name} has {len(value)} rows; it must have one per state ({len(self.states)})"
                 )
+        if self.weights is not None:
+            check_weights(self.weights)
 
     def __len__(self) -> int:
         return len(self.states)
@@ -98,6 +107,12 @@ class PolicyData:
         """The data in order, at most `size` rows at a time (so frames become floats in parts)."""
         for first in range(0, len(self), size):
             yield self.take(slice(first, first + size))
+
+
+def check_weights(weights: Tensor) -> None:
+    """Raise InputError unless all are at least 0 and finite, and some above 0."""
+    if bool((weights < 0).any()) or not 0 < float(weights.sum()) < math.inf:
+        raise InputError("weights: must be at least 0, finite, and not all 0")
 
 
 FIELDS = tuple(field.name for field in fields(PolicyData))

@@ -19,7 +19,8 @@ class Samples:
 
     Args:
         data: N states with their records.
-        sample_unit: "state", or "episode" where a sample is all states of one episode.
+        sample_unit: "state"; "level" where a row of the data is a whole level; "episode" where a
+            sample is all states of one episode.
 
     Attributes:
         n: number of samples.
@@ -40,8 +41,8 @@ class Samples:
             order = torch.argsort(data.episode, stable=True)
             counts = torch.unique(data.episode, return_counts=True)[1]
             self._members = list(order.split(counts.tolist()))
-        elif sample_unit != "state":
-            raise InputError.of("sample_unit", sample_unit, '"state" or "episode"')
+        elif sample_unit not in ("state", "level"):
+            raise InputError.of("sample_unit", sample_unit, '"state", "level" or "episode"')
         self.n = len(data) if self._members is None else len(self._members)
         self.clusters = torch.arange(self.n, device=self.device)
         if self._members is None and data.episode is not None:

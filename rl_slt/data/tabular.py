@@ -19,13 +19,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from rl_slt.data.policy_data import check_weights
 from rl_slt.errors import InputError
 
+PRECISIONS = (torch.float32, torch.float64)
 TOLERANCE = 1e-6  # of sums of probabilities, which may be float32
 MOST_SWEEPS = 1000  # of policy iteration, which takes about ten
 
@@ -91,6 +92,9 @@ class TabularMDP:
             raise InputError.of("dtype of terminals", self.terminals.dtype, "torch.bool")
         if self.weights is not None:
             check_weights(self.weights)
+        # In both precisions now: made within `torch.func` it would belong to one transformation.
+        object.__setattr__(self, "_forms", {t: _converted(self, t) for t in PRECISIONS})
+        object.__setattr__(self, "_optima", {})
 
     @property
     def n_levels(self) -> int:
@@ -99,7 +103,9 @@ class TabularMDP:
 
     def to(self, where: torch.dtype | torch.device) -> TabularMDP:
         """The same process in another floating-point type or on another device."""
-        return _converted(self, where)
+        form: TabularMDP = vars(self).get("_forms", {}).get(where) or self
+        same = where in (form.rewards.dtype, form.rewards.device)
+        return form if same else _converted(self, where)
 
     def take(self, levels: Tensor) -> TabularMDP:
         """The process of the levels at `levels` `[B]`, integers, without another check."""
@@ -208,17 +214,12 @@ class TabularMDP:
         return torch.eye(p.shape[-2], dtype=p.dtype, device=p.device) - self.discount * moves
 
 
-def check_weights(weights: Tensor) -> None:
-    """Raise InputError unless all are at least 0 and finite, and some above 0."""
-    if bool((weights < 0).any()) or not 0 < float(weights.sum()) < math.inf:
-        raise InputError("weights: must be at least 0, finite, and not all 0")
-
-
 TENSORS = tuple(f.name for f in fields(TabularMDP) if f.name != "discount")
 
 
 def _trusted(discount: float, **tensors: Tensor | None) -> TabularMDP:
     mdp = object.__new__(TabularMDP)
+    object.__setattr__(mdp, "_optima", {})
     object.__setattr__(mdp, "discount", discount)
     for name, value in tensors.items():
         object.__setattr__(mdp, name, value)
@@ -237,30 +238,28 @@ def _policy(logits: Tensor | None, probs: Tensor | None) -> tuple[Tensor, Tensor
 
 
 def _converted(mdp: TabularMDP, where: torch.dtype | torch.device) -> TabularMDP:
-    same = where in (mdp.rewards.dtype, mdp.rewards.device)
-    return mdp if same else _conversion(mdp, where)
-
-
-@lru_cache(64)
-def _conversion(mdp: TabularMDP, where: torch.dtype | torch.device) -> TabularMDP:
-    device = isinstance(where, torch.device)
     rows = {name: getattr(mdp, name) for name in TENSORS}
-    return _trusted(mdp.discount, **{
-        name: value.to(where) if value is not None and (device or value.is_floating_point())
-        else value
-        for name, value in rows.items()
-    })  # fmt: skip
+    for name, value in rows.items():
+        if value is not None and (name != "terminals" or isinstance(where, torch.device)):
+            rows[name] = value.to(where)
+    return _trusted(mdp.discount, **rows)
 
 
-@lru_cache(64)
 def _optimum(mdp: TabularMDP, temperature: float) -> Tensor:
     """`V*` `[L, S]`, float64, by policy iteration: Newton's method on the Bellman equation.
 
-    Values rise until rounding stops them.
+    Values rise until rounding stops them. Found once for each process and temperature.
     """
     if not 0 <= temperature < math.inf:
         raise InputError.of("temperature", temperature, "at least 0")
-    mdp = mdp.to(torch.float64)
+    known: dict[float, Tensor] = vars(mdp)["_optima"]
+    if temperature not in known:
+        with torch._C._DisableFuncTorch():  # or it would belong to one transformation
+            known[temperature] = _iterated(mdp.to(torch.float64), temperature)
+    return known[temperature]
+
+
+def _iterated(mdp: TabularMDP, temperature: float) -> Tensor:
     value = torch.zeros_like(mdp.starts)
     for sweep in range(MOST_SWEEPS):
         q = mdp.q_value(value)

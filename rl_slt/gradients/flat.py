@@ -12,7 +12,7 @@ from torch.func import functional_call
 from rl_slt.data.policies import copy_policy
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import InputError
-from rl_slt.losses.base import LossFunction, Policy
+from rl_slt.losses.base import Loss, Policy
 
 
 def match_parameters(policy: nn.Module, patterns: str | Sequence[str] | None) -> list[str]:
@@ -79,13 +79,11 @@ class FlatPolicy:
         self._values.copy_(w)
         return self.module
 
-    def value_and_grad(
-        self, loss: LossFunction, batch: PolicyData, w: Tensor, out: Tensor
-    ) -> Tensor:
+    def value_and_grad(self, loss: Loss, batch: PolicyData, w: Tensor, out: Tensor) -> Tensor:
         """Mean loss (scalar) over a batch at `w` `[d]`; its gradient is written to `out` `[d]`."""
         self._values.copy_(w)
         self._grads.zero_()
-        value = loss(self.module, batch).mean()
+        value = loss.weighted(self.module, batch).mean()
         value.backward()
         out.copy_(self._grads)
         return value.detach()

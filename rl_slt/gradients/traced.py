@@ -29,7 +29,7 @@ FORMS = {
     aten.view.default, aten._unsafe_view.default, aten.expand.default, aten.detach.default,
     aten.alias.default,
 }  # fmt: skip
-WEIGHTS = "weights"
+COUNTS = "counts"  # not a field of the data
 ROUGHLY = 0.1  # relative difference of gradients in bfloat16 that is put down to rounding
 TRACE_ERRORS = (RuntimeError, TypeError, ValueError, NotImplementedError, AttributeError)
 
@@ -75,7 +75,7 @@ class TracedGradient:
             weights: what each sample of a shared batch counts for `[B]`; None is `1 / B`.
         """
         if weights is not None:
-            batch = batch | {WEIGHTS: weights}
+            batch = batch | {COUNTS: weights}
         tensors = tuple(batch.values())
         forms = tuple((t.shape, t.dtype) for t in tensors)
         key = (self.rounded, shared, w.shape, tuple(batch), forms)
@@ -135,11 +135,11 @@ class TracedGradient:
         def one(w: Tensor, *tensors: Tensor) -> Tensor:
             others = dict(zip(fixed, tensors, strict=False))
             fields = dict(zip(names, tensors[len(fixed) :], strict=True))
-            weights = fields.pop(WEIGHTS, None)
+            weights = fields.pop(COUNTS, None)
             policy = self.flat.as_function(w, others)
             policy = in_bfloat16(policy) if self.rounded else policy
             with nullcontext() if self.rounded else patches_as_rows():
-                losses = self.loss(policy, PolicyData.trusted(fields))
+                losses = self.loss.weighted(policy, PolicyData.trusted(fields))
             return losses.mean() if weights is None else (losses * weights).sum()
 
         function = grad_and_value(one)

@@ -1,6 +1,7 @@
 """Per-sample losses of a policy, one per file, by name; a new one needs its file and this entry."""
 
 from rl_slt.losses.base import Loss
+from rl_slt.losses.exact import ExactRegret, ReturnError
 from rl_slt.losses.kl import PolicyKL
 from rl_slt.losses.nll import PolicyNLL
 from rl_slt.losses.regret import Regret
@@ -8,5 +9,6 @@ from rl_slt.losses.surrogate import Surrogate
 from rl_slt.losses.value import Value
 
 LOSSES: dict[str, type[Loss]] = {
-    loss.name: loss for loss in (PolicyKL, PolicyNLL, Regret, Surrogate, Value)
+    loss.name: loss
+    for loss in (PolicyKL, PolicyNLL, Regret, ExactRegret, ReturnError, Surrogate, Value)
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Callable
 from typing import ClassVar, Literal
@@ -26,8 +27,11 @@ class Loss:
 
     Attributes:
         name: what tables and the command line call it.
-        sample_unit: `"state"`, or `"episode"` when a sample is an episode (then N and B count
-            episodes).
+        sample_unit: what a sample is, which N and B count: `"state"`, a row of the data; `"level"`,
+            a row, too, of all states of a level; `"episode"`, the rows of an episode.
+        population: whether the samples are all that the loss is about, as the levels of a known
+            process are: N is then no sample size, so that nbeta has no default, and there is no
+            error over samples.
         needs: fields of the data, besides states, that must have been recorded in on-policy
             episodes; empty where states alone suffice.
         options: fields of the dataclass that may be set in the text form of a loss, as in
@@ -37,7 +41,8 @@ class Loss:
     """
 
     name: ClassVar[str] = "custom"
-    sample_unit: ClassVar[Literal["state", "episode"]] = "state"
+    sample_unit: ClassVar[Literal["state", "level", "episode"]] = "state"
+    population: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[tuple[str, ...]] = ()
     has_reference: ClassVar[bool] = False
@@ -47,6 +52,16 @@ class Loss:
     def zero_at_center(self) -> bool:
         """Whether the loss at w* is 0 by definition, so that no baseline is measured."""
         return False
+
+    @property
+    def minimum(self) -> float:
+        """The least value that any policy can have; NaN where that is not known."""
+        return math.nan
+
+    @property
+    def hint(self) -> str:
+        """What to do where w* is no minimum of the loss; empty where the loss cannot tell."""
+        return ""
 
     @property
     def redrawn(self) -> bool:
@@ -72,6 +87,28 @@ class Loss:
     def __call__(self, policy: Policy, batch: PolicyData) -> Tensor:
         """Per-sample losses `[B]`."""
         raise NotImplementedError
+
+    def weighted(self, policy: Policy, batch: PolicyData) -> Tensor:
+        """The losses `[B]` that are averaged: `self(policy, batch)` times the data's weights."""
+        return self.weigh(self(policy, batch), batch)
+
+    def weighted_rows(self, policy: Policy, batch: PolicyData) -> Tensor | None:
+        """The score rows `[B, R]` of the weighted losses."""
+        rows = self.score_rows(policy, batch)
+        if rows is None or batch.weights is None:
+            return rows
+        return self.weigh(rows.mT, batch, 0.5).mT
+
+    def weigh(self, values: Tensor, batch: PolicyData, power: float = 1.0) -> Tensor:
+        """Values `[..., B]` times powers of their samples' weights."""
+        weights = batch.weights
+        if weights is None:
+            return values
+        if self.sample_unit == "episode":
+            assert batch.episode is not None
+            _, lengths = torch.unique_consecutive(batch.episode, return_counts=True)
+            weights = weights[lengths.cumsum(0) - lengths]
+        return values * weights**power
 
     def prepare(self, policy: nn.Module, data: PolicyData, generator: Generator) -> PolicyData:
         """Data with all that this loss reads, called once with the policy at w*.

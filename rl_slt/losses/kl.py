@@ -28,6 +28,11 @@ class PolicyKL(ReferenceLoss):
         """True for the self-KL."""
         return self.reference is None
 
+    @property
+    def minimum(self) -> float:
+        """0, where the two policies are equal."""
+        return 0.0
+
     def __call__(self, policy: Policy, batch: PolicyData) -> Tensor:
         """Per-sample losses `[B]`, nats."""
         assert batch.reference_logits is not None

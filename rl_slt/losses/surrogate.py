@@ -58,8 +58,8 @@ class Surrogate(Loss):
         """
         data = super().prepare(policy, data, generator)
         assert data.advantages is not None
-        centered = data.advantages - data.advantages.mean()
-        sd = float(centered.square().mean().sqrt())
+        centered = data.advantages - self.weigh(data.advantages, data).mean()
+        sd = float(self.weigh(centered.square(), data).mean().sqrt())
         if not sd > 1e-6 * float(data.advantages.abs().max()):
             hint = "with equal advantages no action is better than another"
             raise InputError.of("standard deviation of advantages", sd, "above 0", hint)

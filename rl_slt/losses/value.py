@@ -24,6 +24,11 @@ class Value(Loss):
     name = "value"
     needs = ("returns",)
 
+    @property
+    def minimum(self) -> float:
+        """0, where every return is known."""
+        return 0.0
+
     def __call__(self, policy: Policy, batch: PolicyData) -> Tensor:
         """Per-sample losses `[B]`, nats."""
         assert batch.returns is not None and batch.returns_sd is not None
@@ -44,7 +49,8 @@ class Value(Loss):
         assert data.returns is not None
         with torch.no_grad():
             values = torch.cat([_values(policy, part) for part in data.chunks(512)])
-        sd = float((values - data.returns).double().square().mean().sqrt())
+        squares = (values - data.returns).double().square()
+        sd = float(self.weigh(squares, data).mean().sqrt())
         if not sd > 0:
             hint = "the value head gives every return exactly; give returns_sd"
             raise InputError.of("returns_sd", sd, "above 0", hint)

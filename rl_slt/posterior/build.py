@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 from rl_slt.data.actions import Classes, check_classes, merge_data, merge_policy
 from rl_slt.data.policies import cannot_take, readable_policy
 from rl_slt.data.policy_data import PolicyData
+from rl_slt.data.samples import Samples
 from rl_slt.errors import InputError
 from rl_slt.gradients.flat import FlatPolicy, match_parameters
 from rl_slt.gradients.precision import wants_bfloat16
@@ -91,6 +92,9 @@ def build_target(
     target.gauge = "none" if balanced is None else "balanced"
     if target.n < 2 and nbeta is None:
         raise InputError(f"{target.n} sample; nbeta=None (N / log N) needs at least 2")
+    if loss.population and nbeta is None:
+        why = f"the number of levels of loss {loss.name} is no sample size that it could come from"
+        raise InputError.of("nbeta", None, "a number, or relative:K", why)
     target.trace = trace_of(target, generator_for(seed, TRACE_STREAM, device))
     target.nbeta = nbeta_of(target, nbeta)
     return target
@@ -145,12 +149,24 @@ def _prepared(
     module = FlatPolicy(policy, match_parameters(policy, None)).module
     try:
         generator = generator_for(seed, PREPARE_STREAM, device_of(policy))
-        data = loss.prepare(module, data, generator)
+        data = loss.prepare(module, _of_mean_one(data, loss, module), generator)
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, TypeError, IndexError) as error:
         raise cannot_take(data, error) from error
     return data, _reached(loss, module, data)
+
+
+def _of_mean_one(data: PolicyData, loss: Loss, policy: nn.Module) -> PolicyData:
+    """The data with weights of mean 1 over samples, in the precision of the policy's own."""
+    if data.weights is None:
+        return data
+    data = data.with_fields(weights=data.weights.to(next(policy.parameters()).dtype))
+    samples = Samples(data, loss.sample_unit)
+    ordered = samples.take(torch.arange(samples.n, device=samples.device))
+    assert data.weights is not None
+    each = loss.weigh(data.weights.new_ones(samples.n), ordered)
+    return data.with_fields(weights=data.weights / each.mean())
 
 
 def device_of(policy: nn.Module) -> torch.device:

@@ -29,6 +29,7 @@ from rl_slt.posterior.target import Target, Trace
 
 PROBES = 32  # random directions of a Hessian's trace
 LEAST_SAMPLES, MOST_PRODUCTS = 64, 1 << 27  # of it, so that many weights cost no more
+MOST_ROWS = 4096
 CHUNK, ELEMENTS = 16, 1 << 21  # per-sample gradients at once, at least; numbers in them
 
 
@@ -41,10 +42,20 @@ def trace_of(target: Target, generator: Generator) -> Trace:
     Args:
         target: whose loss, data and free parameters.
         generator: of the signs, on the target's device.
+
+    Returns:
+        The trace; without an error where every row of all levels was looked at (`knows_all`).
     """
     width = count_rows(target)
     if width is None:
         return _hessian_trace(target, generator)
+    if knows_all(target, width):
+        parts = [
+            part.double().square().sum(1)
+            for part in row_gradients(target, *every_row(target, width))
+        ]
+        squares = torch.cat(parts).view(target.n, width).sum(1)
+        return Trace(float(squares.mean()), 0.0, squares)
     signs = random_signs(target.flat.w_star.new_empty(target.n, width), generator)
     index = torch.arange(target.n, device=target.device)
     parts = [part.double().square().sum(1) for part in row_gradients(target, index, signs)]
@@ -59,6 +70,21 @@ def count_rows(target: Target) -> int | None:
     with torch.no_grad():
         rows = target.loss.score_rows(target.flat.load(target.flat.w_star), few)
     return None if rows is None else rows.shape[1]
+
+
+def knows_all(target: Target, width: int) -> bool:
+    """Whether every score row can be looked at, of a loss whose samples are all there are.
+
+    Their weights may differ by orders of magnitude, so that few rows would say little.
+    """
+    return target.loss.population and max(target.n * width, target.dim) <= MOST_ROWS
+
+
+def every_row(target: Target, width: int) -> tuple[Tensor, Tensor]:
+    """Sample `[n R]` and signs `[n R, R]` that make `row_gradients` give each score row itself."""
+    owner = torch.arange(target.n, device=target.device).repeat_interleave(width)
+    signs = torch.eye(width, out=target.flat.w_star.new_empty(width, width))
+    return owner, signs.repeat(target.n, 1)
 
 
 def random_signs(out: Tensor, generator: Generator) -> Tensor:
@@ -84,11 +110,11 @@ def row_gradients(
     def combined(w: Tensor, fields: dict[str, Tensor], sign: Tensor) -> Tensor:
         batch = PolicyData.trusted({name: value[None] for name, value in fields.items()})
         with patches_as_rows():
-            rows = loss.score_rows(flat.as_function(w), batch)
+            rows = loss.weighted_rows(flat.as_function(w), batch)
         assert rows is not None
         return (rows[0] * sign).sum()
 
-    together = loss.sample_unit == "state" and loss.batched
+    together = loss.sample_unit != "episode" and loss.batched
     each = vmap(grad(combined), in_dims=(None, 0, 0), randomness="different")
     size = max(CHUNK, min(512, ELEMENTS // target.dim))
     for i, sign in zip(index.split(size), signs.split(size), strict=True):
@@ -102,7 +128,7 @@ def row_gradients(
                 together = False
         part = flat.w_star.new_empty(len(i), target.dim)
         for k in range(len(i)):
-            rows = loss.score_rows(module, target.samples.take(i[k : k + 1]))
+            rows = loss.weighted_rows(module, target.samples.take(i[k : k + 1]))
             assert rows is not None
             flat.row_grads((rows @ sign[k]), part[k : k + 1])
         yield part
@@ -139,7 +165,7 @@ def hessian_products(target: Target, probes: Tensor, generator: Generator) -> Te
     try:
         for chunk in index.split(512):
             batch = target.loss.refresh(target.samples.take(chunk), generator)
-            loss = target.loss(module, batch).sum() / len(index)
+            loss = target.loss.weighted(module, batch).sum() / len(index)
             slopes = torch.autograd.grad(loss, params, create_graph=True)
             slope = torch.cat([s.reshape(-1) for s in slopes])
             for k, probe in enumerate(probes if slope.requires_grad else ()):

@@ -45,7 +45,11 @@ class Sharpness(NamedTuple):
 
 
 def sharpness_of(logits: Tensor) -> Sharpness:
-    """The sharpness of a policy with logits `[N, A]`; NaN of outputs in another form."""
+    """The sharpness of a policy with logits `[N, A]`, or `[N, S, A]` of levels, each state equally.
+
+    NaN of outputs in another form.
+    """
+    logits = logits.flatten(0, -2) if logits.ndim == 3 else logits
     if logits.ndim != 2 or not bool(torch.isfinite(logits).all()):
         return Sharpness(math.nan, math.nan, math.nan)
     p = log_softmax(logits.double()).exp()
@@ -106,15 +110,17 @@ def posterior_kl(target: Target, snapshots: Sequence[Tensor]) -> float:
         snapshots: weights minus w*, `[C, d]` each.
     """
     logits = target.center_logits
-    if logits.ndim != 2 or not snapshots:
+    if logits.ndim not in (2, 3) or not snapshots:
         return math.nan
     index = torch.linspace(0, len(logits) - 1, min(STATES, len(logits)), device=target.device)
     states, log_p = target.data.take(index.long()), log_softmax(logits[index.long()].double())
+    weights = log_p.new_ones(len(states)) if states.weights is None else states.weights.double()
     each = []
     for delta in (row for snapshot in snapshots for row in snapshot):
         moved = policy_logits(target.flat.load(target.flat.w_star + delta), states)
         log_q = log_softmax(moved.double())
-        each.append(float(F.kl_div(log_q, log_p, reduction="batchmean", log_target=True)))
+        kl = F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(-1)
+        each.append(float(kl.view(len(states), -1).mean(1) @ weights / weights.sum()))
     return float(np.mean(each))
 
 

@@ -30,7 +30,9 @@ from torch import Generator, Tensor
 from rl_slt.posterior.curvature import (
     MOST_PRODUCTS,
     count_rows,
+    every_row,
     hessian_products,
+    knows_all,
     random_signs,
     row_gradients,
 )
@@ -187,11 +189,10 @@ def spectrum_of(target: Target, generator: Generator) -> Spectrum | None:
     width, n, weights = count_rows(target), target.n, target.flat.w_star
     if width is None:
         return _hessian_spectrum(target, generator)
-    if target.dim <= DENSE or n * width <= ROWS:  # every row as it is
-        owner = torch.arange(n, device=target.device).repeat_interleave(width)
-        signs = torch.eye(width, out=weights.new_empty(width, width)).repeat(n, 1)
-        parts = row_gradients(target, owner, signs)
-        if target.dim <= DENSE:
+    exact = knows_all(target, width)
+    if exact or target.dim <= DENSE or n * width <= ROWS:  # every row as it is
+        parts = row_gradients(target, *every_row(target, width))
+        if exact or target.dim <= DENSE:
             h = sum((part.double().T @ part.double() for part in parts), start=torch.zeros(()))
             return Spectrum(torch.linalg.eigvalsh(h / n).clamp(min=0), n)
         fold = Fold(weights, generator)

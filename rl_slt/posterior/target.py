@@ -273,10 +273,11 @@ class Target:
             for i, g in zip(rows, generators, strict=True)
         ]
         at_center = [self.loss.loss_at_center(b) for b in batches]
-        fixed = zip(at_center, rows, strict=True)
-        centers = torch.stack(
-            [(self.center_losses[i] if c is None else c).mean() for c, i in fixed]
-        )
+        fixed = zip(at_center, batches, rows, strict=True)
+        centers = torch.stack([
+            (self.center_losses[i] if c is None else self.loss.weigh(c, b)).mean()
+            for c, b, i in fixed
+        ])  # fmt: skip
         if traced is None:
             return *self._apart(w, batches), centers
         each = [b.tensors() for b in batches]
@@ -329,7 +330,7 @@ class Target:
 
     @cached_property
     def center_logits(self) -> Tensor:
-        """What the policy gives at w* on all data, `[N, A]` where these are action logits."""
+        """What the policy gives at w* on all data: logits `[N, A]`, of levels `[N, S, A]`."""
         return policy_logits(self.flat.load(self.flat.w_star), self.data)
 
     @cached_property
@@ -344,7 +345,7 @@ class Target:
 
     def _try_tracing(self, bfloat16: bool) -> TracedGradient | None:
         """The traced gradient where it is right, in bfloat16 if asked for and about as right."""
-        if self.loss.batched is False or self.loss.sample_unit != "state":
+        if self.loss.batched is False or self.loss.sample_unit == "episode":
             return None
         generator = Generator(self.device).manual_seed(0)
         size = (2, min(self.n, 8))
@@ -386,7 +387,9 @@ class Target:
     def losses(self, module: nn.Module, batch: PolicyData, loss: Loss | None = None) -> Tensor:
         """Per-sample losses `[B]` of a module (of `loss`), in the precision of the gradients."""
         with torch.no_grad():
-            return (loss or self.loss)(in_bfloat16(module) if self.rounded else module, batch)
+            return (loss or self.loss).weighted(
+                in_bfloat16(module) if self.rounded else module, batch
+            )
 
 
 def _dots(a: Tensor, b: Tensor) -> Tensor:

@@ -45,15 +45,22 @@ def fisher_rows(target: Target, z: Tensor, rows: int, generators: Sequence[Gener
     """Gradients `[rows, d]` of score rows at the chains' positions, equally many from each.
 
     Each is of one sample, its score rows with random signs. Their second moment is the loss's
-    Gauss-Newton matrix, averaged over chains, in the mean.
+    Gauss-Newton matrix, averaged over chains, in the mean. Samples are drawn by their weights, and
+    the weight then taken off: one that counts for most of the loss gets most of the rows.
     """
     w, width = target.flat.w_star + target.weights(z), count_rows(target)
     assert width is not None
     per = -(-rows // len(w))
     parts: list[Tensor] = []
     for at, generator in zip(w, generators, strict=True):
-        index = torch.randint(target.n, (per,), generator=generator, device=target.device)
+        if (weights := target.data.weights) is None:
+            index = torch.randint(target.n, (per,), generator=generator, device=target.device)
+            share = None
+        else:
+            index = weights.multinomial(per, True, generator=generator)
+            share = weights[index].rsqrt()[:, None]
         signs = random_signs(w.new_empty(per, width), generator)
+        signs = signs if share is None else signs * share
         parts += row_gradients(target, index, signs, at)
     target.grads += per * len(w)
     return torch.cat(parts)
@@ -85,7 +92,7 @@ def precondition(target: Target, z: Tensor, rank: int, generators: Sequence[Gene
     delta = target.weights(z).clone()
     scale = z.new_full((), target.width)
     basis, shrink = z.new_empty(target.dim, 0), z.new_empty(0)
-    if rank and target.loss.sample_unit == "state" and count_rows(target) is not None:
+    if rank and target.loss.sample_unit != "episode" and count_rows(target) is not None:
         count = max(LEAST_ROWS, ROWS_PER_DIRECTION * rank)
         rows = fisher_rows(target, z, count, generators)
         values, basis = leading_curvature(rows, rank)

@@ -61,6 +61,7 @@ def diagnose(
     stiff: Array | None = None,
     noise: Array | None = None,
     noise_bias: float = math.nan,
+    hint: str = "",
 ) -> Diagnosis:
     """Judge draws of `nbeta (L - L(w*))`, whose mean is the estimate.
 
@@ -80,6 +81,7 @@ def diagnose(
             the friction is itself an estimate, and saturates at 1.
         noise_bias: share of the estimate that the noise adds at most, where nothing takes it out;
             NaN where that was not measured.
+        hint: what the loss says to do where w* is no minimum of it.
     """
     finite = np.isfinite(excess).all(axis=1)
     if not finite.all():
@@ -139,7 +141,8 @@ def diagnose(
         offer = (
             f" (sampler {OrthogonalSGLD.name} goes orthogonally to its gradient: a constrained LLC)"
         )
-        failures.append(f"w* is no minimum of the loss, {how}{'' if slope is None else offer}")
+        offer = f": {hint}" if hint else "" if slope is None else offer
+        failures.append(f"w* is no minimum of the loss, {how}{offer}")
     elif taken > SLOPE_SUSPECT:
         warnings.append(f"the slope of the loss at w* takes {taken:.0%} of the LLC away")
     if stderr > STDERR_SUSPECT * max(abs(mean), 0.2) and not failures:  # then it is no estimate

@@ -54,7 +54,7 @@ def states_stderr(
     """
     clusters = target.samples.clusters
     few = len(snapshots) < 4 or int(clusters.max()) < 1
-    if few or target.loss.sample_unit != "state":
+    if few or target.loss.sample_unit == "episode":
         return None
     sums = []
     for c in range(len(snapshots[0])):

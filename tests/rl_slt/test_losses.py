@@ -10,6 +10,7 @@ from torch import Generator, nn
 from rl_slt import InputError, PolicyData, PolicyKL, PolicyNLL, Regret, Surrogate, Value
 from rl_slt.losses import LOSSES
 from rl_slt.losses.base import as_loss, draw_actions
+from tests.rl_slt.levels import levels_of
 from tests.rl_slt.small_policy import TwoHeads, data
 
 
@@ -140,17 +141,27 @@ def test_value_and_surrogate_do_not_depend_on_the_unit_of_reward() -> None:
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_protocol(name: str) -> None:
     """One per sample, differentiable, unchanged by being asked twice, and needs are named."""
-    loss, policy, generator = LOSSES[name](), TwoHeads().eval(), Generator().manual_seed(0)
-    batch = loss.refresh(loss.prepare(policy, data(), generator), generator)
+    loss, generator = LOSSES[name](), Generator().manual_seed(0)
+    policy: nn.Module = TwoHeads().eval()
+    records, size = data(), {"state": 120, "level": 3, "episode": 30}[loss.sample_unit]
+    if loss.sample_unit == "level":
+        loss, policy, records = levels_of(loss)
+    batch = loss.refresh(loss.prepare(policy, records, generator), generator)
     value = loss(policy, batch)
-    assert value.shape == ((30,) if loss.sample_unit == "episode" else (120,))
+    assert value.shape == (size,) and not float(value.detach().min()) < loss.minimum - 1e-6
+    twice = batch.with_fields(weights=torch.full((len(batch),), 2.0))
+    torch.testing.assert_close(loss.weighted(policy, twice), 2 * value)
+    rows = loss.score_rows(policy, batch)
+    assert rows is not None and len(rows) == size
+    torch.testing.assert_close(loss.weighted_rows(policy, twice), 2**0.5 * rows)
     assert value.requires_grad and torch.equal(value, loss(policy, batch))
     assert loss.name == name
     bare = PolicyData(torch.zeros(6, 4))
     if name in ("kl", "nll"):
         assert loss.prepare(policy, bare, generator).reference_logits is not None
     else:
-        with pytest.raises(InputError, match=f"the {name} loss needs"):
+        wanted = "number of samples=6" if loss.population else f"the {name} loss needs"
+        with pytest.raises(InputError, match=wanted):
             loss.prepare(policy, bare, generator)
 
 

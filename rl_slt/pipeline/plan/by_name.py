@@ -64,7 +64,7 @@ def check_loss(text: str, states: str, reference: str) -> None:
 
 def fit_batch(settings: Settings, loss: Loss, data: Tensor | PolicyData) -> Settings:
     """Batches of at most as many episodes as there are: only who collected them knows how many."""
-    if loss.sample_unit == "state" or settings.batch_size is None or isinstance(data, Tensor):
+    if loss.sample_unit != "episode" or settings.batch_size is None or isinstance(data, Tensor):
         return settings
     n = Samples(data, loss.sample_unit).n
     return settings.replace(batch_size=min(settings.batch_size, n))
