@@ -22,7 +22,7 @@ from .importing import import_agent
 from .networks import NETWORKS, ActorCritic, build_network
 from .own import is_loader
 from .run import LOCK, UNNAMED, Run, safe_name
-from .training import train
+from .training import train, train_together
 
 __all__ = [
     "LOCK",
@@ -50,6 +50,7 @@ __all__ = [
     "remove_leftovers",
     "safe_name",
     "train",
+    "train_together",
     "write_atomic",
     "write_bytes",
     "write_json",

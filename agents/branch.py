@@ -15,6 +15,7 @@ from agents.checkpoints import (
     read_tensors,
 )
 from agents.config import TrainConfig
+from agents.environment import network_spec
 from agents.ppo import FramePPO
 from agents.resume import load_optimizer
 from agents.run import UNNAMED, Run
@@ -52,8 +53,8 @@ def find_origin(config: TrainConfig) -> Checkpoint | None:
     if config.from_run is None or config.from_step is None:
         return None
     origin = find_checkpoint(Path(config.from_run), config.from_step)
-    theirs = read_header(origin.path).network
-    if (theirs.name, theirs.kwargs) != (config.network, config.network_kwargs):
+    theirs, ours = read_header(origin.path).network, network_spec(config)
+    if (theirs.name, theirs.kwargs) != (ours.name, ours.kwargs):
         raise InputError.of(
             "network", config.network, f"{theirs.name!r} {theirs.kwargs} as in {origin.path}"
         )

@@ -74,7 +74,7 @@ class Header(SettingsModel):
         step: environment step.
         network: name and settings, for `agents.build_network`.
         n_actions: number of logits A.
-        obs_shape: of a frame, `(H, W, C)`.
+        obs_shape: of a frame, `(H, W, C)`; of a gridworld `(planes, size, size)`.
         sha256: of the bytes of `policy.safetensors`.
         metrics: of the training at this step; those that were not finite are null.
         reward: `mean`, `var`, `count` of the discounted return, by which rewards are normalized.
@@ -221,7 +221,8 @@ def load_policy(checkpoint: Path | str | Checkpoint) -> torch.nn.Module:
         checkpoint: or its folder.
 
     Returns:
-        A module from frames uint8 `[B, 64, 64, 3]` to (logits `[B, A]`, value `[B]`).
+        A module from frames uint8 `[B, 64, 64, 3]` to (logits `[B, A]`, value `[B]`); from planes
+        `[..., F]` of a gridworld, where it was trained by exact gradients, to logits `[..., 4]`.
 
     Raises:
         InputError: no checkpoint, a corrupt one, or one of another architecture than it says.

@@ -9,20 +9,20 @@ from agents.schedule import SCHEDULES, checkpoint_steps, parse_schedule
 from envs import (
     EVALUATION_LEVELS,
     PLAIN_FLAT,
+    GridSettings,
     LevelSettings,
     check_held_out,
     find_game,
     parse_levels,
-    parse_placement,
 )
 from rl_slt import InputError, SettingsModel
 
 
 class TrainConfig(SettingsModel):
-    """Settings of a PPO training; the defaults are the paper's (Langosco et al. 2022, CoinRun).
+    """Settings of a training; the defaults are the paper's (Langosco et al. 2022, CoinRun).
 
     Steps are environment steps. `steps` is rounded up to whole rollouts of `num_envs * n_steps`:
-    see `total_steps`.
+    see `total_steps`. With exact gradients nothing is played, and steps are gradient steps.
 
     Raises:
         InputError: at the first setting that cannot work.
@@ -32,10 +32,20 @@ class TrainConfig(SettingsModel):
     levels: tuple[int, int] | None = Field(None, description="range A:B of seeds; none is all")
     settings: LevelSettings = Field(LevelSettings(), description="what the levels contain")
     time_limit: int | None = Field(None, ge=1, description="episode steps; none is the game's own")
-    game: str = Field("coinrun", description="which procgen game")
+    game: str = Field("coinrun", description="which game: coinrun, maze or gridworld")
+    grid: GridSettings = Field(GridSettings(), description="size and walls of a gridworld")
+    trainer: Literal["ppo", "exact"] = Field(
+        "ppo", description="ppo, or exact gradients of the value, in a gridworld"
+    )
+    optimizer: Literal["adam", "sgd"] = Field("adam", description="of exact gradients: adam or sgd")
+    temperature: float = Field(
+        0.0, ge=0, description="reward per nat of entropy, in the objective of exact gradients"
+    )
     steps: int = Field(200_000_000, ge=1, description="environment steps, rounded up to rollouts")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of everything")
-    network: str = Field("impala", description="architecture: patch, small, nature or impala")
+    network: str = Field(
+        "impala", description="architecture: patch, small, nature, impala; mlp, conv in a gridworld"
+    )
     network_kwargs: dict[str, Any] = Field({}, description="settings of the network, as width")
     num_envs: int = Field(64, ge=1, description="environments at once")
     n_steps: int = Field(256, ge=1, description="steps of each environment between updates")
@@ -75,20 +85,29 @@ class TrainConfig(SettingsModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        from agents.networks import check_network  # torch takes seconds, and `--help` needs none
+        from agents.networks import NETWORKS, check_network  # torch takes seconds, `--help` none
 
-        parse_placement(self.coin)
+        game = find_game(self.game)
+        game.parse_coin(self.coin)
         parse_levels(self.levels)
         parse_levels(self.eval_levels, "eval_levels")
         if ":" not in self.network:  # else an import's own function made it
             check_network(self.network, self.network_kwargs)
+            if NETWORKS[self.network].frames != game.frames:
+                fitting = [name for name, body in NETWORKS.items() if body.frames == game.frames]
+                raise InputError.of(
+                    "network", self.network, f"{' or '.join(fitting)} in {self.game}"
+                )
         parse_schedule(self.checkpoints)
-        find_game(self.game)
+        if self.trainer not in game.presets:
+            raise InputError.of(
+                "trainer", self.trainer, f"{' or '.join(game.presets)} in {self.game}"
+            )
         if (self.from_run is None) != (self.from_step is None):
             raise InputError.of("from_step", self.from_step, "given together with from_run")
         if self.eval_every is not None and self.levels is not None:
             check_held_out(self.levels, self.eval_levels)
-        if self.rollout_steps % self.batch_size:
+        if self.trainer == "ppo" and self.rollout_steps % self.batch_size:
             raise InputError.of(
                 "batch_size",
                 self.batch_size,
@@ -99,8 +118,8 @@ class TrainConfig(SettingsModel):
 
     @property
     def rollout_steps(self) -> int:
-        """Environment steps between two updates of the policy."""
-        return self.num_envs * self.n_steps
+        """Environment steps between two updates of the policy; 1 with exact gradients."""
+        return self.num_envs * self.n_steps if self.trainer == "ppo" else 1
 
     @property
     def total_steps(self) -> int:
@@ -129,6 +148,34 @@ PPO_PRESETS: Mapping[str, Mapping[str, Any]] = {
         "anneal_lr": True,
         "precision": "auto",
         "steps": 800_000,
+        "checkpoints": "log:12",
+    },
+    # The open grid of 5 x 5: the corner first, then the cheese, at a step that alpha decides.
+    "gridworld": {
+        "game": "gridworld",
+        "coin": "mix:0.1:anywhere:corner",
+        "trainer": "exact",
+        "optimizer": "sgd",
+        "network": "mlp",
+        "lr": 2.0,
+        "gamma": 0.9,
+        "steps": 3000,
+        "checkpoints": "log:12",
+        "tensorboard": False,
+    },
+    "gridworld-ppo": {
+        "game": "gridworld",
+        "coin": "mix:0.1:anywhere:corner",
+        "network": "mlp",
+        "network_kwargs": {"shared": False},
+        "gamma": 0.9,
+        "num_envs": 64,
+        "n_steps": 16,
+        "batch_size": 256,
+        "lr": 2e-3,
+        "clip_value": None,
+        "normalize_reward": False,
+        "steps": 400_000,
         "checkpoints": "log:12",
     },
 }

@@ -1,11 +1,13 @@
-"""The environments of a training, and the return on levels that it never trains on."""
+"""The environments of a training, its network, and the return on levels that it never sees."""
 
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
 import torch
 
 import envs
+from agents.checkpoints import NetworkSpec
 from agents.config import TrainConfig
 from agents.ppo import FramePPO
 
@@ -13,13 +15,28 @@ _WIDTH = 64  # environments of an evaluation
 
 
 def make_env(config: TrainConfig, **changes: Any) -> Any:
-    """The vector environment that `config` trains in, with `changes` to `envs.make_vec`."""
-    same = {
-        name: getattr(config, name)
-        for name in ("num_envs", "coin", "levels", "seed", "settings", "time_limit", "game")
-    }
-    threads = config.threads or torch.get_num_threads()
-    return envs.make_vec(**(same | {"threads": threads} | changes))
+    """The vector environment that `config` trains in, with `changes` to what it is made with."""
+    game = envs.find_game(config.game)
+    names = ("num_envs", "coin", "seed", "time_limit", *game.options)
+    given = {name: getattr(config, name) for name in names}
+    if "threads" in given:
+        given["threads"] = config.threads or torch.get_num_threads()
+    return resolve_name(game.make_vec)(**(given | changes))
+
+
+def network_spec(config: TrainConfig) -> NetworkSpec:
+    """What builds the network of `config`; one that is trained exactly has no critic."""
+    if envs.find_game(config.game).frames:
+        return NetworkSpec(config.network, config.network_kwargs)
+    grid = envs.CheeseGrid.of(config.grid, config.gamma)
+    shape = (grid.planes, grid.size, grid.size)
+    own = {"obs_shape": list(shape), "critic": config.trainer == "ppo"}
+    return NetworkSpec(
+        config.network,
+        own | config.network_kwargs,
+        len(envs.find_game(config.game).distinct_actions),
+        shape,
+    )
 
 
 class Evaluator:

@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from stable_baselines3.common.vec_env import VecNormalize
 import envs
 from agents.branch import find_origin, inherited_arm, load_origin
 from agents.callback import TrainingCallback, TrainingStopped
-from agents.checkpoints import NetworkSpec, is_finished, write_index
+from agents.checkpoints import is_finished, write_index
 from agents.config import TrainConfig
 from agents.devices import check_device, chosen_precision
-from agents.environment import Evaluator, make_env
+from agents.environment import Evaluator, make_env, network_spec
+from agents.exact import Ascent, ascend
 from agents.files import TEMPORARY, remove_leftovers, write_json
 from agents.networks import NETWORKS
 from agents.policy import FramePolicy
@@ -55,18 +56,52 @@ def train(
         InputError: wrong device, `out` holds another run or other files, or is being trained in.
         KeyboardInterrupt: after a Ctrl-C, with everything saved.
     """
-    out = Path(out)
+    if config.trainer == "exact":
+        return train_together([(config, out, arm)], resume=resume, progress=progress)
     device = check_device(config.device)
+    with _begun(config, Path(out), resume, arm) as todo:
+        if todo:
+            envs.keep_freed_memory()
+            _train(config, Path(out), device, progress)
+
+
+def train_together(
+    trainings: Sequence[tuple[TrainConfig, Path, str | None]],
+    *,
+    resume: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Train several agents by exact gradients in one process, as `train` does each.
+
+    Args:
+        trainings: settings, folder and arm of each, as of `train`; the settings differ in seed and
+            placement alone.
+        resume: as of `train`.
+        progress: called with (gradient steps done, in all).
+
+    Raises:
+        InputError: as `train`, or settings that differ in more.
+    """
+    with contextlib.ExitStack() as stack:
+        todo = []
+        for config, out, arm in trainings:
+            check_device(config.device)
+            if stack.enter_context(_begun(config, Path(out), resume, arm)):
+                todo.append(Ascent(config, Path(out)))
+        ascend(todo, progress)
+
+
+@contextlib.contextmanager
+def _begun(config: TrainConfig, out: Path, resume: bool, arm: str | None) -> Iterator[bool]:
+    """A run's folder, locked and with its config.json; False where its training is finished."""
     check_folder(config, out, resume, arm)
     find_origin(config)
     arm = safe_name(arm, "arm") if arm is not None else inherited_arm(config)
     out.mkdir(parents=True, exist_ok=True)
     with _locked(out, config.threads):
-        if is_finished(out):
-            return
-        envs.keep_freed_memory()
-        _prepare(config, out, arm)
-        _train(config, out, device, progress)
+        if todo := not is_finished(out):
+            _prepare(config, out, arm)
+        yield todo
 
 
 def check_folder(config: TrainConfig, out: Path, resume: bool, arm: str | None = None) -> None:
@@ -157,9 +192,7 @@ def build_model(config: TrainConfig, env: Any, device: torch.device) -> FramePPO
     def annealed(remaining: float) -> float:
         return config.lr * remaining
 
-    spec = NetworkSpec(
-        config.network, config.network_kwargs, int(env.action_space.n), env.observation_space.shape
-    )
+    spec = network_spec(config)
     cached = NETWORKS[config.network].micro_batch
     model = FramePPO(
         FramePolicy,

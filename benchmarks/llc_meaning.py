@@ -165,10 +165,10 @@ def reward_lines(run: Run, plan: LLCPlan) -> Iterator[str]:
         item = plan_estimates(run, wanted, [run.training.coin])[-1]
         policy, states, loss = load_inputs(item)
         assert isinstance(states, PolicyData) and isinstance(policy, ActorCritic)
-        assert isinstance(policy.value_head, nn.Linear)
         own = estimate_with(policy, states, item.settings, loss, states_error=False)
         fields = {n: 10 * getattr(states, n) for n in ("rewards", "returns", "advantages")}
         tenfold = copy.deepcopy(policy)
+        assert tenfold.value_head is not None
         with torch.no_grad():
             for p in tenfold.value_head.parameters():
                 p.mul_(10)

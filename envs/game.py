@@ -5,7 +5,7 @@ module with a `Layout` and a `GAME` as in `envs.coinrun`, and list it in `envs.g
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -68,8 +68,10 @@ class Game:
         distinct_actions: classes of actions that do the same.
         options: settings of `agents.TrainConfig` that `make_vec` takes beside `num_envs`, `coin`,
             `seed` and `time_limit`.
+        frames: whether policies see frames, uint8 `[H, W, 3]`.
         has_probes: whether there are probe suites of rollouts for it.
-        exact: whether values and their gradients are known exactly, for `trainer="exact"`.
+        presets: how its agents can be trained: settings of `agents.PPO_PRESETS` by trainer, the
+            usual one first. With `exact`, values and their gradients are known exactly.
     """
 
     name: str
@@ -78,8 +80,9 @@ class Game:
     make_vec: str
     distinct_actions: tuple[tuple[int, ...], ...]
     options: tuple[str, ...] = ()
+    frames: bool = True
     has_probes: bool = False
-    exact: bool = False
+    presets: Mapping[str, str] = field(default_factory=lambda: {"ppo": "paper"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +113,7 @@ class ProcgenGame(Game):
     coin: int
     empty: tuple[int, ...]
     own_fields: int
-    make_vec: str = "envs.make:make_vec"
+    make_vec: str = "envs:make_vec"
     options: tuple[str, ...] = ("levels", "settings", "game", "threads")
     distinct_actions: tuple[tuple[int, ...], ...] = DISTINCT
     stock_is_end: bool = False

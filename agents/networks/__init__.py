@@ -5,6 +5,7 @@ from typing import Any
 
 from agents.networks.base import ACTIVATIONS, ActorCritic, Body, spread_logits
 from agents.networks.cnn import NatureBody, PatchBody, SmallBody
+from agents.networks.grid import GridConvBody, MLPBody
 from agents.networks.impala import ImpalaBody
 from rl_slt import InputError
 
@@ -23,6 +24,8 @@ NETWORKS: dict[str, type[Body]] = {
     "small": SmallBody,
     "nature": NatureBody,
     "impala": ImpalaBody,
+    "mlp": MLPBody,
+    "conv": GridConvBody,
 }
 
 _WIDEST = 4096  # no layer is wider: a damaged file must not ask for all memory
@@ -40,7 +43,7 @@ def build_network(name: str, n_actions: int = 15, **kw: Any) -> ActorCritic:
         n_actions: number of logits A.
         kw: settings of the body (`width`, `obs_shape`, `multiplier`), and those of `ActorCritic`
             (`shared`, `policy_layers`, `value_layers`, `activation`, `normalize_images`,
-            `actions`).
+            `actions`, `critic`).
 
     Returns:
         A module from frames uint8 `[B, H, W, C]` to (logits `[B, A]`, value `[B]`).

@@ -24,6 +24,8 @@ class Body(nn.Module):
     takes_bytes = False  # whether the first layer scales them itself
     unseen: tuple[int, int] = (0, 0)  # last rows and columns that no output depends on
     micro_batch = 256  # samples computed at once in training: what a CPU's caches like
+    frames = True  # whether it reads frames; else planes of a gridworld
+    orthogonal = True  # whether heads on it begin as PPO's; else as torch makes them
 
     def forward(self, obs: torch.Tensor) -> torch.Tensor:
         """Frames uint8 `[B, H, W, C]` to features float `[B, width]`."""
@@ -82,6 +84,7 @@ class ActorCritic(nn.Module):
         normalize_images: whether frames are scaled to [0, 1]; else they are 0 to 255, as floats.
         actions: the actions that the policy head is over, where it is not over all A in order; the
             others have logit -inf, probability 0.
+        critic: whether there is a value head; without one the network gives logits alone.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class ActorCritic(nn.Module):
         activation: str = "tanh",
         normalize_images: bool = True,
         actions: Sequence[int] | None = None,
+        critic: bool = True,
     ):
         super().__init__()
         self.n_actions, self.actions = n_actions, actions
@@ -106,13 +110,17 @@ class ActorCritic(nn.Module):
         widths = [self.body.width, *policy_layers], [self.body.width, *value_layers]
         self.policy_layers, self.value_layers = (hidden(w, activation) for w in widths)
         self.policy_head = nn.Linear(widths[0][-1], n_actions if actions is None else len(actions))
-        self.value_head = nn.Linear(widths[1][-1], 1)
-        init_head(self.policy_head, gain=0.01)
-        init_head(self.value_head, gain=1.0)
+        self.value_head = nn.Linear(widths[1][-1], 1) if critic else None
+        if self.body.orthogonal:
+            init_head(self.policy_head, gain=0.01)
+            if self.value_head is not None:
+                init_head(self.value_head, gain=1.0)
 
-    def forward(self, obs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Frames uint8 `[B, H, W, C]` to logits `[B, A]` and value `[B]`."""
+    def forward(self, obs: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        """Frames uint8 `[B, H, W, C]` to logits `[B, A]` and, with a critic, value `[B]`."""
         features = self.body(obs)
+        if self.value_head is None:
+            return self.logits(features)
         return self.heads(features, features if self.value_body is None else self.value_body(obs))
 
     def read_features(self, read: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -126,16 +134,27 @@ class ActorCritic(nn.Module):
         return features, features if value is None else value.read_features(read)
 
     def heads(self, policy: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits `[B, A]` and value `[B]` in float32, whatever the bodies were computed in."""
-        policy, value = policy.float(), value.float()
-        if self.policy_layers is not None:
-            policy = self.policy_layers(policy)
+        """Logits `[B, A]` and value `[B]`, not in bfloat16 whatever the bodies were computed in."""
+        value = full_precision(value)
         if self.value_layers is not None:
             value = self.value_layers(value)
-        logits = self.policy_head(policy)
+        assert self.value_head is not None
+        return self.logits(policy), self.value_head(value).squeeze(-1)
+
+    def logits(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits `[B, A]` of features `[B, width]`, not in bfloat16 whatever these are."""
+        features = full_precision(features)
+        if self.policy_layers is not None:
+            features = self.policy_layers(features)
+        logits = self.policy_head(features)
         if self.actions is not None:
             logits = spread_logits(logits, self.actions, self.n_actions)
-        return logits, self.value_head(value).squeeze(-1)
+        return logits
+
+
+def full_precision(x: torch.Tensor) -> torch.Tensor:
+    """The same numbers in float32 where they are bfloat16."""
+    return x.float() if x.dtype == torch.bfloat16 else x
 
 
 def spread_logits(logits: torch.Tensor, actions: Sequence[int], n_actions: int) -> torch.Tensor:

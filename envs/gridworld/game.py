@@ -11,5 +11,6 @@ GAME = Game(
     make_vec="envs.gridworld.vector:make_grid_vec",
     distinct_actions=tuple((number,) for number in range(len(ACTIONS))),
     options=("grid",),
-    exact=True,
+    frames=False,
+    presets={"exact": "gridworld", "ppo": "gridworld-ppo"},
 )

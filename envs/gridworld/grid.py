@@ -23,7 +23,7 @@ from envs.game import Cell
 from envs.gridworld.layouts import ACTIONS, Layout, parse_layout, random_layout
 from envs.gridworld.placements import CheesePlacement, parse_cheese
 from envs.gridworld.settings import GridSettings
-from rl_slt import InputError, TabularMDP
+from rl_slt import InputError, PolicyData, TabularMDP
 
 
 class GridLevel(NamedTuple):
@@ -147,6 +147,24 @@ class CheeseGrid:
         parsed = parse_cheese(placement)
         by_layout = [parsed.probabilities(layout) for layout in self.layouts]
         return np.array([by_layout[i][cheese] for i, cheese in self.levels]) / len(self.layouts)
+
+    def data(
+        self, alpha: float | None = None, placement: str | CheesePlacement = "corner"
+    ) -> PolicyData:
+        """One sample a level, weighted as training weighs it.
+
+        Args:
+            alpha: probability of a cheese that lies anywhere, else it lies in the corner; in the
+                place of `placement`.
+            placement: of the cheese.
+
+        Returns:
+            States `[L, S, F]`, and weights `[L]` with mean 1.
+        """
+        if alpha is not None:
+            placement = f"mix:{alpha!r}:anywhere:corner"
+        weights = torch.from_numpy(self.probabilities(placement) * len(self.levels))
+        return PolicyData(torch.from_numpy(self.observations), weights=weights.float())
 
     def text(self, level: int, mouse: Cell | None = None) -> str:
         """A level as text: `#` wall, `.` free, `*` the cheese, `@` the mouse; rows from the top."""

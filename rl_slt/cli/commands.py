@@ -111,8 +111,10 @@ def run(
 
 TRAIN = FromModel(
     TRAINING,
-    only=("coin", "steps", "seed", "levels", "network", "device"),
-    defaults={"steps": "1000000", "network": "small"},  # in `train_run`, without a preset
+    only=("coin", "game", "trainer", "steps", "seed", "levels", "network", "device"),
+    flags={"game": "env"},
+    # In `train_run`, without a preset; those of a gridworld are its own.
+    defaults={"steps": "1000000", "network": "small", "trainer": "exact in a gridworld, else ppo"},
 )
 
 
@@ -124,7 +126,8 @@ TRAIN = FromModel(
     help="Condition that the run belongs to [unnamed; that of --from RUN, where only steps, "
     "seed and bookkeeping differ from it].",
 )
-@click.option("--preset", help="Named PPO settings: paper or demo [paper].")
+@click.option("--preset", help="Named settings: paper, demo, gridworld, gridworld-ppo [that of "
+              "--env and --trainer].")  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on with an unfinished training in OUT.")
 @click.option("--from", "from_run", type=PATH, help="Branch off this run ...")
 @click.option("--step", type=INTEGER, help="... at this checkpoint.")
@@ -135,13 +138,17 @@ def train(
     out: Path, changes: dict[str, Any], arm: str | None, preset: str | None, resume: bool,
     from_run: Path | None, step: int | None, settings: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Train PPO on CoinRun into the run folder OUT, with checkpoints to study.
+    """Train an agent into the run folder OUT, with checkpoints to study.
+
+    It is PPO on CoinRun, or with --env gridworld ascent along exact gradients of the return, where
+    the coin is a cheese: corner, anywhere, at=X,Y or mix:P:A:B.
 
     \b
     Examples:
       rl-slt train runs/a --coin end --steps 1000000 --seed 0
       rl-slt train runs/b --coin mix:0.5:behind:end --steps 1000000 --preset demo --arm behind
       rl-slt train runs/c --from runs/a --step 65536 --coin behind --steps 500000
+      rl-slt train runs/d --env gridworld --coin mix:0.1:anywhere:corner --seed 3
     """
     from rl_slt.pipeline.stages.train import train_run
 

@@ -72,7 +72,9 @@ def test_presets_are_whole_settings() -> None:
         assert TrainConfig(**config.as_dict()) == config
         assert len(config.checkpoint_steps) >= 12
         assert config.seed == 3
-    with pytest.raises(InputError, match="preset='fast': must be one of demo, paper"):
+    with pytest.raises(
+        InputError, match="preset='fast': must be one of demo, gridworld, gridworld-ppo, paper"
+    ):
         ppo_preset("fast")
 
 

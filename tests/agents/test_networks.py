@@ -7,9 +7,12 @@ from torch import nn
 from agents.networks import NETWORKS, build_network
 from rl_slt import InputError
 
+FRAMES = sorted(name for name, body in NETWORKS.items() if body.frames)
+PLANES = sorted(name for name, body in NETWORKS.items() if not body.frames)
+
 
 @pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize("name", sorted(NETWORKS))
+@pytest.mark.parametrize("name", FRAMES)
 def test_every_network(name: str, shared: bool) -> None:
     torch.manual_seed(0)
     network = build_network(name, 15, shared=shared, width=32)
@@ -29,7 +32,22 @@ def test_every_network(name: str, shared: bool) -> None:
         assert all(p.grad is None for p in network.value_body.parameters())
 
 
-@pytest.mark.parametrize("name", sorted(NETWORKS))
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("name", PLANES)
+def test_every_network_of_a_gridworld(name: str, shared: bool) -> None:
+    network = build_network(name, 4, obs_shape=(3, 4, 4), shared=shared, width=16)
+    planes = torch.randint(0, 2, (2, 5, 48), dtype=torch.uint8)
+    logits, value = network(planes)
+    assert logits.shape == (2, 5, 4) and value.shape == (2, 5)
+    one, worth = network(planes[1, 3].float())
+    assert torch.allclose(one, logits[1, 3], atol=1e-6)
+    assert torch.allclose(worth, value[1, 3], atol=1e-6)
+    assert network.double()(planes)[0].dtype == torch.float64
+    actor = build_network(name, 4, obs_shape=(3, 4, 4), critic=False)
+    assert actor(planes).shape == (2, 5, 4) and actor.value_head is None
+
+
+@pytest.mark.parametrize("name", FRAMES)
 def test_frames_are_scaled_and_laid_out_as_usual(name: str) -> None:
     network = build_network(name)
     obs = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
@@ -40,7 +58,7 @@ def test_frames_are_scaled_and_laid_out_as_usual(name: str) -> None:
 
 @pytest.mark.parametrize("scaled", [True, False])
 @pytest.mark.parametrize("shape", [(64, 64, 3), (53, 40, 3)])  # the latter: rows, columns unseen
-@pytest.mark.parametrize("name", sorted(NETWORKS))
+@pytest.mark.parametrize("name", FRAMES)
 def test_what_training_reads_of_frames_tells_the_same(
     name: str, shape: tuple[int, int, int], scaled: bool
 ) -> None:

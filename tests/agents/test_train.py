@@ -186,7 +186,10 @@ def test_a_branch_under_another_condition_is_not_of_its_parents_arm(tmp_path: Pa
     ("change", "match"),
     [
         ({"batch_size": 48}, "batch_size=48: must be a divisor of the 64 steps"),
-        ({"network": "huge"}, "network='huge': must be one of impala, nature, patch, small"),
+        (
+            {"network": "huge"},
+            "network='huge': must be one of conv, impala, mlp, nature, patch, small",
+        ),
         ({"network_kwargs": {"depth": 3}}, "depth: unknown setting of network 'small'"),
         ({"checkpoints": "often"}, "checkpoints='often': must be log:N"),
         ({"levels": (5, 5)}, r"levels=\(5, 5\): must be all, or a range"),

@@ -10,6 +10,7 @@ import torch
 
 import agents
 from agents import UNNAMED, TrainConfig, branch_config, import_agent, is_loader, ppo_preset
+from envs import GAMES
 from rl_slt.pipeline.disk.layout import Run, Study, open_run
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome
 from rl_slt.pipeline.engine.progress import meter
@@ -55,7 +56,7 @@ def train_run(
 
     Args:
         out: folder of the run.
-        preset: named PPO settings; None takes the paper's.
+        preset: named settings; None takes what is usual for the game and trainer.
         changes: settings of `agents.TrainConfig` that replace the preset's.
         resume: go on with the unfinished training in `out`.
         branch: run and step of the checkpoint to begin with.
@@ -70,9 +71,12 @@ def train_run(
     elif branch is not None:
         open_run(branch[0])
         base = branch_config(*branch)
-    else:  # without a named preset: the paper's PPO, in a size for the machine at hand
-        small = {} if preset else {"network": "small", "steps": 1_000_000}
-        base = ppo_preset(preset or "paper", threads=torch.get_num_threads(), **small)
+    else:  # without a named preset, frames in a size for the machine at hand
+        game = GAMES.get(changes.get("game", ""), GAMES["coinrun"])
+        trainer = changes.get("trainer", next(iter(game.presets)))
+        small = {"network": "small", "steps": 1_000_000} if not preset and game.frames else {}
+        own = preset or game.presets.get(trainer, "paper")  # what is neither is refused below
+        base = ppo_preset(own, threads=torch.get_num_threads(), **small)
     config = TrainConfig.build(base.as_dict() | changes, "train")
     with meter("training", config.total_steps, unit="steps") as bar:
         tick = lambda done, total: bar.update(done)  # noqa: E731

@@ -96,6 +96,17 @@ def test_mean_returns_of_episodes_are_the_values() -> None:
     assert abs(share - (0.6 + 0.4 / 9)) < 4 * 0.5 / len(returns) ** 0.5
 
 
+def test_data_are_weighted_as_training_weighs_levels() -> None:
+    grid = CheeseGrid()
+    data = grid.data(alpha=0.1)
+    assert data.states.shape == (25, 25, 50) and data.weights is not None
+    assert float(data.weights.mean()) == pytest.approx(1)
+    assert float(data.weights[24]) == pytest.approx(25 * (0.9 + 0.1 / 25))
+    assert float(data.weights[3]) == pytest.approx(0.1)
+    other = grid.data(placement="at=3,0").weights
+    assert other is not None and other.tolist() == [0, 0, 0, 25, *[0] * 21]
+
+
 @pytest.mark.parametrize("options", [{}, {"grid": GRIDS[1], "coin": "anywhere", "time_limit": 3}])
 def test_gymnasium_and_stable_baselines_accept_it(options: dict[str, Any]) -> None:
     check_env(gymnasium.make(ID, render_mode="rgb_array", **options).unwrapped)
