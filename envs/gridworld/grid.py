@@ -148,6 +148,22 @@ class CheeseGrid:
         by_layout = [parsed.probabilities(layout) for layout in self.layouts]
         return np.array([by_layout[i][cheese] for i, cheese in self.levels]) / len(self.layouts)
 
+    @cached_property
+    def apart(self) -> NDArray[np.bool_]:
+        """Starts from which no shortest way to cheese or corner passes the other, `[L, S]`."""
+        found = np.zeros((len(self.levels), self.n_states), np.bool_)
+        for number, (of, cheese) in enumerate(self.levels):
+            layout = self.layouts[of]
+            to = layout.distances
+            between = to[cheese, layout.corner]
+            found[number] = (to[:, layout.corner] + between > to[:, cheese]) & (
+                to[:, cheese] + between > to[:, layout.corner]
+            )
+            found[number, ~layout.free.ravel()] = False
+            if cheese == layout.corner:
+                found[number] = False
+        return found
+
     def data(
         self, alpha: float | None = None, placement: str | CheesePlacement = "corner"
     ) -> PolicyData:
