@@ -88,13 +88,14 @@ def spread(null: Array) -> float:
     return size if size > 1e-9 * max(1.0, float(np.nanmax(np.abs(known)))) else np.nan
 
 
-def extremes(null: Array, direction: Direction) -> Array:
+def extremes(null: Array, direction: Direction, center: npt.ArrayLike | None = None) -> Array:
     """How extreme each value is, in standard deviations (`spread`) of the permutations.
 
     Args:
         null: values over arrangements, the observed one first, `[b]` of one test or `[b, tests]`
             of several with the same statistic.
-        direction: `greater`, `less`, or `two-sided`: the distance from the mean.
+        direction: `greater`, `less`, or `two-sided`: the distance from the center.
+        center: of each test, NaN or left out the mean of its arrangements.
 
     Returns:
         Of the same shape; NaN where the observed statistic is, or nothing can be permuted; 0 where
@@ -105,7 +106,9 @@ def extremes(null: Array, direction: Direction) -> Array:
     values = np.where(missing, 0.0, values)
     constant = np.nanmax(values, axis=0) - np.nanmin(values, axis=0) < 1e-9
     scale = spread(null)
-    z = (values - np.nanmean(values, axis=0)) / (scale if scale > 0 else 1.0)
+    mean = np.nanmean(values, axis=0)
+    middle = mean if center is None else np.where(np.isnan(center), mean, center)
+    z = (values - middle) / (scale if scale > 0 else 1.0)
     z = np.where(constant, 0.0, z)
     z = {"greater": z, "less": -z, "two-sided": np.abs(z)}[direction]
     z = np.nan_to_num(z, nan=np.inf)  # an undefined value counts against a finding

@@ -182,6 +182,15 @@ class Task:
         return self.errors(self.baseline, none, np.arange(len(self.runs))[None])[0]
 
     @cached_property
+    def residuals(self) -> Array:
+        """What the baseline leaves of the target in each run, left out, `[runs, checkpoints]`."""
+        penalty = self.penalty * np.diag([0.0] + [1.0] * (self.baseline.shape[2] - 1))
+        gram = _cross(self.baseline, self.baseline)
+        right = _cross(self.baseline, self.target[..., None])
+        beta = np.linalg.solve(gram.sum(axis=0) - gram + penalty, right.sum(axis=0) - right)
+        return np.asarray(self.target - (self.baseline @ beta)[..., 0])
+
+    @cached_property
     def gains(self) -> Array:
         """Share of the baseline's error that the LLC saves, for each arrangement, `[b]`.
 
@@ -260,10 +269,10 @@ def prediction_task(
         runs=tuple(names),
         arms=of,
         steps=tuple(map(int, data["step"].unique())),
-        baseline=np.hstack([np.ones((len(data), 1)), _standard(baseline)]).reshape(
+        baseline=np.hstack([np.ones((len(data), 1)), standardized(baseline)]).reshape(
             runs, steps, baseline.shape[1] + 1
         ),
-        own=_standard(data[["llc", "llc_change"]].to_numpy(float)).reshape(runs, steps, 2),
+        own=standardized(data[["llc", "llc_change"]].to_numpy(float)).reshape(runs, steps, 2),
         target=data["target"].to_numpy(float).reshape(runs, steps),
         features=("probe", *features),
         note="; ".join(note for note, holds in notes.items() if holds),
@@ -308,7 +317,7 @@ def _cross(a: Array, b: Array) -> Array:
     return np.asarray(np.swapaxes(a, 1, 2) @ b)
 
 
-def _standard(columns: Array) -> Array:
+def standardized(columns: Array) -> Array:
     """Columns of mean 0 and variance 1; zeros where one does not vary."""
     if not len(columns):
         return columns

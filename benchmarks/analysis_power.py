@@ -26,6 +26,8 @@ LINK = {"name": "link", "role": "primary", "kind": "seeds", "series": "llc", "me
 DOSES = {f"d{k}": float(k) for k in range(6)}
 TREND = {"name": "trend", "role": "primary", "kind": "dose", "series": "llc", "doses": DOSES,
          "direction": "greater"}  # fmt: skip
+DIFFERENCE = {"name": "difference", "role": "primary", "kind": "arms", "series": "llc",
+              "arms": ("end", "behind")}  # fmt: skip
 METRICS, LINKED = 472, 12
 
 
@@ -67,6 +69,24 @@ def dose_trend(count: int) -> Iterator[Row]:
         )
 
 
+def unequal_arms(count: int) -> Iterator[Row]:
+    """Two arms of equal means whose numbers of runs and spreads differ, and one planted rise."""
+    cases = [(counts, spreads, 0.0, way) for counts in ((2, 7), (3, 6), (5, 5), (8, 8))
+             for spreads in ((1.0, 1.0), (5.0, 1.0), (1.0, 5.0)) for way in ("greater", "two-sided")
+             if counts[0] < counts[1] or spreads != (1.0, 5.0)]  # fmt: skip
+    cases += [((4, 6), (1.0, 1.0), 2.0, "greater")]
+    for counts, spreads, rise, way in cases:
+        of = count if rise else 8 * count
+        claim = DIFFERENCE | {"direction": way}
+        planted = {"seeds": counts, "spreads": spreads, "rise": rise}
+        found = [_first(10_000 + k, claim, **planted) for k in range(of)]
+        sizes = " and ".join(
+            f"{n} runs of sd {sd:g}" for n, sd in zip(counts, spreads, strict=True)
+        )
+        wanted = "-" if rise or counts[0] == 2 else "<= 5 %"
+        yield f"difference of arms, {sizes}, {way}", f"{rise:g} sd", of, np.mean(found), wanted
+
+
 def clock(count: int) -> Iterator[Row]:
     """A predictor that is smooth in the step and blind to the seed, and one that is not."""
     for runs in (10, 30):
@@ -82,7 +102,8 @@ def clock(count: int) -> Iterator[Row]:
 
 
 CASES: dict[str, Callable[[int], Iterator[Row]]] = {
-    "primary": primary_link, "exploratory": exploratory_link, "dose": dose_trend, "clock": clock,
+    "primary": primary_link, "exploratory": exploratory_link, "dose": dose_trend,
+    "spread": unequal_arms, "clock": clock,
 }  # fmt: skip
 
 

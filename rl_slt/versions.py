@@ -26,7 +26,7 @@ STAGES: dict[str, int] = {
     "staircase": 1,
     "predictions": 3,
     "path_dependence": 2,
-    "hypotheses": 2,
+    "hypotheses": 3,
     "report": 2,
 }
 

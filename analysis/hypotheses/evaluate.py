@@ -121,7 +121,8 @@ def _judge(family: Mapping[int, Test], plans: Sequence[Hypothesis]) -> dict[int,
     for (design, _, direction), rows in groups.items():
         table = np.column_stack([nulls[k] for k in rows])
         spreads |= dict.fromkeys(rows, spread(table))
-        for k, z in zip(rows, extremes(table, direction).T, strict=True):
+        centers = np.array([family[k].center for k in rows], dtype=float)
+        for k, z in zip(rows, extremes(table, direction, centers).T, strict=True):
             if np.isfinite(z[0]):
                 blocks.setdefault(design, {})[k] = z
     tables = [np.column_stack([*of.values()]) for of in blocks.values()]
@@ -144,7 +145,8 @@ def _judge(family: Mapping[int, Test], plans: Sequence[Hypothesis]) -> dict[int,
         z = blocks[test.design][k]
         p_value = float(np.mean(z >= z[0] - TOLERANCE))
         row |= {"p_value": p_value, "p_adjusted": corrected[k]}
-        reach = float(np.nanmean(nulls[k])) + critical * spreads[k]
+        middle = float(np.nanmean(nulls[k])) if test.center is None else test.center
+        reach = middle + critical * spreads[k]
         row["smallest_effect"] = test.smallest_effect(nulls[k], reach)
         if np.isnan(critical):
             text = (f"with these values this design cannot reach {LEVEL:.0%}: its smallest p is "

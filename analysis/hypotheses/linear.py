@@ -33,6 +33,7 @@ class LinearTest:
         nuisance: `[n, k]`, the means of strata among them.
         scale: None where the value is the correlation; else the value is the slope times this.
         note: for the table.
+        center: of `null`, for two-sided tests; None is its mean.
     """
 
     design: Design
@@ -42,6 +43,7 @@ class LinearTest:
     nuisance: Array
     scale: float | None = None
     note: str = ""
+    center: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what has no variance left, or no degree of freedom."""

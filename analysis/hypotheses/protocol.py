@@ -34,6 +34,10 @@ class Test(Protocol):
     def value(self) -> float:
         """Of the statistic."""
 
+    @property
+    def center(self) -> float | None:
+        """Of what is compared: two-sided tests measure from it; None is the permutations' mean."""
+
     def null(self, orders: Orders) -> Array:
         """What is compared, for each arrangement, `[b]`; the observed one first."""
 

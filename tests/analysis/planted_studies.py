@@ -15,7 +15,8 @@ def study(
     rng: np.random.Generator,
     *,
     arms: Sequence[str] = ARMS,
-    seeds: int = 5,
+    seeds: int | Sequence[int] = 5,
+    spreads: Sequence[float] = (),
     link: float = 0.0,
     rise: float = 0.0,
     metrics: int = 1,
@@ -27,16 +28,18 @@ def study(
     Args:
         rng: of all numbers.
         arms: names.
-        seeds: in each arm.
+        seeds: in each arm, or of each arm.
+        spreads: standard deviation of the LLC in each arm; left out, 1.
         link: correlation within arms of the LLC with the first metrics.
         rise: of the LLC from the first to the last arm, linear in their order, in sd.
         metrics: `behind/m0`, `behind/m1`, ...
         linked: how many of them have the link.
         shared: standard deviation of what a seed adds to the LLC of all arms.
     """
-    runs = [(arm, k, seed) for k, arm in enumerate(arms) for seed in range(seeds)]
-    luck = shared * rng.normal(size=seeds)
-    x = rng.normal(size=len(runs))
+    counts = [seeds] * len(arms) if isinstance(seeds, int) else seeds
+    runs = [(arm, k, seed) for k, arm in enumerate(arms) for seed in range(counts[k])]
+    luck = shared * rng.normal(size=max(counts))
+    x = rng.normal(size=len(runs)) * [spreads[k] if spreads else 1.0 for _, k, _ in runs]
     y = rng.normal(size=(metrics, len(runs)))
     y[:linked] = link * x + np.sqrt(1.0 - link**2) * y[:linked]
     slope = rise / max(len(arms) - 1, 1)

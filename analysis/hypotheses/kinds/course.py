@@ -60,6 +60,7 @@ class CourseTest:
     table: Array
     goals: Array
     note: str
+    center: float | None = None
     statistic: str = "correlation along training"
 
     @property

@@ -8,7 +8,7 @@ import pytest
 from planted_studies import ARMS, clock_study, study
 from scipy import stats
 
-from analysis import KINDS, evaluate_hypotheses
+from analysis import KINDS, evaluate_hypotheses, predict_goal
 from analysis.hypotheses import Hypothesis
 from analysis.schema import empty
 from rl_slt import InputError
@@ -243,7 +243,7 @@ def test_a_trend_of_a_series_says_that_its_metric_is_not_used() -> None:
 
 
 def test_the_smallest_effect_of_courses_is_found_with_about_80_percent() -> None:
-    """What studies without a link say on average, planted; of the gain of a prediction, nothing."""
+    """What studies without a link say on average, planted."""
     claim = LINK | {"kind": "course", "metric": "behind/coin_rate", "direction": "greater"}
 
     def rows(seen: float, first_seed: int) -> pd.DataFrame:
@@ -254,8 +254,22 @@ def test_the_smallest_effect_of_courses_is_found_with_about_80_percent() -> None
     told, planted = rows(0.0, 0)["smallest_effect"].mean(), rows(0.13, 50)
     assert planted["value"].mean() == pytest.approx(told, abs=0.04)
     assert 0.6 <= (planted["p_value"] <= 0.05).mean() <= 0.95  # two standard errors of 40
-    row = first(curves(False), claim | {"kind": "prediction", "metric": "behind/m0"})
-    assert np.isnan(row["smallest_effect"]) and "is not known" in row["message"]
+
+
+def test_the_smallest_gain_of_a_prediction_is_found_with_about_80_percent() -> None:
+    """By brute force: studies whose LLC sees its seed's goal as far as gains what is told."""
+    claim = LINK | {"kind": "prediction", "metric": "behind/coin_rate"}
+    told, found = [], []
+    for k in range(4):
+        llc, probes, more = clock_study(rng(k), runs=8)
+        row = evaluate_hypotheses(llc, probes, [claim], covariates=more).iloc[0]
+        told.append(row["smallest_effect"])
+    for k in range(40):
+        rows = predict_goal(*clock_study(rng(50 + k), runs=8, seen=0.18))
+        found.append(rows[rows["model"] == "baseline + llc"].iloc[0])
+    planted = pd.DataFrame(found)
+    assert planted["gain"].mean() == pytest.approx(np.mean(told), abs=0.02)
+    assert 0.6 <= (planted["p_value"] <= 0.05).mean() <= 0.95  # two standard errors of 40
 
 
 def test_a_link_of_different_checkpoints_says_so() -> None:
@@ -265,11 +279,21 @@ def test_a_link_of_different_checkpoints_says_so() -> None:
     assert first((llc, probes), LINK)["message"] == ""
 
 
+def test_arms_of_unequal_runs_are_compared_by_their_own_spreads() -> None:
+    assert rate(60, DIFFERENCE, seeds=(2, 7), spreads=(5.0, 1.0)) <= most(60)  # was 0.18
+    assert rate(20, DIFFERENCE, seeds=(4, 6), rise=2.5) >= 0.8
+
+
 def test_arms_of_unequal_runs_say_what_the_test_takes_for_granted() -> None:
-    llc, probes = study(rng())
-    few = llc[(llc["arm"] == "behind") | (llc["seed"] < 3)]
-    message = first((few, probes), DIFFERENCE)["message"]
-    assert message.endswith("arms of equal spread alone, with unequal runs: behind 5, end 3")
+    few = study(rng(), seeds=(3, 5))
+    assert first(few, DIFFERENCE)["message"] == ""
+    assert first(few, DIFFERENCE | {"statistic": "rank"})["message"] == (
+        "the level holds for arms of equal spread alone, with unequal runs: behind 5, end 3"
+    )
+    message = first(study(rng(), seeds=(5, 2)), DIFFERENCE)["message"]
+    assert (
+        message == "level approximate: two runs of an arm hardly show its spread (behind 2, end 5)"
+    )
 
 
 def curves(linked: bool, runs: int = 6, n: int = 20) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -5,10 +5,19 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy import stats
 
 from analysis.hypotheses.design import Design, Untestable
 from analysis.hypotheses.linear import LinearTest, detectable
-from analysis.permutations import arrangements, critical_value, extremes, p_value, spread
+from analysis.hypotheses.welch import WelchTest
+from analysis.permutations import (
+    Direction,
+    arrangements,
+    critical_value,
+    extremes,
+    p_value,
+    spread,
+)
 
 Array = npt.NDArray[np.float64]
 Make = Callable[[np.random.Generator, float], LinearTest]
@@ -54,15 +63,24 @@ def partial(rng: np.random.Generator, effect: float) -> LinearTest:
     return link(rng, effect, controls=2)
 
 
-DESIGNS = (link, difference, paired, trend, partial)
+def unequal(rng: np.random.Generator, effect: float) -> LinearTest:
+    """Four runs and seven; effect is the difference in sd."""
+    arm = np.repeat([0.0, 1.0], [4, 7])
+    design = Design(tuple(map(str, range(11))), ("all",) * 11, tuple(map(str, arm)))
+    y = rng.normal(size=11) + effect * arm
+    return WelchTest(design, "difference", arm, y, np.ones((11, 1)), 1.0)
+
+
+DESIGNS = (link, difference, paired, trend, unequal, partial)
 
 
 def found(test: LinearTest) -> tuple[bool, float]:
     """Whether it is found one-sided at 5 %, and the smallest effect that it says."""
     orders = arrangements(test.design.strata, test.design.labels)
     null = test.null(orders)
-    z = extremes(null, "greater")
-    reach = float(null.mean() + critical_value([z[:, None]]) * spread(null))
+    z = extremes(null, "greater", test.center)
+    middle = null.mean() if test.center is None else test.center
+    reach = float(middle + critical_value([z[:, None]]) * spread(null))
     return p_value(null, "greater") <= 0.05, test.smallest_effect(null, reach)
 
 
@@ -73,6 +91,55 @@ def test_the_smallest_effect_is_found_with_80_percent(make: Make) -> None:
     count, size = 300, float(np.mean(nulls))
     share = np.mean([found(make(np.random.default_rng(100 + k), size))[0] for k in range(count)])
     assert abs(share - 0.8) <= 3 * np.sqrt(0.8 * 0.2 / count)
+
+
+@pytest.mark.parametrize("direction", ["greater", "two-sided"])
+@pytest.mark.parametrize(
+    ("counts", "spreads", "level", "plain"),
+    [
+        ((2, 7), (5.0, 1.0), 0.08, 0.15),  # two runs hardly show their spread
+        ((2, 7), (1.0, 1.0), 0.05, 0.0),
+        ((3, 6), (5.0, 1.0), 0.05, 0.1),
+        ((3, 6), (1.0, 5.0), 0.05, 0.0),
+        ((5, 3, 3), (1.0, 1.0, 4.0), 0.05, 0.1),  # the trend over three arms
+    ],
+)
+def test_unequal_spreads_of_unequal_runs_hold_the_level(
+    counts: tuple[int, ...],
+    spreads: tuple[float, ...],
+    level: float,
+    plain: float,
+    direction: Direction,
+) -> None:
+    """`plain` is what permutations of the slope itself find at least, where that is too much."""
+    arm, n = np.repeat(np.arange(float(len(counts))), counts), sum(counts)
+    design = Design(tuple(map(str, range(n))), ("all",) * n, tuple(map(str, arm)))
+    count = 150 if n > 9 else 500
+    y = np.random.default_rng(0).normal(size=(count, n)) * np.repeat(spreads, counts)
+
+    def rate(kind: type[LinearTest]) -> float:
+        tests = [kind(design, "", arm, one, np.ones((n, 1)), 1.0) for one in y]
+        z = [extremes(t.null(design.orders), direction, t.center) for t in tests]
+        return float(np.mean([np.mean(one >= one[0] - 1e-9) <= 0.05 for one in z]))
+
+    assert rate(WelchTest) <= level + 3 * np.sqrt(level * (1 - level) / count)
+    assert rate(LinearTest) >= plain
+
+
+def test_the_interval_of_unequal_spreads_is_near_welchs() -> None:
+    rng, inside, widths = np.random.default_rng(0), [], []
+    design = unequal(rng, 0.0).design
+    for _ in range(60):
+        a, b = 4.0 * rng.normal(size=4), 2.0 + rng.normal(size=7)
+        test = WelchTest(design, "", np.repeat([0.0, 1.0], [4, 7]), np.concatenate([a, b]),
+                         np.ones((11, 1)), 1.0)  # fmt: skip
+        assert test.value == pytest.approx(b.mean() - a.mean())
+        low, high = test.interval(test.null(design.orders))
+        inside.append(low <= 2.0 <= high)
+        t = stats.ttest_ind(b, a, equal_var=False).confidence_interval(0.95)
+        widths.append((high - low) / (t.high - t.low))
+    assert np.mean(inside) >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 60)
+    assert np.median(widths) == pytest.approx(1.0, abs=0.15)
 
 
 @pytest.mark.parametrize("make", DESIGNS)
