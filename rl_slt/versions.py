@@ -20,7 +20,7 @@ STAGES: dict[str, int] = {
     "probe": 7,
     "fixed_states": 5,  # counterfactual and linear probe
     "clips": 4,
-    "compare": 4,
+    "compare": 5,
     "transitions": 3,
     "associations": 3,
     "staircase": 1,

@@ -1,4 +1,4 @@
-"""Two agents side by side, and slices of loss and return around a checkpoint."""
+"""Two agents side by side, bounds on how they differ, and slices around a checkpoint."""
 
 from analysis.compare.agents import (
     compare_policies,
@@ -6,6 +6,7 @@ from analysis.compare.agents import (
     most_different,
     where_differ,
 )
+from analysis.compare.bounds import RANGES, deviation_bounds, mean_below, play_both
 from analysis.compare.slices import (
     Direction,
     between,
@@ -16,12 +17,16 @@ from analysis.compare.slices import (
 )
 
 __all__ = [
+    "RANGES",
     "Direction",
     "between",
     "compare_policies",
+    "deviation_bounds",
     "gradient",
     "largest_deviation",
+    "mean_below",
     "most_different",
+    "play_both",
     "random_directions",
     "take_slices",
     "weights_of",

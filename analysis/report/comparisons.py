@@ -42,12 +42,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One comparison: sentences, a table over kinds of states, places with pictures."""
+    """One comparison: sentences, tables of kinds of states and of bounds, places with pictures."""
 
     a: str
     b: str
     lines: list[str]
     kinds: list[dict[str, str]]
+    bounds: list[dict[str, str]]
     places: list[Place]
     slices: list[dict[str, Any]]
     notes: list[str]
@@ -99,7 +100,60 @@ def _comparison(record: dict[str, Any], room: int) -> Comparison:
         for row in record["kinds"]
     ]
     notes = [str(note) for note in record.get("notes", [])]
-    return Comparison(a, b, lines, kinds, places, list(record["slices"]), notes)
+    bounds = [_bound(group) for group in _by_question(record.get("bounds", []))]
+    if bounds:
+        lines.append(_bound_line(record["bounds"], float(record["confidence"])))
+    return Comparison(a, b, lines, kinds, bounds, places, list(record["slices"]), notes)
+
+
+_ASKED = {"ret": "return", "coin_collected": "gets the coin", "end_reached": "reaches the end"}
+
+
+def _by_question(rows: list[dict[str, Any]]) -> list[dict[str, dict[str, Any]]]:
+    """The bounds by method, for each placement and observable in their order."""
+    questions: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        questions.setdefault((row["placement"], row["observable"]), {})[row["method"]] = row
+    return list(questions.values())
+
+
+def _bound(methods: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """A row of the table of bounds."""
+    one = next(iter(methods.values()))
+    return {
+        "levels": probe_title(str(one["placement"])),
+        "of an episode": _ASKED[one["observable"]],
+        "a": number(one["a"]),
+        "b": number(one["b"]),
+        **{name: "vacuous" if row["vacuous"] else number(row["bound"])
+           for name, row in methods.items()},
+    }  # fmt: skip
+
+
+def _bound_line(rows: list[dict[str, Any]], confidence: float) -> str:
+    """What is shown of one agent in the other's place, and what is not."""
+    couplings = {row["placement"]: row for row in rows if row["method"] == "coupling"}
+    shown = {place: row["bound"] / row["range"] for place, row in couplings.items()
+             if not row["vacuous"]}  # fmt: skip
+    parts = [f"{probe_title(place)}: by {share:.0%} of its range" for place, share in shown.items()]
+    nothing = [probe_title(place) for place in couplings if place not in shown]
+    if parts:
+        parts = [
+            "Whatever is asked of an episode, the mean of its answers differs between the two by "
+            f"at most a known share of what it can be ({'; '.join(parts)})."
+        ]
+    if nothing:
+        parts.append(
+            f"For all questions at once nothing can be said on {', '.join(nothing)}: there the two "
+            "do not stay together to the end of an episode often enough."
+        )
+    levels = next(iter(couplings.values()))["levels"]
+    parts.append(
+        f"Each bound of the table holds with {confidence:.0%} confidence by itself, for means over "
+        f"levels drawn as the {levels} of each placement, and for these two agents as they act; "
+        "nothing is shown for other levels, for single episodes, or for agents trained once more."
+    )
+    return " ".join(parts)
 
 
 def _place(folder: Path, record: dict[str, Any], names: tuple[str, str], room: int) -> Place:

@@ -219,6 +219,8 @@ class CompareSettings(SettingsModel):
     """episodes of the return at each point; 0 is none"""
     clips: Annotated[int, Field(ge=0)] = 2
     """levels of largest difference to film"""
+    levels: Annotated[int, Field(ge=2)] = 200
+    """levels of each placement that both play to the end, for bounds on their difference"""
     seed: Seed = 0
     """seed of levels, actions and random directions"""
 

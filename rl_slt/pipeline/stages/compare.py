@@ -1,9 +1,9 @@
 """Two agents side by side: where they differ, by how much at most, and what lies between them.
 
 A comparison is kept with the first run, as `comparisons/KEY/`: `comparison.json` (what reports
-show), `states.parquet` (a row per state, with the arm of its visitor), `slices.parquet` (around the
-first agent, whose arm it names), and pictures. The key is a hash of both agents' weights and the
-settings, so the same comparison is not made twice.
+show), `states.parquet` (a row per state, with the arm of its visitor), `plays.parquet` (a row per
+episode of either), `slices.parquet` (around the first agent, whose arm it names), and pictures. The
+key is a hash of both agents' weights and the settings, so the same comparison is not made twice.
 """
 
 from __future__ import annotations
@@ -22,7 +22,18 @@ from torch import Tensor, nn
 
 from agents import Checkpoint, TrainConfig, atomic_dir, load_policy, write_json
 from analysis import compare
-from envs import FROZEN_LEVELS, MOVES, Classes, NetworkPolicy, find_game, kl, log_probs, record_clip
+from envs import (
+    FROZEN_LEVELS,
+    MOVES,
+    Classes,
+    NetworkPolicy,
+    Task,
+    find_game,
+    kl,
+    log_probs,
+    parse_placement,
+    record_clip,
+)
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, open_run
 from rl_slt.pipeline.disk.locks import stage_lock
@@ -31,6 +42,7 @@ from rl_slt.pipeline.plan.study import CompareSettings
 from rl_slt.pipeline.states import ENVS, coin_offsets, in_view, rollout, shared_env, thinned
 from rl_slt.versions import STAGES, version_key
 
+CONFIDENCE = 0.95  # of each bound on a difference of means
 _LOSS_STATES = 256  # on which the losses of slices are taken
 Progress = Callable[[int, int], None]
 
@@ -81,6 +93,8 @@ def compare_agents(
     first, second = _side(a, steps[0]), _side(b, steps[1])
     if first.train.game != second.train.game:
         raise InputError(f"{first.name} and {second.name} play different games")
+    if not find_game(first.train.game).has_probes:
+        raise InputError(f"{first.name} plays {first.train.game}: no agents of it can be compared")
     weights = [file_digest(s.checkpoint.path / "policy.safetensors") for s in (first, second)]
     if weights[0] == weights[1]:
         raise InputError(f"{first.name} and {second.name} have equal weights: nothing differs")
@@ -109,11 +123,15 @@ def _write(
     levels = [f"{placement} {level}" for placement, level in both]  # whoever visits them
     frame = compare.compare_policies(a.policy, b.policy, states, groups=levels, classes=a.classes)
     frame = pd.concat([frame, about], axis=1)
+    plays = play(a, b, settings)
     slices, notes = measure_slices(a, b, states, settings, progress)
     arms = {side.name: side.run.arm for side in (a, b)}
     version = STAGES["compare"]
     about_states = frame.assign(arm=frame["visitor"].map(arms), version=version)
     about_states.to_parquet(folder / "states.parquet", index=False)
+    of_player = plays["player"].map({"a": a.run.arm, "b": b.run.arm})
+    about_plays = plays.assign(arm=of_player, version=version)
+    about_plays.to_parquet(folder / "plays.parquet", index=False)
     about_slices = slices.assign(arm=a.run.arm, version=version)
     about_slices.to_parquet(folder / "slices.parquet", index=False)
     kinds = frame["placement"].str.cat(frame["kind"], sep=": ")
@@ -126,6 +144,8 @@ def _write(
         "mean": {name: float(frame[name].mean()) for name in ("kl_ab", "kl_ba", "tv")},
         "same_action": float((frame["action_a"] == frame["action_b"]).mean()),
         "kinds": _plain(compare.where_differ(frame, kinds.tolist(), measure="tv")),
+        "bounds": _plain(compare.deviation_bounds(plays, CONFIDENCE)),
+        "confidence": CONFIDENCE,
         "slices": _plain(slices),
         "places": [_state(folder / str(i), row, states[int(row["state"])], (a, b), settings.seed)
                    for i, row in enumerate(worst)],
@@ -157,6 +177,26 @@ def visit(a: Side, b: Side, settings: CompareSettings) -> tuple[Tensor, pd.DataF
                 rows.append(row.assign(placement=placement, visitor=side.name))
                 left -= len(row)
     return torch.from_numpy(np.concatenate(frames)), pd.concat(rows, ignore_index=True)
+
+
+def play(a: Side, b: Side, settings: CompareSettings) -> pd.DataFrame:
+    """Whole episodes of both on the same held-out levels: see `analysis.compare.play_both`.
+
+    A mixture of placements is drawn anew for each level, the same for both.
+    """
+    limit = a.train.time_limit or find_game(a.train.game).time_limit
+    seeds = range(FROZEN_LEVELS[0], FROZEN_LEVELS[0] + settings.levels)
+    plays = []
+    for text in settings.placements:
+        placement = parse_placement(text)
+        draws = [np.random.default_rng([settings.seed, seed]) for seed in seeds]
+        tasks = [Task(str(placement.choose(draw)), seed, limit)
+                 for seed, draw in zip(seeds, draws, strict=True)]  # fmt: skip
+        both = compare.play_both(
+            a.policy, b.policy, tasks, a.train.settings, a.classes, settings.seed
+        )
+        plays.append(both.assign(placement=text))
+    return pd.concat(plays, ignore_index=True)
 
 
 def kinds(info: dict[str, Any]) -> list[str]:

@@ -63,6 +63,14 @@ def write_comparison(run: Path) -> Path:
     ]  # fmt: skip
     clips = [{"strip": f"0-{x}.png", "file": f"0-{x}.gif", "outcome": "coin",
               "caption": f"agent {x}, level 7: coin after 31 steps"} for x in "ab"]  # fmt: skip
+    bounds = [
+        {"placement": place, "observable": "coin_collected", "method": method, "bound": bound,
+         "range": 1.0, "vacuous": bound >= 1, "a": 0.02, "b": 0.1, "difference": 0.08,
+         "levels": 200}
+        for place, coupling in (("end", 0.25), ("behind", 1.0))
+        for method, bound in (("simulation lemma", 3.5), ("coupling", coupling),
+                              ("paired levels", 0.2))
+    ]  # fmt: skip
     record = {
         "a": {"run": "end-s0", "step": 1_000_000, "arm": "end"},
         "b": {"run": "behind-s0", "step": 1_000_000, "arm": "behind"},
@@ -73,7 +81,7 @@ def write_comparison(run: Path) -> Path:
                    "high": 0.69, "largest": 0.98, "states": 220, "groups": 61},
                   {"kind": "end: coin out of view", "value": 0.2, "low": None, "high": None,
                    "largest": 0.5, "states": 9, "groups": 1}],
-        "slices": slices,
+        "bounds": bounds, "confidence": 0.95, "slices": slices,
         "places": [{"picture": "0-state.png", "placement": "behind", "level_seed": 7,
                     "kind": "coin in view, to the left", "visitor": "end-s0@1000000", "tv": 0.98,
                     "moves": [{"left": 0.02, "right": 0.95}, {"left": 0.97, "right": 0.01}],

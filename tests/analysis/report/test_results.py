@@ -55,6 +55,16 @@ def test_a_comparison_is_shown_with_its_numbers(rich: StudyData) -> None:
     assert notes == [] and len(found) == 1
     assert "at most 1.2% hold a larger one (95% confidence, from 250 levels" in found[0].lines[1]
     assert found[0].places[0].agents[1].moves == "left 97%, right 1%"
+    assert found[0].bounds == [
+        {"levels": "coin at the end", "of an episode": "gets the coin", "a": "0.02", "b": "0.1",
+         "simulation lemma": "vacuous", "coupling": "0.25", "paired levels": "0.2"},
+        {"levels": "coin behind the agent", "of an episode": "gets the coin", "a": "0.02",
+         "b": "0.1", "simulation lemma": "vacuous", "coupling": "vacuous", "paired levels": "0.2"},
+    ]  # fmt: skip
+    said = found[0].lines[-1]
+    assert said.startswith("Whatever is asked of an episode, the mean of its answers differs")
+    assert "(coin at the end: by 25% of its range). For all questions at once nothing" in said
+    assert "nothing can be said on coin behind the agent: there the two do not stay" in said
     page = build_report(rich)
     assert "end-s0 at step 1,000,000 and behind-s0 at step 1,000,000" in page
     assert '"id":"slices-near-0"' in page and '"id":"slices-between-0"' in page

@@ -11,13 +11,16 @@ import torch
 
 import agents
 from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
+from envs import FROZEN_LEVELS
 from rl_slt.errors import InputError
 from rl_slt.pipeline.plan.study import CompareSettings
 from rl_slt.pipeline.stages import compare
 from rl_slt.pipeline.stages.compare import compare_agents, kinds, kl_to
 from rl_slt.versions import STAGES
 
-SMALL = CompareSettings(placements=("behind",), n_states=16, points=3, episodes=2, clips=1)
+SMALL = CompareSettings(
+    placements=("behind",), n_states=16, points=3, episodes=2, clips=1, levels=4
+)
 
 
 @pytest.fixture
@@ -54,6 +57,10 @@ def test_a_comparison_is_whole_and_made_once(run: Path, monkeypatch: pytest.Monk
     assert own.loc[own["distance"] == 0, "value"].abs().max() < 1e-6
     to = slices[(slices["measure"] == "KL from r@1000") & (slices["fraction"] == 1)]
     assert to["value"].abs().max() < 1e-6
+    plays = pd.read_parquet(folder / "plays.parquet")
+    assert plays["player"].tolist() == ["a"] * 4 + ["b"] * 4 and set(plays["limit"]) == {20}
+    assert set(plays["level_seed"]) == {*range(FROZEN_LEVELS[0], FROZEN_LEVELS[0] + 4)}
+    assert len(payload["bounds"]) == 9 and payload["confidence"] == 0.95
     state = payload["places"][0]
     for name in (state["picture"], *(c[k] for c in state["clips"] for k in ("strip", "file"))):
         assert (folder / name).stat().st_size > 0
@@ -66,6 +73,11 @@ def test_what_cannot_be_compared_is_refused(run: Path, tmp_path: Path) -> None:
         compare_agents(run, run, SMALL)
     with pytest.raises(ValueError, match="777"):
         compare_agents(run, run, SMALL, (777, None))
+    entry = json.loads((run / "config.json").read_text())
+    entry["train"]["game"] = "maze"
+    (run / "config.json").write_text(json.dumps(entry))
+    with pytest.raises(InputError, match="r@0 plays maze: no agents of it can be compared"):
+        compare_agents(run, run, SMALL, (0, 1000))
     assert not (run / "comparisons").exists()
     with pytest.raises(InputError, match="points=2: must be an integer at least 3"):
         CompareSettings(points=2)
