@@ -12,6 +12,9 @@ gap: `LLC / half_d_eff - 1` over all checkpoints at each resolution; its noise i
     both alone would make of it.
 cost: CPU seconds of a headline with its profile over those of the headline's estimate alone, in
     turn in one process, the last checkpoint of one run of each arm.
+exact: at the two checkpoints of the largest gap at each K up to 50, Hamiltonian Monte Carlo over
+    all states with its Metropolis test, its reference Gaussian of 256 directions of curvature, and
+    half_d_eff of four times the rows: whether the gap is the posterior's or the chains'.
 batches: the same chains on batches of 64 and of 256 states, next to half_d_eff: what the gap owes
     to the noise of batches and not to the posterior.
 verdict: what is said of the reduced-rank problem (10,6,10,4), lambda 37.5, and of the policies.
@@ -25,13 +28,14 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 import torch
 from llc_nets import machine
 
-from rl_slt import estimate_with, llc_profile, profile_verdict
+from rl_slt import HMC, estimate_with, llc_profile, profile_verdict
 from rl_slt.known.problems import reduced_rank
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.plan.study import LLCPlan
@@ -42,6 +46,7 @@ from rl_slt.pipeline.stages.llc import (
     plan_estimates,
     plan_profiles,
 )
+from rl_slt.posterior import spectrum
 from rl_slt.profile import profile_with
 from rl_slt.settings import PROFILE, RESOLUTIONS
 
@@ -96,6 +101,43 @@ def cost_line(item: Profile) -> str:
     )
 
 
+def exact_line(item: Profile, row: Any) -> str:
+    """A checkpoint at one resolution as the profile has it, and by exact sampling."""
+    policy, states, loss = load_inputs(item.estimate)
+    settings = item.estimate.settings.replace(
+        nbeta=f"relative:{row.relative_temperature:.6g}", preconditioner_rank=256, chains=8,
+        sampler=HMC(rotate=True, leapfrog=3, step_jitter=2.0), burn_in=32, draws=48,
+    )  # fmt: skip
+    begun = time.process_time()
+    with mock.patch.object(spectrum, "ROWS", 4 * spectrum.ROWS):
+        e = estimate_with(policy, states, settings, loss, seed=1, states_error=False)
+    gap = e.llc / e.half_d_eff - 1
+    error = math.hypot(e.stderr / e.llc, e.half_d_eff_stderr / e.half_d_eff)
+    return (
+        f"| {Path(item.run).name}, {item.step:,} | {row.relative_temperature:.3g} | "
+        f"{row.llc:.2f} ± {row.llc_stderr:.2f} | {row.half_d_eff:.2f} ± {row.half_d_eff_stderr:.2f}"
+        f" | {row.llc / row.half_d_eff - 1:+.1%} | {e.llc:.2f} ± {e.stderr:.2f} | "
+        f"{e.half_d_eff:.2f} ± {e.half_d_eff_stderr:.2f} | {gap:+.1%} ± {error:.1%} | "
+        f"{e.rhat:.2f} | {e.ess:.0f} | {time.process_time() - begun:.0f} |"
+    )
+
+
+def largest_gaps(profiles: list[Profile], count: int = 2) -> list[tuple[Profile, Any]]:
+    """At each resolution asked for, the checkpoints of the largest gap, equal policies once."""
+    made = {item.estimate.weights: item for item in profiles if item.store.has(item.key)}
+    rows = pd.concat([
+        item.store.read_item(item.key, "profile").assign(weights=weights)
+        for weights, item in made.items()
+    ])  # fmt: skip
+    rows = rows[rows["relative_temperature"] <= HIGHEST + 0.5]
+    rows = rows.assign(gap=(rows["llc"] / rows["half_d_eff"] - 1).abs())
+    rows = rows.sort_values("gap", ascending=False)
+    largest = rows.groupby(rows["relative_temperature"].round()).head(count)
+    largest = largest.sort_values(["relative_temperature", "gap"])
+    found: list[Any] = list(largest.itertuples())
+    return [(made[row.weights], row) for row in found]
+
+
 def batch_lines(item: Profile) -> list[str]:
     """The LLC of a checkpoint on small and large batches, at three resolutions."""
     policy, states, loss = load_inputs(item.estimate)
@@ -135,7 +177,16 @@ def make_missing(profiles: list[Profile], seconds: float) -> None:
         make(item)
 
 
-def tables(profiles: list[Profile]) -> dict[str, Callable[[], str]]:
+def kept_line(study: Path, item: Profile, row: Any) -> str:
+    """`exact_line`, from the study where it was made before."""
+    kept = study / f"exact_{item.key}_{row.relative_temperature:.3g}.md"
+    if not kept.exists():
+        kept.write_text(exact_line(item, row))
+        print(kept.read_text(), flush=True)
+    return kept.read_text()
+
+
+def tables(study: Path, profiles: list[Profile]) -> dict[str, Callable[[], str]]:
     """The tables by name, each made by a call."""
     lasts = [item for item in profiles if item.step == profiles[0].step]
 
@@ -155,6 +206,11 @@ def tables(profiles: list[Profile]) -> dict[str, Callable[[], str]]:
         head = "run | one estimate, CPU s | headline with profile, CPU s | times | wanted"
         return table(head, [cost_line(item) for item in lasts])
 
+    def exact() -> str:
+        head = ("checkpoint | K | LLC | half d_eff | gap | LLC, exact | half d_eff, 4,096 rows | "
+                "gap | R-hat | ESS | CPU s")  # fmt: skip
+        return table(head, [kept_line(study, *case) for case in largest_gaps(profiles)])
+
     def batches() -> str:
         head = "run | K | half d_eff | LLC, batches of 64 | of 256 | gap at 64 | at 256"
         return table(head, [line for item in lasts for line in batch_lines(item)])
@@ -162,7 +218,7 @@ def tables(profiles: list[Profile]) -> dict[str, Callable[[], str]]:
     def plateau() -> str:
         return table("problem | LLC | verdict", [plateau_line()])
 
-    return {"gap": gap, "cost": cost, "batches": batches, "plateau": plateau}
+    return {"gap": gap, "exact": exact, "cost": cost, "batches": batches, "plateau": plateau}
 
 
 def table(head: str, lines: Iterable[str]) -> str:
@@ -176,7 +232,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("study", type=Path)
     parser.add_argument("--seconds", type=float, default=math.inf, help="for profiles, at most")
-    parser.add_argument("--only", help="one of the tables: gap, cost, batches, plateau")
+    parser.add_argument("--only", help="one table: gap, exact, cost, batches, plateau")
     parser.add_argument("--out", type=Path)
     options: Any = parser.parse_args()
     torch.set_num_threads(1)
@@ -184,7 +240,7 @@ def main() -> None:
     if options.only in (None, "gap"):
         make_missing(profiles, options.seconds)
     texts = []
-    for name, call in tables(profiles).items():
+    for name, call in tables(options.study, profiles).items():
         if options.only not in (None, name):
             continue
         kept = options.study / f"llc_profile_{name}.md"

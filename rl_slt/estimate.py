@@ -40,13 +40,14 @@ from rl_slt.samplers.hmc import HMC
 from rl_slt.settings import PILOT_DRAWS, Gauge, Precision, Seeded, Settings, relative_part
 from rl_slt.settings_model import renamed_keywords
 from rl_slt.threads import one_thread
-from rl_slt.verdict.diagnostics import Array, diagnose
+from rl_slt.verdict.diagnostics import ESS_SUSPECT, Array, diagnose
 from rl_slt.verdict.jackknife import states_stderr
 
 INIT_DISPERSION = (0.0, 0.35, 0.7, 1.0)
 RANK, WIDE_RANK = 64, 16
 WIDE = 20_000  # weights above which a direction costs more than it gives: each is read every step
 EXACT_LIMIT = 20_000_000  # states times weights below which gradients over all data are cheap
+ELEMENT = 16  # weights that cost as much as one number of a state, which pooling reads slowly
 RELATIVE_ERROR, SLACK = 0.035, 1.25  # wanted; that many times fewer draws will do
 LEAST_ESS, MOST_DRAWS = 800, 6000
 
@@ -287,6 +288,7 @@ def estimate_on(
         verdict = diagnose(
             values, draws.virial, draws.accept, slope, undefined,
             stiff=draws.stiff, noise=draws.noise, noise_bias=chains.bias, hint=target.loss.hint,
+            least_ess=LEAST_ESS / 2 if _draws_open(chains, settings) else ESS_SUSPECT,
         )  # fmt: skip
         sampled = not target.loss.population
         jackknife = states_error and sampled and verdict.status != "failed"
@@ -404,9 +406,11 @@ def prepare_chains(target: Target, settings: Settings, seed: int) -> Chains:
 def choose_sampler(target: Target) -> Sampler:
     """HMC over all data where a gradient of it is cheap, else BAOAB on batches.
 
-    Convolutions use each weight at many places, so there it is slow with few weights, too.
+    Convolutions use each weight at many places, so there it is slow with few weights, too; and so
+    it is where few weights follow the pooling of large frames.
     """
-    cheap = len(target.data) * target.dim <= EXACT_LIMIT and not has_conv(target.flat.module)
+    one = max(target.dim, ELEMENT * target.data.states[0].numel())
+    cheap = len(target.data) * one <= EXACT_LIMIT and not has_conv(target.flat.module)
     return HMC(rotate=True) if cheap and not target.loss.redrawn else BAOAB()
 
 
@@ -434,7 +438,7 @@ def run_chains(
     ):
         total += draws
         kept = kept.followed_by(chains.draw(draws, stepped))
-    if settings.draws is not None or not (chains.sampler.full_batch or chains.target.batched):
+    if not _draws_open(chains, settings):
         return kept
     while True:
         values = excess(kept, chains.target.nbeta)
@@ -445,6 +449,12 @@ def run_chains(
         total += more
         chains.snapshots.clear()
         kept = kept.followed_by(chains.draw(more, stepped))
+
+
+def _draws_open(chains: Chains, settings: Settings) -> bool:
+    """Whether draws are cheap and their number was left open."""
+    cheap = chains.sampler.full_batch or chains.target.batched
+    return settings.draws is None and cheap
 
 
 def draws_lacking(mean: float, stderr: float, ess: float, draws: int) -> int:

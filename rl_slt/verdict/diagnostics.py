@@ -18,6 +18,7 @@ ESS_SUSPECT, ESS_FAILED = 50.0, 10.0
 DRIFT_Z = 4.0
 VIRIAL_TOLERANCE, STIFF_TOLERANCE = 0.1, 0.05
 NOISE_SUSPECT, BIAS_SUSPECT = 0.25, 0.1
+SHARE_SUSPECT = 0.2  # of the draws that carry the noise
 ACCEPT_FAILED = 0.1
 STDERR_SUSPECT = 0.25
 # Share of the LLC that the slope at w* may take away. At the minimum of the expected loss over all
@@ -62,6 +63,7 @@ def diagnose(
     noise: Array | None = None,
     noise_bias: float = math.nan,
     hint: str = "",
+    least_ess: float = ESS_SUSPECT,
 ) -> Diagnosis:
     """Judge draws of `nbeta (L - L(w*))`, whose mean is the estimate.
 
@@ -78,10 +80,14 @@ def diagnose(
             and sees what all d directions together drown.
         noise: what the noise of the batches adds to the velocities in each step `[C, T]`, where
             friction takes it out again. The mean of its square against its mean is what remains:
-            the friction is itself an estimate, and saturates at 1.
+            the friction is itself an estimate, and saturates at 1. Where few draws carry it
+            (Kish's effective share, the squared mean over the mean square), its mean, which the
+            step was chosen by, says little of the places where it acts, and chains that have seen
+            little of it were lucky.
         noise_bias: share of the estimate that the noise adds at most, where nothing takes it out;
             NaN where that was not measured.
         hint: what the loss says to do where w* is no minimum of it.
+        least_ess: effective sample size below which the error is not to be relied on.
     """
     finite = np.isfinite(excess).all(axis=1)
     if not finite.all():
@@ -103,8 +109,8 @@ def diagnose(
         warnings.append(f"R-hat {rhat:.2f} is above {RHAT_SUSPECT}")
     if ess < ESS_FAILED:
         failures.append(f"effective sample size {ess:.0f} is below {ESS_FAILED:.0f}")
-    elif ess < ESS_SUSPECT:
-        warnings.append(f"effective sample size {ess:.0f} is below {ESS_SUSPECT:.0f}")
+    elif ess < least_ess:
+        warnings.append(f"effective sample size {ess:.0f} is below {least_ess:.0f}")
     if accept is not None and (low := accept.mean(axis=1) < ACCEPT_FAILED).any():
         failures.append(f"low acceptance of {_chains(low)} (below {ACCEPT_FAILED:.0%})")
     if abs(drift) > DRIFT_Z:
@@ -128,6 +134,9 @@ def diagnose(
         if left > NOISE_SUSPECT:
             why = "too strong where the chains go for friction to balance"
             warnings.append(f"the noise of the batches is {why} ({left:.2g}): {remedy}")
+        elif (share := float(noise.mean() ** 2 / (noise**2).mean())) < SHARE_SUSPECT:
+            why = f"{share:.0%} of the draws carry the noise of the batches"
+            warnings.append(f"{why}, and the step was chosen by its mean: {remedy}")
     if noise_bias > BIAS_SUSPECT:
         warnings.append(f"the noise of the batches adds up to {noise_bias:.0%} to it: {remedy}")
     mean = float(excess.mean())

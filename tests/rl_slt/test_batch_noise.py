@@ -129,6 +129,9 @@ def test_noise_that_friction_cannot_balance_is_reported() -> None:
     assert diagnose(excess, noise=steady).status == "ok"
     d = diagnose(excess, noise=bursts)
     assert d.status == "suspect" and "too strong where the chains go" in d.message
+    rare = np.where(generator.random((4, 400)) < 0.02, 0.2, 1e-4)  # weak, and rare
+    d = diagnose(excess, noise=rare)
+    assert d.status == "suspect" and "of the draws carry the noise" in d.message
     d = diagnose(excess, noise_bias=0.2)
     assert d.status == "suspect" and "adds up to 20% to it" in d.message
 
@@ -157,6 +160,16 @@ def test_a_softmax_net_on_batches_is_right_or_not_ok() -> None:
     for e in ok:
         off = abs(e.llc - problem.exact)
         assert off < max(0.03 * problem.exact, 3 * np.hypot(e.stderr, problem.exact_error))
+
+
+@pytest.mark.filterwarnings("ignore::rl_slt.errors.ConvergenceWarning")
+@pytest.mark.parametrize(("name", "seed", "why"), [
+    ("tanh-net", 4, "13% of the draws"), ("deep-linear", 17, "effective sample size"),
+])  # fmt: skip
+def test_luck_on_batches_that_are_too_small_is_not_ok(name: str, seed: int, why: str) -> None:
+    """Most other seeds are told by strong noise or by chains that disagree; these were spared."""
+    e = estimate_problem(PROBLEMS[name](), BAOAB(), seed, batch_size=64)
+    assert e.status == "suspect" and e.message.startswith(why)
 
 
 @pytest.mark.filterwarnings("ignore::rl_slt.errors.ConvergenceWarning")

@@ -31,12 +31,13 @@ from rl_slt import (
     estimate_llc,
     estimate_with,
 )
-from rl_slt.estimate import MOST_DRAWS, choose_sampler, draws_lacking, prepare_chains
+from rl_slt.estimate import EXACT_LIMIT, MOST_DRAWS, choose_sampler, draws_lacking, prepare_chains
 from rl_slt.known.problems import PROBLEMS, quadratic
 from rl_slt.known.validate import estimate_problem
 from rl_slt.losses import LOSSES
 from rl_slt.posterior.build import build_target
 from rl_slt.samplers import SAMPLERS
+from tests.rl_slt.levels import levels_of
 from tests.rl_slt.small_policy import TwoHeads, data
 
 # Short chains: what most of these tests look at is not their verdict.
@@ -273,13 +274,17 @@ def test_orthogonal_sampling_off_a_minimum_gives_a_constrained_llc() -> None:
 @pytest.mark.parametrize("loss", sorted(LOSSES))
 @pytest.mark.parametrize("sampler", sorted(SAMPLERS))
 def test_every_sampler_runs_on_every_loss(sampler: str, loss: str) -> None:
-    settings = {"loss": LOSSES[loss](), "sampler": SAMPLERS[sampler](), "batch_size": 8}
+    given: Any = (LOSSES[loss](), TwoHeads(), data())
+    if given[0].population:
+        given = levels_of(given[0])
+    of, policy, states = given
+    settings = {"loss": of, "sampler": SAMPLERS[sampler](), "batch_size": min(8, len(states))}
     small = {"draws": 10, "burn_in": 6, "localization": 10.0}
     if SAMPLERS[sampler].full_batch and loss == "nll":
         with pytest.raises(InputError, match="redraws"):
-            quick(TwoHeads(), data(), **settings, **small)
+            quick(policy, states, **settings, **small)
         return
-    e = quick(TwoHeads(), data(), **settings, **small)
+    e = quick(policy, states, **settings, **small)
     assert e.sampler == sampler and e.loss == loss
     assert math.isfinite(e.loss_mean) and e.step_size > 0
     assert math.isnan(e.llc) == (e.status == "failed")
@@ -410,6 +415,13 @@ def test_few_frames_of_a_convolutional_policy_are_no_case_for_hmc() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3))
     target = build_target(net, torch.rand(6, 1, 4, 4), PolicyKL(), None, 1.0, None, 0)
     assert target.dim < 100 and choose_sampler(target).name == "baoab"
+
+
+def test_pooled_frames_are_no_case_for_hmc() -> None:
+    net = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(192, 3))
+    frames = torch.randint(256, (512, 3, 64, 64), dtype=torch.uint8).float()
+    target = build_target(net, frames, PolicyKL(), None, 1.0, None, 0)
+    assert target.n * target.dim < EXACT_LIMIT / 50 and choose_sampler(target).name == "baoab"
 
 
 @pytest.mark.parametrize(
