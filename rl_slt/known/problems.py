@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -12,36 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from rl_slt.data.policy_data import PolicyData
-from rl_slt.losses.base import LossFunction, Policy, logits_of
+from rl_slt.known import returns
+from rl_slt.known.problem import Problem
+from rl_slt.losses.base import Policy, logits_of
 from rl_slt.losses.kl import PolicyKL
 
 SAMPLES = 2048
 N_BETA = SAMPLES / math.log(SAMPLES)
-
-
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """What `estimate_llc` needs, and what it should find.
-
-    Attributes:
-        policy: at w*.
-        data: the states.
-        loss: the loss.
-        nbeta: inverse temperature times N.
-        localization: gamma.
-        exact: `nbeta (E[L] - L(w*))` at this nbeta, gamma and w*.
-        lambda_: the learning coefficient, the limit of large nbeta and small gamma.
-        exact_error: standard error of `exact` where it comes from exact sampling, else 0.
-    """
-
-    policy: nn.Module
-    data: PolicyData
-    loss: LossFunction
-    nbeta: float
-    localization: float
-    exact: float
-    lambda_: float
-    exact_error: float = 0.0
 
 
 class Weights(nn.Module):
@@ -456,5 +432,7 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
     "deep-linear-zero": lambda: deep_linear((2, 2, 2, 2), 0, exact=1.1383, exact_error=0.001),
     "softmax-regression": lambda: softmax_regression(4, 3, exact=3.977, exact_error=0.004),
     "softmax-mlp": lambda: softmax_mlp((4, 8, 3), exact=8.17, exact_error=0.04),
+    # Of exact returns, by benchmarks/regret_truths.py.
+    **returns.PROBLEMS,
 }
 QUICK = ("quadratic", "crossing-1-1", "tabular", "low-rank")

@@ -40,7 +40,8 @@ def test_deep_linear_formula(rank: int, value: float) -> None:
     ("name", "value"),
     [
         ("cusp", 5 / 12), ("tanh-net", 5 / 6), ("deep-linear-zero", 1.5),
-        ("softmax-regression", 4), ("tabular-mixed", 8), ("softmax-mlp", 24),
+        ("softmax-regression", 4), ("tabular-mixed", 8), ("softmax-mlp", 24), ("tied-bandit", 1),
+        ("tabular-grid", 12), ("two-routes", 0.5), ("squared-regret", 0.5), ("quartic", 0.25),
     ],
 )  # fmt: skip
 def test_lambda_of_further_problems(name: str, value: float) -> None:
