@@ -231,15 +231,15 @@ def truth_of(name: str, problem: Problem) -> tuple[float, float, str]:
     covariance = None
     if name not in NETS:  # regular: the Gaussian of the Hessian
         assert isinstance(problem.loss, ExactRegret)
-        center = next(iter(problem.policy.parameters())).detach()
+        w_star = next(iter(problem.policy.parameters())).detach()
         mdp, tau = problem.loss.mdp, problem.loss.temperature
         form = lambda w: mdp.regret(w.view(1, 9, 4), temperature=tau).mean()  # type: ignore[union-attr]  # noqa: E731
-        hessian = torch.autograd.functional.hessian(form, center)
+        hessian = torch.autograd.functional.hessian(form, w_star)
         h = torch.linalg.eigvalsh(hessian)
         laplace = float(
             (0.5 * problem.nbeta * h / (problem.nbeta * h + problem.localization)).sum()
         )
-        eye = torch.eye(len(center)).double()
+        eye = torch.eye(len(w_star)).double()
         covariance = torch.linalg.inv(problem.nbeta * hessian + problem.localization * eye)
     draws = 40_000 if covariance is None else 2_000_000
     value, error, share = importance(problem, draws, covariance)
