@@ -21,7 +21,7 @@ STAGES: dict[str, int] = {
     "fixed_states": 5,  # counterfactual and linear probe
     "clips": 4,
     "compare": 5,
-    "transitions": 3,
+    "transitions": 4,
     "associations": 3,
     "staircase": 1,
     "predictions": 3,

@@ -113,7 +113,7 @@ def _by_run(
     """The series of each name and run, with the steps of its transitions."""
     out: dict[tuple[str, ...], dict[str, tuple[pd.DataFrame, Array]]] = {}
     for (run, *name), group in frame.groupby(["run", *by], sort=True):
-        found = detect_transitions(group["step"], group["value"], group["stderr"].fillna(0.0))
+        found = detect_transitions(group["step"], group["value"], group["stderr"])
         steps = found.loc[found["kind"] != "trend", "step"].to_numpy(dtype=float)
         out.setdefault(tuple(map(str, name)), {})[str(run)] = (group[["step", "value"]], steps)
     return out

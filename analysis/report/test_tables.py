@@ -23,7 +23,8 @@ def transition_table(data: StudyData) -> dict[str, Any]:
 
     Returns:
         rows (at most 40), left (how many more the table holds), missing (why there are none),
-        expected (how many of the series are to be expected false), watch (sentences of how early
+        expected (how many of the series are to be expected false), errors (which series have
+        errors that are too small, and what was done), watch (sentences of how early
         the warnings of `rl-slt watch` came).
     """
     table = data.table("transitions").dropna(subset=["run", "series", "step"])
@@ -49,6 +50,7 @@ def transition_table(data: StudyData) -> dict[str, Any]:
         "left": len(table) - len(rows),
         "missing": "" if rows else missing,
         "expected": expected_false(table),
+        "errors": small_errors(table, titles),
         "watch": watch_leads(data),
     }
 
@@ -64,6 +66,21 @@ def expected_false(table: pd.DataFrame) -> str:
     return (
         f"Of {tested} series tested {found} change at a false discovery rate of 5 %: at most "
         f"{labels.number(float(series['q_value'].max()) * found)} of them are expected to be false."
+    )
+
+
+def small_errors(table: pd.DataFrame, titles: dict[str, str]) -> str:
+    """Which series scatter more around their plateaus than their errors say; empty if none does."""
+    if "error_scale" not in table:
+        return ""
+    wide = table[table["error_scale"] > 1.0].drop_duplicates("series")
+    told = [f"{titles[row['series']]} {row['error_scale']:.1f}"
+            for row in wide.to_dict("records") if row["series"] in titles]  # fmt: skip
+    if not told:
+        return ""
+    return (
+        "Around their plateaus these scatter more, over all runs, than their errors say, by a "
+        f"factor of: {', '.join(told)}. Their errors count as that much larger here."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from scipy import stats
 from analysis.schema import conform, empty
 from analysis.transitions.points import Points, clean_points
 from analysis.transitions.ramps import Model, Ramps, build_ramps
-from analysis.transitions.search import likely, search
+from analysis.transitions.search import error_scale, likely, search
 
 Array = npt.NDArray[np.float64]
 LEVEL = 0.05
@@ -39,13 +40,15 @@ def detect_transitions(
     In at most a share `level` of series without change any row is returned, for noise of these
     standard errors and a correlation of 0 to 0.5 from checkpoint to checkpoint. Where the errors
     are missing, or too small for the scatter around the plateaus, the noise is estimated; it may
-    then be unequal, and small changes in few points are not found. Missing values (NaN) are allowed
+    then be unequal, and small changes in few points are not found. Errors of 0 say that the values
+    are exact: then, as with small errors, a course counts that keeps to plateaus and straight lines
+    within 7 % of its range. Missing values (NaN) are allowed
     for; fewer than 6 usable points give no rows.
 
     Args:
         steps: environment steps of the checkpoints, `[n]`, in any order, without repeats.
         values: the series, `[n]`, NaN where missing.
-        stderr: its standard errors, `[n]`, in the same unit, or None.
+        stderr: its standard errors, `[n]`, in the same unit; None or all NaN where unknown.
         run: text for the column `run`.
         series: text for the column `series`.
         level: p-value up to which a change is one.
@@ -73,29 +76,46 @@ def detect_in_all(
 ) -> pd.DataFrame:
     """Transitions of all series of a report, at one false discovery rate over these series.
 
+    Known errors of series of one name are widened together where the residuals of several runs say
+    that they are too small (`error_scale`).
+
     Args:
         series: run, name, steps, values and standard errors of each, as `detect_transitions`.
         rate: expected share of series without change among those that are reported
             (Benjamini & Hochberg 1995).
 
     Returns:
-        As `detect_transitions`; further columns `q_value`, of the series among all, and `tested`,
-        how many these were.
+        As `detect_transitions`; further columns `q_value`, of the series among all, `tested`, how
+        many these were, and `error_scale`, the factor by which the errors of that name are widened.
     """
-    found = [
-        (*_rows(clean_points(steps, values, stderr), rate, run, name),)
-        for run, name, steps, values, stderr in series
-    ]
-    tested = [(p, rows) for p, rows in found if p is not None]
-    q = stats.false_discovery_control([p for p, _ in tested]) if tested else []
+    cleaned = [(run, name, clean_points(*of)) for run, name, *of in series]
+    scales = _error_scales([(name, points) for _, name, points in cleaned], rate)
+    found = []
+    for run, name, points in cleaned:
+        scale = scales.get(name, 1.0)
+        found.append(
+            (*_rows(replace(points, stderr=scale * points.stderr), rate, run, name), scale)
+        )
+    tested = [(p, rows, scale) for p, rows, scale in found if p is not None]
+    q = stats.false_discovery_control([p for p, *_ in tested]) if tested else []
     frames = [
-        rows.assign(q_value=float(of), tested=len(tested))
-        for of, (_, rows) in zip(q, tested, strict=True)
+        rows.assign(q_value=float(of), tested=len(tested), error_scale=scale)
+        for of, (_, rows, scale) in zip(q, tested, strict=True)
         if of <= rate and len(rows)
     ]
     if frames:
         return pd.concat(frames, ignore_index=True)
-    return _empty().assign(q_value=pd.Series(dtype=float), tested=pd.Series(dtype=int))
+    number = pd.Series(dtype=float)
+    return _empty().assign(q_value=number, tested=number.astype(int), error_scale=number)
+
+
+def _error_scales(series: Iterable[tuple[str, Points]], level: float) -> dict[str, float]:
+    """`error_scale` of each name, over its series with known errors."""
+    of: dict[str, list[tuple[Points, Ramps]]] = {}
+    for name, points in series:
+        if _testable(points) and np.all(points.stderr > 0.0):
+            of.setdefault(name, []).append((points, build_ramps(points.index)))
+    return {name: error_scale(each, level) for name, each in of.items()}
 
 
 def settling_step(steps: Array, values: Array, stderr: Array) -> float:
@@ -117,9 +137,13 @@ def _empty() -> pd.DataFrame:
     )
 
 
+def _testable(points: Points) -> bool:
+    return len(points) >= MIN_POINTS and bool(np.isfinite(points.resolution))
+
+
 def _rows(points: Points, level: float, run: str, series: str) -> tuple[float | None, pd.DataFrame]:
     """The p-value of any change, None where there is nothing to test, and the rows."""
-    if len(points) < MIN_POINTS or np.isinf(points.resolution):
+    if not _testable(points):
         return None, _empty()
     ramps = build_ramps(points.index)
     p, model, chosen = search(points, ramps, level)

@@ -23,12 +23,14 @@ class Points:
         steps: environment steps, `[m]`.
         values: the series, `[m]`.
         stderr: its standard errors, 0 where none is known, `[m]`.
+        exact: whether the values are known to have no error, and are not rounded to few.
     """
 
     index: Array
     steps: Array
     values: Array
     stderr: Array
+    exact: bool = False
 
     def __len__(self) -> int:
         return len(self.index)
@@ -46,14 +48,15 @@ def clean_points(steps: object, values: object, stderr: object = None) -> Points
 
     Unusable: a value or standard error that is not finite, and a single point that stands off
     both its neighbors' sides by more than `OUTLIER` robust standard deviations and standard errors
-    of its own (a failed estimate which did not say so).
+    of its own (a failed estimate which did not say so). Where no standard error is a number they
+    count as missing; where all are 0 the values are exact.
 
     Raises:
         InputError: on unequal lengths, on steps that repeat, are negative or not finite, and on
             negative standard errors.
     """
     x, y = _vector("steps", steps), _vector("values", values)
-    s = np.zeros_like(y) if stderr is None else _vector("stderr", stderr)
+    s = np.full_like(y, np.nan) if stderr is None else _vector("stderr", stderr)
     if not len(x) == len(y) == len(s):
         lengths = f"{len(x)}, {len(y)} and {len(s)}"
         raise InputError(f"steps, values and stderr: must have equal lengths, not {lengths}")
@@ -62,10 +65,13 @@ def clean_points(steps: object, values: object, stderr: object = None) -> Points
     if np.any(s < 0):
         raise InputError.of("stderr", float(s[s < 0][0]), "at least 0, or NaN")
     order = np.argsort(x)
-    x, y, s = x[order], y[order], s[order]
+    told = bool(np.isfinite(s).any())
+    x, y, s = x[order], y[order], s[order] if told else np.zeros_like(y)
     index = np.flatnonzero(np.isfinite(y) & np.isfinite(s))
     index = index[~_isolated(y[index], s[index])]
-    return Points(index.astype(float), x[index], y[index], s[index])
+    many = len(np.unique(y[index])) > len(index) / 2
+    exact = told and many and not s[index].any()
+    return Points(index.astype(float), x[index], y[index], s[index], exact)
 
 
 def _vector(name: str, values: object) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,12 @@ Array = npt.NDArray[np.float64]
 COST = 1.92  # nats that a change must be worth, next to its prior
 REFUTED = 0.02  # p-value of the residuals below which the standard errors are far too small
 WIDENED = 0.1  # p-value of the residuals below which the standard errors are widened
+# share of its range by which a smooth course may be off plateaus and straight lines; with 0.08 two
+# in a hundred exact series that only wander (phi 0.5) are taken for such a course, with 0.05 one in
+# six goals of a gridworld that give way is lost at 12 points
+ROUNDED = 0.07
+TOO_SMALL = 0.05  # p-value of the residuals of several runs below which their errors are widened
+POOLED = 2  # runs from which on they are asked together
 MANY = 20  # points from which on more is made of residuals: of their correlation
 WANDERS = 0.1  # p-value of the residuals' correlation below which a larger phi is allowed for
 _DRAWS = 400
@@ -27,7 +34,9 @@ def search(points: Points, ramps: Ramps, level: float) -> tuple[float, Model, li
 
     Known standard errors are believed unless the residuals are too large for them (chi-square).
     They are then widened by a factor that the residuals give, and never made smaller; far too small
-    ones, or none, leave the noise to be estimated from the residuals, point by point.
+    ones, or none, leave the noise to be estimated from the residuals, point by point. Before that
+    a series whose errors are small next to its range, or 0, may be a smooth course: one that stays
+    within `ROUNDED` of its range around plateaus and straight lines, as noise hardly ever does.
 
     Args:
         points: of the series.
@@ -39,15 +48,15 @@ def search(points: Points, ramps: Ramps, level: float) -> tuple[float, Model, li
     """
     # values that are rounded: a flip between neighbors, with equal odds, has half their distance
     floor = np.where(points.stderr > 0.0, points.stderr, 0.5 * points.resolution)
+    known = bool(np.all(points.stderr > 0.0))
     p = 0.0
-    if np.all(points.stderr > 0.0):
+    if known:
         p, model, chosen = _explain(Model(points.index, points.values, points.stderr), ramps, level)
-        base = ramps.design(chosen)
-        rss = float(np.sum(model.residuals(base) ** 2))
-        fits = stats.chi2.sf(rss, max(len(points) - 1 - 2 * len(chosen), 1))
+        rss, fits = _misfit(model, ramps, chosen)
         if fits >= WIDENED or not chosen:
             return p, model, chosen
         if fits >= REFUTED:
+            base = ramps.design(chosen)
             rest = (
                 _freedom(model, base) if len(points) >= MANY else float(len(points) - base.shape[1])
             )
@@ -56,10 +65,45 @@ def search(points: Points, ramps: Ramps, level: float) -> tuple[float, Model, li
                 replace(model, scale=wider * points.stderr), ramps, level
             )
             return max(p, again), model, chosen
+    least = ROUNDED * float(np.ptp(points.values))
+    if (known or points.exact) and np.max(points.stderr) <= least:
+        rounded = np.hypot(points.stderr, least)
+        again, model, chosen = _explain(Model(points.index, points.values, rounded), ramps, level)
+        if chosen and _misfit(model, ramps, chosen)[1] >= WIDENED:
+            return max(p, again), model, chosen
     own = max(noise_level(points.values) ** 2 - float(np.median(floor)) ** 2, 0.0)
     model = Model(points.index, points.values, np.sqrt(floor**2 + own), floor)
     again, model, chosen = _explain(model, ramps, level)
     return max(p, again), model, chosen if p <= level else []
+
+
+def error_scale(series: Sequence[tuple[Points, Ramps]], level: float) -> float:
+    """By what factor the errors of series of one kind, of several runs, are too small; at least 1.
+
+    One series of 12 points cannot tell errors that are 1.5 times too small from its changes; those
+    of several runs can. Their errors are too small where the residuals of all are (chi-square); the
+    factor is that of the middle run, so that one course of another shape does not count.
+    """
+    if len(series) < POOLED:
+        return 1.0
+    sums, ratios = np.zeros(2), []
+    for points, ramps in series:
+        model = Model(points.index, points.values, points.stderr)
+        _, model, chosen = _explain(model, ramps, level)
+        rss, _ = _misfit(model, ramps, chosen)
+        sums += rss, max(len(points) - 1 - 2 * len(chosen), 1)
+        rest = _freedom(model, ramps.design(chosen)) - len(chosen)
+        ratios.append(rss / max(rest, 1.0))
+    # once: asked again with wider errors, steps of 3 sd that are no longer found count as noise,
+    # and one in ten more is lost
+    small = stats.chi2.sf(*sums) < TOO_SMALL
+    return max(1.0, float(np.sqrt(np.median(ratios)))) if small else 1.0
+
+
+def _misfit(model: Model, ramps: Ramps, chosen: list[int]) -> tuple[float, float]:
+    """Sum of squared residuals, and its p-value for noise of the model's scale (chi-square)."""
+    rss = float(np.sum(model.residuals(ramps.design(chosen)) ** 2))
+    return rss, float(stats.chi2.sf(rss, max(len(model.values) - 1 - 2 * len(chosen), 1)))
 
 
 def _freedom(model: Model, base: Array) -> float:

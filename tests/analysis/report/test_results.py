@@ -13,6 +13,7 @@ from analysis.report import StudyData, build_report, build_summary, load_study
 from analysis.report.comparisons import comparisons
 from analysis.report.figures import all_figures
 from analysis.report.results import path_result, prediction_result
+from analysis.report.test_tables import small_errors
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +87,13 @@ def test_pictures_outside_the_comparison_are_not_embedded(
     record["places"][0]["picture"] = "../../config.json"
     (folder / "comparison.json").write_text(json.dumps(record))
     assert comparisons(load_study(study))[0][0].places[0].picture == ""
+
+
+def test_errors_that_were_widened_are_named_with_their_factor() -> None:
+    table = pd.DataFrame({"run": ["a", "b", "a"], "series": ["llc:kl:frozen"] * 2 + ["probe:x:y"],
+                          "error_scale": [1.52, 1.52, 1.0]})  # fmt: skip
+    titles = {"llc:kl:frozen": "LLC frozen", "probe:x:y": "x"}
+    said = small_errors(table, titles)
+    assert "by a factor of: LLC frozen 1.5." in said
+    assert small_errors(table.assign(error_scale=1.0), titles) == ""
+    assert small_errors(table.drop(columns="error_scale"), titles) == ""

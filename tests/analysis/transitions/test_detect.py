@@ -15,6 +15,7 @@ from analysis.transitions import AT_EDGE, NOT_LOCATED
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "benchmarks"))
 
 import analysis_transitions as benchmark
+import gridworld_transitions as gridworld
 
 COLUMNS = [*TABLES["transitions"], "change_low", "change_high", "status", "p_value"]
 
@@ -131,7 +132,27 @@ def test_one_false_discovery_rate_over_all_series() -> None:
     assert set(found["series"]) == {f"j{i}" for i in range(5)}
     assert set(found["tested"]) == {105}
     assert (found["q_value"] >= found["p_value"]).all() and found["q_value"].max() <= 0.05
-    assert list(detect_in_all([]).columns) == [*COLUMNS, "q_value", "tested"]
+    assert list(detect_in_all([]).columns) == [*COLUMNS, "q_value", "tested", "error_scale"]
+
+
+def test_errors_that_several_runs_show_to_be_too_small_are_widened() -> None:
+    """Apart, 12 points with errors 1.5 times too small change falsely in 14 %."""
+    rng, k = np.random.default_rng(5), np.arange(12)
+
+    def report(told: float, step: float = 0.0) -> tuple[pd.DataFrame, list[bool]]:
+        places = rng.integers(3, 10, 40)
+        series = [(f"r{i}", "llc", k, step * (k >= place) + ar1(rng, 12, 0.0), np.full(12, told))
+                  for i, place in enumerate(places)]  # fmt: skip
+        found = detect_in_all(series)
+        return found, [bool(len(detect_transitions(*one[2:]))) for one in series]
+
+    found, apart = report(1 / 1.5)
+    assert sum(apart) >= 3 and len(found) <= 2
+    found, _ = report(1 / 1.5, 4.0)
+    assert found["error_scale"].iloc[0] == pytest.approx(1.6, abs=0.2)
+    assert found["run"].nunique() >= 28
+    found, _ = report(1.0, 4.0)
+    assert found["error_scale"].max() < 1.1 and found["run"].nunique() >= 32
 
 
 def test_a_goal_settles_where_it_stays_within_errors_of_its_last_value() -> None:
@@ -194,6 +215,30 @@ def test_level_without_errors_and_in_unequal_noise(profile: str) -> None:
     for stderr in (None, sd, sd / 3):
         said = [benchmark.verdict(sd * noise, stderr) for noise in ar1(rng, 24, 0.4, size=60)]
         assert sum(word != "nothing" for word in said) <= 7  # 2 % of draws at a true rate of 5 %
+
+
+def test_the_goal_of_a_gridworld_is_dated_where_it_changes_and_nowhere_else() -> None:
+    """Exact and smooth courses; one in four was dated at 12 points when only plateaus counted."""
+    frame = gridworld.courses((0.3, 0.5, 0.001), 2, steps=500)
+    rows = list(gridworld.rates(frame, (12, 24), (0.0, 0.05), 2))
+    assert [row["runs with a change"] for row in rows] == [4] * 4
+    assert np.mean([float(str(row["dated"])) for row in rows]) >= 0.9
+    assert all(row["falsely, of those without"] == 0 for row in rows)
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.5])
+def test_exact_values_that_only_wander_are_no_smooth_course(phi: float) -> None:
+    noise = ar1(np.random.default_rng(3), 12, phi, size=100)
+    said = [benchmark.verdict(values, np.zeros(12)) for values in noise]
+    assert sum(word != "nothing" for word in said) <= 11  # 1 % of draws at a true rate of 5 %
+
+
+def test_errors_that_are_all_missing_are_unknown() -> None:
+    signal = steps_in_noise(np.random.default_rng(0), 60, ((25, -8.0),), 0.3)
+    missing, none = (detect_transitions(signal.steps, signal.values, stderr)
+                     for stderr in (np.full(60, np.nan), None))  # fmt: skip
+    pd.testing.assert_frame_equal(missing, none)
+    assert len(missing) == 1
 
 
 def test_slow_curves_are_found_at_sixty_points() -> None:
