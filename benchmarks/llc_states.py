@@ -140,7 +140,9 @@ def effective_dimensions(runs: Sequence[Run], sets: int, states: int) -> None:
     with tempfile.TemporaryDirectory() as cache:
         for seed in range(sets):
             items = estimates_of(runs, seed, states, 8)
-            for kind, (data, environment) in sets_of(items[0].states, Path(cache)).items():
+            spec = items[0].states
+            assert isinstance(spec, state_sets.StateSetSpec)
+            for kind, (data, environment) in sets_of(spec, Path(cache)).items():
                 for run, item in zip(runs, items, strict=True):
                     value, influence = half_effective_dimension(hashed_gradients(item, data))
                     assert data.episode is not None

@@ -15,7 +15,7 @@ from .actions import (
 from .clips import COLORS, Clip, evenly_spaced, film_strip, gif_bytes, record_clip
 from .edit import agent_of, move_coin, render_states
 from .games import GAMES, find_game, find_procgen
-from .gridworld import CheeseGrid, GridSettings
+from .gridworld import CheeseGrid, GridSettings, parse_cheese
 from .layouts import layout_hash, layout_hashes, layouts_of
 from .level_seeds import (
     ALL_LEVELS,
@@ -111,6 +111,7 @@ __all__ = [
     "make_vec",
     "merge_actions",
     "move_coin",
+    "parse_cheese",
     "parse_levels",
     "parse_placement",
     "record_clip",

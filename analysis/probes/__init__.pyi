@@ -8,10 +8,13 @@ from .intervals import crossed_interval, quantile_interval, rate_draws, wilson
 from .linear_probe import MIN_LEVELS, linear_probe_rows, read_direction, run_linear_probe
 from .plot import figure_png, plot_scores
 from .records import (
+    ANYWHERE,
+    APART,
     FILMED,
     FIXED_STATE_GOALS,
     FIXED_STATE_METRICS,
     FIXED_STATE_PROBES,
+    GRID_PROBES,
     PROBES,
     FixedStateMetric,
     Probe,
@@ -24,10 +27,13 @@ from .scores import OUTCOMES, SCORES, Score, score_episodes
 from .suite import SUITES, ProbeSuite
 
 __all__ = [
+    "ANYWHERE",
+    "APART",
     "FILMED",
     "FIXED_STATE_GOALS",
     "FIXED_STATE_METRICS",
     "FIXED_STATE_PROBES",
+    "GRID_PROBES",
     "MIN_LEVELS",
     "OUTCOMES",
     "PROBES",

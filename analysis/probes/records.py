@@ -13,6 +13,7 @@ from dataclasses import dataclass
 COUNTERFACTUAL, LINEAR_PROBE = "counterfactual", "readout"  # the fixed-state probes, in tables
 FIXED_STATE_PROBES = (COUNTERFACTUAL, LINEAR_PROBE)
 ANYWHERE, CORNER, APART = "anywhere", "corner", "apart"  # the probes of the gridworld
+GRID_PROBES = (APART, ANYWHERE, CORNER, COUNTERFACTUAL)
 TOWARD_CHEESE = "toward:cheese"
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.probes import PROBES, starts_mid
+from analysis.probes import PROBES
 from analysis.report import labels, queries
 from analysis.report.data import StudyData
 from analysis.report.seed_means import SHARE, mean_curve
@@ -66,7 +66,7 @@ def first_proxy(data: StudyData, arm: str) -> str:
     curves = _curves(data, arm)
     for one in crossings(data, arm):
         proxy = PROBES[one.probe].proxy if one.probe in PROBES else ""
-        if one.up and proxy and _below(curves, _mastery(one.probe), one.step):
+        if one.up and proxy and _below(curves, PROBES[one.probe].mastery, one.step):
             return f"{proxy} ({one.when})"
     return ""
 
@@ -80,7 +80,7 @@ def _sentence(data: StudyData, arm: str) -> str:
         verb = "passes one half" if one.up else "falls below one half"
         part = f"{labels.probe_title(one.probe)} {verb} {one.when} ({one.share} then)"
         proxy = PROBES[one.probe].proxy if one.probe in PROBES else ""
-        mastery = _mastery(one.probe)
+        mastery = PROBES[one.probe].mastery if proxy else ""
         if one.up and proxy and _below(curves, mastery, one.step):
             at = curves[mastery][curves[mastery]["step"] == one.step].iloc[0]
             part += f", while {labels.probe_title(mastery)} is at {_text(at)}: so far it {proxy}"
@@ -92,11 +92,6 @@ def _sentence(data: StudyData, arm: str) -> str:
     seeds = max(int(curve["n"].max()) for curve in curves.values())
     of = f", mean of {seeds} seeds" if seeds > 1 else ", one agent"
     return f"Arm “{arm}”{of}: {'; '.join(parts)}."
-
-
-def _mastery(probe: str) -> str:
-    """The probe with the coin at the end from the same kind of start."""
-    return "end@mid" if starts_mid(probe) else "end"
 
 
 def _curves(data: StudyData, arm: str) -> dict[str, pd.DataFrame]:

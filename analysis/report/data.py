@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.report.words import Words, words_of
+
 
 @dataclass(frozen=True)
 class RunData:
@@ -60,6 +62,12 @@ class StudyData:
     def table(self, name: str) -> pd.DataFrame:
         """The table of that name, a copy-free frame that may be empty."""
         return self.tables[name]
+
+    @property
+    def words(self) -> Words:
+        """What the page calls the things of its agents' game, that of the first run."""
+        games = (str(run.train.get("game", "")) for run in self.runs)
+        return words_of(next(filter(None, games), ""))
 
     def runs_of(self, arm: str) -> list[RunData]:
         """The runs of an arm, in the order of the study."""

@@ -144,7 +144,12 @@ def _paired_changes(data: StudyData, one: pd.DataFrame, two: pd.DataFrame) -> np
 
 
 def _on_the_same_levels(data: StudyData, *agents: pd.Series) -> np.ndarray:
-    """Outcomes of agents on the levels that all of them played, `[levels, agents]`, 0 or 1."""
+    """Outcomes of agents on the levels that all of them played, `[levels, agents]`, 0 or 1.
+
+    None where the metric is no outcome of an episode.
+    """
+    if any(str(row["metric"]) not in OUTCOMES for row in agents):
+        return np.zeros((0, len(agents)))
     table = data.table("episodes")
     table = table[(table["policy"] == "agent") & (table["mode"] == "sampled")]
     found = []

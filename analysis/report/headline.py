@@ -40,9 +40,9 @@ def headline(arms: _Arms, pairs: _Arms, data: StudyData) -> list[str]:
 
 
 def sharp_probe(arms: _Arms) -> str:
-    """The first probe with a displaced coin and a sentence that an arm has; empty without one."""
+    """The first probe in which goals come apart that an arm has; empty without one."""
     known = {probe for arm in arms for probe in arm["probes"]}
-    return next((p for p, one in PROBES.items() if p in known and one.control and one.summary), "")
+    return next((p for p, one in PROBES.items() if p in known and one.is_sharp), "")
 
 
 def _goals(arms: _Arms, pairs: _Arms, data: StudyData) -> str:
@@ -56,7 +56,7 @@ def _goals(arms: _Arms, pairs: _Arms, data: StudyData) -> str:
     proxies = {arm["name"]: first_proxy(data, arm["name"]) for arm in arms}
     first = [f"arm “{arm}” at first {proxy}" for arm, proxy in proxies.items() if proxy]
     parts = [values, *script, *compared(pairs, "probes", probe), *first]
-    return f"{lead}, share of levels where it is collected: {'; '.join(filter(None, parts))}."
+    return f"{lead}, {PROBES[probe].measure}: {'; '.join(filter(None, parts))}."
 
 
 def _llc(arms: _Arms, pairs: _Arms, data: StudyData) -> str:

@@ -24,9 +24,10 @@ def probe_title(probe: str) -> str:
 
 
 def metric_title(metric: str) -> str:
-    """What a share of episodes counts."""
+    """What a metric of a probe counts."""
     known = {"coin": "coin collected", "end": "end reached", "death": "died",
-             "timeout": "timed out"}  # fmt: skip
+             "timeout": "timed out", "corner_first": "corner reached first",
+             "cheese_first": "cheese reached first", "mean_return": "mean return"}  # fmt: skip
     return next((text for key, text in known.items() if metric.startswith(key)), metric)
 
 

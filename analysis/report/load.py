@@ -260,12 +260,16 @@ def read_progress(path: Path, train: object, note: Note = lambda line: None) -> 
 
 
 def _first_full_step(train: object) -> int:
-    """The environment step by which every environment has played for a full time limit."""
+    """The environment step by which every environment has played for a full time limit.
+
+    It is the first where nothing is played: exact returns are those of all episodes.
+    """
     known = train if isinstance(train, dict) else {}
     game = envs.GAMES.get(known.get("game", "coinrun"))
     parts = [known.get("time_limit") or (game and game.time_limit), known.get("num_envs")]
     limit, num = (part if isinstance(part, int) else 0 for part in parts)
     begun = known.get("from_step")
+    limit = 0 if known.get("trainer") == "exact" else limit
     return (begun if isinstance(begun, int) else 0) + limit * num
 
 

@@ -78,21 +78,23 @@ def limits(arms: _Arms, data: StudyData) -> list[str]:
 
 
 def _behavior(arms: _Arms, pairs: _Arms) -> list[str]:
-    """A sentence for each lead in the records of probes, those with a displaced coin first."""
+    """A sentence for each lead in the records of probes, those where goals come apart first."""
     parts: dict[str, list[str]] = {}
+    measures: dict[str, str] = {}
     tested: dict[str, str] = {}
-    for probe, record in sorted(PROBES.items(), key=lambda item: item[1].control is None):
+    for probe, record in sorted(PROBES.items(), key=lambda item: not item[1].is_sharp):
         values, n = values_of(arms, "probes", probe, 2)
         if record.summary is None or n == 0:
             continue
         lead, mark = record.summary
         blind = [arm["baseline"][probe] for arm in arms if probe in arm["baseline"]]
-        if record.control is not None:
+        measures[lead] = labels.capital(record.measure)
+        if record.is_sharp:
             values += f"; a script that only runs right {labels.share(blind[0])}" if blind else ""
             tested[lead] = "".join(f" {text}." for text in compared(pairs, "probes", probe))
         parts.setdefault(lead, []).append(f"{mark} {values}".strip())
     return [
-        f"{lead}. Share of levels where it is collected: {'; '.join(own)}.{tested.get(lead, '')}"
+        f"{lead}. {measures[lead]}: {'; '.join(own)}.{tested.get(lead, '')}"
         for lead, own in parts.items()
     ]
 

@@ -27,12 +27,12 @@ def build_summary(data: StudyData) -> dict[str, Any]:
     """Numbers per arm, comparisons, and plain sentences, all in JSON's own types.
 
     Returns:
-        name, question, arms (a list, each with probes, llc and baseline at the last
-        checkpoint), comparisons (of the first arm with each other one, with intervals as in
-        `differences`; of LLCs only where they were made alike), headline (goals, LLC, link
-        and verdict, a sentence each), sentences (what else came out), course (of the goal along
-        training, a sentence per arm), limits (what the data cannot show), warnings, missing and
-        timings.
+        name, question, goal (what a placement puts: a coin), arms (a list, each with probes, llc
+        and baseline at the last checkpoint), comparisons (of the first arm with each other one,
+        with intervals as in `differences`; of LLCs only where they were made alike), headline
+        (goals, LLC, link and verdict, a sentence each), sentences (what else came out), course (of
+        the goal along training, a sentence per arm), limits (what the data cannot show), warnings,
+        missing and timings.
     """
     arms = [_arm(data, arm) for arm in data.arms]
     columns = ["run", "step", "states", "loss", "status", "message"]
@@ -43,6 +43,7 @@ def build_summary(data: StudyData) -> dict[str, Any]:
     return {
         "name": data.name,
         "question": data.question,
+        "goal": data.words.goal,
         "arms": arms,
         "comparisons": pairs,
         "headline": headline(arms, pairs, data),
@@ -161,7 +162,7 @@ def to_markdown(summary: dict[str, Any]) -> str:
     lines += ["", "What this cannot show:", ""]
     lines += [f"- {_cell(line)}" for line in summary["limits"]]
     if summary["arms"]:
-        lines += ["", "## Last checkpoint", "", *_table(summary["arms"])]
+        lines += ["", "## Last checkpoint", "", *_table(summary["arms"], summary["goal"])]
         if settings := llc_settings(summary["arms"]):
             lines += ["", _cell(f"LLCs are at {settings}.")]
     if summary["warnings"]:
@@ -175,9 +176,9 @@ def to_markdown(summary: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table(arms: list[_Arm]) -> list[str]:
+def _table(arms: list[_Arm], goal: str) -> list[str]:
     head = ["quantity", *(arm["name"] for arm in arms)]
-    rows = [["training coin", *(arm["coin"] or "–" for arm in arms)]]
+    rows = [[f"training {goal}", *(arm["coin"] or "–" for arm in arms)]]
     rows += [["runs", *(str(len(arm["runs"])) for arm in arms)]]
     for kind, digits in (("probes", 2), ("llc", 1), ("matched", 1)):
         for name in dict.fromkeys(name for arm in arms for name in arm[kind]):

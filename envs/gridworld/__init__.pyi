@@ -1,5 +1,6 @@
 from .grid import CheeseGrid, GridLevel
 from .layouts import ACTIONS, Layout, parse_layout
+from .pictures import pixels, plot_policy
 from .placements import CheesePlacement, parse_cheese
 from .settings import GridSettings
 from .vector import CheeseEnv, CheeseVectorEnv, make_grid_vec
@@ -16,4 +17,6 @@ __all__ = [
     "make_grid_vec",
     "parse_cheese",
     "parse_layout",
+    "pixels",
+    "plot_policy",
 ]

@@ -65,7 +65,9 @@ def engine_options(command: Any) -> Any:
 
 @cli.command("run")
 @click.argument("study", required=False, type=PATH, metavar="[STUDY.toml]")
-@click.option("--preset", help="A study that comes with the package: smoke, demo, alpha, coinrun.")
+@click.option(
+    "--preset", help="A study that comes with the package: smoke, demo, alpha, coinrun, gridworld."
+)
 @click.option("--out", type=PATH, help="Folder of the study [its name].")
 @click.option("--seed", type=INTEGER, help="One training seed instead of the study's own seeds.")
 @click.option("--resume", is_flag=True, help="Go on with the study in OUT (the default there).")

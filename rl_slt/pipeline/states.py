@@ -31,7 +31,7 @@ import math
 import re
 import zipfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -43,9 +43,11 @@ from torch import nn
 
 import envs
 from agents import TrainConfig, read_header, write_bytes
+from analysis.probes import SUITES
 from envs import LEFT, LEFT_JUMP, RIGHT, RIGHT_JUMP
-from rl_slt import PolicyData, SettingsModel
+from rl_slt import PolicyData, SettingsModel, TabularMDP
 from rl_slt.errors import InputError
+from rl_slt.losses import Loss
 from rl_slt.pipeline.disk.store import digest
 from rl_slt.versions import version_key
 
@@ -109,18 +111,73 @@ def parse_states(text: str) -> StateSetName:
     if match["keep"] and match["keep"] not in FILTERS:
         raise InputError.of("states", text, f"one of the filters /{', /'.join(FILTERS)}, or none")
     if match["place"]:
-        envs.parse_placement(match["place"])
+        _check_placement(match["place"])
     elif match["source"] == "probe":
         raise InputError.of("states", text, "probe:PLACEMENT")
     return StateSetName(match["source"], match["place"], match["keep"])
 
 
-class StateSetSpec(SettingsModel):
-    """All that a state set depends on, but for the policy that visits it.
+def _check_placement(text: str) -> None:
+    """Raise InputError unless a game knows the placement; which game it is for is known later."""
+    refused = []
+    for game in envs.GAMES.values():
+        try:
+            game.parse_coin(text)
+        except InputError as error:
+            refused.append(error)
+        else:
+            return
+    raise refused[0]
+
+
+class StateSet(SettingsModel):
+    """What a loss is averaged over: all that it depends on, but for the policy that visits it.
 
     Attributes:
         name: as `parse_states` reads it.
         placements: of the coin, in equal parts.
+    """
+
+    name: str
+    placements: tuple[str, ...]
+
+    def key(self, weights: str, stage: str = "states") -> str:
+        """Hash of the set and of the visiting policy's weights (empty for frozen sets)."""
+        return digest([version_key(stage), self, weights])
+
+    @property
+    def mdp(self) -> TabularMDP | None:
+        """The process that the states are of, where it is known."""
+        return None
+
+    def load(
+        self, loss: Loss, policy: nn.Module, checkpoint: Path, cache: Path, weights: str,
+        train: TrainConfig,
+    ) -> PolicyData:  # fmt: skip
+        """The data that a loss is averaged over.
+
+        Args:
+            loss: which says what its samples are.
+            policy: of the checkpoint.
+            checkpoint: its folder.
+            cache: folder of what was collected before.
+            weights: hash of the policy.
+            train: how it was trained.
+
+        Raises:
+            InputError: there are no such data.
+        """
+        raise NotImplementedError
+
+    def few(self, most: int, cache: Path) -> PolicyData:
+        """At most so many states of a frozen set."""
+        raise NotImplementedError
+
+
+class StateSetSpec(StateSet):
+    """States that are visited in a game of procgen.
+
+    Attributes:
         settings: what the levels look like.
         levels: half-open range of level seeds; None is unlimited.
         n: states.
@@ -128,17 +185,57 @@ class StateSetSpec(SettingsModel):
         seed: of levels, and of the actions.
     """
 
-    name: str
-    placements: tuple[str, ...]
     settings: envs.LevelSettings
     levels: tuple[int, int] | None
     n: int
     time_limit: int | None
     seed: int
 
-    def key(self, weights: str, stage: str = "states") -> str:
-        """Hash of the set and of the visiting policy's weights (empty for frozen sets)."""
-        return digest([version_key(stage), self, weights])
+    def load(
+        self, loss: Loss, policy: nn.Module, checkpoint: Path, cache: Path, weights: str,
+        train: TrainConfig,
+    ) -> PolicyData:  # fmt: skip
+        """See `StateSet`; a loss that needs records takes whole episodes."""
+        if loss.needs:
+            return collect_episodes(self, policy, checkpoint, cache, weights, train)
+        own = parse_states(self.name).own
+        return collect(self, policy if own else None, cache, weights if own else "")
+
+    def few(self, most: int, cache: Path) -> PolicyData:
+        """See `StateSet`; evenly spaced."""
+        data = collect(self, None, cache)
+        return data.take(slice(None, None, max(1, len(data) // most))).take(slice(most))
+
+
+def procgen_states(
+    train: TrainConfig, text: str, placements: Sequence[str], n: int, seed: int
+) -> StateSetSpec:
+    """The state set of that name for a run in a game of procgen.
+
+    Args:
+        train: whose level settings and time limit it has.
+        text: name of the set.
+        placements: of the coin, for a frozen set that names none.
+        n: number of states.
+        seed: of levels and actions.
+
+    Raises:
+        InputError: there is no such set, or no such placement in the game.
+    """
+    name, probed = parse_states(text), SUITES["standard"].seeds
+    levels = {"frozen": envs.FROZEN_LEVELS, "probe": (probed[0], probed[-1] + 1)}
+    own = (train.coin,) if name.own else tuple(placements)
+    if name.placement:
+        envs.parse_placement(name.placement)
+    return StateSetSpec(
+        name=str(name),
+        placements=(name.placement,) if name.placement else own,
+        settings=train.settings,
+        levels=levels.get(name.source, train.levels),
+        n=n,
+        time_limit=train.time_limit,
+        seed=seed,
+    )
 
 
 def collect(

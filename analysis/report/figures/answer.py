@@ -30,7 +30,7 @@ def _link(data: StudyData) -> Iterator[Figure]:
     """A path through the checkpoints of each run, LLC across and share of a sharp probe up."""
     rows, probes = queries.llc_rows(data), queries.main_probe_rows(data)
     known = set(probes["probe"])
-    probe = next((p for p, one in PROBES.items() if p in known and one.control and one.summary), "")
+    probe = next((p for p, one in PROBES.items() if p in known and one.is_sharp), "")
     states = next(iter(queries.states_in_order(rows)), "")
     mine = rows[(rows["states"] == states) & ~queries.failed(rows)].dropna(subset=["llc"])
     goal = probes[probes["probe"] == probe][["run", "step", "value", "ci_low", "ci_high"]]
@@ -38,7 +38,7 @@ def _link(data: StudyData) -> Iterator[Figure]:
     both = both.assign(x=both["llc"]).dropna(subset=["value"])
     title = labels.capital(labels.probe_title(probe)) if probe else ""
     yield Figure(
-        [Panel("path", title, "share of levels where it is collected", (0.0, 1.0), 260)],
+        [Panel("path", title, PROBES[probe].measure if probe else "", (0.0, 1.0), 260)],
         paths_of(both, data, "value") if len(both) else [],
         f"Paths of {both['run'].nunique()} agents through LLC and goal.",
         x_title=f"LLC {labels.states_short(states)}" if len(both) else "",

@@ -36,7 +36,7 @@ def _over_training(data: StudyData) -> Iterator[Figure]:
             texts.append(curve.text)
             panels.append(Panel(key, curve.title, curve.y_label, _range(lines), 130))
             series += _with_zero(lines, key)
-        elif curve.missing:
+        elif curve.missing and curve.probe in data.words.fixed_states:
             texts.append(curve.missing)
     caption = " ".join([*texts, OVER_TRAINING.caption])
     alt = f"Lines over environment steps. {_last_values(series)}"

@@ -131,20 +131,34 @@ class FigureRecord:
     x_title: str = "environment steps (log scale)"
 
     def build(self, data: StudyData) -> list[Figure]:
-        """The figures of a study, empty ones with the reason."""
+        """The figures of a study, empty ones with the reason; none where the game has no such."""
+        words = data.words
+        of_game = words.figures.get(self.id, ("", "", ""))
+        if of_game is None:
+            return []
+        title, caption, x_title = of_game
+        usual = self.x_title.replace("environment steps", words.steps)
         return [
             replace(
                 figure,
                 id=self.id + figure.id,
-                title=figure.title or self.title,
-                caption=figure.caption or self.caption,
-                x_title=figure.x_title or self.x_title,
+                title=title or figure.title or self.title,
+                caption=_with_texts(caption, figure.caption, self.caption),
+                x_title=x_title or figure.x_title or usual,
+                alt=figure.alt.replace("environment steps", words.steps),
                 missing="" if figure.series else figure.missing or self.needs,
                 section=self.section,
                 kind=self.kind,
             )
             for figure in self.draw(data)
         ]
+
+
+def _with_texts(of_game: str, drawn: str, own: str) -> str:
+    """A caption: the game's in place of the record's, also where more was drawn up around it."""
+    if not of_game:
+        return drawn or own
+    return drawn.replace(own, of_game) if drawn else of_game
 
 
 def mean_series(panel: str, arm: str, color: int, x: Iterable[Any], mean: pd.DataFrame) -> Series:

@@ -62,6 +62,7 @@ def build_report(data: StudyData) -> str:
         predictions=prediction_result(data),
         paths=path_result(data),
         labels=labels,
+        words=data.words,
         make=reproduce,
         style=Markup("\n".join(_asset(name) for name in _STYLES)),  # our own files, no user text
         plotly=Markup(_plotly()) if any(not f.missing for f in figures) else "",

@@ -25,7 +25,7 @@ from rl_slt.pipeline.plan.study import CompareSettings, LLCPlan, ProbePlan, Stud
 from rl_slt.pipeline.stages.analyse import DamagedTable, analyse_run, analyse_study, over_runs
 from rl_slt.pipeline.stages.compare import compare_agents
 from rl_slt.pipeline.stages.llc import estimate_runs
-from rl_slt.pipeline.stages.probe.stage import probe_runs
+from rl_slt.pipeline.stages.probe import probe_all
 from rl_slt.pipeline.stages.train import train_study
 
 REPORT_FORMATS = ("html", "md", "json")
@@ -75,7 +75,7 @@ def run_study(
             with _timed(whole, "llc"):
                 failed += estimate_runs(runs, plan.llc, llc_engine, plan.placements)
             with _timed(whole, "probe"):
-                failed += probe_runs(runs, plan.probe, engine)
+                failed += probe_all(runs, plan.probe, engine)
     with _timed(whole, "report"):
         analyse_study(study)
         page = write_report([study.path], study.path / "report.html")
@@ -138,7 +138,7 @@ def probe(
     targets, runs, known = _open(paths, "probe")
     plan = ProbePlan.build(known | settings, "probe")
     with open_engine(workers, scheduler) as engine:
-        failed = probe_runs(runs, plan, engine)
+        failed = probe_all(runs, plan, engine)
     return _finish(targets, failed)
 
 

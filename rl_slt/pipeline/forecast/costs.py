@@ -20,16 +20,18 @@ from agents import Run, write_json
 from analysis import report
 from envs import keep_freed_memory
 from rl_slt.pipeline.disk.layout import Study
+from rl_slt.pipeline.environments import environment_of
 from rl_slt.pipeline.plan.study import StudyPlan
 from rl_slt.pipeline.stages import llc
 from rl_slt.pipeline.stages.analyse import analyse_study
-from rl_slt.pipeline.stages.probe import clips, items
+from rl_slt.pipeline.stages.probe import clips, grid, items
 from rl_slt.pipeline.stages.probe.stage import plan_items
 from rl_slt.settings_model import SettingsModel
 from rl_slt.threads import one_thread
 
 _ROLLOUTS = 2  # of training: the last is timed
 _BURN_IN, _DRAWS = 8, 24  # of an estimate: as many draws as the error over states reads
+_EXACT_STEPS, _MOST_TOGETHER = 200, 8  # of training by exact gradients, and runs of it
 _LEVELS, _TRAINING_LEVELS = 20, 500  # of the probes; of training, whose layouts they avoid
 
 # Convolutions on one core, until the process that began them is gone.
@@ -95,7 +97,7 @@ def measure(plan: StudyPlan, workers: int = 1) -> Costs:
         start = _start()
         began, spent = time.perf_counter(), time.process_time()
         with tempfile.TemporaryDirectory(prefix="rl-slt-") as folder:
-            found = _measure(plan, Study(Path(folder)))
+            found = _measure(plan, Study(Path(folder)), workers)
         elapsed, spent = time.perf_counter() - began, time.process_time() - spent
     found["run"] += start
     return Costs(**found, wait=max(1.0, elapsed / spent) if _clock(plan) is _SPENT else 1.0)
@@ -142,19 +144,28 @@ class _Ticks:
         return self.at[-1] - self.at[-2]
 
 
-def _measure(plan: StudyPlan, study: Study) -> dict[str, Any]:
+def _measure(plan: StudyPlan, study: Study, workers: int) -> dict[str, Any]:
     arm, clock = next(iter(plan.arms)), _clock(plan)
     whole = plan.train_config(arm, plan.seeds[0])
     low, high = whole.levels or (0, _TRAINING_LEVELS)
+    exact = whole.trainer == "exact"
     config = whole.replace(
-        steps=_ROLLOUTS * whole.rollout_steps, checkpoints="linear:2", tensorboard=False,
-        levels=(low, min(high, low + _TRAINING_LEVELS)),
+        steps=_EXACT_STEPS if exact else _ROLLOUTS * whole.rollout_steps, checkpoints="linear:2",
+        tensorboard=False, levels=None if exact else (low, min(high, low + _TRAINING_LEVELS)),
     )  # fmt: skip
     run, ticks = study.run(arm, config.seed), _Ticks(clock)
-    agents.train(config, run.path, arm=arm, progress=ticks)
-    ticks()
-    step = (ticks.at[-2] - ticks.at[-3]) / config.rollout_steps
-    rest = ticks.at[-1] - ticks.at[0] - step * config.total_steps
+    if exact:  # as many together as there will be
+        n = -(-len(plan.arms) * len(plan.seeds) // workers)
+        more = [(config.replace(seed=config.seed + k), study.path / f"{k}", arm)
+                for k in range(1, min(n, _MOST_TOGETHER))]  # fmt: skip
+        agents.train_together([(config, run.path, arm), *more], progress=ticks)
+        ticks()
+        step, rest = (ticks.at[-2] - ticks.at[2]) / config.total_steps / (1 + len(more)), 0.0
+    else:
+        agents.train(config, run.path, arm=arm, progress=ticks)
+        ticks()
+        step = (ticks.at[-2] - ticks.at[-3]) / config.rollout_steps
+        rest = ticks.at[-1] - ticks.at[0] - step * config.total_steps
     found = (
         {"step": step, "run": max(0.0, rest)}
         | _llc(plan, run, _Ticks(clock))
@@ -186,7 +197,15 @@ def _llc(plan: StudyPlan, run: Run, clock: _Ticks) -> dict[str, Any]:
 
 
 def _probe(plan: StudyPlan, run: Run, clock: _Ticks) -> dict[str, Any]:
-    """Costs of the probe stage, on fewer levels of the suite."""
+    """Costs of the probe stage, on fewer levels of the suite where they are played."""
+    if environment_of(run.training).probes is not None:
+        exact = grid.plan_items(run, plan.probe)
+        clock()
+        for each in exact:
+            grid.make(each)
+        found = {"layout": 0.0, "baseline": 0.0, "level": clock.since() / len(exact)}
+        grid.draw(exact[-1])
+        return found | {"clips": clock.since()}
     levels = min(_LEVELS, plan.probe.levels or _LEVELS)
     clock()
     item = plan_items(run, plan.probe.replace(levels=levels), run.path / "parts" / "states")[-1]

@@ -12,6 +12,7 @@ from analysis import probes
 from rl_slt.pipeline.disk.layout import Study
 from rl_slt.pipeline.disk.store import ItemStore
 from rl_slt.pipeline.engine.work import evenly, kept_steps
+from rl_slt.pipeline.environments import environment_of
 from rl_slt.pipeline.forecast.costs import Costs
 from rl_slt.pipeline.plan.study import StudyPlan
 from rl_slt.pipeline.stages.llc import (
@@ -166,9 +167,10 @@ def _llc(plan: StudyPlan, runs: _Runs, costs: Costs | None) -> Iterator[Task]:
 def _probe(plan: StudyPlan, runs: _Runs, costs: Costs | None) -> Iterator[Task]:
     """What lies on disk counts by its number, whichever settings of probes it has."""
     suite = probes.SUITES[plan.probe.suite]
-    levels = plan.probe.levels or suite.n_levels
     configs = [plan.train_config(arm, seed) for arm, seed in runs]
-    shared = len({(config.settings, config.levels) for config in configs})
+    played = environment_of(configs[0]).probes is None
+    levels = (plan.probe.levels or suite.n_levels) if played else 1
+    shared = len({(config.settings, config.levels) for config in configs}) if played else 0
     stores = [{kind: len(ItemStore(run.path, kind).keys()) if run else 0
                for kind in ("baselines", "probe")} for run in runs.values()]  # fmt: skip
     tasks = []
@@ -184,10 +186,10 @@ def _probe(plan: StudyPlan, runs: _Runs, costs: Costs | None) -> Iterator[Task]:
         tasks.append(Task("probe", 3, "runs filmed", seconds, float(not filmed or done < n)))
     over = not any(task.left for task in tasks)
     low, high = configs[0].levels or (0, _LOOKED_UP)
-    played = max(store["baselines"] for store in stores)
+    known = max(store["baselines"] for store in stores)
     for k in range(shared):
-        known = costs.layout * (high - low) if costs else 0.0
-        yield Task("probe", 0, "layouts", known, float(not over))
+        seconds = costs.layout * (high - low) if costs else 0.0
+        yield Task("probe", 0, "layouts", seconds, float(not over))
         seconds = costs.baseline * levels if costs else 0.0
-        yield Task("probe", 1, "baselines", seconds, float(k >= played))
+        yield Task("probe", 1, "baselines", seconds, float(k >= known))
     yield from tasks

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.data.samples import Samples
+from rl_slt.data.tabular import TabularMDP
 from rl_slt.errors import InputError
 from rl_slt.losses import LOSSES, Loss
 from rl_slt.pipeline.states import parse_states
@@ -17,7 +18,10 @@ from rl_slt.settings import Settings
 
 
 def build_loss(
-    text: str, reference: nn.Module | None = None, discount: float | None = None
+    text: str,
+    reference: nn.Module | None = None,
+    discount: float | None = None,
+    mdp: TabularMDP | None = None,
 ) -> Loss:
     """The loss of that text.
 
@@ -25,6 +29,7 @@ def build_loss(
         text: its name, and settings after a colon, as in `regret:clip=10,self-normalized`.
         reference: the policy to measure from, where it has one; None is the checkpoint itself.
         discount: gamma of the run, where the loss discounts; None is the loss's own default.
+        mdp: the process that the data are of, for a loss of exact returns.
 
     Raises:
         InputError: an unknown loss or setting, or one out of its range.
@@ -47,8 +52,10 @@ def build_loss(
             raise InputError.of("loss", text, f"a number after `=`, not {value!r}") from None
     if kind.has_reference:
         settings["reference"] = reference
-    if discount is not None and "discount" in {f.name for f in dataclasses.fields(kind)}:  # type: ignore[arg-type]
-        settings["discount"] = discount
+    fields = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for key, known in (("discount", discount), ("mdp", mdp)):
+        if known is not None and key in fields:
+            settings[key] = known
     return kind(**settings)
 
 
@@ -63,7 +70,12 @@ def check_loss(text: str, states: str, reference: str) -> None:
 
 
 def fit_batch(settings: Settings, loss: Loss, data: Tensor | PolicyData) -> Settings:
-    """Batches of at most as many episodes as there are: only who collected them knows how many."""
+    """Batches of at most as many episodes as there are: only who collected them knows how many.
+
+    Samples that are all there is, as the levels of a known process, are taken whole.
+    """
+    if loss.population:
+        return settings.replace(batch_size=None)
     if loss.sample_unit != "episode" or settings.batch_size is None or isinstance(data, Tensor):
         return settings
     n = Samples(data, loss.sample_unit).n

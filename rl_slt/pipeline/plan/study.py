@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import resources
 from math import isfinite
 from pathlib import Path
@@ -79,7 +79,8 @@ class LLCPlan(SettingsModel):
     """
 
     losses: Texts = ("kl",)
-    """loss: kl, nll, regret[:clip=C,self-normalized], surrogate[:clip=C] or value; repeatable"""
+    """loss: kl, nll, regret[:clip=C,self-normalized], surrogate[:clip=C], value; in a gridworld \
+also exact-regret[:temperature=TAU] and return-error[:temperature=TAU]; repeatable"""
     states: Texts = ("frozen", "on-policy")
     """state set: on-policy, frozen or probe, then :PLACEMENT or /FILTER; repeatable"""
     n_states: Count = 2048
@@ -172,7 +173,7 @@ class ProbePlan(SettingsModel):
     """Which probes to run on each checkpoint."""
 
     suite: str = "standard"
-    """suite of probes: standard or demo"""
+    """suite of probes: standard or demo; a gridworld has its own"""
     levels: Count | None = None
     """held-out levels of each probe; left out, the suite's own number"""
     mode: Literal["sampled", "greedy"] = "sampled"
@@ -243,7 +244,7 @@ class StudyPlan(SettingsModel):
     arms: Annotated[dict[str, ArmChanges], Field(min_length=1)]
     """what each arm changes of the training, by the arm's name, and its `dose` where it has one"""
     base_preset: str = "paper"
-    """preset of PPO settings that all arms build on: paper or demo"""
+    """preset of settings that all arms build on: paper, demo, gridworld or gridworld-ppo"""
     train: Changes = Field(default_factory=dict)
     """what all arms change of the preset"""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
@@ -271,6 +272,7 @@ class StudyPlan(SettingsModel):
                 raise InputError.of(f"arms.{arm}.dose", dose, "a finite number")
             for seed in self.seeds:
                 self.train_config(arm, seed)
+        self._check_game()
         if self.hypothesis:  # the kinds need what is slow to import
             from analysis import check_together
 
@@ -281,6 +283,26 @@ class StudyPlan(SettingsModel):
             except InputError as error:
                 raise InputError(f"hypothesis {hypothesis.name!r}: {error}") from None
         return self
+
+    def _check_game(self) -> None:
+        """Raise InputError for arms in different games, or states that the game does not have."""
+        from rl_slt.pipeline.environments import environment_of
+
+        trains = {arm: self.train_config(arm, self.seeds[0]) for arm in self.arms}
+        (arm, first), *others = trains.items()
+        for other, train in others:
+            if train.game != first.game:
+                raise InputError.of(f"arms.{other}.game", train.game, f"{first.game}, as of {arm}")
+        for text in self.llc.states:
+            environment_of(first).states(first, text, self.placements, self.llc.n_states, 0)
+
+    @property
+    def probe_names(self) -> Sequence[str]:
+        """Names of all probes that the table `probes` will hold."""
+        from rl_slt.pipeline.environments import environment_of
+
+        first = self.train_config(next(iter(self.arms)), self.seeds[0])
+        return environment_of(first).probes or self.probe.probes
 
     def _check_names(self, hypothesis: Hypothesis) -> None:
         """Raise InputError where a hypothesis names what this study will not have."""
@@ -296,7 +318,7 @@ class StudyPlan(SettingsModel):
             ("series", filter(None, [hypothesis.series]), llc),
             ("given", hypothesis.given, [*llc, *more]),
             ("loss", filter(None, [hypothesis.loss]), self.llc.losses),
-            ("metric", filter(None, [probe]), self.probe.probes),
+            ("metric", filter(None, [probe]), self.probe_names),
             ("step", {hypothesis.step} - {"last"}, sorted(steps)),
         ]
         for name, values, known in named:

@@ -23,7 +23,7 @@ from analysis import (
     series_parts,
     staircase,
 )
-from analysis.probes import FIXED_STATE_GOALS, SCORES, main_metric
+from analysis.probes import APART, FIXED_STATE_GOALS, SCORES, main_metric
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, Study
 from rl_slt.pipeline.disk.locks import wait_for_lock
@@ -33,7 +33,7 @@ from rl_slt.pipeline.stages import covariates
 
 # What a run's final goal is read from: the first of these that was measured.
 FINAL = (("suite", "coin_seeking"), ("behind", "coin_rate"), ("suite", "preference"),
-         ("ground", "coin_rate"))  # fmt: skip
+         ("ground", "coin_rate"), (APART, main_metric(APART)))  # fmt: skip
 
 
 class DamagedTable(InputError):

@@ -19,13 +19,14 @@ from torch import Tensor, nn
 from agents import Run, load_policy
 from analysis.report import read_progress, return_at
 from envs import Classes, find_game, kl, log_probs
+from rl_slt import PolicyData
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.store import ItemStore, digest, write_table
 from rl_slt.pipeline.engine.jobs import Outcome, SerialEngine
 from rl_slt.pipeline.engine.work import WorkItem, checkpoints_of, run_items
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages.llc import states_of
-from rl_slt.pipeline.states import StateSetSpec, collect
+from rl_slt.pipeline.states import StateSet
 from rl_slt.versions import STAGES, version_key
 
 _STATES = 512  # of the frozen set, evenly spaced: enough for two digits
@@ -44,7 +45,7 @@ class Covariates(WorkItem):
     kind = "covariates"
     before: str
     weights_before: str
-    states: StateSetSpec
+    states: StateSet
 
     @property
     def key(self) -> str:
@@ -84,7 +85,7 @@ def make(item: Covariates) -> None:
 
     A checkpoint that does not load is left out, and so is the step from it to the next.
     """
-    states = _some_states(item.states, item.states_cache)
+    data = _some_states(item.states, item.states_cache)
     try:
         policy = load_policy(Path(item.checkpoint))
         before = load_policy(Path(item.before)) if item.before else None
@@ -93,12 +94,17 @@ def make(item: Covariates) -> None:
     name = Path(item.run).name
     row = {"run": name, "step": item.step, "return": np.nan, "version": STAGES["covariates"]}
     classes = find_game(Run(Path(item.run)).training.game).distinct_actions
-    frame = pd.DataFrame([row | measure(policy, before, states, classes)])
+    found = measure(policy, before, data.states, classes, data.weights)
+    frame = pd.DataFrame([row | found])
     item.store.put(item.key, {"covariates": frame})
 
 
 def measure(
-    policy: nn.Module, before: nn.Module | None, states: Tensor, classes: Classes | None = None
+    policy: nn.Module,
+    before: nn.Module | None,
+    states: Tensor,
+    classes: Classes | None = None,
+    weights: Tensor | None = None,
 ) -> dict[str, float]:
     """Entropy (nats), Euclidean norm of the weights, and KL from the policy before (NaN: none).
 
@@ -107,21 +113,24 @@ def measure(
         before: the policy one checkpoint earlier.
         states: `[N, ...]`.
         classes: of actions that do the same and count as one; None keeps all apart.
+        weights: `[N]`, of states in means, relative to each other; None is equally.
     """
+    share = None if weights is None else weights.double() / weights.double().sum()
+
+    def mean(values: Tensor) -> float:
+        return float(values.mean() if share is None else values @ share)
+
     log_p = log_probs(policy, states, classes)
     square = sum(float(w.detach().double().square().sum()) for w in policy.parameters())
-    step_kl = (
-        np.nan if before is None else float(kl(log_probs(before, states, classes), log_p).mean())
-    )
+    step_kl = np.nan if before is None else mean(kl(log_probs(before, states, classes), log_p))
     p = log_p.exp()
-    entropy = float(-(p * log_p).where(p > 0, 0.0).sum(dim=1).mean())
+    entropy = mean(-(p * log_p).where(p > 0, 0.0).sum(dim=1))
     return {"entropy": entropy, "weight_norm": square**0.5, "step_kl": step_kl}
 
 
 @lru_cache(maxsize=1)
-def _some_states(spec: StateSetSpec, cache: Path) -> Tensor:
-    states = collect(spec, None, cache).states
-    return states[:: max(1, len(states) // _STATES)][:_STATES]
+def _some_states(states: StateSet, cache: Path) -> PolicyData:
+    return states.few(_STATES, cache)
 
 
 def plan_covariates(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[Covariates]:

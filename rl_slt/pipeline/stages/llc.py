@@ -18,8 +18,7 @@ from torch import nn
 
 from agents import Run, check_device, load_policy
 from analysis import schema
-from analysis.probes import SUITES
-from envs import FROZEN_LEVELS, find_game
+from envs import find_game
 from rl_slt import LLCEstimate, PolicyData, estimate_with, profile_verdict
 from rl_slt.errors import InputError
 from rl_slt.gradients.flat import match_parameters
@@ -37,9 +36,10 @@ from rl_slt.pipeline.disk.store import (
 from rl_slt.pipeline.engine.jobs import Engine, Outcome, attempt
 from rl_slt.pipeline.engine.progress import meter, print_done
 from rl_slt.pipeline.engine.work import WorkItem, checkpoints_of, evenly, kept_steps, run_items
+from rl_slt.pipeline.environments import environment_of
 from rl_slt.pipeline.plan.by_name import build_loss, fit_batch
 from rl_slt.pipeline.plan.study import LLCPlan
-from rl_slt.pipeline.states import StateSetSpec, collect, collect_episodes, parse_states
+from rl_slt.pipeline.states import StateSet, parse_states
 from rl_slt.profile import profile_with
 from rl_slt.samplers.chains import Progress
 from rl_slt.settings import HEADLINE, RELATIVE, Settings
@@ -102,7 +102,7 @@ class Estimate(WorkItem):
     reference: str
     reference_weights: str
     loss: str
-    states: StateSetSpec
+    states: StateSet
     plan: LLCPlan
     precision: str
     entropy: float | None = None
@@ -342,27 +342,17 @@ def series_of(plan: LLCPlan) -> list[tuple[str, str, float | None]]:
     ]
 
 
-def states_of(run: Run, plan: LLCPlan, text: str, placements: Sequence[str]) -> StateSetSpec:
+def states_of(run: Run, plan: LLCPlan, text: str, placements: Sequence[str]) -> StateSet:
     """The state set of that name for a run.
 
     Args:
-        run: whose level settings and time limit it has.
+        run: whose training says what its levels are.
         plan: the number of states, and the seed.
         text: name of the set.
         placements: of the coin, for a frozen set that names none.
     """
-    name, train, probed = parse_states(text), run.training, SUITES["standard"].seeds
-    levels = {"frozen": FROZEN_LEVELS, "probe": (probed[0], probed[-1] + 1)}
-    own = (train.coin,) if name.own else tuple(placements)
-    return StateSetSpec(
-        name=str(name),
-        placements=(name.placement,) if name.placement else own,
-        settings=train.settings,
-        levels=levels.get(name.source, train.levels),
-        n=plan.n_states,
-        time_limit=train.time_limit,
-        seed=plan.seed,
-    )
+    train = run.training
+    return environment_of(train).states(train, text, placements, plan.n_states, plan.seed)
 
 
 def estimate_runs(
@@ -447,13 +437,11 @@ def load_inputs(item: Estimate) -> tuple[nn.Module, PolicyData, Any]:
     device, train = check_device(item.plan.device), Run(Path(item.run)).training
     policy = load_policy(Path(item.checkpoint))
     reference = load_policy(Path(item.reference)).to(device) if item.reference != "self" else None
-    cache = item.states_cache
-    if not build_loss(item.loss).needs:
-        states = collect(item.states, policy if item.visitor else None, cache, item.visitor)
-    else:  # whole episodes
-        checkpoint = Path(item.checkpoint)
-        states = collect_episodes(item.states, policy, checkpoint, cache, item.weights, train)
-    return policy.to(device), states, build_loss(item.loss, reference, train.gamma)
+    states = item.states.load(
+        build_loss(item.loss), policy, Path(item.checkpoint), item.states_cache, item.weights, train
+    )
+    loss = build_loss(item.loss, reference, train.gamma, item.states.mdp)
+    return policy.to(device), states, loss
 
 
 def _first_policy(run: Run) -> nn.Module | None:

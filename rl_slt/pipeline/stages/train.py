@@ -16,17 +16,27 @@ from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome
 from rl_slt.pipeline.engine.progress import meter
 from rl_slt.pipeline.plan.study import StudyPlan
 
+Args = tuple[dict[str, Any], str, str]  # settings, folder and arm of a run
+_MOST = 32  # runs of exact gradients in one process: as many are as fast as fewer
+
 
 def train_study(study: Study, plan: StudyPlan, engine: Engine) -> list[Outcome]:
     """Train every run of the study that is not finished; returns what failed."""
-    jobs, paths = [], []
+    jobs, paths, together = [], [], []
     for seed in plan.seeds:
         for arm in plan.arms:
             run, config = study.run(arm, seed), plan.train_config(arm, seed)
             paths.append((run, config.total_steps))
-            if not run.finished:
-                args = (config.as_dict(), str(run.path), arm)
+            args = (config.as_dict(), str(run.path), arm)
+            if run.finished:
+                continue
+            if config.trainer == "exact":
+                together.append(args)
+            else:
                 jobs.append(Job(f"training of {run.name}", train_one, args, str(run.path)))
+    for each in split(together, engine.workers):
+        label = f"training of {len(each)} runs from {Path(each[0][1]).name} on"
+        jobs.append(Job(label, train_some, (each,), each[0][1]))
     if not jobs:
         return []
 
@@ -37,6 +47,30 @@ def train_study(study: Study, plan: StudyPlan, engine: Engine) -> list[Outcome]:
 
     with meter("training", sum(steps for _, steps in paths), unit="steps") as bar:
         return [outcome for outcome in engine.run(jobs, tick) if outcome.reason]
+
+
+def split(runs: Sequence[Args], workers: int) -> list[Sequence[Args]]:
+    """Runs of exact gradients in groups of about one size, each for a process.
+
+    Args:
+        runs: in any order; those of a group differ in seed and placement alone where the arms do.
+        workers: as many processes; no group has more than 32 runs.
+    """
+    alike: dict[str, list[Args]] = {}
+    for run in runs:
+        rest = {name: value for name, value in run[0].items() if name not in ("coin", "seed")}
+        alike.setdefault(str(sorted(rest.items())), []).append(run)
+    groups: list[Sequence[Args]] = []
+    for same in alike.values():
+        count = max(min(workers, len(same)), -(-len(same) // _MOST))
+        groups += [same[k::count] for k in range(count)]
+    return groups
+
+
+def train_some(runs: Sequence[Args]) -> None:
+    """Train several runs by exact gradients, or go on with them (called on a worker)."""
+    todo = [(TrainConfig.build(config, arm), Path(path), arm) for config, path, arm in runs]
+    agents.train_together(todo, resume=True)
 
 
 def train_one(config: dict[str, Any], path: str, arm: str) -> None:

@@ -25,6 +25,7 @@ from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages import llc
 from rl_slt.pipeline.stages.llc import load_inputs, plan_estimates
+from rl_slt.pipeline.states import StateSetSpec
 from tests.rl_slt.other_device import other_device
 from tests.rl_slt.pipeline.conftest import RLSLT, STUDY, rl_slt
 
@@ -251,6 +252,7 @@ def test_states_of_a_probe_are_the_checkpoints_own_on_the_probes_levels(
     units = plan_estimates(run, plan, ["end"])
     mine, trained, later = units[0], units[1], units[-2]
     probed = SUITES["standard"].seeds
+    assert isinstance(mine.states, StateSetSpec) and isinstance(trained.states, StateSetSpec)
     assert mine.states.levels == (probed[0], probed[-1] + 1) != trained.states.levels
     assert mine.states.placements == trained.states.placements == ("behind",)
     first, second, last = (load_inputs(unit)[1] for unit in (mine, trained, later))

@@ -48,7 +48,7 @@ metric = "behind/coin_rate"
 
 
 def test_the_contract_presets_are_there_and_sound() -> None:
-    assert preset_names() == ["alpha", "coinrun", "demo", "smoke"]
+    assert preset_names() == ["alpha", "coinrun", "demo", "gridworld", "smoke"]
     for name in preset_names():
         plan = load_preset(name)
         for arm in plan.arms:
@@ -90,7 +90,10 @@ def test_the_defaults_are_the_named_settings() -> None:
         (SMALL.replace("arms.a", 'arms."../b"'), r"arm='\.\./b': must be at most 100 letters"),
         (SMALL.replace('"end"', '"moon"'), "moon"),
         (SMALL.replace("coin =", "coins ="), r"arms\.a\.coin: missing; it must be given"),
-        ('base_preset = "moon"' + SMALL, "preset='moon': must be one of demo, paper"),
+        (
+            'base_preset = "moon"' + SMALL,
+            "preset='moon': must be one of demo, gridworld, gridworld-ppo, paper",
+        ),
         ("seeds = []\n" + SMALL, r"seeds=\[\]: must be a list of at least 1"),
         (SMALL + "dose = 'x'", r"arms\.a\.dose='x': must be a finite number"),
         (CLAIM.replace("seeds", "luck"), "hypothesis.0.kind='luck': must be arms, dose, seeds"),

@@ -77,7 +77,7 @@ def plan_suite(run: Run, plan: ProbePlan) -> probes.ProbeSuite:
 
 
 def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Outcome]:
-    """Probe every checkpoint that is not probed yet and assemble the tables of the runs.
+    """Probe every checkpoint of runs in games of procgen, and assemble their tables.
 
     First what all checkpoints share (baselines, states), then the checkpoints, then clips of each
     run's last one; at the end `probes.png` of each run, and of a study over its runs.

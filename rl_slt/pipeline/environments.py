@@ -1,0 +1,42 @@
+"""What the stages do with the runs of each kind of game: a record for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from agents import TrainConfig
+from analysis.probes import GRID_PROBES
+from rl_slt.pipeline.grid_states import grid_states
+from rl_slt.pipeline.states import StateSet, procgen_states
+
+_PROBES = "rl_slt.pipeline.stages.probe"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A kind of game.
+
+    Attributes:
+        states: the state set of a name, for a training, with the coin placements of frozen sets,
+            the number of states and a seed.
+        probe_stage: module of its probe stage, which has `probe_runs(runs, plan, engine)`.
+        probes: names of its probes; None where they are those of a suite, and played.
+    """
+
+    states: Callable[[TrainConfig, str, Sequence[str], int, int], StateSet]
+    probe_stage: str
+    probes: tuple[str, ...] | None = None
+
+
+PROCGEN = Environment(procgen_states, f"{_PROBES}.stage")
+ENVIRONMENTS = {
+    "coinrun": PROCGEN,
+    "maze": PROCGEN,
+    "gridworld": Environment(grid_states, f"{_PROBES}.grid", GRID_PROBES),
+}
+
+
+def environment_of(train: TrainConfig) -> Environment:
+    """The environment of a training."""
+    return ENVIRONMENTS[train.game]

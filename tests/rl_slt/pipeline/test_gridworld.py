@@ -1,0 +1,176 @@
+"""A study of the gridworld, from training to the page, and what its losses are averaged over."""
+
+import html
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from agents import Run, TrainConfig, load_policy, ppo_preset, train
+from analysis.probes import probe_gridworld
+from envs import CheeseGrid
+from rl_slt.errors import InputError
+from rl_slt.losses import LOSSES
+from rl_slt.pipeline.commands.run import run_study
+from rl_slt.pipeline.grid_states import GridStates, grid_states
+from rl_slt.pipeline.plan.study import StudyPlan, parse_study
+from rl_slt.pipeline.stages.train import split
+
+STUDY = """
+question = "Does it work?"
+base_preset = "gridworld"
+seeds = [0, 1]
+[train]
+steps = 40
+checkpoints = "log:3"
+temperature = 0.01
+[arms.corner]
+dose = 0.0
+coin = "corner"
+[arms.anywhere]
+dose = 1.0
+coin = "anywhere"
+[llc]
+losses = ["exact-regret:temperature=0.01"]
+states = ["on-policy"]
+nbeta = 1000.0
+localization = 100.0
+chains = 2
+draws = 20
+burn_in = 10
+checkpoints = 1
+[[hypothesis]]
+name = "doses tell"
+role = "primary"
+kind = "dose"
+metric = "apart/corner_first"
+direction = "less"
+"""
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("study") / "grid"
+    assert run_study(plan(), out, workers=0) == 0
+    return out
+
+
+def plan(text: str = STUDY) -> StudyPlan:
+    return parse_study(text, "grid")
+
+
+def test_the_tables_are_those_of_any_study(study: Path) -> None:
+    probes, llc = (pd.read_parquet(study / "tables" / f"{t}.parquet") for t in ("probes", "llc"))
+    run = Run(study / "runs" / "anywhere-s1")
+    assert run.finished and run.arm == "anywhere"
+    steps = [checkpoint.step for checkpoint in run.checkpoints]
+    assert len(steps) == 3 and steps[-1] == 40
+    assert sorted(probes.loc[probes["run"] == run.name, "step"].unique()) == steps
+    exact = probe_gridworld(load_policy(run.checkpoint()), CheeseGrid(), run=run.name, step=40)
+    found = probes[(probes["run"] == run.name) & (probes["step"] == 40)]
+    both = exact.merge(found, on=["probe", "metric"])
+    assert len(both) == len(exact) == len(found)
+    assert np.allclose(both["value_x"], both["value_y"], atol=0)
+    assert len(llc) == 4 and set(llc["states"]) == {"on-policy"}
+    assert sorted(llc["n_states"].unique()) == [1, 25]  # levels that count
+    known = pd.read_parquet(study / "tables" / "covariates.parquet")
+    assert known["entropy"].between(0, np.log(4)).all() and known["return"].notna().all()
+    claims = pd.read_parquet(study / "tables" / "hypotheses.parquet")
+    assert claims["hypothesis"].iloc[0] == "doses tell" and claims["n"].iloc[0] == 4
+    assert claims["value"].iloc[0] < 0
+
+
+def test_the_page_speaks_of_mice_and_cheese(study: Path) -> None:
+    page = (study / "report.html").read_text()
+    body = re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.DOTALL)
+    text = html.unescape(re.sub(r"<[^>]+>", " ", body))
+    text = text[: text.index("Settings, to make this again")]  # there coin is a setting
+    assert "To the corner, or to the cheese?" in text and "gradient steps" in text
+    assert not re.findall(r"\b(?:coins?|CoinRun|frames|film strips?|environment steps)\b", text)
+    assert len(re.findall(r"data:image/png;base64", page)) == 2  # a policy of each arm
+
+
+@pytest.mark.slow
+def test_the_same_study_again_computes_nothing(study: Path) -> None:
+    files = {p: p.stat().st_mtime_ns for p in study.glob("runs/*/parts/*/*/*.parquet")}
+    assert files and run_study(plan(), study, workers=0) == 0
+    assert {p: p.stat().st_mtime_ns for p in study.glob("runs/*/parts/*/*/*.parquet")} == files
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('["on-policy"]', '["probe:corner"]'), "frozen or on-policy, then :PLACEMENT"),
+        (('["on-policy"]', '["frozen/coin-absent"]'), "frozen or on-policy, then :PLACEMENT"),
+        (('["on-policy"]', '["frozen:behind"]'), "coin='behind': must be corner, anywhere"),
+        (("apart/corner_first", "behind/coin_rate"), "metric='behind': must be of the study:"),
+        (('coin = "corner"', 'coin = "end"\ngame = "coinrun"\ntrainer = "ppo"\nnetwork = "small"'),
+         "arms.anywhere.game='gridworld': must be coinrun, as of corner"),
+    ],
+)  # fmt: skip
+def test_what_a_gridworld_has_not_is_refused_before_training(
+    change: tuple[str, str], message: str
+) -> None:
+    with pytest.raises(InputError) as error:
+        plan(STUDY.replace(*change))
+    assert message in str(error.value)
+
+
+def config(coin: str = "mix:0.2:anywhere:corner") -> TrainConfig:
+    return ppo_preset("gridworld", coin=coin, steps=20, checkpoints="linear:2")
+
+
+def load(states: GridStates, loss: str, tmp_path: Path) -> tuple[object, ...]:
+    train(config(), tmp_path / "a")
+    policy = load_policy(Run(tmp_path / "a").checkpoint())
+    data = states.load(LOSSES[loss](), policy, tmp_path, tmp_path, "w", config())
+    return policy, data
+
+
+def test_levels_count_as_the_placements_have_them(tmp_path: Path) -> None:
+    grid, placements = CheeseGrid(), ("corner", "mix:0.2:anywhere:corner")
+    states = grid_states(config(), "frozen", placements, 2048, 0)
+    _, data = load(states, "exact-regret", tmp_path)
+    expected = np.mean([grid.probabilities(p) for p in placements], axis=0)
+    assert data.weights.numpy() / 25 == pytest.approx(expected, abs=1e-7)  # type: ignore[attr-defined]
+    own = grid_states(config(), "on-policy", placements, 2048, 0)
+    assert own.shares.numpy() == pytest.approx(grid.probabilities(placements[1]))
+    named = grid_states(config(), "frozen:at=0,0", placements, 2048, 0)
+    assert named.shares.numpy() == pytest.approx(grid.probabilities("at=0,0"))
+    assert len({s.key("") for s in (states, own, named)}) == 3
+
+
+def test_cells_count_as_the_policy_visits_them(tmp_path: Path) -> None:
+    grid = CheeseGrid()
+    states = grid_states(config(), "on-policy", (), 2048, 0)
+    policy, data = load(states, "kl", tmp_path)
+    logits = policy(torch.from_numpy(grid.observations))  # type: ignore[operator]
+    visits = grid.mdp.occupancy(logits.detach().double())
+    share = torch.from_numpy(grid.probabilities(config().coin))[:, None] * visits
+    share = share / visits.sum(-1, keepdim=True)
+    weights = data.weights.double() / data.weights.sum()  # type: ignore[attr-defined]
+    assert weights.numpy() == pytest.approx(share[share > 0].numpy(), abs=1e-7)
+    assert data.episode.unique().tolist() == list(range(25))  # type: ignore[attr-defined]
+    frozen = states.few(512, tmp_path)
+    assert len(frozen) == 25 * 24  # cells that are a start of some level
+
+
+def test_a_loss_of_episodes_has_none_in_a_gridworld(tmp_path: Path) -> None:
+    states = grid_states(config(), "on-policy", (), 2048, 0)
+    with pytest.raises(InputError, match="exact-regret and return-error take their place"):
+        load(states, "regret", tmp_path)
+
+
+def test_runs_are_split_into_groups_of_one_size() -> None:
+    runs = [(config(coin).as_dict(), f"{coin}-{k}", "a") for coin in ("corner", "anywhere")
+            for k in range(5)]  # fmt: skip
+    other = (config().replace(lr=1.0).as_dict(), "other", "b")
+    groups = split([*runs, other], 3)
+    assert sorted(len(group) for group in groups) == [1, 3, 3, 4]
+    assert sorted(run[1] for group in groups for run in group) == sorted(
+        run[1] for run in [*runs, other]
+    )
+    assert max(len(group) for group in split(runs * 10, 1)) <= 32
