@@ -90,7 +90,7 @@ def test_the_page_speaks_of_mice_and_cheese(study: Path) -> None:
     text = text[: text.index("Settings, to make this again")]  # there coin is a setting
     assert "To the corner, or to the cheese?" in text and "gradient steps" in text
     assert not re.findall(r"\b(?:coins?|CoinRun|frames|film strips?|environment steps)\b", text)
-    assert len(re.findall(r"data:image/png;base64", page)) == 2  # a policy of each arm
+    assert body.count("data:image/png;base64") == 2  # a policy of each arm
 
 
 @pytest.mark.slow
