@@ -2,6 +2,7 @@ from .data.policy_data import PolicyData
 from .data.tabular import TabularMDP
 from .errors import ConvergenceWarning, InputError
 from .estimate import estimate_llc, estimate_with
+from .losses.cross_entropy import CrossEntropy
 from .losses.exact import ExactRegret, ReturnError
 from .losses.kl import PolicyKL
 from .losses.nll import PolicyNLL
@@ -30,6 +31,7 @@ __all__ = [
     "SGLD",
     "SGNHT",
     "ConvergenceWarning",
+    "CrossEntropy",
     "ExactRegret",
     "InputError",
     "LLCEstimate",

@@ -70,6 +70,7 @@ def estimate_llc(
     preconditioner_rank: int | None = None,
     precision: Precision = "auto",
     gauge: Gauge = "auto",
+    orthogonal: bool = False,
     distinct_actions: Sequence[Sequence[int]] | None = None,
     match_entropy: float | None = None,
     states_error: bool = True,
@@ -86,7 +87,7 @@ def estimate_llc(
         states: `[N, ...]`, or a `PolicyData`; brought to the policy's device, all at once.
         loss: `loss(policy, batch) -> [B]`; None is `PolicyKL()`. An LLC is that of a minimum: where
             the loss falls from w*, or its slope there takes more than 30 % of it away, there is
-            none (status `failed`, NaN). `OrthogonalSGLD` then gives one constrained to the
+            none (status `failed`, NaN). `orthogonal=True` then gives one constrained to the
             directions orthogonal to the gradient.
         sampler: None chooses: exact full-batch HMC where that is cheap, else BAOAB on batches.
         nbeta: inverse temperature times the number of states N; None is `N / log N`;
@@ -113,6 +114,9 @@ def estimate_llc(
         gauge: scale of hidden (ReLU) units, which leaves the policy equal and moves the estimate:
             balanced (incoming norm equals outgoing norm), none (as given), or auto, balanced
             where the network's units can be scaled.
+        orthogonal: hold w - w* orthogonal to the loss's gradient at w*, with any sampler. Within
+            that subspace w* is a critical point of every loss, and of a quadratic loss the
+            posterior stays Gaussian. At a minimum, as of a self-KL, nothing is held.
         distinct_actions: classes of actions that do the same, `[[0], [1], [2, 3]]`, each action
             in one of them: merged by their probability before the loss; None keeps all apart.
         match_entropy: mean entropy in nats that the policy is brought to first, by one factor of
@@ -137,6 +141,7 @@ def estimate_llc(
         sampler=sampler, nbeta=nbeta, localization=localization, chains=chains, draws=draws,
         burn_in=burn_in, batch_size=batch_size, params=params,
         preconditioner_rank=preconditioner_rank, precision=precision, gauge=gauge,
+        orthogonal=orthogonal,
         distinct_actions=distinct_actions,  # type: ignore[arg-type]  # it makes tuples of them
         match_entropy=match_entropy,
     )  # fmt: skip
@@ -272,7 +277,8 @@ def estimate_on(
     with full_float32(policy), _enough_memory(policy, settings):
         gradient = center.gradient
         gradient_norm = float(gradient.norm())
-        if chains.sampler.orthogonal and gradient_norm > 0:
+        held = settings.orthogonal or chains.sampler.orthogonal
+        if held and gradient_norm > 0:
             target.direction = gradient / gradient_norm
         target.grads = 0  # the sampler's alone count
 
@@ -305,7 +311,7 @@ def estimate_on(
     if target.loss.zero_at_center:  # by definition, whatever bfloat16 makes of it
         at_center = torch.zeros_like(at_center)
     loss_init = float(at_center.mean())
-    constrained = chains.sampler.orthogonal and not target.loss.zero_at_center
+    constrained = held and not target.loss.zero_at_center
     half = Measured(math.nan, math.nan)  # of all directions: none of a constrained LLC
     if not constrained:
         half = center.half_d_eff(target.nbeta, target.localization)

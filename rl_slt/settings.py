@@ -151,6 +151,8 @@ class Settings(SettingsModel):
     preconditioner_rank: PreconditionerRank | None = None
     precision: Precision = "auto"
     gauge: Gauge = "auto"
+    orthogonal: bool = False
+    """hold w - w* orthogonal to the loss's gradient at w*, for points that are no minima"""
     distinct_actions: tuple[tuple[int, ...], ...] | None = None
     """classes of actions that do the same, merged before the loss; none keeps all apart"""
     match_entropy: Entropy | None = None

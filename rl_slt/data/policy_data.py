@@ -30,6 +30,8 @@ class PolicyData:
             of its first state. None is equally.
         level: `[N]`, integers: the level of a `TabularMDP` that a sample is. None: sample i is
             level i.
+        targets: what a supervised model should give on its inputs, the `states`: classes `[N]`
+            (integers) or values `[N, ...]`.
 
     Raises:
         InputError: no states, or a field whose first dimension is not N.
@@ -46,6 +48,7 @@ class PolicyData:
     reference_logits: Tensor | None = None
     weights: Tensor | None = None
     level: Tensor | None = None
+    targets: Tensor | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.states, Tensor) or self.states.ndim < 1 or not len(self.states):

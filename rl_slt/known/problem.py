@@ -23,6 +23,7 @@ class Problem:
         exact: `nbeta (E[L] - L(w*))` at this nbeta, gamma and w*.
         lambda_: the learning coefficient, the limit of large nbeta and small gamma.
         exact_error: standard error of `exact` where it comes from exact sampling, else 0.
+        orthogonal: whether w* is no minimum, and weights are held orthogonal to the gradient.
     """
 
     policy: nn.Module
@@ -33,3 +34,4 @@ class Problem:
     exact: float
     lambda_: float
     exact_error: float = 0.0
+    orthogonal: bool = False

@@ -101,6 +101,35 @@ def quadratic(curvatures: tuple[float, ...], nbeta: float = 100.0) -> Problem:
     )
 
 
+def slope(nbeta: float = 100.0) -> Problem:
+    """A quadratic with a slope at w* = 0, `L = g . w + 1/2 w' H w`, sampled orthogonally to g.
+
+    H is not diagonal, and curves along g more than anywhere else. With a basis B of the subspace
+    orthogonal to g the posterior there is Gaussian of precision `A = nbeta B'H B + gamma`, so the
+    exact estimate is `1/2 tr(nbeta B'H B A^-1)` and lambda is half the rank of `B'H B`.
+    """
+    g, gamma = torch.tensor([2.0, -1.0, 0.5, 0.0, 1.0]), 1.0
+    rows = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
+    h = rows.T @ rows + torch.outer(g, g)
+
+    def loss(policy: Policy, batch: PolicyData) -> Tensor:
+        w = logits_of(policy(batch.states))
+        return w @ g + 0.5 * ((w @ h) * w).sum(-1)
+
+    basis = torch.linalg.qr(torch.column_stack([g, torch.eye(5)]).double())[0][:, 1:]
+    curvatures = torch.linalg.eigvalsh(basis.T @ h.double() @ basis).clamp(min=0).tolist()
+    return Problem(
+        policy=Weights(5),
+        data=PolicyData(torch.zeros(8, 1)),
+        loss=loss,
+        nbeta=nbeta,
+        localization=gamma,
+        exact=sum(0.5 * nbeta * x / (nbeta * x + gamma) for x in curvatures),
+        lambda_=0.5 * sum(x > 1e-6 for x in curvatures),
+        orthogonal=True,
+    )
+
+
 def sgld_stationary(
     curvatures: tuple[float, ...], nbeta: float, localization: float, step_size: float
 ) -> float:
@@ -408,6 +437,7 @@ def _padded_factors(
 # of these problems draw.
 PROBLEMS: dict[str, Callable[[], Problem]] = {
     "quadratic": lambda: quadratic((4.0, 2.0, 1.0, 0.5, 0.0)),
+    "quadratic-slope": slope,
     "crossing-1-1": lambda: crossing((1, 1)),
     "crossing-1-2": lambda: crossing((1, 2)),
     "tabular": tabular,

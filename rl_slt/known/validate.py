@@ -100,6 +100,7 @@ def estimate_problem(
     """
     settings = Settings(
         nbeta=problem.nbeta, localization=problem.localization, chains=chains,
+        orthogonal=problem.orthogonal,
         gauge="none",  # the exact value is that of the weights as they are
         **_sampling(sampler, batch_size, len(problem.data)),
     )  # fmt: skip

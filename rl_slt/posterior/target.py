@@ -131,7 +131,9 @@ class Target:
         width: standard deviation of the localizing Gaussian; 1 where there is none.
         device: where weights, data and chains are.
         center_losses: per-sample losses `[n]` at w*.
-        direction: unit vector `[d]` along which w - w* is held at 0, or None.
+        direction: unit vector `[d]` along which the weights are held at w*, or None. The chains'
+            own coordinate along it follows the localizer alone, so that nothing is degenerate for
+            a sampler: the rest has exactly the posterior within the subspace.
         grads: sample gradients spent so far.
         batched: whether the gradients of all chains are made at once, where they can be traced:
             those of small networks without convolutions, on a GPU those of all.
@@ -178,7 +180,7 @@ class Target:
 
     def weights(self, z: Tensor) -> Tensor:
         """`w - w*` `[C, d]` of coordinates `z` `[C, d]`."""
-        return self._held(z if self.preconditioner is None else self.preconditioner.forward(z))
+        return self.held(z if self.preconditioner is None else self.preconditioner.forward(z))
 
     def change_nbeta(self, nbeta: float) -> None:
         """Go over to another inverse temperature, and the preconditioner with it.
@@ -192,7 +194,7 @@ class Target:
             self.preconditioner = replace(self.preconditioner, shrink=shrink)
         self.nbeta = nbeta
 
-    def _held(self, rows: Tensor) -> Tensor:
+    def held(self, rows: Tensor) -> Tensor:
         """Rows `[C, d]` without their component along the direction held."""
         if self.direction is None:
             return rows
@@ -214,7 +216,8 @@ class Target:
             parts: equal parts that each batch is divided into, to tell its gradient's noise from
                 their differences; 1 tells none.
         """
-        delta = self.weights(z)
+        moved = z if self.preconditioner is None else self.preconditioner.forward(z)
+        delta = self.held(moved)
         w, noise = self.flat.w_star + delta, None
         if parts == 1:
             loss, grad, at_center = self._loss_grad(w, index, generators)
@@ -226,15 +229,20 @@ class Target:
             loss, grad, at_center = (x.unflatten(0, (len(z), parts)) for x in found)
             noise = self._noise(grad, len(rows[0]) * parts)
             loss, grad, at_center = loss.mean(1), grad.mean(1), at_center.mean(1)
-        grad_w = self._held(grad.mul_(self.nbeta).add_(delta, alpha=self.localization))
+        grad_w = self.held(grad.mul_(self.nbeta).add_(delta, alpha=self.localization))
         virial, stiff = _dots(delta, grad_w), None
-        grad_z = grad_w
-        if self.preconditioner is not None:
-            grad_z = self.preconditioner.transpose(grad_w)
-            if (along := self.preconditioner.stiff).shape[1]:
-                stiff = ((delta @ along) * (grad_w @ along)).mean(1)
         prior = 0.5 * self.localization * _dots(delta, delta)
         energy = self.nbeta * loss.double() + prior.double()
+        pull = grad_w
+        if self.direction is not None:
+            idle = moved - delta
+            energy = energy + 0.5 / self.width**2 * _dots(idle, idle)
+            pull = grad_w.add(idle, alpha=1 / self.width**2)
+        grad_z = pull
+        if self.preconditioner is not None:
+            grad_z = self.preconditioner.transpose(pull)
+            if (along := self.preconditioner.stiff).shape[1]:
+                stiff = ((delta @ along) * (grad_w @ along)).mean(1)
         return Evaluation(loss, at_center, energy, grad_z, prior, virial, stiff, noise)
 
     def _noise(self, grads: Tensor, size: int) -> Tensor:
@@ -249,7 +257,7 @@ class Target:
         contrast = torch.ones(parts - 1, parts, device=grads.device, dtype=grads.dtype).tril()
         contrast = (contrast - k * torch.eye(parts, device=grads.device)[1:]) / (k * (k + 1)).sqrt()
         share = (1 - size / self.n) / (parts * (parts - 1))
-        rows = self._held(((self.nbeta * share**0.5 * contrast) @ grads).flatten(0, 1))
+        rows = self.held(((self.nbeta * share**0.5 * contrast) @ grads).flatten(0, 1))
         if self.preconditioner is not None:
             rows = self.preconditioner.transpose(rows)
         return rows.unflatten(0, (len(grads), parts - 1))

@@ -94,7 +94,7 @@ def precondition(target: Target, z: Tensor, rank: int, generators: Sequence[Gene
     basis, shrink = z.new_empty(target.dim, 0), z.new_empty(0)
     if rank and target.loss.sample_unit != "episode" and count_rows(target) is not None:
         count = max(LEAST_ROWS, ROWS_PER_DIRECTION * rank)
-        rows = fisher_rows(target, z, count, generators)
+        rows = target.held(fisher_rows(target, z, count, generators))
         values, basis = leading_curvature(rows, rank)
         shrink = ((1 + target.nbeta * values * target.width**2) ** -0.5).to(z.dtype)
     target.preconditioner = Preconditioner(scale, basis.contiguous(), shrink)

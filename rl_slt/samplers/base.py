@@ -54,7 +54,7 @@ class Sampler(Protocol):
         full_batch: whether each gradient is of all data, as a Metropolis test needs.
         target_accept: acceptance probability that burn-in adapts the step to; None keeps the
             step that the curvature gives.
-        orthogonal: whether `w - w*` is held orthogonal to the loss's gradient at w*.
+        orthogonal: whether it brings the setting `orthogonal=True` with it.
         noise_parts: parts that each batch is divided into for `Evaluation.noise`, which costs no
             more sample gradients; 1 for samplers that take no notice of it.
 

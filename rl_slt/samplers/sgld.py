@@ -54,12 +54,7 @@ class SGLD(Sampler):
 
 @dataclass(frozen=True)
 class OrthogonalSGLD(SGLD):
-    """SGLD on `{w : (w - w*) . grad L(w*) = 0}`, for points that are not minima of the loss.
-
-    Where the gradient does not vanish, the posterior slides downhill and the estimate goes below
-    zero; within this subspace w* is a critical point of the loss again. The target is projected
-    (drift and noise alike); the steps are SGLD's.
-    """
+    """SGLD with `orthogonal=True` (`estimate_llc`), which any sampler takes: its older name."""
 
     name = "orthogonal_sgld"
     orthogonal = True

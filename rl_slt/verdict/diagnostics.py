@@ -9,8 +9,6 @@ import numpy as np
 from arviz_stats.base import array_stats
 from numpy.typing import NDArray
 
-from rl_slt.samplers.sgld import OrthogonalSGLD
-
 Array = NDArray[np.float64]
 
 RHAT_SUSPECT, RHAT_FAILED = 1.05, 1.3
@@ -147,9 +145,7 @@ def diagnose(
             if mean < -2 * stderr
             else f"whose slope there takes {taken:.0%} of the LLC away"
         )
-        offer = (
-            f" (sampler {OrthogonalSGLD.name} goes orthogonally to its gradient: a constrained LLC)"
-        )
+        offer = " (orthogonal=True holds w - w* orthogonal to its gradient: a constrained LLC)"
         offer = f": {hint}" if hint else "" if slope is None else offer
         failures.append(f"w* is no minimum of the loss, {how}{offer}")
     elif taken > SLOPE_SUSPECT:

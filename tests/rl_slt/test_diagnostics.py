@@ -78,7 +78,7 @@ def test_a_slope_at_the_center_is_measured_by_what_it_takes_away(share: float, s
     d = diagnose(excess, slope=slope - slope.mean() - excess.mean() * share / (1 - share))
     assert d.status == status, d
     assert ("slope" in d.message) == (status != "ok")
-    assert ("orthogonal_sgld" in d.message) == (status == "failed")
+    assert ("orthogonal=True" in d.message) == (status == "failed")
     assert (f"takes {share:.0%}" in d.message) == (status != "ok")
 
 

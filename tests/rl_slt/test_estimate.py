@@ -185,7 +185,7 @@ def test_a_fixed_reference_gives_no_llc_away_from_a_minimum(
     with pytest.warns(ConvergenceWarning, match="w. is no minimum of the loss, which falls below"):
         e = estimate_llc(TwoHeads(), data().states, **settings)  # type: ignore[arg-type]
     assert e.gradient_norm > 0.1 and e.loss_mean < e.loss_init
-    assert e.status == "failed" and "sampler orthogonal_sgld" in e.message
+    assert e.status == "failed" and "orthogonal=True" in e.message
     numbers = (e.llc, e.stderr, *e.interval)
     assert all(math.isnan(number) for number in numbers), e
     assert "LLC not defined" in repr(e) and "-" not in repr(e).partition("(")[0]

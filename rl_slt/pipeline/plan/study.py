@@ -105,6 +105,8 @@ localizer alone, a number, or none for N / log N"""
     """leading curvature directions to precondition; 0 is none, left out what suits the network"""
     precision: Precision = "auto"
     gauge: Gauge = "auto"
+    orthogonal: bool = False
+    """hold the weights orthogonal to the loss's gradient at w*, where that is no minimum"""
     actions: Literal["distinct", "all"] = "distinct"
     """distinct merges actions that do the same in the game before the loss; all keeps them apart"""
     match_entropy: tuple[Entropy, ...] = ()
@@ -165,6 +167,8 @@ them"""
     def values(self) -> dict[str, Any]:
         """All that the numbers depend on: the device only where it is no CPU, not which GPU."""
         values = self.as_dict()
+        if not self.orthogonal:  # finished estimates were stored under keys without it
+            del values["orthogonal"]
         device = values.pop("device").partition(":")[0]
         return values if device == "cpu" else values | {"device": device}
 
