@@ -22,12 +22,14 @@ from .importing import import_agent
 from .networks import NETWORKS, ActorCritic, build_network
 from .own import is_loader
 from .run import LOCK, UNNAMED, Run, safe_name
+from .schedule import SCHEDULES, checkpoint_steps
 from .training import train, train_together
 
 __all__ = [
     "LOCK",
     "NETWORKS",
     "PPO_PRESETS",
+    "SCHEDULES",
     "TEMPORARY",
     "UNNAMED",
     "ActorCritic",
@@ -38,6 +40,7 @@ __all__ = [
     "branch_config",
     "build_network",
     "check_device",
+    "checkpoint_steps",
     "find_checkpoint",
     "import_agent",
     "is_finished",

@@ -1,0 +1,1 @@
+"""Published experiments of the field, made again by the public estimator."""
