@@ -1,4 +1,5 @@
 from .associations import associate
+from .field import FIELD_COINS, draw_fields, policy_field
 from .hypotheses import (
     KINDS,
     Hypothesis,
@@ -18,6 +19,7 @@ from .staircase import staircase
 from .transitions import MIN_POINTS, detect_in_all, detect_transitions, settling_step
 
 __all__ = [
+    "FIELD_COINS",
     "KINDS",
     "MIN_POINTS",
     "Hypothesis",
@@ -28,6 +30,7 @@ __all__ = [
     "demote",
     "detect_in_all",
     "detect_transitions",
+    "draw_fields",
     "evaluate_hypotheses",
     "fixed_hypotheses",
     "goal_rows",
@@ -35,6 +38,7 @@ __all__ = [
     "measured_columns",
     "parse_hypotheses",
     "path_dependence",
+    "policy_field",
     "predict_goal",
     "series_parts",
     "setting_of",

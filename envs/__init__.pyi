@@ -13,7 +13,7 @@ from .actions import (
     horizontal,
 )
 from .clips import COLORS, Clip, evenly_spaced, film_strip, gif_bytes, record_clip
-from .edit import agent_of, move_coin, render_states
+from .edit import agent_of, coins_of, move_coin, render_states, standing_states
 from .games import GAMES, find_game, find_procgen
 from .gridworld import CheeseGrid, GridSettings, parse_cheese
 from .layouts import layout_hash, layout_hashes, layouts_of
@@ -92,6 +92,7 @@ __all__ = [
     "Task",
     "agent_of",
     "check_held_out",
+    "coins_of",
     "cores",
     "evenly_spaced",
     "fewest_steps",
@@ -120,6 +121,7 @@ __all__ = [
     "replay",
     "sample_actions",
     "shared_simulator",
+    "standing_states",
     "to_sb3",
     "whole_level",
 ]

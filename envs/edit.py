@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from envs.game import Cell
 from envs.games import find_procgen
+from envs.placements import Mix, Placement, Spot, parse_placement
 from envs.settings import LevelSettings
 from envs.simulator import shared_simulator
 from envs.state import State
@@ -53,6 +54,35 @@ def move_coin(state: bytes, xy: Cell | None) -> bytes:
             raise InputError.of("xy", (x, y), f"a free cell; it holds object {kind}")
     game.write_coins(parsed, cells)
     return bytes(parsed.data)
+
+
+def standing_states(
+    level: int, coin: str | Placement, settings: LevelSettings, game: str = "coinrun"
+) -> dict[Cell, bytes]:
+    """A fresh level with the agent at rest in each cell where it can stand, from the left.
+
+    These are the spawn, the end, and between them the cells that can hold a coin, one a column, but
+    for those that the agent would touch the coin from.
+
+    Args:
+        level: its seed.
+        coin: placement of the coin; where it starts the agent does not matter.
+        settings: what levels contain.
+        game: whose level it is.
+
+    Raises:
+        InputError: a mixture of placements, or one that the level does not allow.
+    """
+    placement, simulator = parse_placement(coin), shared_simulator(game, settings)
+    if isinstance(placement, Mix):
+        raise InputError.of("coin", coin, "one placement, no mixture")
+    spot, end = simulator.spot(level, placement)
+    layout, found = simulator.layout(level), {}
+    for cell in sorted({layout.spawn, *layout.coin_cells, end}):
+        if all(max(abs(cell[0] - x), abs(cell[1] - y)) > 1 for x, y in spot.coins):
+            state = simulator.placed(simulator.level(level), placement, Spot(spot.coins, cell))
+            found[cell] = bytes(state.data)
+    return found
 
 
 def check_settings(state: State, settings: LevelSettings) -> None:

@@ -475,6 +475,31 @@ def rollout(run: Path, out: Path, **settings: Any) -> None:
     click.echo(f"{film(run, out, **settings)}\nclip: {out.resolve()}")
 
 
+@cli.command("field")
+@RUNS
+@click.option("--step", "steps", type=INTEGER, multiple=True,
+              help="Checkpoint of each run; repeatable [the last].")  # fmt: skip
+@click.option("--coin", "coins", multiple=True,
+              help="Coin placement; repeatable [end, behind, none].")  # fmt: skip
+@click.option("--level", type=INTEGER, help="Level seed [the first of the probes' levels].")
+@click.option("--out", required=True, type=PATH, help="PNG to write.")
+def field(runs: tuple[Path, ...], out: Path, **settings: Any) -> None:
+    """Draw a policy's direction at every cell of a level, with the coin here, there and absent.
+
+    The agent is put to rest at each cell where it can stand. Length and direction of an arrow are
+    the mean push of the policy's actions, its color is the value.
+
+    \b
+    Examples:
+      rl-slt field demo/runs/end-s0 demo/runs/behind-s0 --out field.png
+      rl-slt field runs/a --step 57344 --step 802816 --coin behind --coin none --out field.png
+    """
+    from rl_slt.pipeline.commands.pictures import draw_field
+
+    draw_field(runs, out, **settings)
+    click.echo(f"field: {out.resolve()}")
+
+
 @cli.command("levels")
 @click.option("--coin", default="end", show_default=True, help="Coin placement.")
 @click.option("--seeds", default="0:8", show_default=True, metavar="A:B", help="Level seeds.")

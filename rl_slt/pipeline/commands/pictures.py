@@ -1,7 +1,8 @@
-"""The commands that draw levels and film episodes."""
+"""The commands that draw levels and policies on them, and film episodes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import envs
@@ -13,6 +14,7 @@ from envs import (
     NetworkPolicy,
     ScriptedPolicy,
     find_game,
+    find_procgen,
     record_clip,
 )
 from rl_slt.errors import InputError
@@ -72,10 +74,7 @@ def film(
         InputError: for a wrong run, step, placement, level, policy, mode, or file name.
     """
     check_file(out, (".gif", ".png"))
-    level = CLIP_LEVEL if level is None else level
-    if not 0 <= level < N_LEVELS:
-        raise InputError.of("level", level, f"an integer from 0 to {N_LEVELS - 1}")
-    run = open_run(path)
+    level, run = _level(level), open_run(path)
     train = run.training
     player: ScriptedPolicy
     if policy in SCRIPTED:
@@ -94,3 +93,53 @@ def film(
         strip = clip.strip()
         write_atomic(out, lambda path: strip.save(path, "PNG"))
     return clip.caption
+
+
+def draw_field(
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    steps: Sequence[int] = (),
+    coins: Sequence[str] = (),
+    level: int | None = None,
+) -> None:
+    """Draw what policies would do at every cell of a level, side by side, and each coin in a row.
+
+    Args:
+        paths: of the runs.
+        out: PNG to write.
+        steps: of the checkpoints of each run; none is the last.
+        coins: placements; none is the coin at the end, behind a start in mid-level, and nowhere.
+        level: its seed; None is the first of the probes' levels.
+
+    Raises:
+        InputError: for a wrong run, step, placement, level or file name, or runs whose levels
+            look different.
+    """
+    from analysis import FIELD_COINS, draw_fields, policy_field
+
+    check_file(out, (".png",))
+    level, runs = _level(level), [open_run(path) for path in paths]
+    looks = {(run.training.game, run.training.settings) for run in runs}
+    if len(looks) > 1:
+        raise InputError("runs of one game and look of levels are needed to draw them on one level")
+    ((game, settings),) = looks
+    find_procgen(game)
+    fields = {}
+    for run in runs:
+        for step in steps or (None,):
+            checkpoint = run.checkpoint(step)
+            policy = load_policy(checkpoint.path)
+            found = policy_field(policy, level, coins or FIELD_COINS, settings, game)
+            fields[f"{run.name} at step {checkpoint.step:,}"] = found
+    figure = draw_fields(fields, level, settings, game)
+    write_atomic(out, lambda path: figure.savefig(path, format="png", dpi=110))
+
+
+def _level(seed: int | None) -> int:
+    """The level asked for; without one that of clips."""
+    if seed is None:
+        return CLIP_LEVEL
+    if not 0 <= seed < N_LEVELS:
+        raise InputError.of("level", seed, f"an integer from 0 to {N_LEVELS - 1}")
+    return seed

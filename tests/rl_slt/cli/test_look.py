@@ -37,6 +37,12 @@ def test_a_sheet_of_levels(tmp_path: Path) -> None:
         assert sheet.height > 300
 
 
+def test_fields_of_several_agents_and_checkpoints(run: Path, tmp_path: Path) -> None:
+    assert rl_slt("field", run, "--step", 0, "--coin", "none", "--out", tmp_path / "f.png") == 0
+    with Image.open(tmp_path / "f.png") as picture:
+        assert picture.width > 600
+
+
 @pytest.mark.parametrize("who", ["agent", "coin-blind", "random"])
 def test_a_film(run: Path, tmp_path: Path, who: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / f"{who}.gif"
