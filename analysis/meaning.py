@@ -55,7 +55,9 @@ def choices(rows: pd.DataFrame) -> str:
 
 
 def count_of_states(rows: pd.DataFrame, states: str = "states") -> str:
-    """`2,048 states`."""
+    """`2,048 states`; `25 levels` where the loss counts levels."""
+    if rows.reindex(columns=["sample_unit"])["sample_unit"].eq("level").any():
+        states = "levels"
     return f"{_span(_ends(rows, 'n_states'), '{:,.0f}')} {states}"
 
 

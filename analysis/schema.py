@@ -27,7 +27,7 @@ _OWN: dict[str, str] = {
         actions:s entropy:f information:f logit_scale:f matched_entropy:f trace:f
         relative_temperature:f kl:f half_d_eff:f half_d_eff_stderr:f free_energy:f
         free_energy_stderr:f
-        gradient_norm:f minimum:f""",
+        gradient_norm:f minimum:f sample_unit:s""",
     "profile": """
         seed:i step:i estimate_id:s setting_id:s states:s loss:s reference:s params:s n_states:i
         nbeta:f localization:f relative_temperature:f llc:f llc_stderr:f half_d_eff:f
@@ -69,6 +69,7 @@ DEFAULTS: dict[str, Any] = {
     "matched_entropy": math.nan, "trace": math.nan, "relative_temperature": math.nan,
     "kl": math.nan, "half_d_eff": math.nan, "half_d_eff_stderr": math.nan, "free_energy": math.nan,
     "free_energy_stderr": math.nan, "gradient_norm": math.nan, "minimum": math.nan,
+    "sample_unit": pd.NA,
     "p_adjusted": math.nan,
 }  # fmt: skip
 OVER_RUNS = ("associations", "predictions", "path_dependence", "hypotheses")  # of a study

@@ -15,6 +15,7 @@ from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Study
 from rl_slt.pipeline.engine.jobs import open_engine
 from rl_slt.pipeline.engine.progress import duration
+from rl_slt.pipeline.environments import environment_of
 from rl_slt.pipeline.forecast.budget import (
     cuts_between,
     describe_cuts,
@@ -142,6 +143,11 @@ def _works(plan: StudyPlan, whole: Forecast) -> list[tuple[str, str]]:
     probed, episodes = whole.count("checkpoints probed")[1], plan.probe.levels or suite.n_levels
     episodes *= len(suite.placements)
     profiles = whole.count("profiles")[1]
+    exact = environment_of(configs[0]).probes
+    played = (
+        f"{len(suite.placements)} probes x {episodes // len(suite.placements)} levels, "
+        f"{probed * episodes:,} episodes, and the baselines"
+    )
     return [
         ("train", f"{_count(len(configs), 'run')} of {' or '.join(steps)} steps, "
                   f"{_count(left, 'checkpoint')} in all"),
@@ -149,9 +155,8 @@ def _works(plan: StudyPlan, whole: Forecast) -> list[tuple[str, str]]:
                 f"({llc.burn_in} + {llc.draws}) draws"
                 + (f", {_count(profiles, 'profile')} over {len(llc.profile)} resolutions"
                    if profiles else "")),
-        ("probe", f"{_count(probed, 'checkpoint')} of {len(suite.placements)} probes x "
-                  f"{episodes // len(suite.placements)} levels, {probed * episodes:,} episodes, "
-                  "and the baselines"),
+        ("probe", f"{_count(probed, 'checkpoint')} of "
+                  + (played if exact is None else f"{len(exact)} exact probes")),
         ("report", "analysis and page"),
     ]  # fmt: skip
 

@@ -29,6 +29,7 @@ from envs import (
     NetworkPolicy,
     Task,
     find_game,
+    find_procgen,
     kl,
     log_probs,
     parse_placement,
@@ -110,6 +111,7 @@ def compare_agents(
 
 def _side(path: Path, step: int | None) -> Side:
     run = open_run(path)
+    find_procgen(run.training.game)  # others have no frames to differ on
     checkpoint = run.checkpoint(step)
     return Side(run, checkpoint, load_policy(checkpoint.path), run.training)
 

@@ -200,6 +200,7 @@ class Estimate(WorkItem):
             "seed": run.seed,
             "step": self.step,
             "loss": self.loss,
+            "sample_unit": build_loss(self.loss).sample_unit,
             "reference": self.reference_name,
             "states": self.states.name,
             "params": _params(self.plan, estimate),

@@ -14,7 +14,9 @@ from analysis.probes import probe_gridworld
 from envs import CheeseGrid
 from rl_slt.errors import InputError
 from rl_slt.losses import LOSSES
-from rl_slt.pipeline.commands.run import run_study
+from rl_slt.pipeline.commands.pictures import film
+from rl_slt.pipeline.commands.run import compare, run_study
+from rl_slt.pipeline.forecast.work import forecast
 from rl_slt.pipeline.grid_states import GridStates, grid_states
 from rl_slt.pipeline.plan.study import StudyPlan, parse_study
 from rl_slt.pipeline.stages.train import split
@@ -76,6 +78,7 @@ def test_the_tables_are_those_of_any_study(study: Path) -> None:
     assert np.allclose(both["value_x"], both["value_y"], atol=0)
     assert len(llc) == 4 and set(llc["states"]) == {"on-policy"}
     assert sorted(llc["n_states"].unique()) == [1, 25]  # levels that count
+    assert set(llc["sample_unit"]) == {"level"}
     known = pd.read_parquet(study / "tables" / "covariates.parquet")
     assert known["entropy"].between(0, np.log(4)).all() and known["return"].notna().all()
     claims = pd.read_parquet(study / "tables" / "hypotheses.parquet")
@@ -89,6 +92,7 @@ def test_the_page_speaks_of_mice_and_cheese(study: Path) -> None:
     text = html.unescape(re.sub(r"<[^>]+>", " ", body))
     text = text[: text.index("Settings, to make this again")]  # there coin is a setting
     assert "To the corner, or to the cheese?" in text and "gradient steps" in text
+    assert "1 to 25 levels, on each" in text
     assert not re.findall(r"\b(?:coins?|CoinRun|frames|film strips?|environment steps)\b", text)
     assert body.count("data:image/png;base64") == 2  # a policy of each arm
 
@@ -162,6 +166,29 @@ def test_a_loss_of_episodes_has_none_in_a_gridworld(tmp_path: Path) -> None:
     states = grid_states(config(), "on-policy", (), 2048, 0)
     with pytest.raises(InputError, match="exact-regret and return-error take their place"):
         load(states, "regret", tmp_path)
+
+
+def test_a_forecast_counts_no_episodes() -> None:
+    tasks = forecast(plan()).tasks
+    count = {what: sum(task.what == what for task in tasks) for what in {t.what for t in tasks}}
+    assert count == {
+        "runs": 4,
+        "estimates": 4,
+        "checkpoints probed": 12,
+        "runs filmed": 4,
+        "report": 1,
+    }
+
+
+def test_commands_that_need_frames_refuse_it(study: Path, tmp_path: Path) -> None:
+    run = study / "runs" / "corner-s0"
+    for call in (
+        lambda: compare(run, study / "runs" / "anywhere-s0", tmp_path / "ab.html", {}),
+        lambda: film(run, tmp_path / "a.gif"),
+    ):
+        with pytest.raises(InputError, match="game='gridworld': must be coinrun or maze"):
+            call()
+    assert not list(tmp_path.iterdir())
 
 
 def test_runs_are_split_into_groups_of_one_size() -> None:
