@@ -20,6 +20,7 @@ from agents import (
 )
 from agents.exact import Ascent, ascend
 from agents.files import remove_dir
+from analysis.probes import probe_gridworld
 from envs import CheeseGrid
 from rl_slt import InputError
 
@@ -105,6 +106,23 @@ def test_progress_holds_the_exact_returns(tmp_path: Path) -> None:
     assert table.loc[12, "mean_return"] == pytest.approx(own, abs=1e-6)
     assert (table["mean_return"].diff().dropna() > 0).all()  # small steps uphill
     assert Run(tmp_path / "a").checkpoint(12).path.joinpath("policy.json").exists()
+
+
+def test_the_corner_comes_first_and_gives_way_at_a_step_that_alpha_decides(tmp_path: Path) -> None:
+    """Over the pairs whose ways come apart: benchmarks/results/gridworld_goals.md at full size."""
+    runs = [(alpha, seed, tmp_path / f"{alpha}-{seed}") for alpha in (0.05, 0.3) for seed in (0, 1)]
+    train_together([
+        (config(coin=f"mix:{alpha}:anywhere:corner", seed=seed, steps=400,
+                checkpoints="list:30,400"), path, None)
+        for alpha, seed, path in runs
+    ])  # fmt: skip
+    for alpha, _, path in runs:
+        for step in (30, 400):
+            table = probe_gridworld(
+                load_policy(Run(path).checkpoint(step)), CheeseGrid(), run="a", step=step
+            )
+            value = float(table.loc[table["metric"] == "corner_first", "value"].iloc[0])
+            assert value > 0.95 if (step == 30 or alpha == 0.05) else value < 0.05
 
 
 def test_a_branch_begins_with_the_weights_of_its_origin(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def draw(item: GridProbes) -> None:
     policy, name = load_policy(Path(item.checkpoint)), f"{item.step:012d}-policy.png"
     plot_policy(grid, policy, levels).savefig(buffer, format="png", dpi=90)
     record: dict[str, Any] = {
-        "file": "", "strip": name, "step": item.step, "which": "common", "probe": probes.ANYWHERE,
+        "file": "", "strip": name, "step": item.step, "which": "", "probe": probes.ANYWHERE,
         "placement": "anywhere", "level_seed": -1, "outcome": "", "first": "",
         "caption": f"step {item.step:,}: {len(levels)} levels; arrows are as long as moves are "
         "likely, the color is the expected discounted return from a cell",
