@@ -148,7 +148,6 @@ PPO_PRESETS: Mapping[str, Mapping[str, Any]] = {
         "anneal_lr": True,
         "precision": "auto",
         "steps": 800_000,
-        "checkpoints": "log:12",
     },
     # The open grid of 5 x 5: the corner first, then the cheese, at a step that alpha decides.
     "gridworld": {

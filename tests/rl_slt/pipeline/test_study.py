@@ -63,6 +63,23 @@ def test_the_demo_compares_the_same_starts_with_the_coin_elsewhere() -> None:
     assert len(load_preset("demo").train_config("end", 0).checkpoint_steps) >= 12
 
 
+@pytest.mark.parametrize("base", ["paper", "demo"])
+def test_a_study_of_ones_own_has_the_llc_at_forty_log_spaced_checkpoints(
+    base: str, tmp_path: Path
+) -> None:
+    """They are stored anyway; presets with a time to keep state fewer."""
+    path = tmp_path / "mine.toml"
+    path.write_text(f'base_preset = "{base}"\n{SMALL}')
+    plan = load_study(path)
+    config = plan.train_config("a", 0)
+    assert config.checkpoints == "log:40" and len(config.checkpoint_steps) == 40
+    assert plan.llc.checkpoints == plan.probe.checkpoints == 40
+    stated = {name: load_preset(name).train["checkpoints"] for name in preset_names()}
+    assert stated["demo"] == "log:12"
+    path.write_text(f'base_preset = "{base}"\n{SMALL}\n[train]\ncheckpoints = "log:16"\n')
+    assert len(load_study(path).train_config("a", 0).checkpoint_steps) == 16
+
+
 def test_a_file_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(SMALL + "\n[llc]\nchains = 8\n")
