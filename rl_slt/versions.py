@@ -29,7 +29,7 @@ STAGES: dict[str, int] = {
     "predictions": 3,
     "path_dependence": 2,
     "hypotheses": 3,
-    "report": 2,
+    "report": 3,
 }
 
 _READS: dict[str, tuple[str, ...]] = {  # of what is kept; tables are made again by each analysis

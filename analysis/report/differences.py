@@ -7,6 +7,7 @@ compared as what they are, two agents; what else differs between two seeds of on
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,10 +63,11 @@ def probe_difference(data: StudyData, a: str, b: str, probe: str) -> Difference 
     rows = queries.last_rows(queries.main_probe_rows(data))
     one, two = ((rows[(rows["arm"] == arm) & (rows["probe"] == probe)]) for arm in (a, b))
     one, two = (part.dropna(subset=["value"]) for part in (one, two))
-    if len(changes := _paired_changes(data, one, two)) > 1:
+    errors = [(part["ci_high"] - part["ci_low"]).astype(float) / (2.0 * Z95) for part in (one, two)]
+    if len(changes := _paired_changes(data, one, two)) > 1 and np.ptp(changes) > 0:
         return Difference(float(changes.mean()), *_within(crossed_interval(changes), SHARE), ARMS,
                           (len(one), len(two)))  # fmt: skip
-    if found := _over_seeds(one["value"], two["value"], SHARE):
+    if found := _over_seeds(one["value"], two["value"], SHARE, errors):
         return found
     if one.empty or two.empty:
         return None
@@ -95,18 +97,24 @@ def llc_difference(data: StudyData, a: str, b: str, states: str) -> Difference |
     rows = queries.last_rows(queries.llc_rows(data))
     rows = rows[(rows["states"] == states) & ~queries.failed(rows)].dropna(subset=["llc"])
     one, two = (rows[rows["arm"] == arm] for arm in (a, b))
-    if found := _over_seeds(one["llc"], two["llc"], ANY):
+    totals = [part.reindex(columns=["llc_stderr_total"]).astype(float) for part in (one, two)]
+    errors = [total["llc_stderr_total"] for total in totals]
+    if found := _over_seeds(one["llc"], two["llc"], ANY, errors):
         return found
     if one.empty or two.empty:
         return None
-    totals = (part.reindex(columns=["llc_stderr_total"]).astype(float) for part in (one, two))
-    errors = [total["llc_stderr_total"].to_numpy()[0] for total in totals]
-    value, half = float(two["llc"].iloc[0] - one["llc"].iloc[0]), Z95 * math.hypot(*errors)
+    value = float(two["llc"].iloc[0] - one["llc"].iloc[0])
+    half = Z95 * math.hypot(*(error.to_numpy()[0] for error in errors))
     return Difference(value, value - half, value + half, AGENTS, (1, 1))
 
 
-def _over_seeds(one: pd.Series, two: pd.Series, bounds: Bounds) -> Difference | None:
-    """Welch's interval of the difference of means; None for two single seeds or none at all."""
+def _over_seeds(
+    one: pd.Series, two: pd.Series, bounds: Bounds, errors: Sequence[pd.Series]
+) -> Difference | None:
+    """Welch's interval of the difference of means; None for two single seeds or none at all.
+
+    It is never narrower than the values' own standard errors make it, where these are known.
+    """
     a, b = (part.to_numpy(dtype=float) for part in (one, two))
     seeds = (len(a), len(b))
     if min(seeds) == 0 or seeds == (1, 1):
@@ -120,6 +128,8 @@ def _over_seeds(one: pd.Series, two: pd.Series, bounds: Bounds) -> Difference | 
     if spread > 0:
         df = spread**2 / float((parts**2 / (np.array(seeds) - 1)).sum())
         half = float(student.ppf(0.975, df)) * math.sqrt(spread)
+    own = [float(np.nansum(error.to_numpy(float) ** 2)) / len(error) ** 2 for error in errors]
+    half = max(half, Z95 * math.sqrt(sum(own)))
     return Difference(value, *_within((value - half, value + half), bounds), ARMS, seeds)
 
 

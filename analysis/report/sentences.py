@@ -160,7 +160,11 @@ def not_compared(arms: _Arms, name: str, unequal: str) -> str:
     known = {a: one for a, one in scores.items() if one["value"] is not None}
     unsound = [a for a, one in known.items() if one["status"] != ["ok"]]
     parts = [f"of {labels.listed(lost)} every estimate failed"] if lost else []
-    if unsound:
+    if some := [a for a in unsound if len(scores[a]["status"]) > 1]:
+        parts.append(
+            f"not every estimate of {labels.listed(some)} passed its checks: no comparison"
+        )
+    elif unsound:
         one = len(unsound) == 1
         parts.append(f"{'that' if one else 'those'} of {labels.listed(unsound)} did not pass "
                      f"{'its' if one else 'their'} checks: no comparison")  # fmt: skip
@@ -192,10 +196,12 @@ def association_sentence(data: StudyData) -> str:
         return ""
     tested = table.dropna(subset=["p_value"])
     if not len(tested):
-        return (
-            "Whether LLC and goal change together cannot be tested with these data: too few "
-            "checkpoints in a run, too few seeds."
+        notes = table["note"].dropna() if "note" in table else table["value"].iloc[:0]
+        still = len(notes) and notes.str.contains("no change|never changes|no difference").any()
+        why = (
+            "series that do not change" if still else "too few checkpoints in a run, too few seeds"
         )
+        return f"Whether LLC and goal change together cannot be tested with these data: {why}."
     found = int((tested["q_value"].fillna(tested["p_value"]) <= 0.05).sum())
     return (
         f"Of {len(tested)} exploratory associations between LLC and probes, {found} have a false "

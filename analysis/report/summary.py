@@ -119,7 +119,7 @@ def _llc(rows: pd.DataFrame) -> dict[str, Any]:
 
 def _score(values: pd.Series, bounds: Bounds, low: pd.Series, high: pd.Series) -> dict[str, Any]:
     """The mean over seeds with its interval; of one seed with a value, that value's own."""
-    mean, *ends, seeds = over_seeds(values, bounds)
+    mean, *ends, seeds = over_seeds(values, bounds, (low, high))
     if seeds == 1:
         ends = [float(end[values.notna()].iloc[0]) for end in (low, high)]
     value, low_, high_ = numbers([mean, *ends])

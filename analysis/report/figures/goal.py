@@ -60,7 +60,8 @@ def _points(last: pd.DataFrame, arm: str, color: int, names: list[str]) -> list[
     if len(runs) < 2:
         return runs
     present = [p for p in names if p in set(mine["probe"])]
-    means = [over_seeds(mine[mine["probe"] == p]["value"], SHARE) for p in present]
+    parts = [mine[mine["probe"] == p] for p in present]
+    means = [over_seeds(of["value"], SHARE, (of["ci_low"], of["ci_high"])) for of in parts]
     pooled = pd.DataFrame(means, columns=["mean", "low", "high", "n"])
     return [*runs, mean_series("goal", arm, color, present, pooled)]
 

@@ -73,7 +73,10 @@ def test_arms_are_compared_over_seeds(large_data: StudyData) -> None:
     rows = large_data.table("probes").query("probe == 'behind' and metric == 'coin_rate'")
     last = rows[rows["step"] == rows["step"].max()].astype({"value": float})
     one, two = (last.loc[last["arm"] == arm, "value"] for arm in ("end", "behind"))
-    found = probe_difference(large_data, "end", "behind", "behind")
+    probes = large_data.table("probes")
+    known = probes.assign(ci_low=probes["value"], ci_high=probes["value"])  # seeds alone differ
+    exact = with_table(large_data, "probes", known)
+    found = probe_difference(exact, "end", "behind", "behind")
     ends = ttest_ind(two, one, equal_var=False).confidence_interval()
     assert found is not None and (found.unit, found.seeds) == (ARMS, (10, 10))
     assert (found.low, found.high) == pytest.approx((ends.low, ends.high))
@@ -151,3 +154,14 @@ def test_the_link_is_a_named_hypothesis_where_there_is_one(large_data: StudyData
     assert "The secondary hypothesis, “" in said and "(corrected)" in said
     primary = with_table(large_data, "hypotheses", table.assign(kind="seeds"))
     assert not any(x.startswith("Link: ") for x in build_summary(primary)["headline"])
+
+
+def test_equal_values_of_all_seeds_leave_their_own_errors(large_data: StudyData) -> None:
+    """No seed of either arm collects a coin: that does not make the difference 0 for sure."""
+    probes = large_data.table("probes")
+    main = (probes["probe"] == "behind") & (probes["metric"] == "coin_rate")
+    zero = {"value": 0.0, "ci_low": 0.0, "ci_high": 0.06}
+    nothing = probes.assign(**{name: probes[name].mask(main, v) for name, v in zero.items()})
+    found = probe_difference(with_table(large_data, "probes", nothing), "end", "behind", "behind")
+    assert found is not None and found.value == 0.0
+    assert found.high == -found.low == pytest.approx(0.03 * np.sqrt(2 / 10))

@@ -200,3 +200,14 @@ def test_the_page_says_only_of_arms_that_differ_that_they_do(data: StudyData) ->
         assert ("differ in where the coin lay" in page) == differ
         assert ("returns are no common scale" in page) == differ
         assert "two detectors" not in page and "two arms train" not in page.lower()
+
+
+def test_seeds_that_agree_do_not_make_a_share_certain() -> None:
+    zero = pd.Series([0.0, 0.0, 0.0])
+    mean, low, high, n = over_seeds(zero, (0.0, 1.0), (zero, zero + 0.06))  # Wilson of 0 of 60
+    assert (mean, low, n) == (0.0, 0.0, 3) and high == pytest.approx(0.06 / np.sqrt(3))
+    spread = pd.Series([0.2, 0.5, 0.8])  # seeds that differ count as they are
+    plain, own = over_seeds(spread), over_seeds(spread, ends=(spread - 0.1, spread + 0.1))
+    assert own == plain
+    rows = pd.DataFrame({"step": 0, "v": [0.55, 0.55], "ci_low": 0.42, "ci_high": 0.67})
+    assert mean_curve(rows, "v")["low"].item() == pytest.approx(0.55 - 0.13 / np.sqrt(2))

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from analysis.report import StudyData, build_summary, load_study, to_markdown
+from analysis.report.sentences import association_sentence
 from analysis.transitions import AT_EDGE
 
 
@@ -194,3 +195,22 @@ def test_a_comparison_is_signed_from_first_to_second_arm(data: StudyData) -> Non
     behind = pairs["probes", "behind"]
     assert behind["difference"] == pytest.approx(behind["b_value"] - behind["a_value"])
     assert (behind["a"], behind["b"]) == ("end", "behind")
+
+
+def test_what_cannot_be_tested_says_why(data: StudyData, large_data: StudyData) -> None:
+    def told(note: str) -> str:
+        table = data.table("associations").assign(p_value=math.nan, note=note)
+        return association_sentence(replace(data, tables={**data.tables, "associations": table}))
+
+    assert told("a series never changes").endswith("these data: series that do not change.")
+    assert told("needs 5 runs, has 1").endswith("too few checkpoints in a run, too few seeds.")
+    some = build_summary(failing(large_data, "end-s[0-4]"))["sentences"]
+    (line,) = [one for one in some if one.startswith("LLC of the last")]
+    assert "Not every estimate of end passed its checks: no comparison." in line
+
+
+def test_hardly_any_expected_false_transition_is_not_given_to_many_digits(data: StudyData) -> None:
+    table = data.table("transitions").assign(q_value=1e-12)
+    known = replace(data, tables={**data.tables, "transitions": table})
+    said = next(s for s in build_summary(known)["sentences"] if "transition" in s)
+    assert "fewer than 0.01 of them are expected to be false" in said
