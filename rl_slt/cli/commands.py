@@ -395,13 +395,16 @@ def _line(event: dict[str, Any]) -> str:
         if llc is None:
             return f"{event['step']:>12,}  no LLC{flag}: {event['message']}"
         bar = "#" * max(0, min(60, round(llc)))
-        return f"{event['step']:>12,}  {llc:8.2f} ± {event['stderr_total']:.2f}{flag}  {bar}"
+        own = {"": event["stderr_total"], " over chains": event["stderr"]}
+        error = next((f" ± {v:.2f}{of}" for of, v in own.items() if v is not None), "")
+        return f"{event['step']:>12,}  {llc:8.2f}{error}{flag}  {bar}"
     if event["event"] == "transition":
+        head = "possible transition" if event["status"] else "TRANSITION"
         return (
-            f"TRANSITION: {event['kind']} of {event['change']:+.3g} at step {event['step']:,.0f} "
+            f"{head}: {event['kind']} of {event['change']:+.3g} at step {event['step']:,.0f} "
             f"(from {event['step_low']:,.0f} to {event['step_high']:,.0f}; "
             f"p = {event['p_value']:.2g} <= {event['level']:.2g})"
-            + (f" {event['status']}" if event["status"] else "")
+            + (f", {event['status']}" if event["status"] else "")
         )
     if event["event"] == "failed":
         return f"{event['step']:>12,}  failed: {event['reason']}"
