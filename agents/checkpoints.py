@@ -7,6 +7,7 @@ A checkpoint is the folder `checkpoints/STEP/` of its run with `policy.safetenso
 import hashlib
 import json
 import math
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -22,6 +23,7 @@ from safetensors.torch import save as save_tensors
 from agents.files import atomic_dir, json_bytes, write_json
 from agents.networks import ActorCritic, build_network
 from agents.own import build_own
+from envs import simulator
 from rl_slt import InputError, SettingsModel
 
 FORMAT: Literal[1] = 1
@@ -287,7 +289,6 @@ def cpu_tensors(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def versions() -> dict[str, str]:
-    """The versions of the packages that a training depends on."""
-    return {
-        name: version(name) for name in ("torch", "numpy", "stable-baselines3", "procgen-mirror")
-    }
+    """The versions of what a training depends on, the package that brings procgen among them."""
+    installed = {name: version(name) for name in ("torch", "numpy", "stable-baselines3")}
+    return {"python": platform.python_version(), **installed, **dict([simulator()])}

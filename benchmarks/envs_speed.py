@@ -23,7 +23,8 @@ import numpy as np
 import stable_baselines3
 
 import envs
-from envs.native import _import_procgen, acquire
+from envs.library import make_games, simulator
+from envs.native import acquire
 from envs.simulator import shared_simulator
 
 NUM = 64
@@ -54,9 +55,9 @@ given the seed of the level that follows. Both sides have an allocator that keep
 
 def raw_round(threads: int, limit: int = 0) -> Round:
     """Raw procgen; with a limit, it begins a new level where an episode has that many steps."""
-    env = _import_procgen().ProcgenGym3Env(
-        num=NUM, env_name="coinrun", distribution_mode="easy", rand_seed=0, num_threads=threads
-    )
+    env = make_games(
+        NUM, "coinrun", distribution_mode="easy", rand_seed=0, num_threads=threads
+    ).owner
     age = np.zeros(NUM, np.int32)
 
     def play(actions: np.ndarray) -> int:
@@ -102,9 +103,7 @@ def handover_round(every: int) -> Round:
 
 def raw_copy_round() -> Round:
     """Raw procgen whose frames are copied once more than it does itself."""
-    env = _import_procgen().ProcgenGym3Env(
-        num=NUM, env_name="coinrun", distribution_mode="easy", rand_seed=0, num_threads=0
-    )
+    env = make_games(NUM, "coinrun", distribution_mode="easy", rand_seed=0, num_threads=0).owner
 
     def play(actions: np.ndarray) -> int:
         ended = 0
@@ -137,9 +136,7 @@ def same_round(**options: Any) -> Round:
     """Raw procgen on the very episodes that ours has with these options."""
     vector = envs.make_vec(NUM, **({"threads": 1} | options))
     vector.reset()
-    env = _import_procgen().ProcgenGym3Env(
-        num=NUM, env_name="coinrun", distribution_mode="easy", rand_seed=0, num_threads=0
-    )
+    env = make_games(NUM, "coinrun", distribution_mode="easy", rand_seed=0, num_threads=0).owner
 
     def begin(index: int, state: bytes) -> None:
         env._c_lib.set_state(env._c_env, index, env._ffi.from_buffer(state), len(state))
@@ -302,7 +299,8 @@ def main() -> None:
         "# Speed of the environments\n\n"
         f"{NUM} environments, easy levels, {args.rounds} rounds of {args.steps} "
         "vector steps; CPU seconds of one thread. "
-        f"{os.cpu_count()} cores, CPU, Python {platform.python_version()}, procgen-mirror 0.10.7, "
+        f"{os.cpu_count()} cores, CPU, Python {platform.python_version()}, "
+        f"{' '.join(simulator())}, "
         f"gymnasium {gymnasium.__version__}, numpy {np.__version__}, "
         f"stable-baselines3 {stable_baselines3.__version__}; load average at the end "
         f"{os.getloadavg()[0]:.1f}.\n\n"

@@ -27,6 +27,7 @@ from .level_seeds import (
     check_held_out,
     parse_levels,
 )
+from .library import simulator
 from .make import make_vec
 from .native import keep_freed_memory
 from .pictures import level_sheet, render_frame, whole_level
@@ -122,6 +123,7 @@ __all__ = [
     "sample_actions",
     "shared_simulator",
     "standing_states",
+    "simulator",
     "to_sb3",
     "whole_level",
 ]

@@ -9,21 +9,19 @@ one with some is refused in one line, since they stayed behind.
 import contextlib
 import ctypes
 import gc
-import importlib
 import os
 import threading
-import warnings
 import weakref
 from collections import defaultdict
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from envs.library import Games, load_calls, make_games
 from envs.settings import LevelSettings
-from envs.silence_gym import silence_gym
 from rl_slt import InputError
 
+_BYTE = ctypes.c_char
 STATE_BYTES = 1 << 18  # a state is about 37 KB; the library aborts when the buffer is too small
 
 
@@ -49,17 +47,10 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(M_MMAP_THRESHOLD, 1 << 25) and mallopt(M_TRIM_THRESHOLD, 1 << 30))
 
 
-def _import_procgen() -> Any:
-    silence_gym()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # gym and procgen: deprecated calls, unclosed files
-        return importlib.import_module("procgen")
-
-
 _Key = tuple[int, str, LevelSettings, int]  # number of games, game, settings, threads
 # Every library object ever made. Were one collected while another is being made, its destructor
 # would wait for a lock of cffi that this very thread holds, indefinitely.
-_KEPT: list[Any] = []
+_KEPT: list[Games] = []
 
 
 class Native:
@@ -73,29 +64,26 @@ class Native:
 
     def __init__(self, num: int, game: str, settings: LevelSettings, threads: int = 1) -> None:
         keep_freed_memory()  # or the frames of each step would be fetched from the system again
-        options = settings.native_options()
         self.key: _Key = num, game, settings, threads
         workers = threads if threads > 1 else 0  # 0: the calling thread, which hands nothing over
         with LOCK:
-            self._env = _import_procgen().ProcgenGym3Env(
-                num=num, env_name=game, rand_seed=0, num_threads=workers, **options
+            games = self._games = make_games(
+                num, game, rand_seed=0, num_threads=workers, **settings.native_options()
             )
-            _KEPT.append(self._env)
+            _KEPT.append(games)
             if workers:
                 _THREADED.add(self)
-        self._buffer = self._env._ffi.new(f"char[{STATE_BYTES}]")
-        self._view = memoryview(self._env._ffi.buffer(self._buffer, STATE_BYTES))
-        self._lib, self._handle = self._env._c_lib, self._env._c_env
-        self.obs: NDArray[np.uint8] = self._env._ob["rgb"]
-        self.rew: NDArray[np.float32] = self._env._rew
-        self.first: NDArray[np.bool_] = self._env._first
-        self.level_seed: NDArray[np.int32] = self._env._info["level_seed"]
-        self._actions: NDArray[np.int32] = self._env._ac["action"]
+        self._buffer = ctypes.create_string_buffer(STATE_BYTES)
+        self._view = memoryview(self._buffer).cast("B")
+        self._lib: Any = load_calls(games.path)
+        self._handle = ctypes.c_void_p(games.handle)
+        self.obs, self.rew, self.first = games.obs, games.rew, games.first
+        self.level_seed, self._actions = games.level_seed, games.actions
 
     def forked(self) -> None:
         """This process is a fork without the object's threads: let no call wait for them."""
         self.lost, self._lib = True, _Forked()
-        self._env.closed = True  # no destructor waits for them, either
+        self._games.disown()  # no destructor waits for them, either
 
     def step(self, actions: NDArray[Any] | int) -> None:
         """Step all games; `actions` int [num], -1 forces a reset."""
@@ -114,7 +102,8 @@ class Native:
 
     def set_state(self, index: int, state: bytes | bytearray) -> None:
         """Put a state into one game and draw its observation again."""
-        self._lib.set_state(self._handle, index, self._env._ffi.from_buffer(state), len(state))
+        start = state if isinstance(state, bytes) else ctypes.byref(_BYTE.from_buffer(state))
+        self._lib.set_state(self._handle, index, start, len(state))
 
 
 class _Forked:
@@ -164,8 +153,8 @@ def drop_released() -> None:
     games and every settings that a process ever used.
     """
     with LOCK:
-        idle = {id(native._env) for natives in _FREE.values() for native in natives}
-        _KEPT[:] = [env for env in _KEPT if id(env) not in idle]
+        idle = {id(native._games) for natives in _FREE.values() for native in natives}
+        _KEPT[:] = [games for games in _KEPT if id(games) not in idle]
         _FREE.clear()
         gc.collect()  # now: later it could be while another object is being made
     with contextlib.suppress(OSError, AttributeError, TypeError):  # not glibc

@@ -29,7 +29,7 @@ class LevelSettings(SettingsModel):
     monochrome: StrictBool = False  # rectangles of one color in place of pictures
 
     def native_options(self) -> dict[str, Any]:
-        """The keywords of `procgen.ProcgenGym3Env`."""
+        """The keywords by which procgen is made: see `envs.library`."""
         off = {NO_PITS: not self.pits, NO_CRATES: not self.crates, FLAT: not self.steps}
         return {
             "distribution_mode": self.distribution_mode,
