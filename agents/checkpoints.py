@@ -23,7 +23,7 @@ from safetensors.torch import save as save_tensors
 from agents.files import atomic_dir, json_bytes, write_json
 from agents.networks import ActorCritic, build_network
 from agents.own import build_own
-from envs import simulator
+from envs import procgen_package
 from rl_slt import InputError, SettingsModel
 
 FORMAT: Literal[1] = 1
@@ -291,4 +291,4 @@ def cpu_tensors(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def versions() -> dict[str, str]:
     """The versions of what a training depends on, the package that brings procgen among them."""
     installed = {name: version(name) for name in ("torch", "numpy", "stable-baselines3")}
-    return {"python": platform.python_version(), **installed, **dict([simulator()])}
+    return {"python": platform.python_version(), **installed, **dict([procgen_package()])}

@@ -136,7 +136,7 @@ def _locked(out: Path, threads: int | None) -> Iterator[None]:
     except Timeout as error:
         raise InputError(f"{out} is being trained by another process") from error
     try:
-        torch.set_num_threads(threads or before)
+        torch.set_num_threads(threads or min(before, envs.cores()))
         yield
     finally:
         torch.set_num_threads(before)

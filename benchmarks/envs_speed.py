@@ -23,7 +23,7 @@ import numpy as np
 import stable_baselines3
 
 import envs
-from envs.library import make_games, simulator
+from envs.library import make_games, procgen_package
 from envs.native import acquire
 from envs.simulator import shared_simulator
 
@@ -300,7 +300,7 @@ def main() -> None:
         f"{NUM} environments, easy levels, {args.rounds} rounds of {args.steps} "
         "vector steps; CPU seconds of one thread. "
         f"{os.cpu_count()} cores, CPU, Python {platform.python_version()}, "
-        f"{' '.join(simulator())}, "
+        f"{' '.join(procgen_package())}, "
         f"gymnasium {gymnasium.__version__}, numpy {np.__version__}, "
         f"stable-baselines3 {stable_baselines3.__version__}; load average at the end "
         f"{os.getloadavg()[0]:.1f}.\n\n"

@@ -27,7 +27,7 @@ from .level_seeds import (
     check_held_out,
     parse_levels,
 )
-from .library import simulator
+from .library import procgen_package
 from .make import make_vec
 from .native import keep_freed_memory
 from .pictures import level_sheet, render_frame, whole_level
@@ -116,6 +116,7 @@ __all__ = [
     "parse_cheese",
     "parse_levels",
     "parse_placement",
+    "procgen_package",
     "record_clip",
     "render_frame",
     "render_states",
@@ -123,7 +124,6 @@ __all__ = [
     "sample_actions",
     "shared_simulator",
     "standing_states",
-    "simulator",
     "to_sb3",
     "whole_level",
 ]

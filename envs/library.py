@@ -87,7 +87,7 @@ _PACKAGES: dict[str, tuple[str, Callable[..., Games]]] = {
 
 
 @cache
-def simulator() -> tuple[str, str]:
+def procgen_package() -> tuple[str, str]:
     """The distribution that brings procgen here, and its version.
 
     Raises:
@@ -106,7 +106,7 @@ def simulator() -> tuple[str, str]:
 
 def make_games(num: int, game: str, **options: Any) -> Games:
     """New games; `options` are those of both packages, such as `rand_seed` and `num_threads`."""
-    module, make = _PACKAGES[simulator()[0]]
+    module, make = _PACKAGES[procgen_package()[0]]
     silence_gym()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # gym and procgen: deprecated calls, unclosed files

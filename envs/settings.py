@@ -1,6 +1,5 @@
 """Settings: of levels (apart from where coin and agent are put), and of vector environments."""
 
-import os
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StrictBool, StrictInt, model_validator
@@ -101,5 +100,10 @@ class VecConfig(SettingsModel):
 
 
 def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many cores this process may use: by its affinity, and by its cgroup's quota, rounded up.
+
+    Containers and batch systems grant a share of a host whose cores are all in sight.
+    """
+    from dask.system import cpu_count  # here: 0.07 s
+
+    return cpu_count()

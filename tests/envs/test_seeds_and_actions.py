@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 
 import envs
-from envs.library import simulator
+from envs.library import procgen_package
 
 
 def test_no_two_uses_share_levels() -> None:
@@ -19,7 +19,7 @@ def test_no_two_uses_share_levels() -> None:
 
 def test_actions_are_named_as_procgen_combines_keys() -> None:
     envs.make_vec(1)  # imports procgen, quietly
-    if simulator()[0] == "procgen-gym":
+    if procgen_package()[0] == "procgen-gym":
         keys = sys.modules["procgen_gym.env"].KEY_COMBOS
     else:
         keys = sys.modules["procgen.env"].BaseProcgenEnv.get_combos(None)

@@ -10,7 +10,7 @@ import torch
 
 import agents
 from agents import UNNAMED, TrainConfig, branch_config, import_agent, is_loader, ppo_preset
-from envs import GAMES
+from envs import GAMES, cores
 from rl_slt.pipeline.disk.layout import Run, Study, open_run
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome
 from rl_slt.pipeline.engine.progress import meter
@@ -110,7 +110,7 @@ def train_run(
         trainer = changes.get("trainer", next(iter(game.presets)))
         small = {"network": "small", "steps": 1_000_000} if not preset and game.frames else {}
         own = preset or game.presets.get(trainer, "paper")  # what is neither is refused below
-        base = ppo_preset(own, threads=torch.get_num_threads(), **small)
+        base = ppo_preset(own, threads=min(torch.get_num_threads(), cores()), **small)
     config = TrainConfig.build(base.as_dict() | changes, "train")
     with meter("training", config.total_steps, unit="steps") as bar:
         tick = lambda done, total: bar.update(done)  # noqa: E731
