@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
     with make_cluster(options) as cluster:
         print(cluster.job_script(), file=sys.stderr)
         cluster.scale(jobs=options.nodes)
-        program = [sys.executable, "-c", "from rl_slt.cli import main; main()"]
+        program = [sys.executable, "-P", "-m", "rl_slt"]  # -P: nothing here may shadow it
         return subprocess.call(
             [*program, *options.command, "--scheduler", cluster.scheduler_address]
         )

@@ -11,6 +11,7 @@ import click
 
 from rl_slt.cli.commands import cli
 from rl_slt.errors import InputError
+from rl_slt.shadows import refuse_shadow
 
 COMMANDS = tuple(cli.commands)
 # Failures of the machine, not a bug: one line is all there is to say.
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _run(argv: list[str]) -> int:
     try:
+        refuse_shadow()
         result = cli.main(argv, prog_name="rl-slt", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0

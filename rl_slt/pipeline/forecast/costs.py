@@ -124,7 +124,9 @@ def _clock(plan: StudyPlan) -> Callable[[], float]:
 def _start() -> float:
     """Seconds of the processor that a process takes to start."""
     before = os.times()
-    subprocess.run([sys.executable, "-c", f"import {__name__}"], check=True)
+    path = os.pathsep.join(sys.path)  # not the working folder's packages before ours
+    command = [sys.executable, "-P", "-c", f"import {__name__}"]
+    subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, check=True)
     after = os.times()
     return after.children_user - before.children_user
 

@@ -31,7 +31,7 @@ FILES = {
 }
 
 
-@pytest.fixture(params=FILES.values(), ids=FILES)
+@pytest.fixture(params=list(FILES.values()), ids=list(FILES))
 def granted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """The cores that a process on a host of 64 may use under these files of its cgroup."""
     files, cores = request.param
