@@ -12,6 +12,7 @@ from .devices import check_device
 from .files import (
     TEMPORARY,
     atomic_dir,
+    make_folder,
     read_json_object,
     remove_leftovers,
     write_atomic,
@@ -47,6 +48,7 @@ __all__ = [
     "is_loader",
     "list_checkpoints",
     "load_policy",
+    "make_folder",
     "ppo_preset",
     "read_header",
     "read_json_object",

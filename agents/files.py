@@ -40,6 +40,25 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f"{TEMPORARY}{path.name}-{owner}")
 
 
+@contextlib.contextmanager
+def _making(path: Path) -> Iterator[None]:
+    """Say so where the system makes nothing in a folder that is there, as in /proc."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: must be a place where files can be made") from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those that it lies in, where they are not there yet.
+
+    Raises:
+        InputError: the system makes none there, as in /proc; OSError where it says why.
+    """
+    with _making(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
 def write_atomic(path: Path, writer: Callable[[Path], object]) -> None:
     """Let `writer` fill a temporary file, then rename it to `path`: readers see all or nothing.
 
@@ -49,9 +68,11 @@ def write_atomic(path: Path, writer: Callable[[Path], object]) -> None:
         path: the file; its folder is made where there is none.
         writer: writes the file whose path it is given.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     remove_leftovers(path.parent, path.name)
     temporary = temporary_beside(path)
+    with _making(path):
+        temporary.touch()
     try:
         writer(temporary)
         _sync(temporary)
@@ -100,9 +121,10 @@ def atomic_dir(final: Path) -> Iterator[Path]:
     What stood there is replaced. A folder cannot be replaced in one step: killed in between,
     neither name is left, and the caller's redo writes it again.
     """
-    final.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(final.parent)
     temporary = temporary_beside(final)
-    temporary.mkdir()
+    with _making(final):
+        temporary.mkdir()
     try:
         yield temporary
         for path in (*temporary.rglob("*"), temporary):

@@ -20,7 +20,7 @@ from agents.config import TrainConfig
 from agents.devices import check_device, chosen_precision
 from agents.environment import Evaluator, make_env, network_spec
 from agents.exact import Ascent, ascend
-from agents.files import TEMPORARY, remove_leftovers, write_json
+from agents.files import TEMPORARY, make_folder, remove_leftovers, write_json
 from agents.networks import NETWORKS
 from agents.policy import FramePolicy
 from agents.ppo import FramePPO
@@ -97,7 +97,7 @@ def _begun(config: TrainConfig, out: Path, resume: bool, arm: str | None) -> Ite
     check_folder(config, out, resume, arm)
     find_origin(config)
     arm = safe_name(arm, "arm") if arm is not None else inherited_arm(config)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     with _locked(out, config.threads):
         if todo := not is_finished(out):
             _prepare(config, out, arm)

@@ -18,6 +18,7 @@ ALLOWED = {
     "envs": {"envs"},
     "agents": {"agents", "envs"},
     "analysis": {"analysis", "envs"},
+    "rl_slt/__main__.py": {"rl_slt"},  # `python -m rl_slt`, which is the command line
     "rl_slt/cli": set(PACKAGES),
     "rl_slt/experiments": set(PACKAGES),
     "rl_slt/pipeline": set(PACKAGES),

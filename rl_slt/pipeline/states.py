@@ -42,7 +42,7 @@ import torch
 from torch import nn
 
 import envs
-from agents import TrainConfig, read_header, write_bytes
+from agents import TrainConfig, make_folder, read_header, write_bytes
 from analysis.probes import SUITES
 from envs import LEFT, LEFT_JUMP, RIGHT, RIGHT_JUMP
 from rl_slt import PolicyData, SettingsModel, TabularMDP
@@ -497,6 +497,6 @@ def cached(path: Path, collect: Callable[[], dict[str, np.ndarray]]) -> dict[str
         pass
     arrays, buffer = collect(), io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_bytes(path, buffer.getvalue())
     return arrays

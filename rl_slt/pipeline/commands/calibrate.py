@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents import Run, read_json_object, write_atomic, write_json
+from agents import Run, make_folder, read_json_object, write_atomic, write_json
 from rl_slt.calibration.calibrate import Cell, Sweep, carry_out, estimate_cell, row_of
 from rl_slt.calibration.recommend import Calibration
 from rl_slt.errors import InputError
@@ -97,7 +97,7 @@ def command_line(path: Path, settings: dict[str, Any], localization: float) -> s
 def write_calibration(folder: Path, found: Calibration, command: str) -> None:
     """Table, recommendation and plot of a calibration, each whole or not at all."""
     table, picture = found.table, found.plot()
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_atomic(folder / "calibration.csv", lambda p: table.to_csv(p, index=False))
     write_atomic(folder / "calibration.parquet", lambda p: table.to_parquet(p, index=False))
     write_atomic(folder / "plateau.png", lambda p: picture.savefig(p, format="png", dpi=130))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from agents import Run
+from agents import Run, make_folder
 from rl_slt.errors import InputError
 
 _PATIENCE = 0.3  # seconds: `rl-slt status` holds a lock for a moment when it asks for its holder
@@ -57,7 +57,7 @@ def stage_locks(runs: Sequence[Run], stage: str) -> Iterator[None]:
 
 def wait_for_lock(folder: Path, stage: str) -> FileLock:
     """The lock of a stage of this run or study; `with` waits until it is free."""
-    (folder / ".locks").mkdir(parents=True, exist_ok=True)
+    make_folder(folder / ".locks")
     return FileLock(folder / ".locks" / f"{stage}.lock")
 
 

@@ -18,7 +18,15 @@ from typing import Any
 
 import pandas as pd
 
-from agents import Run, atomic_dir, read_json_object, remove_leftovers, write_atomic, write_json
+from agents import (
+    Run,
+    atomic_dir,
+    make_folder,
+    read_json_object,
+    remove_leftovers,
+    write_atomic,
+    write_json,
+)
 from analysis import schema
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Study
@@ -193,6 +201,6 @@ def write_table(table: str, frame: pd.DataFrame, owner: Run | Study) -> None:
     arm = {"arm": owner.arm} if isinstance(owner, Run) else {}
     version = {"version": STAGES[table]} if table in schema.DERIVED else {}
     data = schema.conform(table, frame.assign(**arm, **version))
-    owner.tables.mkdir(parents=True, exist_ok=True)
+    make_folder(owner.tables)
     path = owner.tables / f"{table}.parquet"
     write_atomic(path, lambda temporary: data.to_parquet(temporary, index=False))

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 import pytest
+import torch
 
+import agents
 from rl_slt.cli import COMMANDS, main
 from rl_slt.cli.commands import cli
 
@@ -95,6 +97,28 @@ def test_a_mistake_is_one_line(
     assert err.count("\n") == 1 and err.startswith("rl-slt: error: ") and message in err
     kept = [(name, data) for name, data in tree(place) if "/.locks/" not in name]
     assert kept == before
+
+
+@pytest.mark.parametrize("where", ["/proc/x", "other/thesis.txt/x"])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["train", "{}"],
+        ["run", "--preset", "smoke", "--out", "{}"],
+        ["import", "w.pt", "{}"],
+        ["levels", "--seeds", "0:1", "--out", "{}.png"],
+        ["levels", "--seeds", "0:1", "--out", "{}/y/sheet.png"],
+    ],
+    ids=lambda argv: argv[0],
+)
+def test_a_place_where_nothing_can_be_made_is_one_line(
+    place: Path, capsys: pytest.CaptureFixture[str], argv: list[str], where: str
+) -> None:
+    torch.save(agents.build_network("patch").state_dict(), "w.pt")
+    status, out, err = run(capsys, *(word.format(where) for word in argv))
+    assert status in (1, 2) and out == ""
+    assert err.startswith("rl-slt: error: ") and err.count("\n") == 1
+    assert where.split("/x")[0] in err
 
 
 def test_a_bug_keeps_its_traceback(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

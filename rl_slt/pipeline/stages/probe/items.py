@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from agents import load_policy, write_bytes
+from agents import load_policy, make_folder, write_bytes
 from analysis import probes
 from analysis.schema import conform
 from rl_slt.errors import InputError
@@ -154,7 +154,7 @@ def shared_states(file: str, suite: probes.ProbeSuite, n: int) -> probes.FixedSt
     """
     path = Path(file)
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_bytes(path, probes.collect_fixed_states(suite.replace(n_levels=n)).to_bytes())
     try:
         return probes.FixedStates.from_bytes(path.read_bytes())
