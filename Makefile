@@ -1,6 +1,6 @@
 # rl-slt: `make demo` and `make test` work from a fresh clone with nothing but Python and make.
-PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
-	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] < (3,13))' 2>/dev/null \
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] < (3,15))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,15 +34,16 @@ test-faults: $(VENV)/.installed-test
 venv: $(VENV)/.installed-test
 
 $(BIN)/python:
-	@test -n "$(PYTHON)" || { echo "rl-slt needs Python 3.11 or 3.12 on the PATH (or make PYTHON=/path/to/python); none was found." >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "rl-slt needs Python 3.11 to 3.13 on the PATH (or make PYTHON=/path/to/python); none was found." >&2; exit 1; }
 	@echo "== making $(VENV) with $(PYTHON) =="
 	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) could not make a virtual environment (on Debian: apt install python3-venv)." >&2; rm -rf $(VENV); exit 1; }
 
 # torch comes first and pinned: a later resolver run must not replace it by another build.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "== installing rl-slt from constraints.txt =="
-	@$(PIP) install -q --only-binary torch,procgen-mirror -c constraints.txt torch procgen-mirror \
-		|| { echo "No ready wheel of torch or procgen-mirror for this machine: needs Linux or macOS on x86-64, Python 3.11 or 3.12." >&2; exit 1; }
+	@$(PIP) install -q --only-binary torch,procgen-mirror,procgen-gym -c constraints.txt torch \
+		"procgen-mirror; python_version < '3.13'" "procgen-gym; python_version >= '3.13'" \
+		|| { echo "No ready wheel of torch or procgen for this machine: needs Linux on x86-64, Python 3.11 to 3.13." >&2; exit 1; }
 	@$(PIP) install -q -c constraints.txt -e .
 	@touch $@
 
@@ -52,4 +53,4 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf $(VENV) .venv-newest .mypy_cache .ruff_cache .pytest_cache build *.egg-info

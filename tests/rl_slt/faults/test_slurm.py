@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -22,16 +23,35 @@ echo "Submitted batch job 1"
 """
 
 
-def test_the_job_asks_for_a_process_on_every_core(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def slurm() -> Any:
     spec = importlib.util.spec_from_file_location("slurm", SCRIPT)
     assert spec is not None and spec.loader is not None
-    slurm = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(slurm)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("walltime", "seconds"), [("08:00:00", 28_500), ("1-00:30:00", 87_900), ("00:10:00", 540)]
+)
+def test_workers_end_before_the_walltime(slurm: Any, walltime: str, seconds: int) -> None:
+    assert slurm.lifetime(walltime) == seconds
+
+
+def test_too_little_memory_is_refused(slurm: Any) -> None:
+    slurm.parse(["--cores", "16", "--memory", "24GB"])
+    with pytest.raises(SystemExit, match="--memory 16GB: must be at least 24GB for 16 workers"):
+        slurm.parse(["--cores", "16", "--memory", "16GB"])
+
+
+def test_the_job_asks_for_a_process_on_every_core(slurm: Any) -> None:
     options = ["--cores", "8", "--queue", "long", "--walltime", "01:30:00", "llc", "studies/a"]
     with slurm.make_cluster(slurm.parse(options)) as cluster:
         text = cluster.job_script()
     wanted = ["#SBATCH -p long", "#SBATCH --cpus-per-task=8", "#SBATCH -t 01:30:00"]
     wanted += ["export OMP_NUM_THREADS=1", "--nworkers 8", "--nthreads 1", sys.executable]
+    wanted += ["--memory-limit 3.73GiB", "--lifetime 5100s", "--death-timeout 120"]
     for said in wanted:
         assert said in text, text
 
