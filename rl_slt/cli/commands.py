@@ -66,17 +66,20 @@ def engine_options(command: Any) -> Any:
 @cli.command("run")
 @click.argument("study", required=False, type=PATH, metavar="[STUDY.toml]")
 @click.option(
-    "--preset", help="A study that comes with the package: smoke, demo, alpha, coinrun, gridworld."
+    "--preset",
+    help="A study that comes with the package: smoke, demo, alpha, coinrun, gridworld; or an "
+    "experiment: modular-addition, tms.",
 )
 @click.option("--out", type=PATH, help="Folder of the study [its name].")
 @click.option("--seed", type=INTEGER, help="One training seed instead of the study's own seeds.")
 @click.option("--resume", is_flag=True, help="Go on with the study in OUT (the default there).")
 @click.option("--plan", "only_plan", is_flag=True, help="Print what and how long, and stop.")
+@click.option("--size", help="Of an experiment: small, default or large.")
 @click.option("--budget", metavar="TIME", help="Choose settings that fit a time, as 10m or 1h30m.")
 @engine_options
 def run(
     study: Path | None, preset: str | None, out: Path | None, seed: int | None, resume: bool,
-    only_plan: bool, budget: str | None, **engine: Any,
+    only_plan: bool, size: str | None, budget: str | None, **engine: Any,
 ) -> int:  # fmt: skip
     """Train every arm, estimate LLCs, probe goals, and write the report.
 
@@ -93,7 +96,23 @@ def run(
       rl-slt run --preset demo --out demo --seed 1
       rl-slt run study.toml --workers 8
       rl-slt run study.toml --budget 1h30m --plan
+      rl-slt run --preset modular-addition --out addition
     """
+    from rl_slt.experiments.registry import EXPERIMENTS
+
+    if study is None and preset in EXPERIMENTS:
+        from rl_slt.pipeline.commands.experiment import describe_experiment, run_experiment
+
+        if budget is not None:
+            raise InputError.of("budget", budget, f"left out: {preset} has --size")
+        folder = out or Path(preset)
+        if only_plan:
+            for line in describe_experiment(preset, folder, size, seed):
+                click.echo(line)
+            return 0
+        return run_experiment(preset, folder, size, seed, **engine)
+    if size is not None:
+        raise InputError.of("size", size, f"left out but with {' or '.join(EXPERIMENTS)}")
     from rl_slt.pipeline.commands.plan import describe_plan
     from rl_slt.pipeline.commands.run import run_study
     from rl_slt.pipeline.plan.study import load_preset, load_study, preset_names

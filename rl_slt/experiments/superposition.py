@@ -8,7 +8,6 @@ polynomials, so it is known exactly: there are no data, and no noise.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,22 +98,27 @@ class Gon:
     Attributes:
         c: number of features.
         k: corners.
-        positive: whether the features at the center have the bias 1 / (2 c), their mean error's
-            minimum, or one so low that they give 0.
+        positive: how many of the features at the center have the bias 1 / (2 c), at which their
+            mean error is least; the others have one so low that they give 0.
         weights: W `[2, c]` and b `[c]` in a row, `[3 c]`.
         loss: at these weights, double precision.
     """
 
     c: int
     k: int
-    positive: bool
+    positive: int
     weights: Tensor
     loss: float
 
     @property
     def name(self) -> str:
-        """As in the paper: `5`, or `5+`."""
-        return f"{self.k}+" if self.positive and self.k < self.c else str(self.k)
+        """As in the paper: `5`, or `5+`, a plus for each feature at the center with such a bias."""
+        return str(self.k) + "+" * self.positive
+
+    @property
+    def complexity(self) -> float:
+        """Half the number of weights in use, less the rotation: lambda where it is a minimum."""
+        return (3 * (self.k + self.positive) - 1) / 2
 
     def model(self) -> ToyModel:
         """A model with these weights."""
@@ -122,24 +126,26 @@ class Gon:
         return ToyModel(w[: 2 * self.c].view(2, self.c), w[2 * self.c :])
 
 
-NEGATIVE = -0.5  # bias of features that give 0 wherever the chains go
+NEGATIVE = -1.0  # bias of features that give 0 wherever the chains go
 
 
-def gon(c: int, k: int, positive: bool = False) -> Gon:
+def gon(c: int, k: int, positive: int = 0) -> Gon:
     """The k-gon of c features whose radius and bias are those of least loss.
 
     Raises:
-        InputError: k is not from 1 to c.
+        InputError: k is not from 1 to c, or more than the others are to be positive.
     """
     if not 1 <= k <= c:
         raise InputError.of("k", k, f"from 1 to c={c}")
+    if not 0 <= positive <= c - k:
+        raise InputError.of("positive", positive, f"from 0 to c - k = {c - k}")
     from scipy.optimize import minimize
 
     def weights(radius: float, bias: float) -> Tensor:
         angle = 2 * math.pi * torch.arange(k, dtype=torch.float64) / k
         w = torch.zeros(3, c, dtype=torch.float64)
         w[0, :k], w[1, :k] = radius * angle.cos(), radius * angle.sin()
-        w[2, :k], w[2, k:] = bias, 1 / (2 * c) if positive else NEGATIVE
+        w[2, :k], w[2, k : k + positive], w[2, k + positive :] = bias, 1 / (2 * c), NEGATIVE
         return w.flatten()
 
     tries = [
@@ -151,25 +157,30 @@ def gon(c: int, k: int, positive: bool = False) -> Gon:
     return Gon(c, k, positive, weights(*best.x), float(best.fun))
 
 
-def loss_by_quadrature(w: Array, c: int, points: int = 64) -> Array:
-    """Losses `[...]` of weights `[..., 3 c]` by Gauss-Legendre points over m: by other code.
+def loss_by_antiderivatives(w: Array, c: int) -> Array:
+    """Losses `[...]` of weights `[..., 3 c]`, in numpy and along another way: by other code.
 
-    In error by some 1e-5 at the kinks of relu.
+    With y = g m + b, `int relu(y)^2 dm = [y+^3] / (3 g)` and `int m relu(y) dm =
+    [y+^3 / 3 - b y+^2 / 2] / g^2`, each from y = b to g + b; where g is next to nothing against b
+    by the polynomials that they are then.
     """
-    m, share = np.polynomial.legendre.leggauss(points)
-    m, share = (m + 1) / 2, share / 2
     weights, bias = w[..., : 2 * c].reshape(*w.shape[:-1], 2, c), w[..., 2 * c :]
     slope = np.swapaxes(weights, -1, -2) @ weights
-    total = 0.0
-    for x, s in zip(m, share, strict=True):
-        out = np.maximum(x * slope + bias[..., None, :], 0)
-        total = total + s * np.square(out - x * np.eye(c)).sum((-1, -2)) / c
-    return np.asarray(total)
+    b = np.broadcast_to(bias[..., None, :], slope.shape)
+    straight = (np.abs(slope) < 1e-3) & (np.abs(slope) < np.abs(b))
+    g = np.where(straight, 1.0, np.where(slope == 0, 1e-12, slope))
+    low, high = np.maximum(b, 0), np.maximum(g + b, 0)
+    on = b > 0
+    fit = (high**3 - low**3) / (3 * g)
+    fit = np.where(straight, on * (slope**2 / 3 + slope * b + b**2), fit)
+    match = ((high**3 - low**3) / 3 - b * (high**2 - low**2) / 2) / g**2
+    match = np.where(straight, on * (slope / 3 + b / 2), match)
+    own = np.diagonal(match, axis1=-2, axis2=-1).sum(-1)
+    return np.asarray((c / 3 + fit.sum((-1, -2)) - 2 * own) / c)
 
 
-def hessian(gon: Gon) -> Tensor:
+def hessian(polygon: Gon) -> Tensor:
     """Second derivatives of the mean loss at a k-gon, `[3 c, 3 c]`, double precision."""
-    return torch.func.hessian(lambda w: mean_loss(w, gon.c))(gon.weights)
-
-
-Losses = Callable[[Array], Array]
+    found = torch.autograd.functional.hessian(lambda w: mean_loss(w, polygon.c), polygon.weights)
+    assert isinstance(found, Tensor)
+    return found

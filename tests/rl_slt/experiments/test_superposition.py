@@ -10,16 +10,29 @@ from rl_slt.experiments.superposition import (
     all_features,
     gon,
     hessian,
-    loss_by_quadrature,
+    loss_by_antiderivatives,
     mean_loss,
 )
 
 
+def by_points(w: np.ndarray, c: int, points: int = 400) -> np.ndarray:
+    """The mean loss by Gauss-Legendre points over the size of the feature."""
+    sizes, shares = np.polynomial.legendre.leggauss(points)
+    weights, bias = w[:, : 2 * c].reshape(-1, 2, c), w[:, None, 2 * c :]
+    slope, total = np.swapaxes(weights, 1, 2) @ weights, np.zeros(len(w))
+    for m, share in zip((sizes + 1) / 2, shares / 2, strict=True):
+        errors = np.maximum(m * slope + bias, 0) - m * np.eye(c)
+        total += share * np.square(errors).sum((1, 2)) / c
+    return total
+
+
 def test_the_loss_is_its_integral() -> None:
     w = torch.randn(200, 18, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    by_points = loss_by_quadrature(w.numpy(), 6, points=400)
-    assert np.abs(mean_loss(w, 6).numpy() - by_points).max() < 3e-4  # kinks between the points
-    assert np.abs(mean_loss(w, 6).numpy() - by_points).mean() < 3e-5
+    w[:40, :12] *= 0.01  # slopes next to nothing
+    exact, points = mean_loss(w, 6).numpy(), by_points(w.numpy(), 6)
+    assert np.abs(exact - points).max() < 3e-4  # kinks between the points
+    assert np.abs(exact - points).mean() < 3e-5
+    assert np.abs(exact - loss_by_antiderivatives(w.numpy(), 6)).max() < 1e-9
     flat = torch.zeros(18, dtype=torch.float64)
     assert float(mean_loss(flat, 6)) == pytest.approx(1 / 3)
     flat[12:] = 0.25  # a constant b: 1/3 - b + b^2 of a feature's own output, b^2 of the others
@@ -34,9 +47,9 @@ def test_the_gradient_is_that_of_the_integral() -> None:
 # Chen et al. 2023, c = 6: the losses to the digits that they print.
 @pytest.mark.parametrize(
     ("k", "positive", "loss"),
-    [(4, True, 0.09722), (5, False, 0.06874), (5, True, 0.06180), (6, False, 0.04819)],
+    [(4, 2, 0.09722), (5, 0, 0.06874), (5, 1, 0.06180), (6, 0, 0.04819)],
 )
-def test_the_k_gons_of_six_features(k: int, positive: bool, loss: float) -> None:
+def test_the_k_gons_of_six_features(k: int, positive: int, loss: float) -> None:
     found = gon(6, k, positive)
     assert round(found.loss, 5) == loss
     w = found.weights.clone().requires_grad_()
@@ -44,18 +57,19 @@ def test_the_k_gons_of_six_features(k: int, positive: bool, loss: float) -> None
     assert gradient.norm() < 1e-7
     data, model = all_features(6), found.model()
     assert float(Reconstruction()(model, data).detach().mean()) == pytest.approx(
-        found.loss, abs=1e-7
+        found.loss,
+        abs=1e-6,  # of float32
     )
 
 
-@pytest.mark.parametrize(
-    ("k", "positive", "twice"), [(5, False, 14), (5, True, 17), (6, False, 17)]
-)
-def test_a_k_gons_llc_rises_to_half_the_rank(k: int, positive: bool, twice: int) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize(("k", "positive", "twice"), [(5, 0, 14), (5, 1, 17), (6, 0, 17)])
+def test_a_k_gons_llc_rises_to_half_the_rank(k: int, positive: int, twice: int) -> None:
     """A minimum but for the rotation and, below k = c, idle features: lambda is half the rank."""
     found = gon(6, k, positive)
     values = torch.linalg.eigvalsh(hessian(found))
-    assert int((values > 1e-6).sum()) == twice and float(values.min()) > -1e-6
+    assert int((values > 1e-6).sum()) == twice == 2 * found.complexity
+    assert float(values.min()) > -1e-6
     settings = Settings(
         sampler=HMC(rotate=True), nbeta=1e5, localization=100.0, gauge="none", draws=150,
         burn_in=150, chains=8, preconditioner_rank=0,

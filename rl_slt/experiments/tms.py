@@ -1,0 +1,361 @@
+"""The toy model of superposition: LLCs of k-gons, phases of the posterior, plateaus of SGD."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from rl_slt import HMC, Settings, estimate_with
+from rl_slt.experiments.experiment import Experiment, Page, Part, Size
+from rl_slt.experiments.superposition import (
+    Gon,
+    Reconstruction,
+    all_features,
+    gon,
+    hessian,
+    loss_by_antiderivatives,
+    mean_loss,
+)
+
+FEATURES = 6  # of the phases and of SGD
+LOCALIZATION = 100.0
+NBETAS = (1e3, 1e4, 1e5, 1e6)
+SIZES: dict[Size, dict[str, Any]] = {
+    "small": {"features": (5,), "draws": 60, "steps": 300, "runs": 8, "sgd": 400},
+    "default": {"features": (5, 6), "draws": 300, "steps": 20_000, "runs": 200, "sgd": 20_000},
+    "large": {"features": (5, 6, 8), "draws": 1500, "steps": 100_000, "runs": 1000,
+              "sgd": 100_000},
+}  # fmt: skip
+
+
+def k_gons(c: int) -> list[Gon]:
+    """The k-gons of c features that are minima of the loss, by falling loss.
+
+    Below five corners the loss has kinks there, or falls.
+    """
+    found = [gon(c, k, positive) for k in range(5, c + 1) for positive in sorted({0, c - k})]
+    return sorted(found, key=lambda one: -one.loss)
+
+
+def all_k_gons(c: int) -> list[Gon]:
+    """The k-gons of c features from two corners on, also those that are saddles."""
+    found = [gon(c, k, positive) for k in range(2, c + 1) for positive in range(c - k + 1)]
+    return sorted(found, key=lambda one: -one.loss)
+
+
+def k_gon_llc(out: Path, c: int, name: str, draws: int, seed: int) -> pd.DataFrame:
+    """LLC of a k-gon at rising nbeta, by HMC and by a random walk of other code."""
+    one = next(each for each in k_gons(c) if each.name == name)
+    rows = []
+    for nbeta in NBETAS:
+        settings = Settings(
+            sampler=HMC(rotate=True), nbeta=nbeta, localization=LOCALIZATION, gauge="none",
+            chains=8, draws=draws, burn_in=200, preconditioner_rank=0,
+        )  # fmt: skip
+        e = estimate_with(
+            one.model(), all_features(c), settings, Reconstruction(), seed=seed, states_error=False
+        )
+        truth, error = by_random_walk(one, nbeta, LOCALIZATION, steps=4 * draws, seed=seed)
+        rows.append({
+            "c": c, "gon": name, "loss_at_gon": one.loss, "lambda": one.complexity, "nbeta": nbeta,
+            "localization": LOCALIZATION, "llc": e.llc, "llc_stderr": e.stderr, "status": e.status,
+            "message": e.message, "truth": truth, "truth_stderr": error,
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def by_random_walk(
+    one: Gon, nbeta: float, localization: float, steps: int, seed: int, walkers: int = 256
+) -> tuple[float, float]:
+    """`nbeta (E[L] - L(w*))` by Metropolis' random walk in numpy on the loss by antiderivatives.
+
+    Neither sampler, loss nor gradient are shared with the estimator. Steps are shaped by the
+    Gaussian of the Hessian; the first half of them is left out.
+
+    Args:
+        one: the k-gon.
+        nbeta: inverse temperature.
+        localization: gamma.
+        steps: of each walker.
+        seed: of all that is random.
+        walkers: independent ones, whose means give the error.
+
+    Returns:
+        The value and its standard error.
+    """
+    rng = np.random.default_rng(seed)
+    center = one.weights.numpy()
+    values, vectors = np.linalg.eigh(hessian(one).numpy())
+    scale = vectors / np.sqrt(nbeta * values.clip(0) + localization)
+
+    def energy(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        loss = loss_by_antiderivatives(w, one.c)
+        return nbeta * loss + localization / 2 * np.square(w - center).sum(1), loss
+
+    w = center + rng.normal(size=(walkers, len(center))) @ scale.T
+    (u, loss), kept = energy(w), []
+    at_center = float(loss_by_antiderivatives(center, one.c))
+    step = 1.5 / math.sqrt(len(center))
+    for t in range(steps):
+        moved = w + step * rng.normal(size=w.shape) @ scale.T
+        there, new = energy(moved)
+        take = np.log(rng.random(walkers)) < u - there
+        w, u = np.where(take[:, None], moved, w), np.where(take, there, u)
+        loss = np.where(take, new, loss)
+        if t >= steps // 2:
+            kept.append(loss)
+    means = nbeta * (np.mean(kept, axis=0) - at_center)
+    return float(means.mean()), float(means.std(ddof=1) / math.sqrt(walkers))
+
+
+def settled(w: Tensor, c: int, steps: int = 300) -> Tensor:
+    """Losses `[M]` of the critical points that gradient descent from weights `[M, 3 c]` finds."""
+    w = w.clone().requires_grad_()
+    optimizer = torch.optim.Adam([w], lr=0.03)
+    for t in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = 0.03 * (1 - t / steps) + 1e-4
+        optimizer.zero_grad()
+        mean_loss(w, c).sum().backward()
+        optimizer.step()
+    return mean_loss(w, c).detach()
+
+
+def named(losses: Tensor, gons: Sequence[Gon], within: float = 0.0015) -> list[str]:
+    """The k-gon whose loss is nearest to each, or `other` where none is that near."""
+    levels = torch.tensor([one.loss for one in gons]).to(losses)
+    distance, nearest = (losses[:, None] - levels).abs().min(1)
+    pairs = zip(distance.tolist(), nearest.tolist(), strict=True)
+    return [gons[k].name if d < within else "other" for d, k in pairs]
+
+
+def phases(out: Path, c: int, steps: int, seed: int, replicas: int = 8) -> pd.DataFrame:
+    """Which k-gon the posterior holds at which n, by parallel tempering under a N(0, 1) prior.
+
+    Rungs are of n from 10 to 3000; neighbors are swapped by Metropolis' rule. Draws are told apart
+    by the minimum below them.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    ladder = torch.logspace(1, math.log10(3000), 20, dtype=torch.float32)
+    w = torch.randn(replicas, len(ladder), 3 * c, generator=rng)
+    width = (1.2 / (3 * c) ** 0.5 / (1 + ladder / 30).sqrt())[None, :, None].repeat(replicas, 1, 1)
+    loss, kept = mean_loss(w, c), []
+    every = max(1, steps // 40)
+    swaps, tried = torch.zeros(len(ladder) - 1), 0
+    for t in range(steps):
+        moved = w + width * torch.randn(w.shape, generator=rng)
+        new = mean_loss(moved, c)
+        gain = ladder * (loss - new) + (w.square() - moved.square()).sum(-1) / 2
+        take = torch.rand(loss.shape, generator=rng).log() < gain
+        w, loss = torch.where(take[..., None], moved, w), torch.where(take, new, loss)
+        if t < steps // 4:  # adapted in burn-in alone
+            width *= (1 + 0.02 * (take.float().mean(0) - 0.25))[None, :, None]
+        first = t % 2
+        a, b = slice(first, -1, 2), slice(first + 1, None, 2)
+        low, high = loss[:, a], loss[:, b]
+        pairs = min(low.shape[1], high.shape[1])
+        ratio = (ladder[a][:pairs] - ladder[b][:pairs]) * (low[:, :pairs] - high[:, :pairs])
+        swap = torch.rand(ratio.shape, generator=rng).log() < ratio
+        index = torch.arange(first, first + 2 * pairs, 2)
+        swaps[index] += swap.float().mean(0)
+        tried += 1
+        for x in (w, loss):
+            one, other = x[:, index].clone(), x[:, index + 1].clone()
+            where = swap.view(*swap.shape, *[1] * (x.ndim - 2))
+            x[:, index], x[:, index + 1] = (
+                torch.where(where, other, one),
+                torch.where(where, one, other),
+            )
+        if t >= steps // 4 and t % every == 0:
+            kept.append(w.clone())
+    gons = k_gons(c)
+    draws = torch.stack(kept)
+    names = np.array(named(settled(draws.flatten(0, 2), c), gons)).reshape(draws.shape[:3])
+    rows = []
+    for r, n in enumerate(ladder.tolist()):
+        for name in [*(one.name for one in gons), "other"]:
+            each = (names[:, :, r] == name).mean(0)  # replicas are independent
+            rows.append({
+                "c": c, "n": n, "gon": name, "share": each.mean(),
+                "share_stderr": each.std(ddof=1) / math.sqrt(replicas),
+                "swap_rate": float(swaps[min(r, len(swaps) - 1)] / (tried / 2)),
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def sgd(out: Path, c: int, runs: int, steps: int, seed: int) -> pd.DataFrame:
+    """The exact loss along SGD on batches of 32 inputs, from W and b of N(0, 0.3^2), lr 0.05."""
+    rng = torch.Generator().manual_seed(seed)
+    w = (0.3 * torch.randn(runs, 3 * c, generator=rng)).requires_grad_()
+    optimizer = torch.optim.SGD([w], lr=0.05)
+    rows = []
+    for t in range(steps + 1):
+        if t % max(1, steps // 400) == 0:
+            with torch.no_grad():
+                losses = mean_loss(w, c).tolist()
+            rows.append(pd.DataFrame({"c": c, "run": range(runs), "step": t, "loss": losses}))
+        feature = torch.randint(c, (runs, 32), generator=rng)
+        x = torch.nn.functional.one_hot(feature, c) * torch.rand(runs, 32, 1, generator=rng)
+        weights, bias = w[:, : 2 * c].unflatten(-1, (2, c)), w[:, None, 2 * c :]
+        optimizer.zero_grad()
+        (torch.relu(x @ (weights.mT @ weights) + bias) - x).square().sum(-1).mean(
+            1
+        ).sum().backward()
+        optimizer.step()
+    return pd.concat(rows, ignore_index=True)
+
+
+def plateaus(curve: pd.DataFrame, flat: float = 0.02, least: int = 12) -> list[float]:
+    """Mean losses of the stretches of a run, `least` records long, that stay within `flat`."""
+    loss, found, first = curve["loss"].to_numpy(), [], 0
+    while first + least <= len(loss):
+        last = first + least
+        if np.ptp(loss[first:last]) > flat * loss[first]:
+            first += 1
+            continue
+        while last < len(loss) and np.ptp(loss[first : last + 1]) <= flat * loss[first]:
+            last += 1
+        found.append(float(loss[first:last].mean()))
+        first = last
+    return found
+
+
+def stages(size: Size, seed: int) -> Sequence[Sequence[Part]]:
+    """Everything at once: no part reads another."""
+    s = SIZES[size]
+    parts = [
+        Part("phases", f"c{FEATURES}", phases, {"c": FEATURES, "steps": s["steps"], "seed": seed}),
+        Part("sgd", f"c{FEATURES}", sgd,
+             {"c": FEATURES, "runs": s["runs"], "steps": s["sgd"], "seed": seed}),
+    ]  # fmt: skip
+    for c in s["features"]:
+        for one in k_gons(c):
+            settings = {"c": c, "name": one.name, "draws": s["draws"], "seed": seed}
+            parts.append(Part("llc", f"c{c}-{one.name}", k_gon_llc, settings))
+    return [parts]
+
+
+def page(tables: Mapping[str, pd.DataFrame]) -> Page:
+    """LLCs against truths, phases against `n L + lambda log n`, plateaus against k-gons."""
+    from matplotlib.figure import Figure
+
+    llc, phase, curves = tables["llc"], tables["phases"], tables["sgd"]
+    z = (llc["llc"] - llc["truth"]) / np.hypot(llc["llc_stderr"], llc["truth_stderr"])
+    top = llc[llc["nbeta"] == llc["nbeta"].max()]
+    statements = [
+        f"LLCs of {llc.groupby(['c', 'gon']).ngroups} k-gons at {llc['nbeta'].nunique()} nbeta: "
+        f"root mean square distance to the truths of other code {z.pow(2).mean() ** 0.5:.2f} "
+        f"standard errors (1 is chance), at most {z.abs().max():.1f}",
+        "at the largest nbeta, next to lambda: "
+        + ", ".join(
+            f"c = {r.c} {r.gon}-gon {r.llc:.2f} ± {r.llc_stderr:.2f} ({r.lambda_:g})"
+            for r in top.rename(columns={"lambda": "lambda_"}).itertuples()
+        ),
+    ]
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    for color, ((c, name), part) in enumerate(llc.groupby(["c", "gon"])):
+        left.errorbar(part["nbeta"], part["llc"], 1.96 * part["llc_stderr"], fmt="o-",
+                      color=f"C{color % 10}", label=f"c = {c}, {name}")  # fmt: skip
+        left.plot(part["nbeta"], part["truth"], "kx", ms=5)
+    left.set(xscale="log", xlabel="nbeta", ylabel="LLC", title="k-gons (x: other code)")
+    left.legend(fontsize=6, ncols=2)
+    gons = k_gons(FEATURES)
+    halves = {one.name: one.complexity for one in gons}
+    n = np.array(sorted(phase["n"].unique()))
+    energy = {g.name: n * g.loss + halves[g.name] * np.log(n) for g in gons}
+    phase_names = np.array(list(energy))
+    best = phase_names[np.argmin(np.stack(list(energy.values())), axis=0)]
+    for color, (name, part) in enumerate(phase.groupby("gon")):
+        middle.errorbar(part["n"], part["share"], 1.96 * part["share_stderr"], fmt="o-", ms=3,
+                        color=f"C{color}", label=name)  # fmt: skip
+    changes = [i for i in range(1, len(n)) if best[i] != best[i - 1]]
+    for i in changes:
+        middle.axvline(n[i], color="gray", ls="--", lw=1)
+    middle.set(xscale="log", xlabel="n", ylabel="share of the posterior",
+               title=f"c = {FEATURES} (dashed: n L + lambda log n)")  # fmt: skip
+    middle.legend(fontsize=7)
+    wide = phase.pivot(index="n", columns="gon", values="share")
+    seen = wide.drop(columns="other", errors="ignore").idxmax(axis=1)
+    shown = wide.drop(columns="other", errors="ignore").max(axis=1) > 0.05
+    agree = float((seen[shown].to_numpy() == best[shown.to_numpy()]).mean()) if shown.any() else 0.0
+    statements.append(
+        "the k-gon of the largest share of the sampled posterior is that of least n L + lambda "
+        f"log n at {agree:.0%} of the {int(shown.sum())} n where one holds over 5 % of it"
+    )
+    crossing = _crossing(n, wide, "5", "6")
+    gap, rise = gons_gap(gons, "5", "6"), halves["6"] - halves["5"]
+    grid = np.geomspace(2, 1e5, 20_000)
+    predicted = grid[(grid * gap > rise * np.log(grid)) & (grid > math.e)][0]
+    statements.append(
+        f"the 6-gon overtakes the 5-gon at n = {crossing:.0f} in the sampled posterior and at "
+        f"{predicted:.0f} by n L + lambda log n, which leaves out the constant"
+    )
+    levels = all_k_gons(FEATURES)
+    known_as = {one.name: one for one in levels}
+    counts = {"runs": 0, "plateaus": 0, "at a k-gon": 0, "down": 0, "down and more complex": 0}
+    visited: dict[str, int] = {}
+    for _, curve in curves.groupby("run"):
+        means = plateaus(curve)
+        names = named(torch.tensor(means), levels, 0.0025) if means else []
+        counts["runs"] += 1
+        counts["plateaus"] += len(names)
+        counts["at a k-gon"] += sum(name != "other" for name in names)
+        known = [name for name in names if name != "other"]
+        for name in known:
+            visited[name] = visited.get(name, 0) + 1
+        for a, b in itertools.pairwise(known):
+            if known_as[b].loss < known_as[a].loss:
+                counts["down"] += 1
+                counts["down and more complex"] += known_as[b].complexity > known_as[a].complexity
+    for _, curve in curves[curves["run"] < 40].groupby("run"):
+        right.plot(curve["step"] + 1, curve["loss"], color="C0", lw=0.5, alpha=0.5)
+    for one in levels:
+        right.axhline(one.loss, color="k", lw=0.7, ls=":")
+        right.annotate(one.name, (1, one.loss), fontsize=7)
+    right.set(xscale="log", yscale="log", xlabel="step", ylabel="loss", title="SGD")
+    statements.append(
+        f"of {counts['plateaus']} plateaus in {counts['runs']} SGD runs {counts['at a k-gon']} lie "
+        f"at the loss of a k-gon ({', '.join(f'{k}: {v}' for k, v in sorted(visited.items()))}); "
+        f"of {counts['down']} moves from one such k-gon to one of lower loss "
+        f"{counts['down and more complex']} go to one with more weights in use"
+    )
+    text = (
+        f"Bars: 95 %. HMC on the exact loss, localization {LOCALIZATION:g}; truths by a random "
+        "walk in other code; parallel tempering over n, prior N(0, 1)."
+    )
+    return Page(statements, [(text, figure)], [("LLCs of k-gons", llc), ("Phases", phase)])
+
+
+def gons_gap(gons: Sequence[Gon], one: str, other: str) -> float:
+    """How much lower the loss of the other is."""
+    losses = {each.name: each.loss for each in gons}
+    return losses[one] - losses[other]
+
+
+def _crossing(n: np.ndarray, wide: pd.DataFrame, one: str, other: str) -> float:
+    """The n from which on the other's share is larger, between rungs by their logarithms."""
+    gap = (np.log(wide[other] + 1e-9) - np.log(wide[one] + 1e-9)).to_numpy()
+    seen = (wide[one] + wide[other]).to_numpy() > 0.05
+    for i in range(1, len(n)):
+        if seen[i] and gap[i] > 0 >= gap[i - 1]:
+            share = -gap[i - 1] / (gap[i] - gap[i - 1])
+            return float(np.exp(np.log(n[i - 1]) + share * np.log(n[i] / n[i - 1])))
+    return math.nan
+
+
+TMS = Experiment(
+    name="tms",
+    question="Which k-gons does the posterior hold at which n, and does SGD go the same way?",
+    source="Chen, Lau, Mendel, Wei & Murfet 2023 (arXiv 2310.06301)",
+    stages=stages,
+    page=page,
+)
