@@ -1,4 +1,5 @@
 from .data.policy_data import PolicyData
+from .data.simulate import Simulator, TabularSimulator
 from .data.tabular import TabularMDP
 from .errors import ConvergenceWarning, InputError
 from .estimate import estimate_llc, estimate_with
@@ -7,6 +8,7 @@ from .losses.exact import ExactRegret, ReturnError
 from .losses.kl import PolicyKL
 from .losses.nll import PolicyNLL
 from .losses.regret import Regret
+from .losses.rollouts import RolloutRegret
 from .losses.surrogate import Surrogate
 from .losses.value import Value
 from .profile import llc_profile, profile_verdict
@@ -42,11 +44,14 @@ __all__ = [
     "RMSpropSGLD",
     "Regret",
     "ReturnError",
+    "RolloutRegret",
     "Sampler",
     "Settings",
     "SettingsModel",
+    "Simulator",
     "Surrogate",
     "TabularMDP",
+    "TabularSimulator",
     "Value",
     "estimate_llc",
     "estimate_with",

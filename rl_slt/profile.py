@@ -181,7 +181,8 @@ def mean_under_localizer(target: Target, generator: Generator) -> Measured:
         size = (min(LOCALIZER_BATCH, target.n),)
         index = torch.randint(target.n, size, generator=generator, device=target.device)
         module = target.flat.load(target.flat.w_star + delta)
-        losses = target.losses(module, target.loss.refresh(target.samples.take(index), generator))
+        batch = target.loss.refresh(target.samples.take(index), generator, module)
+        losses = target.losses(module, batch)
         found.append(float((losses - target.center_losses[index]).mean()))
     return Measured(float(np.mean(found)), float(np.std(found) / LOCALIZER_DRAWS**0.5))
 

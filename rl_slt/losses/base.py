@@ -37,6 +37,8 @@ class Loss:
         options: fields of the dataclass that may be set in the text form of a loss, as in
             `regret:clip=10,self-normalized`.
         has_reference: whether another policy than the checkpoint can be the reference.
+        plays: whether `refresh` makes the data with the policy that it is given, so that L(w*) is
+            of fresh data, too.
         batched: False when the loss must not be tried under `torch.func.vmap` over chains.
     """
 
@@ -47,6 +49,7 @@ class Loss:
     options: ClassVar[tuple[str, ...]] = ()
     has_reference: ClassVar[bool] = False
     batched: ClassVar[bool] = True
+    plays: ClassVar[bool] = False
 
     @property
     def zero_at_center(self) -> bool:
@@ -130,8 +133,14 @@ class Loss:
             return data
         return data.with_fields(log_probs=action_log_probs(logits, actions))
 
-    def refresh(self, batch: PolicyData, generator: Generator) -> PolicyData:
-        """Redraw what is random in a batch; called before every gradient."""
+    def refresh(self, batch: PolicyData, generator: Generator, policy: Policy) -> PolicyData:
+        """Redraw what is random in a batch; called before every gradient.
+
+        Args:
+            batch: of the data that `prepare` gave.
+            generator: of everything random. A twin of it gives the same random numbers.
+            policy: at the weights that the gradient is taken at.
+        """
         return batch
 
     def loss_at_center(self, batch: PolicyData) -> Tensor | None:

@@ -60,7 +60,7 @@ class PolicyNLL(ReferenceLoss):
         check_actions(data, logits)
         return data
 
-    def refresh(self, batch: PolicyData, generator: Generator) -> PolicyData:
+    def refresh(self, batch: PolicyData, generator: Generator, policy: Policy) -> PolicyData:
         """New actions from the reference."""
         if not self.redraw:
             return batch

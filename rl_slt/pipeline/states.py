@@ -45,13 +45,15 @@ import envs
 from agents import TrainConfig, make_folder, read_header, write_bytes
 from analysis.probes import SUITES
 from envs import LEFT, LEFT_JUMP, RIGHT, RIGHT_JUMP
-from rl_slt import PolicyData, SettingsModel, TabularMDP
+from rl_slt import PolicyData, SettingsModel, Simulator, TabularMDP
+from rl_slt.data.simulate import Policy, pick
 from rl_slt.errors import InputError
 from rl_slt.losses import Loss
 from rl_slt.pipeline.disk.store import digest
 from rl_slt.versions import version_key
 
 ENVS = 32
+MOST_STEPS = 1000  # procgen's own limit
 VIEW = 6  # columns that the agent sees to each side
 _THIN = 7  # keep every 7th step of an environment
 _HOLD = 10  # steps for which the wanderer keeps a move
@@ -150,6 +152,17 @@ class StateSet(SettingsModel):
         """The process that the states are of, where it is known."""
         return None
 
+    def simulator(
+        self, checkpoint: Path, classes: tuple[tuple[int, ...], ...] | None
+    ) -> Simulator | None:
+        """What plays episodes on the levels of the set, where that is known.
+
+        Args:
+            checkpoint: folder of the policy that plays, which knows the scale of rewards.
+            classes: of actions that count as one for a loss; None keeps all apart.
+        """
+        return None
+
     def load(
         self, loss: Loss, policy: nn.Module, checkpoint: Path, cache: Path, weights: str,
         train: TrainConfig,
@@ -191,11 +204,19 @@ class StateSetSpec(StateSet):
     time_limit: int | None
     seed: int
 
+    def simulator(
+        self, checkpoint: Path, classes: tuple[tuple[int, ...], ...] | None
+    ) -> LevelSimulator:
+        """See `StateSet`."""
+        return LevelSimulator(self, reward_scale(checkpoint), classes)
+
     def load(
         self, loss: Loss, policy: nn.Module, checkpoint: Path, cache: Path, weights: str,
         train: TrainConfig,
     ) -> PolicyData:  # fmt: skip
         """See `StateSet`; a loss that needs records takes whole episodes."""
+        if loss.plays:
+            return LevelSimulator(self, 1.0, None).starts()
         if loss.needs:
             return collect_episodes(self, policy, checkpoint, cache, weights, train)
         own = parse_states(self.name).own
@@ -358,12 +379,85 @@ def collect_episodes(
     key = digest([spec.key(weights, "episodes"), train.gamma, train.gae_lambda])
 
     def play() -> dict[str, np.ndarray]:
-        variance = read_header(checkpoint).reward.get("var")  # that training divided rewards by
-        scale = 1.0 if variance is None else math.sqrt(variance + 1e-8)
-        return _fields(_play(spec, policy), scale, train)
+        return _fields(_play(spec, policy), reward_scale(checkpoint), train)
 
     arrays = cached(cache / f"episodes-{key}.npz", play)
     return PolicyData(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+
+
+@dataclass(frozen=True)
+class LevelSimulator:
+    """Plays a game's levels with any policy: a `rl_slt.Simulator`.
+
+    Attributes:
+        spec: placement of the coin, settings and time limit, past which nothing is earned.
+        scale: that training divided rewards by, so that they have the unit of the value head.
+        classes: of actions that do the same; a policy of as many actions has one for each of them.
+    """
+
+    spec: StateSetSpec
+    scale: float
+    classes: tuple[tuple[int, ...], ...] | None
+
+    def __call__(self, policy: Policy, levels: torch.Tensor, seed: int) -> PolicyData:
+        """See `rl_slt.Simulator`."""
+        vector = self._vector(levels.tolist(), 2 * ENVS)
+        noise = np.random.default_rng(seed).random((len(levels), self._limit))
+        obs, _ = vector.reset()
+        rows: list[tuple[torch.Tensor, ...]] = []
+        while (active := (playing := vector.task) >= 0).any():
+            task = playing[active]
+            frames = torch.from_numpy(obs[active]).to(levels.device)
+            probs = envs.logits_of(policy(frames)).softmax(-1)
+            uniform = torch.from_numpy(noise[task, vector.length[active]]).to(levels.device)
+            actions = pick(probs, uniform)
+            moves = np.full(vector.num_envs, envs.NOOP)
+            chosen = actions.cpu().numpy()
+            if self.classes is not None and probs.shape[-1] == len(self.classes):
+                chosen = np.array([first for first, *_ in self.classes])[chosen]
+            moves[active] = chosen
+            obs, rewards, _, _, _ = vector.step(moves)
+            earned = torch.from_numpy(rewards[active] / self.scale).to(probs)
+            rows.append((torch.from_numpy(task).to(levels.device), frames, actions, earned))
+        vector.close()
+        episode, states, taken, earned = (torch.cat(part) for part in zip(*rows, strict=True))
+        data = PolicyData(states, actions=taken, rewards=earned, episode=episode)
+        return data.take(torch.argsort(episode, stable=True))
+
+    def starts(self) -> PolicyData:
+        """`spec.n` levels, one a row: first frame, level, and a number as its episode."""
+        low, high = self.spec.levels or (0, envs.N_LEVELS)
+        levels = np.random.default_rng(self.spec.seed).integers(low, high, self.spec.n)
+        vector = self._vector(levels.tolist(), self.spec.n)
+        frames, _ = vector.reset()
+        data = PolicyData(
+            torch.from_numpy(frames.copy()), level=torch.from_numpy(levels),
+            episode=torch.arange(self.spec.n),
+        )  # fmt: skip
+        vector.close()
+        return data
+
+    @property
+    def _limit(self) -> int:
+        return self.spec.time_limit or MOST_STEPS
+
+    def _vector(self, levels: Sequence[int], most: int) -> envs.ProcgenVectorEnv:
+        parsed = envs.parse_placement(self.spec.placements[0])
+        # Of a mixture a level has the same part in every episode.
+        places = [parsed.choose(np.random.default_rng([self.spec.seed, i])) for i in levels]
+        tasks = [
+            envs.Task(str(place), level, self._limit)
+            for place, level in zip(places, levels, strict=True)
+        ]
+        return envs.make_vec(
+            min(most, len(tasks)), tasks=tasks, settings=self.spec.settings, track=False, threads=1
+        )
+
+
+def reward_scale(checkpoint: Path) -> float:
+    """What training divided rewards by at a checkpoint."""
+    variance = read_header(checkpoint).reward.get("var")
+    return 1.0 if variance is None else math.sqrt(variance + 1e-8)
 
 
 @torch.inference_mode()

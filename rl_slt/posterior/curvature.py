@@ -164,7 +164,7 @@ def hessian_products(target: Target, probes: Tensor, generator: Generator) -> Te
     products = torch.zeros_like(probes, dtype=torch.float64)
     try:
         for chunk in index.split(512):
-            batch = target.loss.refresh(target.samples.take(chunk), generator)
+            batch = target.loss.refresh(target.samples.take(chunk), generator, module)
             loss = target.loss.weighted(module, batch).sum() / len(index)
             slopes = torch.autograd.grad(loss, params, create_graph=True)
             slope = torch.cat([s.reshape(-1) for s in slopes])

@@ -219,7 +219,11 @@ class Target:
         moved = z if self.preconditioner is None else self.preconditioner.forward(z)
         delta = self.held(moved)
         w, noise = self.flat.w_star + delta, None
-        if parts == 1:
+        if self.loss.plays:
+            found = self._fresh_loss_grad(w, index, generators, parts)
+            noise = None if parts == 1 else self._noise(found[1], 0)
+            loss, grad, at_center = (x.mean(1) for x in found)
+        elif parts == 1:
             loss, grad, at_center = self._loss_grad(w, index, generators)
         else:
             w = w.repeat_interleave(parts, 0)
@@ -249,8 +253,8 @@ class Target:
         """`Evaluation.noise` of the gradients of a batch's m parts `[C, m, d]`.
 
         The covariance of a mean of m parts is estimated by their contrasts (Helmert's, orthonormal)
-        over m (m - 1), less the share of the data that the batch has seen, for it is drawn without
-        replacement.
+        over m (m - 1), less the share `size / n` of the data that the batch has seen, for it is
+        drawn without replacement.
         """
         parts = grads.shape[1]
         k = torch.arange(1, parts, device=grads.device, dtype=grads.dtype)[:, None]
@@ -277,8 +281,8 @@ class Target:
             batch = {name: value.unflatten(0, where.shape) for name, value in fields.items()}
             return *traced(w, batch), self.center_losses[where].mean(-1)
         batches = [
-            self.loss.refresh(self.samples.take(i), g)
-            for i, g in zip(rows, generators, strict=True)
+            self.loss.refresh(self.samples.take(i), g, self.flat.load(at))
+            for i, g, at in zip(rows, generators, w, strict=True)
         ]
         at_center = [self.loss.loss_at_center(b) for b in batches]
         fixed = zip(at_center, batches, rows, strict=True)
@@ -290,6 +294,31 @@ class Target:
             return *self._apart(w, batches), centers
         each = [b.tensors() for b in batches]
         return *traced(w, {k: torch.stack([f[k] for f in each]) for k in each[0]}), centers
+
+    def _fresh_loss_grad(
+        self, w: Tensor, index: Sequence[Tensor | None], generators: Sequence[Generator], parts: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Losses `[C, m]`, gradients `[C, m, d]` and losses at w* `[C, m]` of m parts of batches.
+
+        Of a loss that plays: each chain plays its batch with its own weights and with w*, by the
+        same random numbers.
+        """
+        grad = w.new_empty(len(w), parts, self.dim)
+        losses, centers = w.new_empty(len(w), parts), w.new_empty(len(w), parts)
+        for c, (i, generator) in enumerate(zip(index, generators, strict=True)):
+            given = self.samples.take(self._ids if i is None else i)
+            twin = generator.clone_state()
+            center = self.flat.load(self.flat.w_star)
+            fixed = self.losses(center, self.loss.refresh(given, twin, center))
+            batch = self.loss.refresh(given, generator, self.flat.load(w[c]))
+            whole = Samples(batch, self.loss.sample_unit)
+            self.grads += whole.n
+            for k, part in enumerate(torch.arange(whole.n, device=self.device).chunk(parts)):
+                losses[c, k] = self.flat.value_and_grad(
+                    self.loss, whole.take(part), w[c], grad[c, k]
+                )
+                centers[c, k] = fixed[part].mean()
+        return losses, grad, centers
 
     def _over_all(self, w: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
         """The same over all data, in chunks that all chains share.
@@ -307,7 +336,7 @@ class Target:
                 data = self.samples.take(mine)
                 if len(mine) == len(ids):
                     self._whole[repeats is not None] = data
-            batch = self.loss.refresh(data, generator)
+            batch = self.loss.refresh(data, generator, self.flat.load(w[0]))
             share = len(mine) / self.n if weights is None else 1.0
             if traced is None:
                 value, slope = self._apart(w, [batch] * len(w))
@@ -358,7 +387,9 @@ class Target:
         generator = Generator(self.device).manual_seed(0)
         size = (2, min(self.n, 8))
         rows = torch.randint(self.n, size, generator=generator, device=self.device)
-        batches = [self.loss.refresh(self.samples.take(r), generator).tensors() for r in rows]
+        module = self.flat.load(self.flat.w_star)
+        given = [self.samples.take(r) for r in rows]
+        batches = [self.loss.refresh(part, generator, module).tensors() for part in given]
         stacked = {k: torch.stack([b[k] for b in batches]) for k in batches[0]}
         noise = self.flat.w_star.new_empty(2, self.dim).normal_(generator=generator)
         noise /= self.dim**0.5

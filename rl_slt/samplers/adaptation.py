@@ -41,6 +41,19 @@ def top_curvature(
     return float(norm.max())
 
 
+def row_curvature(target: Target, z: Tensor, generators: Sequence[Generator]) -> float:
+    """Largest curvature of U at `z` `[C, d]` by score rows, for losses whose gradients are noise.
+
+    A difference of two gradients is of the actions that came out otherwise there.
+    """
+    rows = fisher_rows(target, z, 2 * LEAST_ROWS, generators)
+    if target.preconditioner is not None:
+        rows = target.preconditioner.transpose(rows)
+    values, _ = leading_curvature(rows, 1)
+    scale = 1.0 if target.preconditioner is not None else target.localization
+    return float(target.nbeta * values[-1]) + scale
+
+
 def fisher_rows(target: Target, z: Tensor, rows: int, generators: Sequence[Generator]) -> Tensor:
     """Gradients `[rows, d]` of score rows at the chains' positions, equally many from each.
 
@@ -53,7 +66,8 @@ def fisher_rows(target: Target, z: Tensor, rows: int, generators: Sequence[Gener
     per = -(-rows // len(w))
     parts: list[Tensor] = []
     for at, generator in zip(w, generators, strict=True):
-        if (weights := target.data.weights) is None:
+        weights = target.data.weights
+        if weights is None or target.loss.sample_unit == "episode":
             index = torch.randint(target.n, (per,), generator=generator, device=target.device)
             share = None
         else:
@@ -92,7 +106,8 @@ def precondition(target: Target, z: Tensor, rank: int, generators: Sequence[Gene
     delta = target.weights(z).clone()
     scale = z.new_full((), target.width)
     basis, shrink = z.new_empty(target.dim, 0), z.new_empty(0)
-    if rank and target.loss.sample_unit != "episode" and count_rows(target) is not None:
+    known = target.loss.sample_unit != "episode" or target.loss.plays
+    if rank and known and count_rows(target) is not None:
         count = max(LEAST_ROWS, ROWS_PER_DIRECTION * rank)
         rows = target.held(fisher_rows(target, z, count, generators))
         values, basis = leading_curvature(rows, rank)

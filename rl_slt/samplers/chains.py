@@ -14,7 +14,12 @@ from torch import Generator, Tensor
 
 from rl_slt.data.samples import Batches
 from rl_slt.posterior.target import Evaluation, Target
-from rl_slt.samplers.adaptation import DualAveraging, precondition, top_curvature
+from rl_slt.samplers.adaptation import (
+    DualAveraging,
+    precondition,
+    row_curvature,
+    top_curvature,
+)
 from rl_slt.samplers.base import Info, Sampler
 
 Progress = Callable[[int, int], None]
@@ -98,7 +103,8 @@ class Chains:
         self.state: Any = None
         self.batches = [Batches(self.target.samples, self.batch_size, g) for g in self.generators]
         self.bias = math.nan  # by noise that friction does not take out: see `_heed_bias`
-        most = 1 if self.batch_size >= self.target.n else self.sampler.noise_parts
+        whole = self.batch_size >= self.target.n and not self.target.loss.plays
+        most = 1 if whole else self.sampler.noise_parts
         self.corrected = self.target.batched and self.target.dim <= CORRECTED_LIMIT
         # Where gradients of parts take long, those of two tell the noise at the end of burn-in.
         most = most if self.corrected else min(most, 2)
@@ -219,16 +225,10 @@ class Chains:
             self.state = self.sampler.init(z, self.evaluate, self.generators)
         if self.sampler.step_size is not None:
             return
-        size = min(2 * self.batch_size, self.target.n)
-        index = [Batches(self.target.samples, size, g).next() for g in self.generators]
-        with self.target.in_float32():
-            curvature = top_curvature(
-                lambda z: self.target.evaluate(z, index, self.generators),
-                self.state.position,
-                self.generators[0],
-                1e-2 if self.rank is not None else 1e-2 * self.target.width,
-                self.sampler.metric(self.state),
-            )
+        if self.target.loss.plays:
+            curvature = row_curvature(self.target, self.state.position, self.generators)
+        else:
+            curvature = self._top_curvature()
         order = self.sampler.order
         step_size = (self.sampler.max_step / max(curvature, 1e-12)) ** (1 / order)
         self.longest = min(LONGEST, step_size)
@@ -237,6 +237,19 @@ class Chains:
         self._take_step(step_size)
         accept = self.sampler.target_accept
         self.averaging = DualAveraging(self.step_size, accept) if accept else None
+
+    def _top_curvature(self) -> float:
+        """Of U where the chains are, on larger batches."""
+        size = min(2 * self.batch_size, self.target.n)
+        index = [Batches(self.target.samples, size, g).next() for g in self.generators]
+        with self.target.in_float32():
+            return top_curvature(
+                lambda z: self.target.evaluate(z, index, self.generators),
+                self.state.position,
+                self.generators[0],
+                1e-2 if self.rank is not None else 1e-2 * self.target.width,
+                self.sampler.metric(self.state),
+            )
 
     def _take_step(self, step_size: float) -> None:
         """Go on with that step size, and measure the noise there anew."""

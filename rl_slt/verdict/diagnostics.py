@@ -15,10 +15,10 @@ RHAT_SUSPECT, RHAT_FAILED = 1.05, 1.3
 ESS_SUSPECT, ESS_FAILED = 50.0, 10.0
 DRIFT_Z = 4.0
 VIRIAL_TOLERANCE, STIFF_TOLERANCE = 0.1, 0.05
-NOISE_SUSPECT, BIAS_SUSPECT = 0.25, 0.1
+NOISE_SUSPECT, BIAS_SUSPECT, BIAS_FAILED = 0.25, 0.1, 0.5
 SHARE_SUSPECT = 0.2  # of the draws that carry the noise
 ACCEPT_FAILED = 0.1
-STDERR_SUSPECT = 0.25
+STDERR_SUSPECT, STDERR_FAILED = 0.25, 1.0
 # Share of the LLC that the slope at w* may take away. At the minimum of the expected loss over all
 # states, that of N of them has the share 2 / log N at nbeta = N / log N (0.26 for 2,048 states).
 SLOPE_SUSPECT, SLOPE_FAILED = 0.1, 0.3
@@ -136,7 +136,8 @@ def diagnose(
             why = f"{share:.0%} of the draws carry the noise of the batches"
             warnings.append(f"{why}, and the step was chosen by its mean: {remedy}")
     if noise_bias > BIAS_SUSPECT:
-        warnings.append(f"the noise of the batches adds up to {noise_bias:.0%} to it: {remedy}")
+        level = failures if noise_bias > BIAS_FAILED else warnings
+        level.append(f"the noise of the batches adds up to {noise_bias:.0%} to it: {remedy}")
     mean = float(excess.mean())
     taken = 0.0 if slope is None else _share_taken(slope, mean)
     if mean < -2 * stderr or taken > SLOPE_FAILED:
@@ -150,7 +151,9 @@ def diagnose(
         failures.append(f"w* is no minimum of the loss, {how}{offer}")
     elif taken > SLOPE_SUSPECT:
         warnings.append(f"the slope of the loss at w* takes {taken:.0%} of the LLC away")
-    if stderr > STDERR_SUSPECT * max(abs(mean), 0.2) and not failures:  # then it is no estimate
+    if stderr > STDERR_FAILED * max(abs(mean), 0.2):
+        failures.append(f"standard error {stderr:.2g} is larger than the estimate")
+    elif stderr > STDERR_SUSPECT * max(abs(mean), 0.2) and not failures:
         warnings.append(f"standard error {stderr:.2g} is large against the estimate {mean:.3g}")
     status = "failed" if failures else "suspect" if warnings else "ok"
     return Diagnosis(stderr, rhat, ess, drift, status, "; ".join(failures + warnings))

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rl_slt import PolicyData, TabularMDP
+from rl_slt import PolicyData, TabularMDP, TabularSimulator
 
 STATES = 4
 
@@ -58,4 +58,9 @@ class TableOfLevels(nn.Module):
 def levels_of(loss: Any) -> tuple[Any, nn.Module, PolicyData]:
     """A loss of levels with a process, a policy and the levels, float32."""
     kind = type(loss)
+    if loss.plays:
+        seen, level = cells(torch.float32).states, torch.arange(12) % 3
+        data = PolicyData(seen[level, 0], level=level, episode=torch.arange(12))
+        simulator = TabularSimulator(corridor(torch.float32), seen, 20)
+        return kind(simulator), Net(dtype=torch.float32), data
     return kind(corridor(torch.float32)), Net(dtype=torch.float32), cells(torch.float32)

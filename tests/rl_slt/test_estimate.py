@@ -275,12 +275,12 @@ def test_orthogonal_sampling_off_a_minimum_gives_a_constrained_llc() -> None:
 @pytest.mark.parametrize("sampler", sorted(SAMPLERS))
 def test_every_sampler_runs_on_every_loss(sampler: str, loss: str) -> None:
     given: Any = (LOSSES[loss](), TwoHeads(), data())
-    if given[0].population:
+    if given[0].population or given[0].plays:
         given = levels_of(given[0])
     of, policy, states = given
     settings = {"loss": of, "sampler": SAMPLERS[sampler](), "batch_size": min(8, len(states))}
     small = {"draws": 10, "burn_in": 6, "localization": 10.0}
-    if SAMPLERS[sampler].full_batch and loss == "nll":
+    if SAMPLERS[sampler].full_batch and of.redrawn:
         with pytest.raises(InputError, match="redraws"):
             quick(policy, states, **settings, **small)
         return

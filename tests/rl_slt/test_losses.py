@@ -46,15 +46,15 @@ def test_nll_is_kl_plus_entropy_on_average() -> None:
     generator, policy, other = Generator().manual_seed(0), TwoHeads().eval(), TwoHeads(5).eval()
     states = PolicyData(torch.randn(1, 4, generator=generator).repeat(40_000, 1))
     nll = PolicyNLL()
-    batch = nll.refresh(nll.prepare(policy, states, generator), generator)
+    batch = nll.refresh(nll.prepare(policy, states, generator), generator, policy)
     kl = PolicyKL()(other, batch).mean()
     log_p = batch.reference_logits[0].log_softmax(-1)  # type: ignore[index]
     entropy = -(log_p.exp() * log_p).sum()
     assert abs(nll(other, batch).mean() - kl - entropy) < 0.02
-    again = nll.refresh(batch, generator)
+    again = nll.refresh(batch, generator, policy)
     assert not torch.equal(again.actions, batch.actions)  # type: ignore[arg-type]
     kept = PolicyNLL(redraw=False)
-    assert kept.refresh(batch, generator) is batch
+    assert kept.refresh(batch, generator, policy) is batch
 
 
 def test_drawn_actions_follow_the_policy() -> None:
@@ -144,9 +144,10 @@ def test_protocol(name: str) -> None:
     loss, generator = LOSSES[name](), Generator().manual_seed(0)
     policy: nn.Module = TwoHeads().eval()
     records, size = data(), {"state": 120, "level": 3, "episode": 30}[loss.sample_unit]
-    if loss.sample_unit == "level":
+    if loss.sample_unit == "level" or loss.plays:
         loss, policy, records = levels_of(loss)
-    batch = loss.refresh(loss.prepare(policy, records, generator), generator)
+        size = len(records)
+    batch = loss.refresh(loss.prepare(policy, records, generator), generator, policy)
     value = loss(policy, batch)
     assert value.shape == (size,) and not float(value.detach().min()) < loss.minimum - 1e-6
     twice = batch.with_fields(weights=torch.full((len(batch),), 2.0))
@@ -173,7 +174,7 @@ def test_score_gives_the_gauss_newton_matrix(name: str) -> None:
     noise = torch.tensor([0.5, -0.5]).repeat(2000)
     batch = PolicyData(states, returns=policy(states)[1].detach() + noise)
     loss = LOSSES[name]()
-    batch = loss.refresh(loss.prepare(policy, batch, generator), generator)
+    batch = loss.refresh(loss.prepare(policy, batch, generator), generator, policy)
     head = policy.value_head.bias if name == "value" else policy.policy_head.bias
     found = loss.score_rows(policy, batch.take(slice(0, 800)))
     assert found is not None

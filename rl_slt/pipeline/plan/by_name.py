@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.data.samples import Samples
+from rl_slt.data.simulate import Simulator
 from rl_slt.data.tabular import TabularMDP
 from rl_slt.errors import InputError
 from rl_slt.losses import LOSSES, Loss
@@ -22,6 +23,7 @@ def build_loss(
     reference: nn.Module | None = None,
     discount: float | None = None,
     mdp: TabularMDP | None = None,
+    simulator: Simulator | None = None,
 ) -> Loss:
     """The loss of that text.
 
@@ -30,6 +32,7 @@ def build_loss(
         reference: the policy to measure from, where it has one; None is the checkpoint itself.
         discount: gamma of the run, where the loss discounts; None is the loss's own default.
         mdp: the process that the data are of, for a loss of exact returns.
+        simulator: plays episodes on the levels of the data, for a loss of fresh ones.
 
     Raises:
         InputError: an unknown loss or setting, or one out of its range.
@@ -53,7 +56,8 @@ def build_loss(
     if kind.has_reference:
         settings["reference"] = reference
     fields = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    for key, known in (("discount", discount), ("mdp", mdp)):
+    known_ones = (("discount", discount), ("mdp", mdp), ("simulator", simulator))
+    for key, known in known_ones:
         if known is not None and key in fields:
             settings[key] = known
     return kind(**settings)
@@ -62,7 +66,8 @@ def build_loss(
 def check_loss(text: str, states: str, reference: str) -> None:
     """Raise InputError for an unknown loss, or states or a reference that it cannot use."""
     spec, loss = parse_states(states), build_loss(text)
-    if loss.needs and (spec.source != "on-policy" or spec.keep):
+    whole = bool(loss.needs) or loss.plays
+    if whole and (spec.source != "on-policy" or spec.keep):
         allowed = f"on-policy, without a filter: loss {loss.name!r} needs whole episodes"
         raise InputError.of("states", states, allowed)
     if reference != "self" and not loss.has_reference:

@@ -441,7 +441,8 @@ def load_inputs(item: Estimate) -> tuple[nn.Module, PolicyData, Any]:
     states = item.states.load(
         build_loss(item.loss), policy, Path(item.checkpoint), item.states_cache, item.weights, train
     )
-    loss = build_loss(item.loss, reference, train.gamma, item.states.mdp)
+    simulator = item.states.simulator(Path(item.checkpoint), item.distinct_actions)
+    loss = build_loss(item.loss, reference, train.gamma, item.states.mdp, simulator)
     return policy.to(device), states, loss
 
 
