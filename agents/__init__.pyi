@@ -9,6 +9,7 @@ from .checkpoints import (
 )
 from .config import PPO_PRESETS, TrainConfig, ppo_preset
 from .devices import check_device
+from .environment import network_spec
 from .files import (
     TEMPORARY,
     atomic_dir,
@@ -49,6 +50,7 @@ __all__ = [
     "list_checkpoints",
     "load_policy",
     "make_folder",
+    "network_spec",
     "ppo_preset",
     "read_header",
     "read_json_object",

@@ -15,6 +15,7 @@ STAGES: dict[str, int] = {
     "episodes": 1,  # whole episodes for the losses that read rewards
     "llc": 11,  # the estimator itself, too
     "profile": 2,
+    "bayes": 1,
     "calibrate": 4,
     "covariates": 4,
     "probe": 7,

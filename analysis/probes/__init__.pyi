@@ -2,7 +2,7 @@ from .actors import Actor, BatchStep, network_actor
 from .clips import Clip, pick_levels, render_clip
 from .counterfactual import counterfactual_rows, distance_rows, run_counterfactual
 from .fixed_states import FixedStates, collect_fixed_states
-from .gridworld import probe_gridworld
+from .gridworld import first_reached, probe_gridworld
 from .held_out import met_rows, met_sentence, without_met
 from .intervals import crossed_interval, quantile_interval, rate_draws, wilson
 from .linear_probe import MIN_LEVELS, linear_probe_rows, read_direction, run_linear_probe
@@ -53,6 +53,7 @@ __all__ = [
     "crossed_interval",
     "distance_rows",
     "figure_png",
+    "first_reached",
     "linear_probe_rows",
     "main_metric",
     "met_rows",

@@ -107,6 +107,13 @@ def describe_plan(
         InputError: as `within_budget`.
     """
     check_out(out)
+    if (bayes := plan.bayes) is not None:
+        return [
+            f"study {plan.name} in {out}",
+            f"  train: {_count(len(plan.arms) * len(plan.seeds), 'run')}, all together",
+            f"  posterior: {_count(len(plan.arms), 'arm')} at {len(bayes.nbetas)} temperatures, "
+            f"{bayes.ladders} ladders of {bayes.draws} draws each",
+        ]
     chosen = within_budget(plan, out, budget, workers, scheduler)
     study = Study(out) if (out / "study.json").exists() else None
     if study is not None:

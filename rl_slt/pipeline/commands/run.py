@@ -23,6 +23,7 @@ from rl_slt.pipeline.engine.progress import as_part, meter
 from rl_slt.pipeline.forecast.whole import WholeStudy
 from rl_slt.pipeline.plan.study import CompareSettings, LLCPlan, ProbePlan, StudyPlan
 from rl_slt.pipeline.stages.analyse import DamagedTable, analyse_run, analyse_study, over_runs
+from rl_slt.pipeline.stages.bayes import run_bayes
 from rl_slt.pipeline.stages.compare import compare_agents
 from rl_slt.pipeline.stages.llc import estimate_runs
 from rl_slt.pipeline.stages.probe import probe_all
@@ -55,6 +56,10 @@ def run_study(
         for arm in plan.arms:
             check_device(plan.train_config(arm, plan.seeds[0]).device)
     check_out(out)
+    if plan.bayes is not None:
+        if budget is not None:
+            raise InputError.of("budget", budget, "left out in a study of the posterior")
+        return _run_bayes(plan, out, workers, scheduler)
     chosen = within_budget(plan, out, budget, workers, scheduler)
     plan = chosen.plan
     llc_workers = workers_on(plan.llc.device, workers, scheduler)
@@ -84,6 +89,17 @@ def run_study(
     for line in summary["headline"]:
         print(line)
     print(f"report: {page.resolve()}")
+    return 1 if failed else 0
+
+
+def _run_bayes(plan: StudyPlan, out: Path, workers: int | None, scheduler: str | None) -> int:
+    """A study of the posterior over weights; the arguments are those of `run_study`."""
+    with open_engine(workers, scheduler) as engine:
+        study = open_or_create(plan, out)
+        with stage_lock(study.path, "run"):
+            failed, page = run_bayes(study, plan, engine)
+    report_failures(failed)
+    print(f"phase diagrams: {page.resolve()}")
     return 1 if failed else 0
 
 

@@ -238,6 +238,23 @@ class CompareSettings(SettingsModel):
         return self
 
 
+class BayesPlan(SettingsModel):
+    """The posterior over weights of each arm in the place of LLC estimates: a phase diagram."""
+
+    nbetas: Annotated[tuple[float, ...], Field(min_length=2)]
+    """inverse temperatures of the soft regret, rising, from 0 (the prior) on"""
+    prior_sd: Annotated[float, Field(gt=0)] = 1.0
+    """standard deviation of each weight in the prior"""
+    ladders: Annotated[int, Field(ge=2)] = 4
+    """independent sets of replicas, one at each temperature"""
+    draws: Annotated[int, Field(ge=8)] = 1000
+    """kept at each temperature of a ladder, after a quarter as many to adapt"""
+    leapfrog: Count = 8
+    """mean number of steps in a trajectory"""
+    seed: Seed = 0
+    """of the chains"""
+
+
 class StudyPlan(SettingsModel):
     """A whole study; `train` and each arm are in the names of `agents.TrainConfig`."""
 
@@ -257,6 +274,8 @@ class StudyPlan(SettingsModel):
     """the LLC estimates"""
     probe: ProbePlan = Field(default_factory=ProbePlan)
     """the goal probes"""
+    bayes: BayesPlan | None = None
+    """the posterior over weights, for gridworlds trained by exact gradients; then nothing else"""
     hypothesis: tuple[Hypothesis, ...] = ()
     """what the study claims before there are data: one primary, others secondary"""
 
@@ -276,6 +295,8 @@ class StudyPlan(SettingsModel):
                 raise InputError.of(f"arms.{arm}.dose", dose, "a finite number")
             for seed in self.seeds:
                 self.train_config(arm, seed)
+            if self.bayes is not None and self.train_config(arm, self.seeds[0]).trainer != "exact":
+                raise InputError.of("bayes", "given", "left out but with trainer = 'exact'")
         self._check_game()
         if self.hypothesis:  # the kinds need what is slow to import
             from analysis import check_together
