@@ -208,7 +208,7 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
     "soft-corridor": lambda: soft_corridor(exact=0.98833),
     "two-routes": lambda: two_routes(exact=0.39248),
     "tied-bandit": lambda: tied_bandit(exact=1.00156),
-    "tabular-grid": lambda: tabular_grid(exact=0.0, exact_error=0.0),
+    "tabular-grid": lambda: tabular_grid(exact=12.0024, exact_error=0.0025),
     "squared-regret": lambda: squared_regret(exact=0.47149),
     "product-policy": lambda: product_policy(exact=0.38725),
     "compromise": lambda: compromise(exact=0.45385),

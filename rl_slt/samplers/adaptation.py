@@ -109,7 +109,10 @@ def precondition(target: Target, z: Tensor, rank: int, generators: Sequence[Gene
     known = target.loss.sample_unit != "episode" or target.loss.plays
     if rank and known and count_rows(target) is not None:
         count = max(LEAST_ROWS, ROWS_PER_DIRECTION * rank)
-        rows = target.held(fisher_rows(target, z, count, generators))
+        # Of a population w* is no estimate: its curvature is that of the posterior around it, and 0
+        # at a singularity, where that of places around it would make every direction stiff.
+        at = torch.zeros_like(z) if target.loss.population else z
+        rows = target.held(fisher_rows(target, at, count, generators))
         values, basis = leading_curvature(rows, rank)
         shrink = ((1 + target.nbeta * values * target.width**2) ** -0.5).to(z.dtype)
     target.preconditioner = Preconditioner(scale, basis.contiguous(), shrink)

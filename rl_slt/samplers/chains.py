@@ -146,10 +146,15 @@ class Chains:
     def _dispersed(self) -> Tensor:
         """Where chains begin `[C, d]`."""
         z = self.target.flat.w_star.new_zeros(len(self.generators), self.target.dim)
+        width = self.target.width
+        if self.target.loss.population and self.rank is not None:
+            # nbeta may be so large that the localizer is a thousand times as wide as the posterior.
+            precondition(self.target, z, self.rank, self.generators)
+            width = 1.0
         for c, generator in enumerate(self.generators):
             share = self.init_dispersion[c % len(self.init_dispersion)]
             if share:
-                z[c].normal_(generator=generator).mul_(share * self.target.width)
+                z[c].normal_(generator=generator).mul_(share * width)
         return z
 
     def change_nbeta(self, nbeta: float, position: Tensor | None) -> None:

@@ -51,19 +51,14 @@ def test_default_hits_a_crossing(name: str) -> None:
     assert e.stderr < 0.08 * problem.exact
 
 
-@pytest.mark.parametrize("name", ["soft-corridor", "compromise"])
+@pytest.mark.parametrize("name", ["soft-corridor", "tabular-grid"])
 def test_exact_returns_have_their_known_llc(name: str) -> None:
-    """With and without a perfect policy, against a quadrature."""
+    """Of two weights and of 36, whose posterior is a hundredth as wide as the localizer."""
     problem = PROBLEMS[name]()
-    found = [
-        estimate(problem, chains=8, seed=seed, gauge="none", draws=300, burn_in=100)
-        for seed in range(2)
-    ]
-    assert {e.status for e in found} == {"ok"}
-    mean = sum(e.llc for e in found) / 2
-    stderr = math.hypot(*(e.stderr for e in found)) / 2
-    assert stderr < 0.05 * problem.exact
-    assert abs(mean - problem.exact) < 3.5 * stderr
+    e = estimate(problem, chains=8, seed=1, gauge="none", draws=300, burn_in=150)
+    assert e.status == "ok", e
+    assert e.stderr < 0.06 * problem.exact
+    assert abs(e.llc - problem.exact) < 3.5 * e.stderr
 
 
 @pytest.mark.parametrize("name", ["quadratic", "tabular-mixed", "low-rank"])
