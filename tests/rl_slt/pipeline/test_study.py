@@ -76,7 +76,7 @@ def test_a_study_of_ones_own_has_the_llc_at_forty_log_spaced_checkpoints(
     config = plan.train_config("a", 0)
     assert config.checkpoints == "log:40" and len(config.checkpoint_steps) == 40
     assert plan.llc.checkpoints == plan.probe.checkpoints == 40
-    stated = {name: load_preset(name).train["checkpoints"] for name in preset_names()}
+    stated = {name: load_preset(name).train.get("checkpoints") for name in preset_names()}
     assert stated["demo"] == "log:12"
     path.write_text(f'base_preset = "{base}"\n{SMALL}\n[train]\ncheckpoints = "log:16"\n')
     assert len(load_study(path).train_config("a", 0).checkpoint_steps) == 16
