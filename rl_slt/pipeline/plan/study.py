@@ -79,8 +79,9 @@ class LLCPlan(SettingsModel):
     """
 
     losses: Texts = ("kl",)
-    """loss: kl, nll, regret[:clip=C,self-normalized], surrogate[:clip=C], value; in a gridworld \
-also exact-regret[:temperature=TAU] and return-error[:temperature=TAU]; repeatable"""
+    """loss: kl, nll, regret[:clip=C,self-normalized], surrogate[:clip=C], value, \
+rollout-regret[:temperature=TAU]; in a gridworld also exact-regret[:temperature=TAU] and \
+return-error[:temperature=TAU]; repeatable"""
     states: Texts = ("frozen", "on-policy")
     """state set: on-policy, frozen or probe, then :PLACEMENT or /FILTER; repeatable"""
     n_states: Count = 2048
