@@ -199,7 +199,7 @@ def _read_own(
 def _no_map(actions: Sequence[int] | None, count: int, file: Path) -> InputError:
     given = None if actions is None else list(actions)
     allowed = f"{count} different numbers of procgen's actions, one for each action of {file}"
-    return InputError.of("actions", given, allowed, "as 1,4,7,8,5,2,3")
+    return InputError.of("actions", given, allowed, "as 1,4,7,8,5,2,3 for an agent of seven")
 
 
 def step_in_name(file: Path) -> int | None:

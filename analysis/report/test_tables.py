@@ -105,35 +105,51 @@ def watch_leads(data: StudyData) -> list[str]:
             rows[name].to_numpy(dtype=float) for name in ("step", "value", "ci_low", "ci_high")
         )
         settled = settling_step(steps, values, np.nan_to_num(high - low) / 3.92)
-        lead = _lead(settled, steps, [float(event["seen"]) for event in run.warnings])
+        lead = _lead(settled, steps, min(run.warnings, key=_came, default=None))
         out.append(f"{run.name}: {labels.pair_title(probe, metric)} {lead}.")
     return out
 
 
-def _lead(settled: float, steps: npt.NDArray[np.float64], seen: list[float]) -> str:
+def _came(warning: dict[str, Any]) -> float:
+    """How far training was when a warning came; what was estimated by then where it is not told."""
+    trained = warning.get("trained")
+    return max(float(warning["seen"]), float(trained) if isinstance(trained, int | float) else 0.0)
+
+
+def _lead(settled: float, steps: npt.NDArray[np.float64], warning: dict[str, Any] | None) -> str:
     """When a goal settled, and what the first warning was next to that.
 
     Args:
         settled: step from which the goal stays within errors of its last value.
         steps: at which it was probed, ascending.
-        seen: newest checkpoint at each warning.
+        warning: the first one, None without any.
     """
-    first = labels.short(min(seen)) if seen else ""
+    came = labels.short(_came(warning)) if warning else ""
+    of = f" (of a {_change(warning)})" if warning else ""
     if settled == steps[0]:
-        what = f"a warning of the watch came at step {first}" if seen else "nor did the watch warn"
+        what = f"a warning of the watch{of} came at step {came}" if of else "nor did the watch warn"
         return f"did not change beyond errors; {what}"
     if settled == steps[-1]:
-        what = f"came at step {first}" if seen else "did not come"
-        return f"had not settled before the last checkpoint; the first warning of the watch {what}"
+        what = f"{of} came at step {came}" if of else " did not come"
+        return f"had not settled before the last checkpoint; the first warning of the watch{what}"
     when = f"settled at step {labels.short(settled)}; "
-    if not seen:
+    if warning is None:
         return f"{when}the watch never warned"
-    ahead = settled - min(seen)
+    ahead = settled - _came(warning)
     far = f"{labels.short(abs(ahead))} steps "
     how = (
         "at that step" if ahead == 0 else far + ("earlier" if ahead > 0 else "later: it came late")
     )
-    return f"{when}the first warning of the watch came {how}"
+    return f"{when}the first warning of the watch{of} came {how}"
+
+
+def _change(warning: dict[str, Any]) -> str:
+    """Which change of the LLC a warning is of, as `rise from step 8.19k to 12.3k`."""
+    low, high = (labels.short(float(warning[name])) for name in ("step_low", "step_high"))
+    status = labels.text(warning.get("status"))
+    return f"{labels.text(warning.get('kind')) or 'change'} from step {low} to {high}" + (
+        f", {status}" if status else ""
+    )
 
 
 def shown_series(data: StudyData) -> dict[str, str]:

@@ -404,19 +404,20 @@ def watch(run: Path, share: float, error_rate: float, once: bool) -> None:
     for event in follow(run, Watch(share=share, error_rate=error_rate, once=once)):
         if event.get("setting", setting) != setting:
             setting = event["setting"]
-            click.echo(f"LLC at {setting}:")
+            click.echo(f"LLC ± one standard error (of chains and states) at {setting}:")
         click.echo(_line(event))
 
 
 def _line(event: dict[str, Any]) -> str:
     if event["event"] == "estimate":
         llc, flag = event["llc"], "" if event["status"] == "ok" else f" ({event['status']})"
+        why = f": {event['message']}" if event["message"] else ""
         if llc is None:
-            return f"{event['step']:>12,}  no LLC{flag}: {event['message']}"
+            return f"{event['step']:>12,}  no LLC{flag}{why}"
         bar = "#" * max(0, min(60, round(llc)))
         own = {"": event["stderr_total"], " over chains": event["stderr"]}
         error = next((f" ± {v:.2f}{of}" for of, v in own.items() if v is not None), "")
-        return f"{event['step']:>12,}  {llc:8.2f}{error}{flag}  {bar}"
+        return f"{event['step']:>12,}  {llc:8.2f}{error}  {bar}{flag}{why}"
     if event["event"] == "transition":
         head = "possible transition" if event["status"] else "TRANSITION"
         return (

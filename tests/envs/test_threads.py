@@ -15,6 +15,7 @@ import envs
 KINDS: list[dict[str, Any]] = [
     {"coin": "ground", "track": True, "time_limit": 20},
     {"coin": "mix:0.5:behind:both", "track": "sparse", "time_limit": 30},
+    {"coin": "section", "track": False, "time_limit": 40},
 ]
 
 
@@ -25,8 +26,8 @@ def play(seed: int, options: dict[str, Any], steps: int) -> str:
     for _ in range(steps):
         actions = np.where(rng.random(8) < 0.3, rng.integers(0, 15, 8), 8)
         obs, rewards, *_, infos = vector.step(actions)
-        for part in (obs, rewards, infos["level_seed"], infos["coin_xy"], infos["agent_xy"]):
-            seen.update(part.tobytes())
+        for part in (obs, rewards, infos["level_seed"], infos["coin_xy"], infos.get("agent_xy")):
+            seen.update(b"" if part is None else part.tobytes())
         seen.update(str([*infos.get("final_info", {}).get("death_cause", [])]).encode())
     vector.close()
     return seen.hexdigest()

@@ -103,7 +103,9 @@ def _warnings(
 ) -> Iterator[dict[str, Any]]:
     """Report the significant transitions of the estimates so far that are not reported yet.
 
-    One at the edge is reported once more when it is confirmed.
+    One at the edge is reported once more when it is confirmed. `seen` is the newest checkpoint that
+    is estimated, `trained` the newest that training had saved by then: on a busy machine the watch
+    falls behind, and its warning is as late as that.
     """
     made = [i.store.read_item(i.key, "llc") for i in items if i.store.has(i.key)]
     if not made:
@@ -120,6 +122,7 @@ def _warnings(
             **{name: float(row[name]) for name in numbers},
             "level": level,
             "seen": int(good["step"].max()),
+            "trained": max(checkpoint.step for checkpoint in run.checkpoints),
         }
         if not any(_same(event, known) for known in reported):
             reported.append(event)

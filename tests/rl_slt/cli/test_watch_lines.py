@@ -14,6 +14,16 @@ def test_an_estimate_says_which_error_it_has() -> None:
     assert "3.00  ###" in _line(ESTIMATE | {"stderr": None, "stderr_total": None})
 
 
+def test_a_doubtful_estimate_says_why() -> None:
+    errors = {"stderr": 0.4, "stderr_total": 0.5, "message": "R-hat 1.06 is above 1.05"}
+    assert _line(ESTIMATE | errors | {"status": "suspect"}).endswith(
+        "3.00 ± 0.50  ### (suspect): R-hat 1.06 is above 1.05"
+    )
+    assert _line(ESTIMATE | errors | {"status": "failed", "llc": None}).endswith(
+        "no LLC (failed): R-hat 1.06 is above 1.05"
+    )
+
+
 def test_a_change_at_the_edge_is_no_transition_yet() -> None:
     assert _line(CHANGE | {"status": ""}).startswith("TRANSITION: rise")
     edge = _line(CHANGE | {"status": "at the edge, unconfirmed"})

@@ -201,6 +201,27 @@ def test_a_transition_is_reported_once_at_the_edge_and_once_when_confirmed(
     assert found == [(12, "at the edge, unconfirmed"), (13, "")]
 
 
+def test_a_warning_tells_how_far_training_was(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training saves three more checkpoints while the one of the jump is estimated."""
+    monkeypatch.setattr("os.nice", lambda n: 0)
+    values, later = noise_with_a_jump(), run / "later"
+    for step in range(13, 20):
+        name = f"{16384 * step:012d}"
+        later.mkdir(exist_ok=True)
+        (run / "checkpoints" / name).rename(later / name)
+
+    def make(unit: Estimate, throttle: object) -> None:
+        fake_estimate(run, unit, values[unit.step // 16384])
+        if unit.step == 16384 * 12:
+            for name in sorted(path.name for path in later.iterdir())[:3]:
+                (later / name).rename(run / "checkpoints" / name)
+
+    monkeypatch.setattr(watch, "make", make)
+    events = watch.follow(run, watch.Watch(share=1.0, plan=PLAN))
+    first = next(event for event in events if event["event"] == "transition")
+    assert (first["seen"], first["trained"]) == (16384 * 12, 16384 * 15)
+
+
 def test_runs_without_a_transition_are_warned_of_at_most_at_the_stated_rate() -> None:
     """Noise of correlation 0.5 through `follow` itself; more runs are in the benchmark."""
     with benchmark.watched_run(12) as follow:
