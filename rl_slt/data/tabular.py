@@ -79,11 +79,15 @@ class TabularMDP:
                 raise InputError.of(f"shape of {name}", list(value.shape), allowed)
         if not 0 <= self.discount < 1:
             raise InputError.of("discount", self.discount, "at least 0 and below 1")
+        if self.rewards.dtype not in PRECISIONS:  # an optimum in whole numbers would be truncated
+            raise InputError.of(
+                "dtype of rewards", self.rewards.dtype, " or ".join(map(str, PRECISIONS))
+            )
         if not bool(torch.isfinite(self.rewards).all()):
             raise InputError("rewards: must be finite; some are not")
         for name, value in (("transitions", self.transitions), ("starts", self.starts)):
             sums = value.double().sum(-1)
-            off = (sums - 1).abs() > TOLERANCE
+            off = ~((sums - 1).abs() <= TOLERANCE)  # NaN too
             if bool(off.any()):
                 raise InputError.of(f"sum of {name}", float(sums[off][0]), "1 over the last axis")
             if bool((value < 0).any()):
@@ -131,7 +135,8 @@ class TabularMDP:
             probs: `[..., L, S, A]` in their place.
             temperature: tau, reward per nat of entropy.
         """
-        p, log_p = _policy(logits, probs)
+        _check_temperature(temperature)
+        p, log_p = self._policy(logits, probs)
         mdp = self.to(p.dtype)
         reward = (p * mdp.rewards).sum(-1)
         if temperature:
@@ -152,7 +157,7 @@ class TabularMDP:
 
     def occupancy(self, logits: Tensor | None = None, *, probs: Tensor | None = None) -> Tensor:
         """Discounted visits `[..., L, S]`, `sum_t gamma^t P(s_t = s)`, terminal states excepted."""
-        p, _ = _policy(logits, probs)
+        p, _ = self._policy(logits, probs)
         mdp = self.to(p.dtype)
         starts = mdp.starts if mdp._live is None else mdp.starts * mdp._live
         system = mdp._system(p).mT
@@ -200,6 +205,22 @@ class TabularMDP:
         q = self.to(torch.float64).q_value(_optimum(self, temperature))
         return (q / temperature).log_softmax(-1).to(self.rewards)
 
+    def _policy(self, logits: Tensor | None, probs: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Probabilities, and their logarithms where these are known."""
+        if (logits is None) == (probs is None):
+            raise InputError("a policy: must be given as logits or as probs, one of the two")
+        given, name = (logits, "logits") if probs is None else (probs, "probs")
+        assert given is not None
+        # A last axis of 1 would broadcast to another process; an axis of levels may be 1: one
+        # policy for all.
+        if given.shape[-2:] != self.rewards.shape[-2:]:
+            allowed = f"[..., L, {', '.join(map(str, self.rewards.shape[-2:]))}]"
+            raise InputError.of(f"shape of {name}", list(given.shape), allowed)
+        if probs is not None:
+            return probs, None
+        log_p = given.log_softmax(-1)
+        return log_p.exp(), log_p
+
     @property
     def _live(self) -> Tensor | None:
         """1 where the episode goes on, `[L, S]`, else 0; None where that is everywhere."""
@@ -226,17 +247,6 @@ def _trusted(discount: float, **tensors: Tensor | None) -> TabularMDP:
     return mdp
 
 
-def _policy(logits: Tensor | None, probs: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Probabilities, and their logarithms where these are known."""
-    if (logits is None) == (probs is None):
-        raise InputError("a policy: must be given as logits or as probs, one of the two")
-    if probs is not None:
-        return probs, None
-    assert logits is not None
-    log_p = logits.log_softmax(-1)
-    return log_p.exp(), log_p
-
-
 def _converted(mdp: TabularMDP, where: torch.dtype | torch.device) -> TabularMDP:
     rows = {name: getattr(mdp, name) for name in TENSORS}
     for name, value in rows.items():
@@ -250,13 +260,17 @@ def _optimum(mdp: TabularMDP, temperature: float) -> Tensor:
 
     Values rise until rounding stops them. Found once for each process and temperature.
     """
-    if not 0 <= temperature < math.inf:
-        raise InputError.of("temperature", temperature, "at least 0")
+    _check_temperature(temperature)
     known: dict[float, Tensor] = vars(mdp)["_optima"]
     if temperature not in known:
         with torch._C._DisableFuncTorch():  # or it would belong to one transformation
             known[temperature] = _iterated(mdp.to(torch.float64), temperature)
     return known[temperature]
+
+
+def _check_temperature(temperature: float) -> None:
+    if not 0 <= temperature < math.inf:
+        raise InputError.of("temperature", temperature, "at least 0")
 
 
 def _iterated(mdp: TabularMDP, temperature: float) -> Tensor:

@@ -139,6 +139,8 @@ GOOD = {
         ({"transitions": torch.full((2, 3, 2), 0.5)}, r"shape of transitions=\[2, 3, 2\]"),
         ({"rewards": torch.zeros(2, 2)}, r"shape of rewards=\[2, 2\]: must be \[L, S, A\]"),
         ({"rewards": torch.full((1, 2, 2), torch.nan)}, "rewards: must be finite"),
+        ({"rewards": torch.zeros(1, 2, 2, dtype=torch.int64)}, "dtype of rewards=torch.int64"),
+        ({"transitions": torch.full((2, 2, 2), torch.nan)}, "sum of transitions=nan"),
         ({"starts": torch.tensor([[0.5, 0.0]])}, "sum of starts=0.5"),
         ({"starts": torch.ones(2)}, "shape of starts"),
         ({"terminals": torch.zeros(1, 2)}, "dtype of terminals"),
@@ -157,5 +159,18 @@ def test_temperatures_are_refused_in_one_line() -> None:
         mdp.optimal_logits(0)
     with pytest.raises(InputError, match=r"temperature=-1: must be at least 0"):
         mdp.optimal_value(-1)
+    with pytest.raises(InputError, match=r"temperature=-1: must be at least 0"):
+        mdp.value(torch.zeros(1, 2, 2), temperature=-1)
     with pytest.raises(InputError, match="as logits or as probs"):
         mdp.value()
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 1), (1, 1, 2), (1, 2, 3), (2,)])
+def test_policies_of_another_process_are_refused(shape: tuple[int, ...]) -> None:
+    mdp, policy = TabularMDP(**GOOD), torch.ones(shape)  # type: ignore[arg-type]
+    for kind in ("logits", "probs"):
+        for method in (mdp.value, mdp.occupancy, mdp.regret):
+            with pytest.raises(
+                InputError, match=rf"shape of {kind}=.* must be \[\.\.\., L, 2, 2\]"
+            ):
+                method(**{kind: policy})
