@@ -77,6 +77,7 @@ def write_study(
         "that a simpler policy than going for the coin?",
         "arms": {arm: {"coin": coin} for arm, coin in arms.items()},
         "seeds": list(seeds),
+        "bayes": None,
         "hypothesis": claims,
         "fixed": {"sha256": hashlib.sha256(text.encode()).hexdigest(),
                   "time": "2026-01-01 00:00:00+00:00"},
