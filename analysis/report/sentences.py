@@ -197,7 +197,7 @@ def association_sentence(data: StudyData) -> str:
     tested = table.dropna(subset=["p_value"])
     if not len(tested):
         notes = table["note"].dropna() if "note" in table else table["value"].iloc[:0]
-        still = len(notes) and notes.str.contains("no change|never changes|no difference").any()
+        still = len(notes) and notes.str.contains("no change|never changes|no difference").all()
         why = (
             "series that do not change" if still else "too few checkpoints in a run, too few seeds"
         )

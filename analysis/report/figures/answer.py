@@ -9,21 +9,25 @@ from analysis.probes import PROBES
 from analysis.report import labels, queries
 from analysis.report.data import StudyData
 from analysis.report.figures.axes import shared_axis
-from analysis.report.figures.lines import estimate_lines
+from analysis.report.figures.lines import estimate_lines, point_notes
 from analysis.report.figures.llc import paths_of
 from analysis.report.figures.model import Figure, FigureRecord, Panel
 
 
 def _overview(data: StudyData) -> Iterator[Figure]:
     """The LLC on the first state set, one line per arm."""
-    rows, panels, series = queries.llc_rows(data), [], []
+    rows, panels, series, notes = queries.llc_rows(data), [], [], list[str]()
     for name in queries.states_in_order(rows)[:1]:
         mine = rows[rows["states"] == name]
         key, title = f"llc:{name}", f"LLC {labels.states_title(name)}"
         panels = [Panel(key, title, meaning.label(mine), height=220)]
         series = [s for i, arm in enumerate(data.arms) for s in estimate_lines(data, arm, i, key)]
+        notes = point_notes(mine)
     alt = f"Lines of the LLC over environment steps for {labels.count(len(data.arms), 'arm')}."
-    yield Figure(panels or [Panel("llc", "", "")], series, alt, axis=shared_axis(data))
+    caption = " ".join([OVERVIEW.caption, *notes])
+    yield Figure(
+        panels or [Panel("llc", "", "")], series, alt, axis=shared_axis(data), caption=caption
+    )
 
 
 def _link(data: StudyData) -> Iterator[Figure]:

@@ -22,6 +22,7 @@ _HOLLOW = (
     "Hollow points: the policy hardly depends on the state there (information below "
     f"{meaning.LEAST_INFORMATION} nats), so its LLC says nothing of a goal."
 )
+_DIAMONDS = "Diamonds: estimates that did not pass all checks; the warnings say which."
 POLICY = (  # what is shown of the policy under its LLC: column, title, unit
     ("entropy", "Entropy of the policy", "nats"),
     ("information", "Information I(state; action)", "nats"),
@@ -50,11 +51,18 @@ def matched_lines(rows: pd.DataFrame, arm: str, color: int, panel: str) -> list[
 def llc_notes(data: StudyData) -> list[str]:
     """What the LLC is at, and what its dotted lines and hollow points are, where there are any."""
     rows, control = llc_rows(data), matched_rows(data)
-    hollow = meaning.state_independent(pd.concat([rows, control])).any() if len(rows) else False
     return [
         *([f"The LLC is at {meaning.setting(rows)}."] if len(rows) else []),
         *([f"Dotted, a control: {meaning.matched(control)}."] if len(control) else []),
-        *([_HOLLOW] if hollow else []),
+        *(point_notes(pd.concat([rows, control])) if len(rows) else []),
+    ]
+
+
+def point_notes(rows: pd.DataFrame) -> list[str]:
+    """What the points of estimates are that are not plain dots, where there are any."""
+    return [
+        *([_HOLLOW] if len(rows) and meaning.state_independent(rows).any() else []),
+        *([_DIAMONDS] if rows["status"].eq("suspect").any() else []),
     ]
 
 

@@ -69,9 +69,14 @@ def test_without_its_columns_the_sharpness_is_left_out_with_a_reason(data: Study
 def test_points_of_a_policy_that_hardly_uses_the_state_are_hollow(data: StudyData) -> None:
     shown = figure(data, "llc")
     assert lines(shown, "llc:frozen")[0].hollow == [True] + [False] * 12
-    assert "Hollow points: the policy hardly depends on the state" in shown.caption
     all_used = with_llc(data, data.table("llc").assign(information=0.2))
-    assert "Hollow" not in figure(all_used, "llc").caption
+    for name in ("llc", "overview"):
+        said = "Hollow points: the policy hardly depends on the state"
+        assert said in figure(data, name).caption
+        assert "Hollow" not in figure(all_used, name).caption
+        assert "Diamonds: estimates that did not pass" in figure(data, name).caption
+        sound = with_llc(data, data.table("llc").assign(status="ok"))
+        assert "Diamonds" not in figure(sound, name).caption
     none_used = build_summary(with_llc(data, data.table("llc").assign(information=0.0)))
     assert "Policies of end and behind hardly depend on the state" in none_used["sentences"][2]
     assert none_used["arms"][0]["llc"]["frozen"]["state_independent"]
