@@ -110,7 +110,7 @@ def _accuracy(early: Array, goal: npt.NDArray[np.bool_], arms: list[str]) -> dic
     n = len(early)
     empty = {"accuracy": np.nan, "chance": np.nan, "p_value": np.nan, "n": n}
     if n < MIN_RUNS:
-        return empty | {"note": f"one run cannot show it: needs {MIN_RUNS} runs, has {n}"}
+        return empty | {"note": f"too few runs to show it: needs {MIN_RUNS} runs, has {n}"}
     if goal.all() or not goal.any():
         return empty | {"note": "all runs end with the same goal"}
     if all(len(set(goal[np.asarray(arms) == arm])) == 1 for arm in set(arms)):

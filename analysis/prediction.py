@@ -248,7 +248,7 @@ def prediction_task(
     notes = {
         f"too few checkpoints: {max(runs - 1, 0) * steps} to learn from":
             runs >= 2 and (runs - 1) * steps < MIN_ROWS,
-        "one run cannot show a prediction: no seed to leave out": runs < 2,
+        f"too few runs to show a prediction: needs 2 with values, has {runs}": runs < 2,
         f"no p-value below {MIN_RUNS} seeds": 2 <= runs < MIN_RUNS,
         "no arm has two runs: nothing to permute":
             runs >= MIN_RUNS and len({arms[run] for run in names}) == runs,

@@ -25,7 +25,7 @@ DIRECTIONS: dict[str, Direction] = {
     "seed_coincidence": "greater",
     "seed_lead_lag": "greater",  # of minus the standard deviation
 }
-FEW = "one run cannot show an association: needs {need} runs, has {n}"
+FEW = "too few runs to show an association: needs {need} runs, has {n}"
 CONSTANT = "no difference between runs of an arm, or no change along training"
 NO_TRANSITION = "no run has transitions in both"
 

@@ -134,9 +134,10 @@ def _against_loss(data: StudyData) -> Iterator[Figure]:
         x_title = "training return (reward per episode)"
         note = (
             "No loss to a fixed policy was estimated, so the training return stands in for it "
-            "(a higher return is a lower loss); it begins when every environment has played for "
-            "a full time limit."
+            "(a higher return is a lower loss)."
         )
+        if any(run.train.get("trainer") != "exact" for run in data.runs):
+            note += " It begins when every environment has played for a full time limit."
         levels = {str([run.train.get(k) for k in ("coin", "levels")]) for run in data.runs}
         if len(levels) > 1:
             note += " Not all runs train on the same levels, so returns are no common scale."

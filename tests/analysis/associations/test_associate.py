@@ -90,7 +90,7 @@ def test_one_short_run_says_what_it_cannot_show() -> None:
     assert found["p_value"].isna().all()
     assert found["q_value"].isna().all()
     notes = set(found["note"])
-    assert any("one run cannot show" in note for note in notes)
+    assert any("too few runs to show" in note for note in notes)
     assert any("below 20 checkpoints" in note for note in notes)
 
 

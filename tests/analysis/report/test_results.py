@@ -43,7 +43,7 @@ def test_one_run_an_arm_is_said_plainly(demo: Path) -> None:
     assert "No prediction" in prediction_result(data).missing
     few = pd.DataFrame([{"run": "*", "feature": "llc:kl/frozen", "step": 0, "probe": "behind",
                          "metric": "coin_rate", "cut": 0.5, "n": 2,
-                         "note": "one run cannot show it: needs 5 runs, has 2"}])  # fmt: skip
+                         "note": "too few runs to show it: needs 5 runs, has 2"}])  # fmt: skip
     blank = few.assign(**dict.fromkeys(("accuracy", "chance", "p_value", "q_value"), float("nan")))
     tables = data.tables | {"path_dependence": schema.conform("path_dependence", blank)}
     assert "needs 5 runs" in path_result(replace(data, tables=tables)).missing

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
@@ -58,6 +58,16 @@ def test_no_number_is_shown_where_there_is_no_llc(study: Path) -> None:
     messages = [one["message"] for one in summary["warnings"]]
     assert messages.count("w* is no minimum of the loss") == 12
     assert "critical n" not in re.sub(r"<script.*?</script>", "", build_report(data), flags=re.S)
+
+
+def test_returns_that_stand_in_for_a_loss_begin_late_where_they_are_played(study: Path) -> None:
+    data = load_study(study)
+    exact = [replace(run, config={"train": run.train | {"trainer": "exact"}}) for run in data.runs]
+    for runs, played in ((data.runs, True), (exact, False)):
+        figures = all_figures(replace(data, runs=runs))
+        caption = next(figure.caption for figure in figures if figure.id == "staircase")
+        assert "the training return stands in for it" in caption
+        assert ("every environment has played for a full time limit" in caption) == played
 
 
 def test_nothing_is_derived_where_there_is_no_llc(study: Path) -> None:

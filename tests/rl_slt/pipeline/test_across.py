@@ -64,7 +64,7 @@ def test_one_seed_says_what_it_cannot_show() -> None:
     one = [frame[frame["run"] == "end-s0"] for frame in (llc, probes, covariates)]
     found = over_runs(*one)
     assert found["predictions"]["rmse"].isna().all()
-    assert found["predictions"]["note"].str.contains("one run cannot show").all()
+    assert found["predictions"]["note"].str.contains("too few runs to show").all()
     assert found["path_dependence"]["p_value"].isna().all()
 
 
