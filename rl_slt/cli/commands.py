@@ -67,8 +67,8 @@ def engine_options(command: Any) -> Any:
 @click.argument("study", required=False, type=PATH, metavar="[STUDY.toml]")
 @click.option(
     "--preset",
-    help="A study that comes with the package: smoke, demo, alpha, coinrun, gridworld; or an "
-    "experiment: modular-addition, tms.",
+    help="A study that comes with the package: smoke, demo, alpha, coinrun, gridworld, "
+    "gridworld-bayes; or an experiment: modular-addition, tms.",
 )
 @click.option("--out", type=PATH, help="Folder of the study [its name].")
 @click.option("--seed", type=INTEGER, help="One training seed instead of the study's own seeds.")
@@ -117,10 +117,11 @@ def run(
     from rl_slt.pipeline.commands.run import run_study
     from rl_slt.pipeline.plan.study import load_preset, load_study, preset_names
 
+    known = ", ".join(sorted([*preset_names(), *EXPERIMENTS]))
     if (study is None) == (preset is None):
-        raise click.UsageError(
-            f"give a STUDY.toml or --preset ({', '.join(preset_names())}), not both"
-        )
+        raise click.UsageError(f"give a STUDY.toml or --preset ({known}), not both")
+    if preset is not None and preset not in preset_names():
+        raise InputError.of("preset", preset, f"one of {known}")
     plan = load_preset(preset, seed) if preset is not None else load_study(Path(study or ""), seed)
     folder = out or Path(plan.name)
     if only_plan:
