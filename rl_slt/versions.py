@@ -13,7 +13,7 @@ STAGES: dict[str, int] = {
     "train": 1,
     "states": 2,  # state sets, and states that two agents visit
     "episodes": 1,  # whole episodes for the losses that read rewards
-    "llc": 11,  # the estimator itself, too
+    "llc": 12,  # the estimator itself, too
     "profile": 2,
     "bayes": 1,
     "calibrate": 4,

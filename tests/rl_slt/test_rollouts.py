@@ -120,7 +120,7 @@ def test_score_rows_give_the_exact_hessian_of_the_soft_regret() -> None:
         for s in range(4):
             for a in range(2):
                 g = gradient(policy, log_p[level, s, a])
-                share = float(visits[level, s] * log_p[level, s, a].exp()) / 3
+                share = float(visits[level, s] * log_p[level, s, a].detach().exp()) / 3
                 wanted += tau * share * float(g.square().sum())
     assert target.trace.value == pytest.approx(wanted, abs=4 * target.trace.stderr)
     assert target.trace.stderr < 0.1 * wanted
