@@ -33,7 +33,7 @@ def slurm() -> Any:
 
 
 @pytest.mark.parametrize(
-    ("walltime", "seconds"), [("08:00:00", 28_500), ("1-00:30:00", 87_900), ("00:10:00", 540)]
+    ("walltime", "seconds"), [("08:00:00", 28_440), ("1-00:30:00", 87_840), ("00:10:00", 480)]
 )
 def test_workers_end_before_the_walltime(slurm: Any, walltime: str, seconds: int) -> None:
     assert slurm.lifetime(walltime) == seconds
@@ -51,7 +51,7 @@ def test_the_job_asks_for_a_process_on_every_core(slurm: Any) -> None:
         text = cluster.job_script()
     wanted = ["#SBATCH -p long", "#SBATCH --cpus-per-task=8", "#SBATCH -t 01:30:00"]
     wanted += ["export OMP_NUM_THREADS=1", "--nworkers 8", "--nthreads 1", sys.executable]
-    wanted += ["--memory-limit 3.73GiB", "--lifetime 5100s", "--death-timeout 120"]
+    wanted += ["--memory-limit 3.73GiB", "--lifetime 5040s", "--death-timeout 120"]
     for said in wanted:
         assert said in text, text
 
