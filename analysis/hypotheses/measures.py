@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -163,6 +163,29 @@ class Measures:
         known = [c for c in dict.fromkeys(columns) if c not in ("run", "arm", "seed", "step")]
         raise InputError.of("given", name, f"among {_list(known)}")
 
+    def suspects(
+        self,
+        hypothesis: Hypothesis,
+        runs: Sequence[str] | npt.NDArray[np.str_],
+        along: bool = False,
+    ) -> str:
+        """A note of LLCs of these runs that did not pass their checks, though their test has them.
+
+        To leave them out would be a choice among runs that their values may have a part in.
+
+        Args:
+            hypothesis: which LLC series, and at which checkpoint.
+            runs: of the test.
+            along: whether the test is over all checkpoints.
+        """
+        course = self.series(hypothesis, "llc")
+        flags = np.where(np.isfinite(course.table), course.unsure, np.nan)
+        if not along:
+            flags = replace(course, table=flags).at(hypothesis.step)
+        flags = flags[np.isin(self.runs, runs)]
+        unsure, known = int(np.nansum(flags)), int(np.isfinite(flags).sum())
+        return f"{unsure} of its {known} LLCs did not pass their checks" if unsure else ""
+
     def complete(self, hypothesis: Hypothesis, **columns: Array) -> Rows:
         """The runs of the hypothesis' arms that have all values, and a note of those left out.
 
@@ -199,7 +222,10 @@ class Measures:
         last = np.full(len(self.runs), len(steps) - 1)
         for arm in set(arms[runs]):
             last[arms == arm] = at[arms[runs] == arm].max()
-        return Course(tuple(self.runs), steps, table, last)
+        unsure = np.zeros(table.shape, bool)
+        if "status" in rows:
+            unsure[runs, at] = ~rows["status"].isin(("", "ok"))
+        return Course(tuple(self.runs), steps, table, last, unsure)
 
 
 @dataclass(frozen=True)
@@ -236,12 +262,14 @@ class Course:
         steps: environment steps, `[t]`.
         table: `[runs, t]`, NaN where it is not defined.
         last: the place of the last step of each run's arm, `[runs]`.
+        unsure: where it is of an estimate that did not pass its checks, bool `[runs, t]`.
     """
 
     runs: tuple[str, ...]
     steps: npt.NDArray[np.int_]
     table: Array
     last: npt.NDArray[np.int_]
+    unsure: npt.NDArray[np.bool_]
 
     def at(self, step: int | str) -> Array:
         """One value of each run, `[runs]`.

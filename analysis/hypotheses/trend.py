@@ -20,9 +20,12 @@ PAIRS = 6  # seeds from which on pairing can reach 5 % in two-sided tests: 2 of 
 
 def measured(hypothesis: Hypothesis, data: Measures) -> Course:
     """The series, or the metric where no series is named."""
-    if hypothesis.series is None and hypothesis.metric is not None:
-        return data.metric(hypothesis)
-    return data.series(hypothesis)
+    return data.metric(hypothesis) if of_metric(hypothesis) else data.series(hypothesis)
+
+
+def of_metric(hypothesis: Hypothesis) -> bool:
+    """Whether a metric alone is compared."""
+    return hypothesis.series is None and hypothesis.metric is not None
 
 
 def trend_test(
@@ -86,7 +89,8 @@ def trend_test(
     spreads = unequal and scale is not None and labels is not None and min(counts.values()) > 1
     test = WelchTest if spreads else LinearTest
     sizes = _sizes(counts, spreads) if unequal else ""
-    note = "; ".join(filter(None, (rows.note, lost, ends, sizes, unused)))
+    unsure = "" if of_metric(hypothesis) else data.suspects(hypothesis, rows.runs)
+    note = "; ".join(filter(None, (rows.note, lost, ends, sizes, unused, unsure)))
     return test(design, name, target, value, nuisance, scale, note)
 
 

@@ -42,11 +42,12 @@ class Course:
         if len(rows.runs) < MIN_RUNS or shared.sum() < 3:
             raise Untestable(f"needs {MIN_RUNS} runs with 3 shared checkpoints, has "
                              f"{len(rows.runs)} with {shared.sum()}")  # fmt: skip
+        note = "; ".join(filter(None, (rows.note, data.suspects(hypothesis, rows.runs, True))))
         arms = tuple(map(str, rows.arms))
         x, y = (unit_rows(less_arm_mean(part[kept][:, shared], arms)) for part in (x, y))
         if not np.isfinite(np.sum(x) + np.sum(y)):
             raise Untestable("no difference between runs of an arm, or no change along training")
-        return CourseTest(Design(tuple(rows.runs), arms), x @ y.T, y @ y.T, rows.note)
+        return CourseTest(Design(tuple(rows.runs), arms), x @ y.T, y @ y.T, note)
 
 
 @dataclass(frozen=True)

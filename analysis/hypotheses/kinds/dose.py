@@ -60,5 +60,6 @@ def _link(hypothesis: Hypothesis, data: Measures, arms: list[str]) -> LinearTest
     x, y = rankdata(rows.values, axis=1)
     nuisance = np.hstack([np.ones((len(x), 1)), rankdata(rows.controls, axis=0)])
     design = Design(tuple(rows.runs), (0,) * len(x))
-    note = "; ".join(filter(None, (rows.note, apart(*courses, step))))
+    unsure = data.suspects(hypothesis, rows.runs)
+    note = "; ".join(filter(None, (rows.note, apart(*courses, step), unsure)))
     return LinearTest(design, "rank correlation over doses", x, y, nuisance, None, note)

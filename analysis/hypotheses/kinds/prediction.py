@@ -45,7 +45,9 @@ class Prediction:
         task = prediction_task(one, two, controls, data.arm, hypothesis.horizon)
         if len(task.runs) < MIN_RUNS or np.isnan(task.gains[0]) or len(task.gains) < 2:
             raise Untestable(task.note or "the baseline makes no error")
-        return PredictionTest(Design(task.runs, task.arms), task, task.note)
+        unsure = data.suspects(hypothesis, task.runs, along=True)
+        note = "; ".join(filter(None, (task.note, unsure)))
+        return PredictionTest(Design(task.runs, task.arms), task, note)
 
 
 @dataclass(frozen=True)

@@ -41,5 +41,6 @@ class Seeds:
             name += f" given {', '.join(hypothesis.given)}"
         nuisance = np.hstack([means_of(rows.arms), numbers[2:].T])
         design = Design(tuple(rows.runs), tuple(map(str, rows.arms)))
-        note = "; ".join(filter(None, (rows.note, apart(*courses, step))))
+        unsure = data.suspects(hypothesis, rows.runs)
+        note = "; ".join(filter(None, (rows.note, apart(*courses, step), unsure)))
         return LinearTest(design, name, numbers[0], numbers[1], nuisance, None, note)

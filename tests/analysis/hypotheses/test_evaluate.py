@@ -203,6 +203,25 @@ def test_a_failed_estimate_is_left_out_and_named() -> None:
     assert row["value"] > 0.8
 
 
+def test_llcs_that_did_not_pass_their_checks_count_and_are_told() -> None:
+    llc, probes = study(rng(10), link=0.95)
+    doubted = llc["run"].isin(["end-s1", "behind-s3", "behind-s4"])
+    llc = llc.assign(status=np.where(doubted, "suspect", "ok"))
+    early = llc.assign(step=10, status="suspect")  # no part of what is compared at the end
+    tables = pd.concat([early, llc], ignore_index=True), probes
+    for plan in (
+        LINK,
+        DIFFERENCE,
+        LINK
+        | {"kind": "dose", "statistic": "link", "doses": {arm: k for k, arm in enumerate(ARMS)}},
+    ):
+        row = first(tables, plan)
+        assert row["message"] == "3 of its 10 LLCs did not pass their checks" and row["n"] == 10
+    assert first(tables, DIFFERENCE | {"step": 10})["message"].startswith("10 of its 10 LLCs")
+    goal = {"name": "goal", "kind": "arms", "metric": "behind/m0", "arms": ARMS}
+    assert first(tables, goal)["message"] == ""
+
+
 def test_the_last_step_is_that_of_the_arm() -> None:
     """A run that stopped early, or failed at the end, has no final value."""
     llc, probes = study(rng(10), link=0.95)
