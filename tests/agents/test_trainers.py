@@ -75,8 +75,8 @@ def test_fewer_actions_need_a_map(tmp_path: Path, fake_vec: Any) -> None:
         import_agent(tmp_path / "a.zip", tmp_path / "run", actions=[1, 4, 7, 8, 5, 2, 2])
     import_agent(tmp_path / "a.zip", tmp_path / "run", actions=SEVEN)
     ours, values = imported(tmp_path / "run")
-    assert torch.allclose(ours[:, SEVEN], of_sb3(model)[0], atol=1e-5)
-    assert torch.allclose(values, of_sb3(model)[1], atol=1e-5)
+    assert torch.allclose(ours[:, SEVEN], of_sb3(model)[0], rtol=1e-4, atol=1e-4)
+    assert torch.allclose(values, of_sb3(model)[1], rtol=1e-4, atol=1e-4)
     others = sorted(set(range(15)) - set(SEVEN))
     assert (ours[:, others].exp() == 0).all()
 
