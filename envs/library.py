@@ -50,6 +50,7 @@ class Games:
 
 def _of_mirror(package: Any, num: int, game: str, **options: Any) -> Games:
     env = package.ProcgenGym3Env(num=num, env_name=game, **options)
+    _ = env._c_lib.libenv_close  # looked up now: its destructor cannot while a process ends
     return Games(
         env,
         lambda: setattr(env, "closed", True),

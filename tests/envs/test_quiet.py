@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+from envs.library import make_games
+
 CODE = """
 import warnings
 import envs
@@ -25,3 +27,10 @@ def test_warnings_as_errors() -> None:
     command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == done.stderr == ""
+
+
+def test_the_end_of_a_process_looks_nothing_up() -> None:
+    """While a process ends cffi can look up no function, and says so for every object."""
+    owner = make_games(1, "coinrun").owner
+    if hasattr(owner, "_c_lib"):  # cffi's: procgen-mirror
+        assert "libenv_close" in vars(owner._c_lib)
