@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 
 from envs import (
     DIRECTION,
+    JUMP,
+    LEFT_JUMP,
+    RIGHT_JUMP,
     LevelSettings,
     coins_of,
-    log_probs,
+    logits_of,
     render_states,
     standing_states,
     whole_level,
@@ -24,7 +27,7 @@ from envs import (
 CELL = 8  # pixels a cell in pictures of whole levels
 INCH = 0.03  # of a figure, a pixel
 FIELD_COINS = ("end", "behind", "none")  # that are drawn if nothing else is asked for
-JUMPS = (2, 5, 8)  # actions with the key up
+JUMPS = (LEFT_JUMP, JUMP, RIGHT_JUMP)
 
 
 def policy_field(
@@ -58,9 +61,9 @@ def policy_field(
     for coin in coins:
         states = standing_states(level, coin, settings, game)
         frames = torch.from_numpy(render_states([*states.values()], settings))
-        p = log_probs(policy, frames).exp().cpu().numpy()
         with torch.no_grad():
             out = policy(frames)
+        p = logits_of(out).double().softmax(-1).cpu().numpy()
         values = out[1].cpu().numpy() if isinstance(out, tuple) else np.full(len(p), np.nan)
         x, y = np.array([*states]).T
         rows = {"coin": coin, "x": x, "y": y, "right": p @ DIRECTION, "up": p[:, JUMPS].sum(1)}
