@@ -11,6 +11,11 @@ MOST = 15_000  # arrangements; all 5! x 5! of two arms of five seeds are 14,400
 POWER = 0.8
 
 
+def join_notes(*notes: str) -> str:
+    """Those that are not empty, as one text of the table's column `message`."""
+    return "; ".join(filter(None, notes))
+
+
 class Untestable(Exception):
     """The runs at hand allow no test; the message is the reason, for the table."""
 

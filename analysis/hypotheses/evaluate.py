@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.hypotheses.design import Design, Untestable
+from analysis.hypotheses.design import Design, Untestable, join_notes
 from analysis.hypotheses.hypothesis import Hypothesis
 from analysis.hypotheses.kinds import KINDS
 from analysis.hypotheses.measures import Measures
@@ -140,7 +140,9 @@ def _judge(family: Mapping[int, Test], plans: Sequence[Hypothesis]) -> dict[int,
             "n": len(test.design.runs), "message": test.note,
         }  # fmt: skip
         if k not in corrected:
-            row["message"] = _join(test.note, "all arrangements of these runs give the same value")
+            row["message"] = join_notes(
+                test.note, "all arrangements of these runs give the same value"
+            )
             continue
         z = blocks[test.design][k]
         p_value = float(np.mean(z >= z[0] - TOLERANCE))
@@ -151,7 +153,7 @@ def _judge(family: Mapping[int, Test], plans: Sequence[Hypothesis]) -> dict[int,
         if np.isnan(critical):
             text = (f"with these values this design cannot reach {LEVEL:.0%}: its smallest p is "
                     f"{smallest_p(tables):.2g}")  # fmt: skip
-            row["message"] = _join(test.note, text)
+            row["message"] = join_notes(test.note, text)
     return found
 
 
@@ -201,7 +203,3 @@ def _blank(plan: Hypothesis) -> dict[str, object]:
 
 
 _ANY = Hypothesis(name="any", kind="dose")
-
-
-def _join(*texts: str) -> str:
-    return "; ".join(filter(None, texts))

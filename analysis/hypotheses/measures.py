@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.hypotheses.design import Untestable
+from analysis.hypotheses.design import Untestable, join_notes
 from analysis.hypotheses.hypothesis import LABELS, Hypothesis
 from analysis.schema import only_defined
 from analysis.series import (
@@ -248,7 +248,7 @@ class Rows:
 
     def of(self, kept: npt.NDArray[np.bool_], note: str = "") -> Rows:
         """Those runs only."""
-        texts = "; ".join(filter(None, (self.note, note)))
+        texts = join_notes(self.note, note)
         return Rows(self.runs[kept], self.arms[kept], self.values[:, kept], self.controls[kept],
                     texts)  # fmt: skip
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
-from analysis.hypotheses.design import Design, Untestable
+from analysis.hypotheses.design import Design, Untestable, join_notes
 from analysis.hypotheses.hypothesis import Hypothesis
 from analysis.hypotheses.linear import LinearTest
 from analysis.hypotheses.measures import Course, Measures, Rows
@@ -51,7 +51,7 @@ def trend_test(
     arms = sorted(set(rows.arms))
     if len(arms) < 2:
         few = f"needs runs of two arms with a value, has {len(arms)}"
-        raise Untestable("; ".join(filter(None, (few, rows.note))))
+        raise Untestable(join_notes(few, rows.note))
     if len(rows.runs) == 2:
         raise Untestable("one run of each arm: the luck of training cannot be told from the arm; "
                          "needs several seeds")  # fmt: skip
@@ -90,7 +90,7 @@ def trend_test(
     test = WelchTest if spreads else LinearTest
     sizes = _sizes(counts, spreads) if unequal else ""
     unsure = "" if of_metric(hypothesis) else data.suspects(hypothesis, rows.runs)
-    note = "; ".join(filter(None, (rows.note, lost, ends, sizes, unused, unsure)))
+    note = join_notes(rows.note, lost, ends, sizes, unused, unsure)
     return test(design, name, target, value, nuisance, scale, note)
 
 

@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm, t
 
 from analysis.associations.across import less_arm_mean, unit_rows
-from analysis.hypotheses.design import POWER, Design, Untestable
+from analysis.hypotheses.design import POWER, Design, Untestable, join_notes
 from analysis.hypotheses.hypothesis import Hypothesis, need_metric
 from analysis.hypotheses.measures import Measures
 from analysis.permutations import MIN_RUNS, Orders, mean_of_table
@@ -42,7 +42,7 @@ class Course:
         if len(rows.runs) < MIN_RUNS or shared.sum() < 3:
             raise Untestable(f"needs {MIN_RUNS} runs with 3 shared checkpoints, has "
                              f"{len(rows.runs)} with {shared.sum()}")  # fmt: skip
-        note = "; ".join(filter(None, (rows.note, data.suspects(hypothesis, rows.runs, True))))
+        note = join_notes(rows.note, data.suspects(hypothesis, rows.runs, True))
         arms = tuple(map(str, rows.arms))
         x, y = (unit_rows(less_arm_mean(part[kept][:, shared], arms)) for part in (x, y))
         if not np.isfinite(np.sum(x) + np.sum(y)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import rankdata
 
-from analysis.hypotheses.design import Design, Untestable
+from analysis.hypotheses.design import Design, Untestable, join_notes
 from analysis.hypotheses.hypothesis import Hypothesis, need_metric
 from analysis.hypotheses.linear import LinearTest
 from analysis.hypotheses.measures import Measures, apart
@@ -61,5 +61,5 @@ def _link(hypothesis: Hypothesis, data: Measures, arms: list[str]) -> LinearTest
     nuisance = np.hstack([np.ones((len(x), 1)), rankdata(rows.controls, axis=0)])
     design = Design(tuple(rows.runs), (0,) * len(x))
     unsure = data.suspects(hypothesis, rows.runs)
-    note = "; ".join(filter(None, (rows.note, apart(*courses, step), unsure)))
+    note = join_notes(rows.note, apart(*courses, step), unsure)
     return LinearTest(design, "rank correlation over doses", x, y, nuisance, None, note)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.hypotheses.design import POWER, Design, Untestable
+from analysis.hypotheses.design import POWER, Design, Untestable, join_notes
 from analysis.hypotheses.hypothesis import Hypothesis, need_metric
 from analysis.hypotheses.measures import Course, Measures
 from analysis.permutations import MIN_RUNS, TOLERANCE, Orders
@@ -46,7 +46,7 @@ class Prediction:
         if len(task.runs) < MIN_RUNS or np.isnan(task.gains[0]) or len(task.gains) < 2:
             raise Untestable(task.note or "the baseline makes no error")
         unsure = data.suspects(hypothesis, task.runs, along=True)
-        note = "; ".join(filter(None, (task.note, unsure)))
+        note = join_notes(task.note, unsure)
         return PredictionTest(Design(task.runs, task.arms), task, note)
 
 

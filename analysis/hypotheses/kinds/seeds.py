@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import rankdata
 
-from analysis.hypotheses.design import Design, Untestable
+from analysis.hypotheses.design import Design, Untestable, join_notes
 from analysis.hypotheses.hypothesis import Hypothesis, need_metric
 from analysis.hypotheses.linear import LinearTest
 from analysis.hypotheses.measures import Measures, apart
@@ -30,7 +30,7 @@ class Seeds:
         rows = data.complete(hypothesis, series=series, metric=metric)
         if len(rows.runs) < MIN_RUNS:
             few = f"needs {MIN_RUNS} runs with both values, has {len(rows.runs)}"
-            raise Untestable("; ".join(filter(None, (few, rows.note))))
+            raise Untestable(join_notes(few, rows.note))
         numbers, name = np.vstack([rows.values, rows.controls.T]), "correlation"
         if hypothesis.statistic == "rank":
             name = "rank correlation"
@@ -42,5 +42,5 @@ class Seeds:
         nuisance = np.hstack([means_of(rows.arms), numbers[2:].T])
         design = Design(tuple(rows.runs), tuple(map(str, rows.arms)))
         unsure = data.suspects(hypothesis, rows.runs)
-        note = "; ".join(filter(None, (rows.note, apart(*courses, step), unsure)))
+        note = join_notes(rows.note, apart(*courses, step), unsure)
         return LinearTest(design, name, numbers[0], numbers[1], nuisance, None, note)
