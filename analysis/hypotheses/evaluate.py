@@ -39,6 +39,7 @@ def evaluate_hypotheses(
     hypotheses: Sequence[Hypothesis | Mapping[str, Any]],
     *,
     covariates: pd.DataFrame | None = None,
+    profile: pd.DataFrame | None = None,
     arms: Sequence[str] = (),
     strict: bool = True,
 ) -> pd.DataFrame:
@@ -57,6 +58,7 @@ def evaluate_hypotheses(
         probes: table `probes`.
         hypotheses: settings of `Hypothesis`, as in `[[hypothesis]]` of a study's file.
         covariates: table `covariates`, for controls (`given`) and kind `prediction`.
+        profile: table `profile`, for hypotheses at a `relative_temperature`.
         arms: arms that may be named although they have no runs yet.
         strict: raise InputError where the tables lack what a hypothesis names; else its row has
             the reason.
@@ -78,7 +80,7 @@ def evaluate_hypotheses(
         >>> evaluate_hypotheses(llc, probes, [claim])  # doctest: +SKIP
     """
     plans = [_directed(plan) for plan in parse_hypotheses(hypotheses)]
-    data = Measures(llc, probes, covariates, arms)
+    data = Measures(llc, probes, covariates, arms, profile)
     named = len(plans)
     plans += _further_pairs(plans, data)
     rows: list[dict[str, object]] = []
@@ -187,13 +189,19 @@ def _title(series: Mapping[str, Any]) -> str:
 def _key(plan: Hypothesis, data: Measures) -> tuple[object, ...]:
     loss, states = data.usual(plan)
     series = plan.series or "llc"
-    return series, loss, states, plan.reference, plan.params, plan.matched_entropy, plan.metric
+    more = (plan.reference, plan.params, plan.matched_entropy, plan.relative_temperature)
+    return series, loss, states, *more, plan.metric
 
 
 def _blank(plan: Hypothesis) -> dict[str, object]:
     """A row without numbers."""
     numbers = ("value", "ci_low", "ci_high", "p_value", "p_adjusted", "smallest_effect")
-    parts = (plan.loss, plan.states, plan.series or (None if plan.metric else "llc"))
+    entropy, resolution = plan.matched_entropy, plan.relative_temperature
+    parts = (
+        plan.loss, plan.states, plan.series or (None if plan.metric else "llc"),
+        None if entropy is None else f"matched={entropy:.3g}",
+        None if resolution is None else f"relative:{resolution:.3g}",
+    )  # fmt: skip
     return {
         "hypothesis": plan.name, "role": plan.role, "statistic": plan.kind,
         **dict.fromkeys(numbers, np.nan), "n": 0, "kind": plan.kind, "direction": plan.direction,

@@ -59,6 +59,8 @@ weight_norm, return"""
     """free parameters of the LLC series"""
     matched_entropy: float | None = None
     """of an LLC series that is a control at that entropy"""
+    relative_temperature: Annotated[float, Field(gt=0)] | None = None
+    """resolution K at which the profile has the LLC; left out, the LLC of table llc"""
     step: Annotated[int, Field(ge=0)] | Literal["last"] = "last"
     """checkpoint: last, or its environment step"""
     horizon: Annotated[int, Field(ge=1)] = 1

@@ -16,6 +16,7 @@ from analysis.hypotheses.hypothesis import LABELS, Hypothesis
 from analysis.schema import only_defined
 from analysis.series import (
     MAIN_LOSS,
+    SERIES,
     arms_of_runs,
     current_setting,
     goal_rows,
@@ -37,6 +38,7 @@ class Measures:
         probes: table `probes`.
         covariates: table `covariates`, for controls.
         arms: names of arms that may have no runs yet.
+        profile: table `profile`, for LLCs at a `relative_temperature`.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Measures:
         probes: pd.DataFrame,
         covariates: pd.DataFrame | None = None,
         arms: Sequence[str] = (),
+        profile: pd.DataFrame | None = None,
     ) -> None:
         self.covariates = pd.DataFrame() if covariates is None else covariates
         llc, probes = (  # a table without steps is of one checkpoint
@@ -58,7 +61,13 @@ class Measures:
         self._rows_of = self.probes.groupby(["probe", "metric"]).groups if len(self.probes) else {}
         self._known: dict[tuple[object, ...], Course] = {}
         self._llc = _whole(llc)
-        self._parts = series_parts(self._llc)
+        self._parts = series_parts(self._llc).assign(relative_temperature="")
+        if profile is not None and len(profile):
+            more = _whole(profile, "relative_temperature")
+            at = more["relative_temperature"].map("{:.3g}".format)
+            parts = series_parts(more).assign(relative_temperature=at)
+            self._parts = pd.concat([self._parts, parts], ignore_index=True)
+            self._llc = pd.concat([self._llc, more], ignore_index=True)
         known = [frame for frame in (llc, probes) if len(frame)]
         self.arm = arms_of_runs(*known)
         self.runs = sorted(self.arm)
@@ -75,9 +84,10 @@ class Measures:
         return loss, states
 
     def all_series(self) -> list[dict[str, Any]]:
-        """What names each LLC series, in settings of `Hypothesis`."""
+        """What names each LLC series, in settings of `Hypothesis`; not those of profiles."""
         matched = self._llc.get("matched_entropy", pd.Series(np.nan, self._llc.index))
         columns = self._parts.assign(matched_entropy=matched.astype("float64"))
+        columns = columns[self._parts["relative_temperature"] == ""]
         return [
             {"loss": row["loss"] or None, "states": row["states"] or None,
              "reference": row["reference"] or "self", "params": row["params"] or "all",
@@ -101,7 +111,8 @@ class Measures:
         """
         column = column or hypothesis.series or "llc"
         h = hypothesis
-        key = (h.loss, h.states, h.reference, h.params, h.matched_entropy, column)
+        key = (h.loss, h.states, h.reference, h.params, h.matched_entropy, h.relative_temperature,
+               column)  # fmt: skip
         if key in self._known:
             return self._known[key]
         if self._llc.empty:
@@ -111,7 +122,7 @@ class Measures:
         if column not in numeric:
             raise InputError.of("series", column, f"one of {', '.join(numeric)}")
         rows = pd.Series(True, self._llc.index)
-        matched = hypothesis.matched_entropy
+        matched, resolution = hypothesis.matched_entropy, hypothesis.relative_temperature
         loss, states = self.usual(hypothesis)
         wanted = {
             "loss": loss,
@@ -119,6 +130,7 @@ class Measures:
             "reference": "" if hypothesis.reference == "self" else hypothesis.reference,
             "params": "" if hypothesis.params == "all" else hypothesis.params,
             "matched_entropy": "" if matched is None else f"matched={matched:.3g}",
+            "relative_temperature": "" if resolution is None else f"{resolution:.3g}",
         }
         for name, value in wanted.items():
             known = list(dict.fromkeys(self._parts.loc[rows, name]))
@@ -156,7 +168,8 @@ class Measures:
             InputError: there is no such column.
         """
         if name in self._llc and self._llc[name].notna().any():
-            return self.series(hypothesis, name)
+            own = hypothesis.model_copy(update={"relative_temperature": None})
+            return self.series(own, name)  # a profile's rows have no controls
         if name in self.covariates and {"run", "step"} <= set(self.covariates):
             return self._course(self.covariates, name)
         columns = [*self._llc, *self.covariates]
@@ -304,13 +317,18 @@ def apart(series: Course, metric: Course, step: int | str) -> str:
     )
 
 
-def _whole(llc: pd.DataFrame) -> pd.DataFrame:
-    """The estimates that count of table `llc`, with all columns that name a series."""
+def _whole(llc: pd.DataFrame, *more: str) -> pd.DataFrame:
+    """The estimates that count of table `llc`, with all columns that name a series.
+
+    Args:
+        llc: the table, or `profile`.
+        more: columns that tell series apart, beside `SERIES`.
+    """
     if not len(llc):
         return pd.DataFrame(columns=["run", "step", *_TEXTS])
     frame = llc.assign(**{name: "" for name in _TEXTS if name not in llc})
     frame = frame.assign(**{name: np.nan for name in ("llc", "llc_stderr") if name not in llc})
-    return only_defined(current_setting(frame))
+    return only_defined(current_setting(frame, (*SERIES, *more)))
 
 
 def _usual(name: str, known: Sequence[str]) -> str:

@@ -72,18 +72,21 @@ def engine_options(command: Any) -> Any:
 )
 @click.option("--out", type=PATH, help="Folder of the study [its name].")
 @click.option("--seed", type=INTEGER, help="One training seed instead of the study's own seeds.")
+@click.option("--seeds", metavar="A:B", help="Only these of the study's seeds for now, as 0:2.")
 @click.option("--resume", is_flag=True, help="Go on with the study in OUT (the default there).")
 @click.option("--plan", "only_plan", is_flag=True, help="Print what and how long, and stop.")
 @click.option("--size", help="Of an experiment: small, default or large.")
 @click.option("--budget", metavar="TIME", help="Choose settings that fit a time, as 10m or 1h30m.")
 @engine_options
 def run(
-    study: Path | None, preset: str | None, out: Path | None, seed: int | None, resume: bool,
-    only_plan: bool, size: str | None, budget: str | None, **engine: Any,
+    study: Path | None, preset: str | None, out: Path | None, seed: int | None,
+    seeds: str | None, resume: bool, only_plan: bool, size: str | None, budget: str | None,
+    **engine: Any,
 ) -> int:  # fmt: skip
     """Train every arm, estimate LLCs, probe goals, and write the report.
 
-    Interrupted at any point, the same command goes on from there.
+    Interrupted at any point, the same command goes on from there. --seeds does a long study in
+    parts: the report is of the runs so far.
 
     --plan measures this machine for some seconds, prints what is left to compute in OUT and about
     how long that takes, and writes nothing. --budget leaves arms, seeds and training as they are
@@ -95,6 +98,7 @@ def run(
       rl-slt run --preset smoke --out smoke
       rl-slt run --preset demo --out demo --seed 1
       rl-slt run study.toml --workers 8
+      rl-slt run study.toml --seeds 0:2
       rl-slt run study.toml --budget 1h30m --plan
       rl-slt run --preset modular-addition --out addition
     """
@@ -103,8 +107,9 @@ def run(
     if study is None and preset in EXPERIMENTS:
         from rl_slt.pipeline.commands.experiment import describe_experiment, run_experiment
 
-        if budget is not None:
-            raise InputError.of("budget", budget, f"left out: {preset} has --size")
+        for name, value in (("budget", budget), ("seeds", seeds)):
+            if value is not None:
+                raise InputError.of(name, value, f"left out: {preset} has --size")
         folder = out or Path(preset)
         if only_plan:
             for line in describe_experiment(preset, folder, size, seed):
@@ -125,10 +130,10 @@ def run(
     plan = load_preset(preset, seed) if preset is not None else load_study(Path(study or ""), seed)
     folder = out or Path(plan.name)
     if only_plan:
-        for line in describe_plan(plan, folder, budget, **engine):
+        for line in describe_plan(plan, folder, budget, seeds=seeds, **engine):
             click.echo(line)
         return 0
-    return run_study(plan, folder, budget=budget, **engine)
+    return run_study(plan, folder, budget=budget, seeds=seeds, **engine)
 
 
 TRAIN = FromModel(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agents import TEMPORARY, check_device, read_json_object, write_bytes, write_json
+from analysis import Hypothesis
 from analysis.probes import SUITES
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Study
@@ -99,8 +100,9 @@ def _with_cuts(plan: StudyPlan, cuts: Any) -> StudyPlan:
 
 
 def describe_plan(
-    plan: StudyPlan, out: Path, budget: str | None, workers: int | None, scheduler: str | None
-) -> list[str]:
+    plan: StudyPlan, out: Path, budget: str | None, workers: int | None, scheduler: str | None,
+    seeds: str | None = None,
+) -> list[str]:  # fmt: skip
     """Lines about what `run_study` with these arguments would compute; nothing is written.
 
     Raises:
@@ -118,6 +120,8 @@ def describe_plan(
     study = Study(out) if (out / "study.json").exists() else None
     if study is not None:
         _check_same(_frozen(chosen.plan), out)
+    if seeds is not None:
+        chosen = chosen._replace(plan=chosen.plan.part(seeds))
     with open_engine(workers, scheduler) as engine:
         done, total = forecast(chosen.plan, study=study).count()
         costs = chosen.costs
@@ -217,7 +221,8 @@ def open_or_create(plan: StudyPlan, out: Path, record: Mapping[str, Any] | None 
     if (out / "study.json").exists():
         known = _check_same(frozen, out)
         claims = known.get("hypothesis", frozen["hypothesis"])
-        if late := [claim for claim in frozen["hypothesis"] if claim not in claims]:
+        named = [Hypothesis.build(claim, "hypothesis").as_dict() for claim in claims]
+        if late := [claim for claim in frozen["hypothesis"] if claim not in named]:
             names = ", ".join(repr(claim["name"]) for claim in late)
             print(f"named after the data, so exploratory: {names}", file=sys.stderr)
             write_json(out / "study.json", known | {"hypothesis": claims + late})

@@ -34,9 +34,9 @@ REPORT_FORMATS = ("html", "md", "json")
 
 def run_study(
     plan: StudyPlan, out: Path, workers: int | None = None, scheduler: str | None = None,
-    budget: str | None = None,
+    budget: str | None = None, seeds: str | None = None,
 ) -> int:  # fmt: skip
-    """Train, estimate, probe and report every arm and seed of a plan.
+    """Train, estimate, probe and report every arm and seed of a plan, or some of its seeds.
 
     Args:
         plan: the study.
@@ -44,21 +44,25 @@ def run_study(
         workers: processes on this machine; None takes one per core, 0 works in this process.
         scheduler: address of a Dask scheduler, instead of `workers`.
         budget: of time, as `10m`: settings are chosen so that the study takes about as long.
+        seeds: those of the plan's to work on now, as `0:2`; the others may follow later.
 
     Returns:
         0 when every work item succeeded, else 1.
 
     Raises:
         InputError: if `out` holds something else, or the plan cannot be carried out, or not
-            within the budget.
+            within the budget, or has none of the seeds.
     """
     if scheduler is None:
         for arm in plan.arms:
             check_device(plan.train_config(arm, plan.seeds[0]).device)
     check_out(out)
+    if seeds is not None:
+        plan.part(seeds)  # refused before anything is made
     if plan.bayes is not None:
-        if budget is not None:
-            raise InputError.of("budget", budget, "left out in a study of the posterior")
+        for name, value in (("budget", budget), ("seeds", seeds)):
+            if value is not None:
+                raise InputError.of(name, value, "left out in a study of the posterior")
         return _run_bayes(plan, out, workers, scheduler)
     chosen = within_budget(plan, out, budget, workers, scheduler)
     plan = chosen.plan
@@ -67,6 +71,7 @@ def run_study(
     with contextlib.ExitStack() as stack:
         llc_engine = engine = stack.enter_context(open_engine(workers, scheduler))
         study = open_or_create(plan, out, chosen.record)
+        plan = plan if seeds is None else plan.part(seeds)
         stack.enter_context(stage_lock(study.path, "run"))
         whole = WholeStudy(plan, study, engine.workers, chosen.costs)
         stack.enter_context(as_part(whole))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import resources
@@ -336,6 +337,7 @@ class StudyPlan(SettingsModel):
 
         llc, more = map(measured_columns, ("llc", "covariates"))
         probe, _ = hypothesis.pair
+        resolution = {hypothesis.relative_temperature} - {None}
         steps = {step for arm in self.arms
                  for step in self.train_config(arm, self.seeds[0]).checkpoint_steps}  # fmt: skip
         named: list[tuple[str, Iterable[Any], Collection[Any]]] = [
@@ -344,6 +346,12 @@ class StudyPlan(SettingsModel):
             ("series", filter(None, [hypothesis.series]), llc),
             ("given", hypothesis.given, [*llc, *more]),
             ("loss", filter(None, [hypothesis.loss]), self.llc.losses),
+            ("matched_entropy", {hypothesis.matched_entropy} - {None}, self.llc.match_entropy),
+            (
+                "relative_temperature",
+                map("{:.3g}".format, resolution),
+                [f"{k:.3g}" for k in self.llc.profile],
+            ),
             ("metric", filter(None, [probe]), self.probe_names),
             ("step", {hypothesis.step} - {"last"}, sorted(steps)),
         ]
@@ -387,6 +395,25 @@ class StudyPlan(SettingsModel):
             stages: what changes of `llc` and `probe`.
         """
         found = self.replace(**{s: getattr(self, s).replace(**c) for s, c in stages.items() if c})
+        found._text = self.file_text
+        return found
+
+    def part(self, seeds: str) -> Self:
+        """The plan for some of its seeds alone, fixed by the same file.
+
+        Args:
+            seeds: half-open range `A:B`, of which the study has at least one.
+
+        Raises:
+            InputError: the study has none of them.
+        """
+        match = re.fullmatch(r"(\d+):(\d+)", seeds)
+        low, high = map(int, match.groups()) if match else (0, 0)
+        chosen = tuple(seed for seed in self.seeds if low <= seed < high)
+        if not chosen:
+            own = ", ".join(map(str, self.seeds))
+            raise InputError.of("seeds", seeds, f"a range A:B with some of the study's {own}")
+        found = self.replace(seeds=chosen)
         found._text = self.file_text
         return found
 

@@ -66,7 +66,11 @@ def analyse_study(study: Study) -> None:
         tables = [_over_runs(runs, name) for name in ("llc", "probes", "covariates")]
         arms = list(study.config.get("arms") or ())
         found = over_runs(
-            current_setting(tables[0]), *tables[1:], hypotheses=_claims(study), arms=arms
+            current_setting(tables[0]),
+            *tables[1:],
+            profile=_over_runs(runs, "profile"),
+            hypotheses=_claims(study),
+            arms=arms,
         )
         for name, frame in found.items():
             write_table(name, frame, study)
@@ -121,6 +125,7 @@ def over_runs(
     probes: pd.DataFrame,
     covariates: pd.DataFrame,
     *,
+    profile: pd.DataFrame | None = None,
     hypotheses: Sequence[Hypothesis | Mapping[str, Any]] = (),
     arms: Sequence[str] = (),
 ) -> dict[str, pd.DataFrame]:
@@ -130,6 +135,7 @@ def over_runs(
         llc: table `llc` of all runs, one setting of each series.
         probes: table `probes`.
         covariates: table `covariates`, perhaps empty.
+        profile: table `profile`, for hypotheses at other resolutions.
         hypotheses: what the study claims; further pairs are exploratory.
         arms: of the study, with runs or without.
 
@@ -148,7 +154,13 @@ def over_runs(
         if goal is None or shown["step"].nunique() < 2
         else path_dependence(own, shown, *goal),
         "hypotheses": evaluate_hypotheses(
-            llc, probes, hypotheses, covariates=covariates, arms=arms, strict=False
+            llc,
+            probes,
+            hypotheses,
+            covariates=covariates,
+            profile=profile,
+            arms=arms,
+            strict=False,
         ),
     }
     every = {"run": schema.ALL_RUNS, "arm": schema.ALL_RUNS}

@@ -56,6 +56,30 @@ def test_a_planted_link_is_found_as_the_primary_hypothesis() -> None:
     assert rate(40, LINK) <= most(40)
 
 
+def test_a_resolution_is_read_off_the_profile() -> None:
+    llc, probes = study(rng(), rise=5.0)
+    profile = pd.concat(
+        llc.assign(relative_temperature=k, llc=llc["llc"] * k, setting_id=f"at {k}")
+        for k in (0.5, 50.0)
+    )
+    claims: list[dict[str, Any]] = [DIFFERENCE, *(
+        DIFFERENCE | {"name": f"at {k}", "role": "secondary", "relative_temperature": k}
+        for k in (0.5, 50)
+    )]  # fmt: skip
+    found = evaluate_hypotheses(llc, probes, claims, profile=profile)
+    assert found["value"][1] == pytest.approx(found["value"][0] * 0.5)
+    assert found["value"][2] == pytest.approx(found["value"][0] * 50)
+    assert found["series"][1] == "llc/relative:0.5"
+    explored = evaluate_hypotheses(llc, probes, [], profile=profile)
+    assert len(explored) == 1  # no more pairs for resolutions
+    entropy = rng(1).normal(size=len(llc))
+    given = [claims[1] | {"given": ["entropy"]}]
+    held = evaluate_hypotheses(llc.assign(entropy=entropy), probes, given, profile=profile)
+    assert held["n"][0] == len(llc)  # controls are those of table llc
+    with pytest.raises(InputError, match=r"relative_temperature=.5.: must be one of .*0.5, 50"):
+        evaluate_hypotheses(llc, probes, [claims[1] | {"relative_temperature": 5}], profile=profile)
+
+
 def test_a_planted_trend_is_found_and_none_is_not() -> None:
     assert rate(10, TREND, arms=tuple(DOSES), rise=2.5) >= 0.8  # 1.5 sd: see the benchmark
     assert rate(30, TREND, arms=tuple(DOSES)) <= most(30)

@@ -16,6 +16,7 @@ from rl_slt.errors import InputError
 from rl_slt.losses import LOSSES
 from rl_slt.pipeline.commands.pictures import film
 from rl_slt.pipeline.commands.run import compare, run_study
+from rl_slt.pipeline.disk.layout import Study
 from rl_slt.pipeline.forecast.work import forecast
 from rl_slt.pipeline.grid_states import GridStates, grid_states
 from rl_slt.pipeline.plan.study import StudyPlan, parse_study
@@ -201,3 +202,16 @@ def test_runs_are_split_into_groups_of_one_size() -> None:
         run[1] for run in [*runs, other]
     )
     assert max(len(group) for group in split(runs * 10, 1)) <= 32
+
+
+def test_a_study_done_in_parts_is_the_same_study(study: Path, tmp_path: Path) -> None:
+    out = tmp_path / "grid"
+    assert run_study(plan(), out, workers=0, seeds="1:2") == 0
+    assert sorted(run.name for run in Study(out).runs) == ["anywhere-s1", "corner-s1"]
+    assert Study(out).config["seeds"] == [0, 1]
+    assert run_study(plan(), out, workers=0, seeds="0:1") == 0
+    whole, parts = (pd.read_parquet(of / "tables" / "hypotheses.parquet") for of in (study, out))
+    pd.testing.assert_frame_equal(whole, parts)
+    with pytest.raises(InputError, match="seeds='2:3'"):
+        run_study(plan(), tmp_path / "none", workers=0, seeds="2:3")
+    assert not (tmp_path / "none").exists()

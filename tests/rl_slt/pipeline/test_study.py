@@ -119,6 +119,14 @@ def test_the_defaults_are_the_named_settings() -> None:
         (CLAIM.replace("primary", "main"), "hypothesis.0.role='main': must be primary, secondary"),
         (CLAIM.replace("behind/", "moon/"), "'claim': metric='moon': must be of the study: end"),
         (CLAIM.replace("kl", "nll"), "hypothesis 'claim': loss='nll': must be of the study: kl"),
+        (
+            CLAIM + "relative_temperature = 5",
+            "hypothesis 'claim': relative_temperature='5': must be of the study: $",
+        ),
+        (
+            CLAIM + "matched_entropy = 1",
+            "hypothesis 'claim': matched_entropy=1.0: must be of the study: $",
+        ),
         (CLAIM + "step = 7", "hypothesis 'claim': step=7: must be last or one of 0, "),
         (CLAIM + "arms = ['b']", "hypothesis 'claim': arms='b': must be of the study: a"),
         (CLAIM.replace('"llc"', '"lcc"'), "hypothesis 'claim': series='lcc': must be of the study"),
@@ -178,6 +186,27 @@ def test_hypotheses_of_a_study_that_goes_on_are_added_as_named_after_the_data(
     assert study.config["fixed"] == fixed and (out / "study.toml").read_text() == CLAIM
     with pytest.raises(InputError, match="another study"):
         open_or_create(parse_study(CLAIM.replace("?", "!"), "mine"), out)
+
+
+def test_a_hypothesis_from_before_it_had_all_settings_is_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = open_or_create(parse_study(CLAIM, "mine"), tmp_path / "out").path / "study.json"
+    old = json.loads(path.read_text())
+    del old["hypothesis"][0]["relative_temperature"]
+    path.write_text(json.dumps(old))
+    study = open_or_create(parse_study(CLAIM, "mine"), tmp_path / "out")
+    assert len(study.config["hypothesis"]) == 1 and capsys.readouterr().err == ""
+
+
+def test_a_part_of_the_seeds_is_of_the_same_study() -> None:
+    text = "seeds = [3, 4, 5, 8]\n" + CLAIM
+    plan = parse_study(text, "mine")
+    part = plan.part("4:6")
+    assert part.seeds == (4, 5) and part.sha256 == plan.sha256 and plan.seeds == (3, 4, 5, 8)
+    for wrong in ("0:3", "6:8", "8", "5:4", "a:b"):
+        with pytest.raises(InputError, match=f"seeds='{wrong}': must be a range A:B .* 3, 4, 5, 8"):
+            plan.part(wrong)
 
 
 def test_a_study_from_before_there_were_hypotheses_goes_on_without(tmp_path: Path) -> None:
