@@ -29,7 +29,7 @@ STAGES: dict[str, int] = {
     "staircase": 1,
     "predictions": 3,
     "path_dependence": 2,
-    "hypotheses": 3,
+    "hypotheses": 4,
     "report": 3,
 }
 

@@ -1,4 +1,4 @@
-"""The difference of arms whose numbers of runs, and maybe spreads, differ: a studentized test."""
+"""The difference of arms whose spreads may differ: a studentized test."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import bisect
-from scipy.special import ndtri, stdtr
-from scipy.stats import norm, t
+from scipy.optimize import brentq
+from scipy.special import ndtr, ndtri, stdtr
+from scipy.stats import norm, rankdata, t
 
 from analysis.hypotheses.linear import LinearTest, detectable
 from analysis.permutations import TOLERANCE, Orders
@@ -56,18 +56,18 @@ class WelchTest(LinearTest):
         return values @ self._target / np.sqrt(np.maximum(total, tiny)), freedom
 
     def _scores(self, orders: Orders, shift: float = 0.0) -> Array:
-        """Normal scores over arrangements where the slope is `shift`, `[b]`."""
-        moved = (self._rest - shift * self._target)[orders]
-        ratio, freedom = self._studentized(moved)
-        z = np.minimum(-ndtri(stdtr(freedom, -np.abs(ratio))), _LARGEST) * np.sign(ratio)
-        rank = np.argsort(np.argsort(z, kind="stable"), kind="stable")
-        usual = norm.ppf((rank + 0.5) / len(z))
-        wide = np.where(usual > 0.0, np.maximum(z, usual), np.minimum(z, usual))
-        return np.concatenate([z[:1], wide[1:]])
+        """Normal scores of T over arrangements where the slope is `shift`, `[b]`."""
+        ratio, freedom = self._studentized((self._rest - shift * self._target)[orders])
+        z = np.minimum(-ndtri(stdtr(freedom, -np.abs(ratio))), _LARGEST)
+        return np.asarray(z * np.sign(ratio))
 
     def null(self, orders: Orders) -> Array:
         """Normal score of T for each arrangement, `[b]`."""
-        return self._scores(orders)
+        z = self._scores(orders)
+        rank = rankdata(np.round(z, 9))  # equal ones are equally extreme
+        usual = ndtri((rank - 0.5) / len(z))
+        wide = np.where(usual > 0.0, np.maximum(z, usual), np.minimum(z, usual))
+        return np.concatenate([z[:1], wide[1:]])
 
     def interval(self, null: Array) -> tuple[float, float]:
         """95 %: the values that the test accepts."""
@@ -78,7 +78,8 @@ class WelchTest(LinearTest):
         def tail(sign: float) -> Callable[[float], float]:
             def over(shift: float) -> float:
                 z = sign * self._scores(self.design.orders, shift)
-                return float(np.mean(z >= z[0] - TOLERANCE)) - 0.025 - TOLERANCE
+                p = max(float(np.mean(z >= z[0] - TOLERANCE)), float(ndtr(-z[0])))
+                return p - 0.025 - TOLERANCE
 
             return over
 
@@ -86,7 +87,7 @@ class WelchTest(LinearTest):
         for sign in (1.0, -1.0):
             over, outer = tail(sign), slope - sign * far
             known = far > 0.0 and over(outer) < 0.0 < over(slope)
-            ends.append(bisect(over, outer, slope, xtol=1e-4 * far) if known else np.nan)
+            ends.append(brentq(over, outer, slope, xtol=1e-3 * far) if known else np.nan)
         low, high = (float(end * (self.scale or 1.0)) for end in ends)
         return low, high
 

@@ -102,9 +102,12 @@ def test_the_smallest_effect_is_found_with_80_percent(make: Make) -> None:
         ((3, 6), (5.0, 1.0), 0.05, 0.1),
         ((3, 6), (1.0, 5.0), 0.05, 0.0),
         ((5, 3, 3), (1.0, 1.0, 4.0), 0.05, 0.1),  # the trend over three arms
+        ((5, 5), (5.0, 1.0), 0.05, 0.0),
+        ((5, 5), (1.0, 1.0), 0.05, 0.0),
+        ((5, 5, 5), (1.0, 1.0, 5.0), 0.05, 0.08),
     ],
 )
-def test_unequal_spreads_of_unequal_runs_hold_the_level(
+def test_unequal_spreads_hold_the_level(
     counts: tuple[int, ...],
     spreads: tuple[float, ...],
     level: float,
