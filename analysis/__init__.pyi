@@ -14,7 +14,14 @@ from .hypotheses import (
 from .pathdependence import path_dependence
 from .prediction import predict_goal
 from .schema import measured_columns
-from .series import change_stderr, current_setting, goal_rows, series_parts, setting_of
+from .series import (
+    change_stderr,
+    current_setting,
+    goal_rows,
+    probe_stderr,
+    series_parts,
+    setting_of,
+)
 from .staircase import staircase
 from .transitions import MIN_POINTS, detect_in_all, detect_transitions, settling_step
 
@@ -40,6 +47,7 @@ __all__ = [
     "path_dependence",
     "policy_field",
     "predict_goal",
+    "probe_stderr",
     "series_parts",
     "setting_of",
     "settling_step",

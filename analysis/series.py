@@ -84,6 +84,30 @@ def change_stderr(llc: pd.DataFrame) -> pd.Series:
     return llc["llc_stderr"].astype("float64").where(shared, interval_stderr(llc))
 
 
+def probe_stderr(probes: pd.DataFrame) -> pd.Series:
+    """The standard error that changes are judged by, of each row of table `probes`.
+
+    Of a share of n levels, which a row with Wilson's interval of its value and `n` is,
+
+        sqrt(q (1 - q) / (n - 1)),   q = (n value + 4) / (n + 8).
+
+    The width of the interval itself is too small for the scatter of few levels near one half, and
+    goes with the value, so that points at the ends of the scatter count more: constant rates of 8
+    levels are called changing in 13 to 19 % by it, in 1 to 5 % by this, and no fewer steps are
+    found (`benchmarks/results/analysis_transitions.md`). Of other scores the interval's width.
+    """
+    n = probes.get("n", pd.Series(np.nan, index=probes.index)).astype("float64")
+    value, low, high = (probes[name].astype("float64") for name in ("value", "ci_low", "ci_high"))
+    z2 = _Z95**2
+    center = (n * value + z2 / 2) / (n + z2)
+    half = np.sqrt(n * z2 * (value * (1 - value)).clip(lower=0.0) + z2**2 / 4) / (n + z2)
+    apart = (low - center + half).abs() + (high - center - half).abs()
+    share = apart.lt(1e-4) & n.gt(1) & value.between(0.0, 1.0)
+    q = (n * value + 4) / (n + 8)
+    own = (q * (1 - q) / (n - 1)).where(share) ** 0.5
+    return own.fillna((high - low).clip(lower=0.0) / (2.0 * _Z95))
+
+
 def current_setting(
     frame: pd.DataFrame, by: Sequence[str] = SERIES, *, asked: Collection[str] = ()
 ) -> pd.DataFrame:
@@ -173,7 +197,7 @@ def probe_series(probes: pd.DataFrame) -> pd.DataFrame:
     """Probe metrics of every run along training; rows without a step (baselines) are left out.
 
     Returns:
-        Columns run, arm, probe, metric, step, value, stderr (of a 95 % interval's width); by step.
+        Columns run, arm, probe, metric, step, value, stderr (`probe_stderr`); by step.
     """
     frame = with_columns("probes", probes, ("run", "probe", "metric", "step", "value"))
     frame = frame[frame["step"].notna()]
@@ -183,7 +207,7 @@ def probe_series(probes: pd.DataFrame) -> pd.DataFrame:
     frame[numbers] = frame.reindex(columns=numbers).astype("float64")
     frame["value"] = _finite(frame["value"])
     frame["arm"] = frame["run"].map(arms_of_runs(frame))
-    frame["stderr"] = (frame["ci_high"] - frame["ci_low"]).clip(lower=0.0) / (2.0 * _Z95)
+    frame["stderr"] = probe_stderr(frame)
     columns = ["run", "arm", "probe", "metric", "step", "value", "stderr"]
     return frame[columns].sort_values(["run", "probe", "metric", "step"]).reset_index(drop=True)
 

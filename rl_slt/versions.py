@@ -24,8 +24,8 @@ STAGES: dict[str, int] = {
     "fixed_states": 5,  # counterfactual and linear probe
     "clips": 4,
     "compare": 5,
-    "transitions": 4,
-    "associations": 3,
+    "transitions": 5,
+    "associations": 4,
     "staircase": 1,
     "predictions": 3,
     "path_dependence": 2,

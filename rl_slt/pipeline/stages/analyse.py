@@ -19,6 +19,7 @@ from analysis import (
     in_time,
     path_dependence,
     predict_goal,
+    probe_stderr,
     schema,
     series_parts,
     staircase,
@@ -203,8 +204,7 @@ def series_of(
         yield str(name), rows["step"], rows["llc"], change_stderr(rows)
     for (probe, metric), rows in probes.groupby(["probe", "metric"], sort=True):
         rows = rows.sort_values("step")
-        stderr = (rows["ci_high"] - rows["ci_low"]) / (2 * 1.96)
-        yield f"probe:{probe}:{metric}", rows["step"], rows["value"], stderr
+        yield f"probe:{probe}:{metric}", rows["step"], rows["value"], probe_stderr(rows)
 
 
 def table_of(run: Run, name: str) -> pd.DataFrame:
