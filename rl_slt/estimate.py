@@ -35,13 +35,14 @@ from rl_slt.posterior.target import Target
 from rl_slt.result import LLCEstimate
 from rl_slt.samplers.baoab import BAOAB
 from rl_slt.samplers.base import Sampler, check_sampler
-from rl_slt.samplers.chains import Chains, Draws, Progress
+from rl_slt.samplers.chains import Chains, Draws, Progress, no_draws
 from rl_slt.samplers.hmc import HMC
 from rl_slt.settings import PILOT_DRAWS, Gauge, Precision, Seeded, Settings, relative_part
 from rl_slt.settings_model import renamed_keywords
 from rl_slt.threads import one_thread
 from rl_slt.verdict.diagnostics import ESS_SUSPECT, Array, diagnose
 from rl_slt.verdict.jackknife import states_stderr
+from rl_slt.verdict.minimum import above_minimum, largest_llc, refusal
 
 INIT_DISPERSION = (0.0, 0.35, 0.7, 1.0)
 RANK, WIDE_RANK = 64, 16
@@ -282,19 +283,23 @@ def estimate_on(
             target.direction = gradient / gradient_norm
         target.grads = 0  # the sampler's alone count
 
-        draws = run_chains(chains, settings, progress, most_draws)
+        above = above_minimum(target, gradient_norm)
+        refused = refusal(above, largest_llc(chains, seed), target.loss.hint) if above > 0 else ""
+        if refused:
+            draws = no_draws(settings.chains)
+        else:
+            draws = run_chains(chains, settings, progress, most_draws)
         values = excess(draws, target.nbeta)
-        llc = float(values.mean()) if np.isfinite(values).all() else math.nan
+        llc = _mean(values) if np.isfinite(values).all() else math.nan
         slope = None
-        if gradient_norm > 0 and target.direction is None:
+        if gradient_norm > 0 and target.direction is None and chains.snapshots:
             along = torch.stack([kept @ gradient for kept in chains.snapshots], dim=1)
             slope = target.nbeta * along.double().cpu().numpy()
-        report = _loss_report(target, chains.snapshots)
-        undefined = target.loss.undefined(report)
+        report = {} if refused else _loss_report(target, chains.snapshots)
         verdict = diagnose(
-            values, draws.virial, draws.accept, slope, undefined,
+            values, draws.virial, draws.accept, slope, refused or target.loss.undefined(report),
             stiff=draws.stiff, noise=draws.noise, noise_bias=chains.bias, hint=target.loss.hint,
-            least_ess=LEAST_ESS / 2 if _draws_open(chains, settings) else ESS_SUSPECT,
+            least_ess=LEAST_ESS / 2 if _draws_open(chains, settings) else ESS_SUSPECT, above=above,
         )  # fmt: skip
         sampled = not target.loss.population
         jackknife = states_error and sampled and verdict.status != "failed"
@@ -303,8 +308,8 @@ def estimate_on(
             states_stderr(target, chains.snapshots, seed, curvature) if jackknife else None
         )
         sharpness = sharpness_of(target.center_logits)
-        kl = loss_mean = float((draws.loss - draws.loss_at_center).mean())
-        if not target.loss.zero_at_center:
+        kl = loss_mean = _mean(draws.loss - draws.loss_at_center)
+        if not target.loss.zero_at_center and not refused:
             kl = posterior_kl(target, chains.snapshots)
 
     at_center = target.center_losses.double()
@@ -355,11 +360,11 @@ def estimate_on(
         sample_gradients=target.grads,
         seconds=time.perf_counter() - began,
         info={
-            "virial": float(draws.virial.mean()),
+            "virial": _mean(draws.virial),
             "virial_stiff": math.nan if draws.stiff is None else float(draws.stiff.mean()),
             "batch_noise": math.nan if draws.noise is None else float(draws.noise.mean()),
             "batch_bias": chains.bias,
-            "accept": float(draws.accept.mean()),
+            "accept": _mean(draws.accept),
             "drift_z": verdict.drift,
             "dim": float(target.dim),
             "rank": float(-1 if chains.rank is None else chains.rank),
@@ -378,6 +383,11 @@ def excess(draws: Draws, nbeta: float) -> Array:
     mean over batches is L(w*). In a control with nbeta 0 they are of `L - L(w*)`.
     """
     return np.asarray((nbeta or 1.0) * (draws.loss - draws.loss_at_center))
+
+
+def _mean(values: Array) -> float:
+    """NaN where there are none."""
+    return float(values.mean()) if values.size else math.nan
 
 
 def prepare_chains(target: Target, settings: Settings, seed: int) -> Chains:

@@ -158,7 +158,9 @@ def profile_with(
 
 
 def _finite(chains: Chains) -> Tensor | None:
-    """Where the chains are `[C, d]`; None where that is lost."""
+    """Where the chains are `[C, d]`; None where that is lost, or they were not run."""
+    if chains.state is None:
+        return None
     position: Tensor = chains.state.position
     return position.clone() if bool(torch.isfinite(position).all()) else None
 

@@ -29,7 +29,8 @@ class LLCEstimate:
             None where it is not estimated.
         rhat: rank-normalized split R-hat of the loss.
         ess: effective sample size of the loss's mean.
-        draws: one row per chain and draw after burn-in, in the columns of `llc_draws`.
+        draws: one row per chain and draw after burn-in, in the columns of `llc_draws`; none where
+            what is known of w* alone said that there is no LLC.
         status: `ok`, `suspect` or `failed`.
         message: reasons for a status other than ok.
         loss_init: `L(w*)` over all data.
@@ -194,5 +195,6 @@ class LLCEstimate:
         right.axhspan(*self.interval, color="black", alpha=0.12)
         left.set(xlabel="draw", ylabel="nβ (L − L(w*))", title="draws after burn-in")
         right.set(xlabel="draw", ylabel="LLC", title=f"running means · {self.status}")
-        left.legend(fontsize=7, ncols=2)
+        if len(self.draws):
+            left.legend(fontsize=7, ncols=2)
         return figure

@@ -19,7 +19,7 @@ STAGES: dict[str, int] = {
     "calibrate": 4,
     "covariates": 4,
     "probe": 7,
-    "grid_states": 1,
+    "grid_states": 2,  # and what an estimate on them is
     "grid_probes": 1,
     "fixed_states": 5,  # counterfactual and linear probe
     "clips": 4,

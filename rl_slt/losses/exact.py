@@ -110,7 +110,7 @@ class ExactRegret(OfLevels):
     def hint(self) -> str:
         """That a temperature gives a softmax policy a minimum."""
         if self.temperature:
-            return "train it on the soft regret of this temperature first"
+            return "train it on the soft regret of this temperature, and longer"
         return "a softmax policy attains none; the soft regret, at a temperature > 0, has one"
 
     def __call__(self, policy: Policy, batch: PolicyData) -> Tensor:

@@ -67,7 +67,7 @@ class RolloutRegret(Loss):
     def hint(self) -> str:
         """That a temperature gives a softmax policy a minimum."""
         if self.temperature:
-            return "train it on the soft regret of this temperature first"
+            return "train it on the soft regret of this temperature, and longer"
         return "a softmax policy attains none; the soft regret, at a temperature > 0, has one"
 
     def prepare(self, policy: nn.Module, data: PolicyData, generator: Generator) -> PolicyData:

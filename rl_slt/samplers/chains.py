@@ -68,6 +68,12 @@ class Draws(NamedTuple):
         return Draws(*columns)
 
 
+def no_draws(chains: int) -> Draws:
+    """Of chains that were not run."""
+    none = np.empty((chains, 0))
+    return Draws(none, none, none, none)
+
+
 @dataclass
 class Chains:
     """Independent chains on one target: own noise, own batches.

@@ -19,9 +19,10 @@ NOISE_SUSPECT, BIAS_SUSPECT, BIAS_FAILED = 0.25, 0.1, 0.5
 SHARE_SUSPECT = 0.2  # of the draws that carry the noise
 ACCEPT_FAILED = 0.1
 STDERR_SUSPECT, STDERR_FAILED = 0.25, 1.0
-# Share of the LLC that the slope at w* may take away. At the minimum of the expected loss over all
-# states, that of N of them has the share 2 / log N at nbeta = N / log N (0.26 for 2,048 states).
-SLOPE_SUSPECT, SLOPE_FAILED = 0.1, 0.3
+# Share of the LLC that the slope at w* may take away, or that L(w*) may be above its minimum.
+# At the minimum of the expected loss over all states, the slope of that of N of them has the share
+# 2 / log N at nbeta = N / log N (0.26 for 2,048 states).
+TAKEN_SUSPECT, TAKEN_FAILED = 0.1, 0.3
 AXES = {"chain_axis": 0, "draw_axis": 1}
 
 
@@ -62,11 +63,12 @@ def diagnose(
     noise_bias: float = math.nan,
     hint: str = "",
     least_ess: float = ESS_SUSPECT,
+    above: float = math.nan,
 ) -> Diagnosis:
     """Judge draws of `nbeta (L - L(w*))`, whose mean is the estimate.
 
     Args:
-        excess: the quantity averaged, `[C, T]`.
+        excess: the quantity averaged, `[C, T]`; of no draws nothing but `undefined` is said.
         virial: `(w - w*) . grad U / d` `[C, T]`; its mean is 1 under the posterior.
         accept: acceptance probabilities `[C, T]` of a Metropolis test; None without one.
         slope: `nbeta (w - w*) . grad L(w*)` `[C, S]`, the linear part of the same quantity, at some
@@ -86,7 +88,13 @@ def diagnose(
             NaN where that was not measured.
         hint: what the loss says to do where w* is no minimum of it.
         least_ess: effective sample size below which the error is not to be relied on.
+        above: `nbeta (L(w*) - minimum)`, exact; NaN where it is not known. In the chains the loss
+            lies `LLC + above` over its minimum, all of it LLC only where w* is at the minimum. In
+            the Gaussian approximation, w* d posterior standard deviations away, above is the
+            `d^2 / 2` that the slope takes; on a plateau there is no slope to be seen.
     """
+    if not excess.size:
+        return Diagnosis(np.nan, np.nan, np.nan, np.nan, "failed", undefined)
     finite = np.isfinite(excess).all(axis=1)
     if not finite.all():
         reason = f"the loss of {_chains(~finite)} is not finite: the step is too large"
@@ -140,23 +148,33 @@ def diagnose(
         level.append(f"the noise of the batches adds up to {noise_bias:.0%} to it: {remedy}")
     mean = float(excess.mean())
     taken = 0.0 if slope is None else _share_taken(slope, mean)
-    if mean < -2 * stderr or taken > SLOPE_FAILED:
+    rest = above / max(mean + above, above) if above > 0 else 0.0
+    if mean < -2 * stderr or max(taken, rest) > TAKEN_FAILED:
         how = (
             "which falls below L(w*) in the chains"
             if mean < -2 * stderr
             else f"whose slope there takes {taken:.0%} of the LLC away"
+            if taken > TAKEN_FAILED
+            else far_above(above)
         )
         offer = " (orthogonal=True holds w - w* orthogonal to its gradient: a constrained LLC)"
         offer = f": {hint}" if hint else "" if slope is None else offer
         failures.append(f"w* is no minimum of the loss, {how}{offer}")
-    elif taken > SLOPE_SUSPECT:
+    elif taken > TAKEN_SUSPECT:
         warnings.append(f"the slope of the loss at w* takes {taken:.0%} of the LLC away")
+    elif rest > TAKEN_SUSPECT:
+        warnings.append(f"{rest:.0%} of what chains lie above the loss's minimum is there at w*")
     if stderr > STDERR_FAILED * max(abs(mean), 0.2):
         failures.append(f"standard error {stderr:.2g} is larger than the estimate")
     elif stderr > STDERR_SUSPECT * max(abs(mean), 0.2) and not failures:
         warnings.append(f"standard error {stderr:.2g} is large against the estimate {mean:.3g}")
     status = "failed" if failures else "suspect" if warnings else "ok"
     return Diagnosis(stderr, rhat, ess, drift, status, "; ".join(failures + warnings))
+
+
+def far_above(above: float) -> str:
+    """How far w* lies above the least value of its loss, in words; see `diagnose`."""
+    return f"which lies {above:.3g} / nbeta above its least value there"
 
 
 def mean_stderr(draws: Array) -> float:

@@ -1,5 +1,6 @@
 """Planted failures are caught; healthy chains pass."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -80,6 +81,23 @@ def test_a_slope_at_the_center_is_measured_by_what_it_takes_away(share: float, s
     assert ("slope" in d.message) == (status != "ok")
     assert ("orthogonal=True" in d.message) == (status == "failed")
     assert (f"takes {share:.0%}" in d.message) == (status != "ok")
+
+
+@pytest.mark.parametrize(
+    ("share", "status"), [(math.nan, "ok"), (0.05, "ok"), (0.2, "suspect"), (0.5, "failed")]
+)
+def test_a_center_above_the_minimum_is_none(share: float, status: str) -> None:
+    """The chains find 10 more than at w*, which has that share of what they have in all."""
+    excess = healthy()
+    d = diagnose(excess, above=excess.mean() * share / (1 - share))
+    assert d.status == status, d
+    assert ("above" in d.message) == (status != "ok")
+    assert (f"{share:.0%} of what chains" in d.message) == (status == "suspect")
+
+
+def test_of_no_draws_only_the_reason_is_known() -> None:
+    d = diagnose(np.empty((4, 0)), undefined="a plateau", above=100.0)
+    assert (d.status, d.message) == ("failed", "a plateau") and math.isnan(d.rhat)
 
 
 def test_no_reason_for_a_failure_holds_the_number() -> None:

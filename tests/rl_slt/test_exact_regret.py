@@ -5,15 +5,26 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.func import functional_call, grad, jacrev
 
-from rl_slt import HMC, ExactRegret, InputError, PolicyData, PolicyKL, ReturnError, estimate_llc
-from rl_slt.estimate import prepare_chains, prepare_target
+from rl_slt import (
+    HMC,
+    ExactRegret,
+    InputError,
+    PolicyData,
+    PolicyKL,
+    ReturnError,
+    estimate_llc,
+    llc_profile,
+)
+from rl_slt.estimate import center_of, prepare_chains, prepare_target
+from rl_slt.known.returns import PROBLEMS, bandit
 from rl_slt.losses.base import Loss
 from rl_slt.posterior.build import build_target
 from rl_slt.posterior.curvature import every_row, row_gradients
 from rl_slt.settings import Settings
+from rl_slt.verdict.minimum import largest_llc
 from tests.rl_slt.levels import Net, cells, corridor
 
 
@@ -167,6 +178,62 @@ def test_hard_regret_away_from_its_minimum_is_no_number() -> None:
                          burn_in=40, sampler=HMC(rotate=True))  # fmt: skip
     assert e.status == "failed" and math.isnan(e.llc)
     assert e.gradient_norm > 0.01 and e.loss_init > 0.1 and e.minimum == 0
+
+
+class Plateau(nn.Module):
+    """Log-odds a where the first level is played and x y where the second is."""
+
+    def __init__(self, *weights: float) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor(weights, dtype=torch.float64))
+
+    def forward(self, states: Tensor) -> Tensor:
+        a, x, y = self.w
+        odds = states @ torch.stack([a, x * y])
+        return torch.stack([odds, torch.zeros_like(odds)], -1)
+
+
+RARE = bandit((0.2, 0.0), (0.0, 1.0), weights=(0.95, 0.05))
+LEVELS = PolicyData(torch.eye(2, dtype=torch.float64)[:, None])
+
+
+def test_a_plateau_is_no_minimum_and_needs_no_chain() -> None:
+    """The first level is at its best, the second untouched: no slope, and half of it to gain."""
+    policy, loss = Plateau(1.0, 0.1, 0.1), ExactRegret(RARE, 0.2)
+    given: dict[str, Any] = {"loss": loss, "localization": 100.0, "draws": 40, "burn_in": 20}
+    with pytest.warns(UserWarning, match=r"no minimum of the loss, which lies 18\.3 / nbeta above"):
+        e = estimate_llc(policy, LEVELS, nbeta=1e3, **given)
+    assert e.status == "failed" and math.isnan(e.llc) and not len(e.draws)
+    p = 1 / (1 + math.exp(-0.01))  # of the wrong action
+    value = 1 - p - 0.2 * (p * math.log(p) + (1 - p) * math.log(1 - p))
+    assert e.loss_init == pytest.approx(0.05 * (0.2 * math.log(1 + math.exp(5)) - value))
+    with pytest.warns(UserWarning, match="2 of 2 estimates are not sound"):
+        found = llc_profile(policy, LEVELS, nbetas=[500.0, 1e3], **given)
+    assert set(found["status"]) == {"failed"}
+
+
+def test_no_llc_exceeds_the_bound_known_before() -> None:
+    """Also near a singularity; of a Gaussian posterior it is the whole free energy."""
+    for name in ("soft-corridor", "two-routes", "quartic", "tabular-grid"):
+        p = PROBLEMS[name]()
+        settings = Settings(nbeta=p.nbeta, localization=p.localization)
+        target = prepare_target(p.policy, p.data, settings, p.loss, 0)
+        bound = largest_llc(prepare_chains(target, settings, 0), seed=0)
+        assert bound > p.exact, name
+        assert target.preconditioner is None
+        if name == "tabular-grid":
+            center = center_of(target, settings, 0, of_hessian=False)
+            free = center.free_energy(p.nbeta, p.localization).value
+            assert bound == pytest.approx(free, rel=0.1)
+
+
+def test_a_minimum_above_the_best_policys_is_one() -> None:
+    """One weight for two levels that want opposite actions: all that this network can do."""
+    p = PROBLEMS["compromise"]()
+    e = estimate_llc(p.policy, p.data, loss=p.loss, nbeta=p.nbeta, localization=p.localization,
+                     draws=100, burn_in=60)  # fmt: skip
+    assert e.status == "ok" and p.nbeta * (e.loss_init - e.minimum) > 1000
+    assert abs(e.llc - p.exact) < 4 * e.stderr
 
 
 def test_return_error_is_never_negative() -> None:
