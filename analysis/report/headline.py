@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from analysis import meaning
@@ -17,12 +18,17 @@ NO_ARMS = (
     "With one training seed in an arm no statement about arms is possible: what is told here is "
     "of these agents."
 )
+NO_TEST = (
+    "The primary hypothesis, “{}”, cannot be tested with one training seed in an arm: what is told "
+    "here is of these agents."
+)
 NO_CLAIM = "No primary hypothesis was named before the data, so nothing here confirms one."
+_BRACKETS = "[95 % interval]"
 _LINKS = ("seeds", "course", "prediction")  # kinds of hypotheses that link LLC and goal
 
 
 def headline(arms: _Arms, pairs: _Arms, data: StudyData) -> list[str]:
-    """At most four sentences, each led by what it is about; with the question they are five.
+    """At most four sentences, each led by what it is about; with `question` they are five.
 
     Args:
         arms: the numbers of `build_summary`.
@@ -39,6 +45,12 @@ def headline(arms: _Arms, pairs: _Arms, data: StudyData) -> list[str]:
     return [f"{name}: {text}" for name, text in parts.items() if text and known]
 
 
+def question(data: StudyData) -> str:
+    """What the study asks, as one sentence: the last question of its text, else its beginning."""
+    parts = re.split(r"(?<=[.?!])\s+(?=\S)", data.question.strip() or data.words.deck)
+    return next((part for part in reversed(parts) if part.endswith("?")), parts[0])
+
+
 def sharp_probe(arms: _Arms) -> str:
     """The first probe in which goals come apart that an arm has; empty without one."""
     known = {probe for arm in arms for probe in arm["probes"]}
@@ -51,12 +63,10 @@ def _goals(arms: _Arms, pairs: _Arms, data: StudyData) -> str:
         return ""
     lead, _ = PROBES[probe].summary or ("", "")
     values, _ = values_of(arms, "probes", probe, 2)
-    blind = [arm["baseline"][probe] for arm in arms if probe in arm["baseline"]]
-    script = [f"a script that only runs right {labels.share(blind[0])}"] if blind else []
     proxies = {arm["name"]: first_proxy(data, arm["name"]) for arm in arms}
     first = [f"arm “{arm}” at first {proxy}" for arm, proxy in proxies.items() if proxy]
-    parts = [values, *script, *compared(pairs, "probes", probe), *first]
-    return f"{lead}, {PROBES[probe].measure}: {'; '.join(filter(None, parts))}."
+    parts = [values, *compared(pairs, "probes", probe), *first]
+    return f"{lead}, {PROBES[probe].measure} {_BRACKETS}: {'; '.join(filter(None, parts))}."
 
 
 def _llc(arms: _Arms, pairs: _Arms, data: StudyData) -> str:
@@ -73,7 +83,8 @@ def _llc(arms: _Arms, pairs: _Arms, data: StudyData) -> str:
         *([why] if why else compared(pairs, "llc", name)),
         *([f"profile: {verdicts}"] if verdicts else []),
     ]
-    return f"At {meaning.setting(last)}, {labels.states_title(name)}: {'; '.join(parts)}."
+    where = f"At {meaning.setting(last)}, {labels.states_title(name)}"
+    return f"{where} {_BRACKETS}: {'; '.join(parts)}."
 
 
 def _link(data: StudyData) -> str:
@@ -90,11 +101,11 @@ def _link(data: StudyData) -> str:
 
 
 def _verdict(arms: _Arms, data: StudyData) -> str:
-    """What came of the primary hypothesis; of untested arms of one seed, that nothing can."""
+    """What came of the primary hypothesis; with one seed in an arm, that none can be tested."""
     table = data.table("hypotheses")
     primary = table[table["role"] == "primary"].to_dict("records")
     seeds = [len(arm["runs"]) for arm in arms if arm["runs"]]
     tested = bool(primary) and verdict_of(primary[0]) != NOT_TESTED
     if not tested and seeds and min(seeds) == 1:
-        return NO_ARMS
+        return NO_TEST.format(primary[0]["hypothesis"]) if primary else NO_ARMS
     return sentence_of(primary[0]) if primary else NO_CLAIM

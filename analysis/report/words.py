@@ -39,7 +39,7 @@ class Words:
 
 COINRUN = Words(
     title="Move right, or collect the coin?",
-    deck="In training, running right and collecting the coin earn the same reward. Which of the "
+    deck="In training, running right and collecting the coin earn the same reward: which of the "
     "two did the agents learn, and does the local learning coefficient of their policies tell?",
     goal="coin",
     steps="environment steps",
@@ -52,7 +52,7 @@ COINRUN = Words(
 GRIDWORLD = Words(
     title="To the corner, or to the cheese?",
     deck="In training the cheese mostly lies in the corner, so going to the corner and going for "
-    "the cheese mostly earn the same reward. Which of the two did the mice learn, when, and does "
+    "the cheese mostly earn the same reward: which of the two did the mice learn, when, and does "
     "the local learning coefficient of their policies tell?",
     goal="cheese",
     steps="gradient steps",

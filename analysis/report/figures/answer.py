@@ -9,7 +9,7 @@ from analysis.probes import PROBES
 from analysis.report import labels, queries
 from analysis.report.data import StudyData
 from analysis.report.figures.axes import shared_axis
-from analysis.report.figures.lines import estimate_lines, point_notes
+from analysis.report.figures.lines import control_notes, estimate_lines, point_notes
 from analysis.report.figures.llc import paths_of
 from analysis.report.figures.model import Figure, FigureRecord, Panel
 
@@ -22,7 +22,8 @@ def _overview(data: StudyData) -> Iterator[Figure]:
         key, title = f"llc:{name}", f"LLC {labels.states_title(name)}"
         panels = [Panel(key, title, meaning.label(mine), height=220)]
         series = [s for i, arm in enumerate(data.arms) for s in estimate_lines(data, arm, i, key)]
-        notes = point_notes(mine)
+        control = queries.matched_rows(data)
+        notes = [*control_notes(control[control["states"] == name]), *point_notes(mine)]
     alt = f"Lines of the LLC over environment steps for {labels.count(len(data.arms), 'arm')}."
     caption = " ".join([OVERVIEW.caption, *notes])
     yield Figure(

@@ -53,9 +53,20 @@ def llc_notes(data: StudyData) -> list[str]:
     rows, control = llc_rows(data), matched_rows(data)
     return [
         *([f"The LLC is at {meaning.setting(rows)}."] if len(rows) else []),
-        *([f"Dotted, a control: {meaning.matched(control)}."] if len(control) else []),
+        *control_notes(control),
         *(point_notes(pd.concat([rows, control])) if len(rows) else []),
     ]
+
+
+def control_notes(control: pd.DataFrame) -> list[str]:
+    """What dotted lines are, where there are any: the control at equal entropy.
+
+    Args:
+        control: rows of `matched_rows`.
+    """
+    if control.empty:
+        return []
+    return [f"Dotted, a control: the same policies {meaning.matched(control)}, equally random."]
 
 
 def point_notes(rows: pd.DataFrame) -> list[str]:

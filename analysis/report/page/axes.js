@@ -77,18 +77,18 @@ R.endLabels = (figure, own, range, yaxis, { height, log }) => {
 
 R.short = (text, size) => R.esc(text.length > size ? text.slice(0, size - 1) + "…" : text);
 
-// Transitions: a triangle in the panel of their series, the way from plateau to plateau behind it, and a fine line
-// through the whole figure where the arm has few of them.
+// Transitions: a triangle in the panel of their series, the way from plateau to plateau behind it, the paler the more
+// there are in the panel, and a fine line through the whole figure where the arm has few of them.
 R.panelMarks = (figure, panel, range, yaxis, layout, traces) => {
   const own = figure.marks.filter((m) => m.panel === panel.key);
   if (!own.length) return;
   const ink = R.css("--mark"), few = figure.marks.length <= 16;
   for (const m of own) {
     const at = R.position(figure.axis, m.step);
-    if (m.low !== null && m.high !== null && few) {
+    if (m.low !== null && m.high !== null) {
       layout.shapes.push({ type: "rect", layer: "below", xref: "x", yref: yaxis + " domain",
         x0: R.position(figure.axis, m.low), x1: R.position(figure.axis, m.high), y0: 0, y1: 1,
-        fillcolor: R.fade(ink, 0.1), line: { width: 0 } });
+        fillcolor: R.fade(ink, Math.min(0.1, 0.5 / own.length)), line: { width: 0 } });
     }
     if (few) layout.shapes.push({ type: "line", layer: "below", xref: "x", yref: "paper", x0: at,
       x1: at, y0: 0, y1: 1, line: { width: 1, dash: "2px,3px", color: R.fade(ink, 0.55) } });

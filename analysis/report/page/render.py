@@ -14,6 +14,7 @@ from analysis.report.clips import scenes
 from analysis.report.comparisons import comparisons
 from analysis.report.data import StudyData
 from analysis.report.figures import all_figures
+from analysis.report.headline import question
 from analysis.report.hypotheses import hypothesis_view
 from analysis.report.queries import probes_in_order
 from analysis.report.results import path_result, prediction_result
@@ -44,6 +45,7 @@ def build_report(data: StudyData) -> str:
     return template.render(
         data=data,
         summary=summary,
+        question=question(data),
         figures=figures,
         scenes=filmed,
         comparisons=compared,

@@ -1,10 +1,12 @@
 """The page in a real browser: drawn, equal to the tables, without errors, on any screen."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -66,7 +68,10 @@ def test_every_figure_is_drawn_without_errors(
 def test_the_page_opens_with_sentences_and_three_figures(chromium: Any, demo_page: Path) -> None:
     show(chromium, demo_page, unfold=False)
     seen = "return [...document.querySelectorAll(arguments[0])].filter(e => e.checkVisibility())"
-    assert len(chromium.execute_script(seen, ".sentences li")) == 4  # and the question
+    assert len(chromium.execute_script(seen, ".sentences li")) == 4
+    said = [one.text for one in chromium.execute_script(seen, ".deck, .short > p, .sentences li")]
+    ends = [re.findall(r"[.?!](?=\s|$)", re.sub(r"^\w+\. ", "", text)) for text in said]
+    assert len(said) == 5 and [len(of) for of in ends] == [1] * 5  # the question first
     plots = [plot.get_attribute("data-figure") for plot in chromium.execute_script(seen, ".plot")]
     assert plots == ["goal", "overview", "link"]
     assert not chromium.execute_script(seen, "table, pre, .film, .limits")
@@ -112,6 +117,23 @@ def test_an_address_opens_its_section_and_paper_has_them_all(
     chromium.execute_cdp_cmd("Page.printToPDF", {})
     assert chromium.execute_script("return window.printed") == [True, True]
     assert chromium.execute_script(closed) > 5  # closed again
+
+
+def test_the_way_of_every_transition_is_shaded_however_many_there_are(
+    chromium: Any, large_page: Path
+) -> None:
+    show(chromium, large_page)
+    marks, shaded = chromium.execute_script(
+        "const id = 'timeline-1', gd = document.querySelector(`[data-figure='${id}']`);"
+        "const figure = JSON.parse(document.getElementById(`data-${id}`).textContent);"
+        "const marks = figure.marks.filter(m => figure.panels.some(p => p.key === m.panel));"
+        "const at = (step) => R.position(figure.axis, step);"
+        "return [marks.map(m => [at(m.low), at(m.high)]),"
+        " gd.layout.shapes.filter(s => s.type === 'rect').map(s => [s.x0, s.x1])]"
+    )
+    assert len(marks) > 16
+    assert np.array(sorted(shaded)) == pytest.approx(np.array(sorted(marks)))
+    assert all(low < high for low, high in shaded)
 
 
 def drawn_values(browser: Any, figure: str, color: str) -> list[list[tuple[float, float]]]:

@@ -12,7 +12,7 @@ from scipy.stats import ttest_ind
 
 from analysis.report import StudyData, build_summary, load_study
 from analysis.report.differences import AGENTS, ARMS, llc_difference, probe_difference
-from analysis.report.headline import NO_ARMS, NO_CLAIM
+from analysis.report.headline import NO_ARMS, NO_CLAIM, NO_TEST
 
 
 @pytest.fixture
@@ -110,7 +110,11 @@ def test_arms_with_the_same_seeds_are_compared_seed_by_seed_on_the_same_levels(
 def test_one_seed_in_an_arm_allows_no_statement_of_arms(
     data: StudyData, large_data: StudyData
 ) -> None:
-    assert build_summary(data)["headline"][-1] == f"Verdict: {NO_ARMS}"
+    table = data.table("hypotheses")
+    claim = table[table["role"] == "primary"]["hypothesis"].iloc[0]
+    assert build_summary(data)["headline"][-1] == f"Verdict: {NO_TEST.format(claim)}"
+    unnamed = build_summary(with_table(data, "hypotheses", table[:0]))
+    assert unnamed["headline"][-1] == f"Verdict: {NO_ARMS}"
     assert not any("arms over" in one["text"] for one in build_summary(data)["comparisons"])
     keep = [run for run in large_data.runs if run.arm == "behind" or run.name == "end-s0"]
     names = [run.name for run in keep]

@@ -87,13 +87,14 @@ def test_the_control_is_dotted_in_the_panel_of_the_headline_and_no_part_of_it(
 ) -> None:
     own, control = llc_rows(rich), matched_rows(rich)
     assert own["matched_entropy"].isna().all() and (control["matched_entropy"] == 1.2).all()
-    for name in ("llc", "timeline-0"):
+    said = "Dotted, a control: the same policies at matched entropy 1.2 nats, equally random."
+    for name in ("llc", "timeline-0", "overview"):
         shown = figure(rich, name)
         dotted = [s for s in lines(shown, "llc:frozen") if s.dash == "dot"]
         assert {s.note for s in dotted} == {"at matched entropy 1.2 nats"}
         mine = control[control["run"] == "end-s0"].sort_values("step")
         assert dotted[0].y == mine["llc"].tolist()
-        assert "Dotted, a control: at matched entropy 1.2 nats." in shown.caption
+        assert said in shown.caption
     summary = build_summary(rich)
     assert summary["arms"][0]["matched"]["frozen"]["value"] == pytest.approx(
         control[(control["arm"] == "end") & (control["step"] == 1_000_000)]["llc"].mean()

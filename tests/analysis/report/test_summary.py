@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from analysis.report import StudyData, build_summary, load_study, to_markdown
+from analysis.report.headline import question
 from analysis.report.sentences import association_sentence
 from analysis.transitions import AT_EDGE
 
@@ -217,3 +218,21 @@ def test_hardly_any_expected_false_transition_is_not_given_to_many_digits(data: 
     known = replace(data, tables={**data.tables, "transitions": table})
     said = next(s for s in build_summary(known)["sentences"] if "transition" in s)
     assert "fewer than 0.01 of them are expected to be false" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "Two agents learn. They differ in 0.5 of levels. Do they differ? (Soon.)",
+            "Do they differ?",
+        ),
+        ("Do they?", "Do they?"),
+        ("A study of coins. It has no question.", "A study of coins."),
+    ],
+)
+def test_the_page_opens_with_one_sentence_of_the_question(
+    data: StudyData, text: str, said: str
+) -> None:
+    assert question(replace(data, question=text)) == said
+    assert question(replace(data, question="")) == data.words.deck
