@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import grad_and_value, vmap
@@ -16,13 +17,12 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.gradients.flat import FlatPolicy
+from rl_slt.gradients.hoisted import Hoisted, Kept, hoist
 from rl_slt.gradients.patches import patches_as_rows
 from rl_slt.gradients.precision import in_bfloat16
 from rl_slt.losses.base import Loss
 
 Fields = dict[str, Tensor]
-Graph = Callable[..., tuple[Tensor, Tensor]]
-Traced = tuple[Graph, frozenset[str]]  # with the fields that it looks at
 aten = torch.ops.aten
 # What gives its first argument back where the form stays.
 FORMS = {
@@ -46,9 +46,12 @@ class TracedGradient:
     same modules and settings (`structure_of`), as the next checkpoint of a run, once they agreed
     with its plain path, too.
 
+    What they make of the data alone is made once of each sample (`of_rows`).
+
     Args:
         flat: the policy.
         loss: of it.
+        data: that rows are of; None where whole batches are given.
         anew: whether graphs made of another policy are left alone.
 
     Attributes:
@@ -56,10 +59,14 @@ class TracedGradient:
         rounded: whether convolutions are made in bfloat16.
     """
 
-    def __init__(self, flat: FlatPolicy, loss: Loss, anew: bool = False) -> None:
+    def __init__(
+        self, flat: FlatPolicy, loss: Loss, data: PolicyData | None = None, anew: bool = False
+    ) -> None:
         self.flat, self.loss = flat, loss
         structure = None if anew else structure_of(flat, loss)
-        self._graphs: dict[Any, Traced] = {} if structure is None else _graphs_of(structure)
+        self._graphs: dict[Any, Hoisted] = {} if structure is None else _graphs_of(structure)
+        self._kept = None if data is None else Kept(data)
+        self._whole: dict[Any, list[Tensor | None]] = {}  # what a graph reads of all data
         self.reads: frozenset[str] = frozenset()
         self.rounded = False
 
@@ -76,15 +83,64 @@ class TracedGradient:
         """
         if weights is not None:
             batch = batch | {COUNTS: weights}
-        tensors = tuple(batch.values())
-        forms = tuple((t.shape, t.dtype) for t in tensors)
-        key = (self.rounded, shared, w.shape, tuple(batch), forms)
-        if key not in self._graphs:
-            self._graphs[key] = self._trace(w, batch, shared)
-        graph, reads = self._graphs[key]
-        self.reads |= reads
-        grads, values = graph(w, *self.flat.fixed.values(), *tensors)
+        forms = {name: (t.shape, t.dtype) for name, t in batch.items()}
+        graph = self._graph(self._key(w, forms, shared), w, lambda: batch, shared)
+        fixed, tensors = self.flat.fixed.values(), batch.values()
+        kept = graph.prepare(None, *fixed, *tensors) if graph.prepare else ()
+        grads, values = graph.finish(w, *fixed, *tensors, *kept)
         return values, grads
+
+    def of_rows(
+        self,
+        w: Tensor,
+        where: Tensor,
+        shared: bool = False,
+        weights: Tensor | None = None,
+        whole: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """The same of samples of the data, of which only what is not known yet is computed.
+
+        Args:
+            w: positions `[C, d]` or `[d]`.
+            where: the samples, `[C, B]`, or `[B]` for one chain or when all share them.
+            shared: whether C chains share the batch.
+            weights: as above.
+            whole: whether these are all samples, the same at every call: nothing is gathered twice.
+        """
+        kept = self._kept
+        assert kept is not None
+        forms = {n: ((*where.shape, *t.shape[1:]), t.dtype) for n, t in kept.fields.items()}
+        if weights is not None:
+            forms[COUNTS] = (weights.shape, weights.dtype)
+        key = self._key(w, forms, shared)
+
+        def batch() -> Fields:
+            fields = {name: kept.take(name, where) for name in kept.fields}
+            return fields if weights is None else fields | {COUNTS: weights}
+
+        graph = self._graph(key, w, batch, shared)
+        fixed, tensors = self.flat.fixed.values(), self._whole.get(key)
+        if tensors is None:
+            given = [*fixed, *kept.fields, *(() if weights is None else (weights,))]
+            made = kept.prepared(key, graph, given, where)
+            if made is None:
+                return self(w, batch(), shared)
+            tensors = [kept.take(n, where) if n in graph.late else None for n in kept.fields]
+            tensors += made if weights is None else [weights, *made]
+            if whole:
+                self._whole[key] = tensors
+        grads, values = graph.finish(w, *fixed, *tensors)
+        return values, grads
+
+    def _key(self, w: Tensor, forms: dict[str, Any], shared: bool) -> Any:
+        return self.rounded, shared, w.shape, tuple(forms.items())
+
+    def _graph(self, key: Any, w: Tensor, batch: Callable[[], Fields], shared: bool) -> Hoisted:
+        """The graph of such weights and batches, traced with these where there is none."""
+        if key not in self._graphs:
+            self._graphs[key] = self._trace(w, batch(), shared)
+        self.reads |= self._graphs[key].reads
+        return self._graphs[key]
 
     def agrees(self, w: Tensor, batch: Fields, together: bool) -> bool:
         """Whether the graph can be made and gives the plain path's answer at `w` and elsewhere.
@@ -129,7 +185,7 @@ class TracedGradient:
         losses, grads = zip(*parts, strict=True)
         return torch.stack(losses), torch.stack(grads)
 
-    def _trace(self, w: Tensor, batch: Fields, shared: bool) -> Traced:
+    def _trace(self, w: Tensor, batch: Fields, shared: bool) -> Hoisted:
         names, fixed = tuple(batch), self.flat.fixed
 
         def one(w: Tensor, *tensors: Tensor) -> Tensor:
@@ -149,20 +205,16 @@ class TracedGradient:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch.fx warns of its own internals
             graph = drop_idle(make_fx(function)(w, *fixed.values(), *batch.values()))
-        inputs = [node for node in graph.graph.nodes if node.op == "placeholder"]
-        read = inputs[1 + len(fixed) :]
-        reads = frozenset(n for n, node in zip(names, read, strict=True) if node.users)
-        for node in graph.graph.nodes:
-            node.meta.clear()  # tensors of this policy
-        forward: Graph = torch.no_grad()(graph.forward)
-        return forward, reads
+        given: list[str | None] = [*([None] * len(fixed)), *names]
+        samples = batch["states"].shape[: 1 if shared or w.ndim == 1 else 2].numel()
+        return hoist(graph, given, set(names) - {COUNTS}, samples)
 
 
-_GRAPHS: OrderedDict[Any, dict[Any, Traced]] = OrderedDict()
+_GRAPHS: OrderedDict[Any, dict[Any, Hoisted]] = OrderedDict()
 MOST_STRUCTURES = 8  # whose graphs are kept
 
 
-def _graphs_of(structure: Any) -> dict[Any, Traced]:
+def _graphs_of(structure: Any) -> dict[Any, Hoisted]:
     """The graphs made so far of policies and losses of one structure, by shapes."""
     graphs = _GRAPHS.setdefault(structure, {})
     _GRAPHS.move_to_end(structure)
@@ -175,7 +227,7 @@ def structure_of(flat: FlatPolicy, loss: Loss) -> Any:
     """What graphs of a policy and a loss depend on besides tensors; None where that is not known.
 
     Modules with their types, settings and hooks, free parameters, and the loss with its settings.
-    What is neither a number, a text nor a tuple of such counts by its identity.
+    What is neither a number, a text, an array nor a list of such counts by its identity.
     """
     weights = flat.w_star
     parts = [_settings_of(loss), weights.dtype, weights.device, tuple(flat.names)]
@@ -195,7 +247,14 @@ def _settings_of(owner: object) -> tuple[Any, ...]:
     if not hasattr(owner, "__dict__"):  # but slots: by itself
         return (owner,)
     given = sorted(vars(owner).items())
-    return type(owner), *((k, v) for k, v in given if k not in vars(_BARE))
+    return type(owner), *((k, _setting(v)) for k, v in given if k not in vars(_BARE))
+
+
+def _setting(value: object) -> object:
+    """A setting as what can be compared."""
+    if isinstance(value, np.ndarray):
+        return value.shape, value.dtype.str, value.tobytes()
+    return tuple(map(_setting, value)) if isinstance(value, list | tuple) else value
 
 
 _BARE = nn.Module()

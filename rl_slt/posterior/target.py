@@ -162,7 +162,7 @@ class Target:
         self.gauge = "none"
         self.trace = Trace(math.nan, math.nan)
         self.grads = 0
-        self._whole: dict[bool, PolicyData] = {}  # with and without repeats, where in one chunk
+        self._whole: PolicyData | None = None  # all data, where they are one chunk
         apart = overlaps(flat.module)  # batched convolutions are slow on a CPU
         self.batched = (self.dim <= BATCHED_LIMIT and not apart) or self.device.type != "cpu"
         self.traced = self._try_tracing(bfloat16 and apart)
@@ -275,11 +275,10 @@ class Target:
         rows = [self._ids if i is None else i for i in index]
         self.grads += sum(len(i) for i in rows)
         traced = self.traced if self.batched and len(w) > 1 else None
-        if traced is not None and not self.loss.redrawn:  # the batches can be gathered at once
-            where = torch.stack(rows)
-            fields = self.samples.take(where.view(-1)).tensors()
-            batch = {name: value.unflatten(0, where.shape) for name, value in fields.items()}
-            return *traced(w, batch), self.center_losses[where].mean(-1)
+        if not self.loss.redrawn and (traced or self._alone):
+            centers = torch.stack([self.center_losses[i].mean() for i in rows])
+            found = traced.of_rows(w, torch.stack(rows)) if traced else self._each(w, rows)
+            return *found, centers
         batches = [
             self.loss.refresh(self.samples.take(i), g, self.flat.load(at))
             for i, g, at in zip(rows, generators, w, strict=True)
@@ -331,29 +330,47 @@ class Target:
         ids, weights = repeats or (self._ids, None)
         for first in range(0, len(ids), self._chunk):
             mine = ids[first : first + self._chunk]
-            data = self._whole.get(repeats is not None)
-            if data is None:
-                data = self.samples.take(mine)
-                if len(mine) == len(ids):
-                    self._whole[repeats is not None] = data
-            batch = self.loss.refresh(data, generator, self.flat.load(w[0]))
-            share = len(mine) / self.n if weights is None else 1.0
-            if traced is None:
-                value, slope = self._apart(w, [batch] * len(w))
+            share, whole = len(mine) / self.n, len(mine) == len(ids)
+            if self.loss.redrawn or not (traced or self._alone):
+                data = self._whole or self.samples.take(mine)
+                self._whole = data if whole else None
+                batch = self.loss.refresh(data, generator, self.flat.load(w[0]))
+                if traced is None:
+                    value, slope = self._apart(w, [batch] * len(w))
+                else:
+                    value, slope = traced(w, batch.tensors(), shared=True)
+            elif traced is None:
+                value, slope = self._each(w, [mine] * len(w), whole)
             else:
                 counts = None if weights is None else weights[first : first + self._chunk]
-                value, slope = traced(w, batch.tensors(), shared=True, weights=counts)
+                share = share if weights is None else 1.0
+                value, slope = traced.of_rows(w, mine, True, counts, whole)
             loss.add_(value, alpha=share)
             grad.add_(slope, alpha=share)
             self.grads += len(mine) * len(w)
         return loss, grad, self._mean_center_loss.expand(len(w))
 
+    @property
+    def _alone(self) -> TracedGradient | None:
+        """The traced gradient where it is of one chain at a time."""
+        return None if self.batched else self.traced
+
+    def _each(
+        self, w: Tensor, rows: Sequence[Tensor], whole: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Losses and gradients of samples of the data by `_alone`."""
+        traced = self._alone
+        assert traced is not None
+        each = [traced.of_rows(x, i, whole=whole) for x, i in zip(w, rows, strict=True)]
+        values, grads = zip(*each, strict=True)
+        return torch.stack(values), torch.stack(grads)
+
     def _apart(self, w: Tensor, batches: Sequence[PolicyData]) -> tuple[Tensor, Tensor]:
         """Losses and gradients, one chain after the other."""
         grad, losses = torch.empty_like(w), []
         for c, batch in enumerate(batches):
-            if self.traced is not None and not self.batched:
-                value, grad[c] = self.traced(w[c], batch.tensors())
+            if self._alone is not None:
+                value, grad[c] = self._alone(w[c], batch.tensors())
             else:
                 value = self.flat.value_and_grad(self.loss, batch, w[c], grad[c])
             losses.append(value)
@@ -394,7 +411,7 @@ class Target:
         noise = self.flat.w_star.new_empty(2, self.dim).normal_(generator=generator)
         noise /= self.dim**0.5
         for anew in (False, True):
-            candidate = TracedGradient(self.flat, self.loss, anew)
+            candidate = TracedGradient(self.flat, self.loss, self.data, anew)
             if candidate.agrees(self.flat.w_star + 0.1 * noise, stacked, self.batched):
                 break
         else:

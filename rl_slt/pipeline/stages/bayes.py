@@ -104,7 +104,7 @@ def sample_arm(config: dict[str, Any], settings: dict[str, Any], arm: str, out: 
     data = grid.data(placement=train.coin)
     network = network_spec(train).build()  # its weights count for nothing
     target = build_target(network, data, loss, 1.0, 1.0, None, plan.seed)
-    fields = target.data.tensors()
+    levels = torch.arange(target.n)
     assert target.traced is not None
 
     def observe(w: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ def sample_arm(config: dict[str, Any], settings: dict[str, Any], arm: str, out: 
 
     traced = target.traced
     found = temper(
-        lambda w: traced(w, fields, shared=True), target.dim, plan.nbetas,
+        lambda w: traced.of_rows(w, levels, shared=True, whole=True), target.dim, plan.nbetas,
         prior_sd=plan.prior_sd, ladders=plan.ladders, draws=plan.draws, burn_in=plan.draws // 4,
         leapfrog=plan.leapfrog, seed=plan.seed, observe=observe,
     )  # fmt: skip

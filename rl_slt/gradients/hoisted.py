@@ -1,0 +1,264 @@
+"""What a traced gradient makes of the data alone, without weights, apart from the rest.
+
+Every draw would make it again: frames scaled, cut into patches and stored anew, a reference's
+probabilities, all layers below the free ones. Compilers call it loop-invariant code motion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from operator import mul
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.fx import Graph, GraphModule, Node
+
+from rl_slt.data.policy_data import PolicyData
+
+# Bytes kept of a sample, at most: so many times its fields', and as much as is never worth saving.
+MOST_TIMES, SMALL_BYTES = 2, 4096
+MOST_BYTES = 1 << 28  # kept of all samples
+SHAPED_ALIKE = {torch.ops.aten._unsafe_view.default}  # views that their schema does not tell
+
+
+class Layout(NamedTuple):
+    """How a tensor of some samples lies in memory, sample after sample."""
+
+    shape: tuple[int, ...]  # in the order of memory
+    order: tuple[int, ...]  # of its dimensions that gives that shape
+
+    def rows(self, value: Tensor, samples: int) -> Tensor:
+        """A value as rows, one of each sample."""
+        return value.permute(self.order).reshape(samples, -1)
+
+    def value(self, rows: Tensor) -> Tensor:
+        """The value of such rows, as it would lie in memory."""
+        back = sorted(range(len(self.order)), key=self.order.__getitem__)
+        return rows.view(self.shape).permute(back)
+
+
+class Hoisted(NamedTuple):
+    """A traced function of weights, frozen tensors and fields of the data, in two parts.
+
+    Attributes:
+        prepare: what depends on weights and on counts in nothing, of the same arguments; None
+            where there is nothing to keep.
+        finish: the function, of the same arguments and of what `prepare` gave.
+        layouts: of what `prepare` gives.
+        reads: fields that the function looks at.
+        late: those of them that `finish` looks at.
+    """
+
+    prepare: Callable[..., Sequence[Tensor]] | None
+    finish: Callable[..., tuple[Tensor, Tensor]]
+    layouts: tuple[Layout, ...]
+    reads: frozenset[str]
+    late: frozenset[str]
+
+
+def hoist(graph: GraphModule, given: Sequence[str | None], own: set[str], samples: int) -> Hoisted:
+    """Divide a traced function, whose nodes still tell their values.
+
+    A tensor too large to keep is made in `finish`, of smaller ones that come before it; so are
+    views, which cost nothing.
+
+    Args:
+        graph: takes the weights first.
+        given: names of its other arguments; None is a frozen tensor.
+        own: the names that are fields of the data.
+        samples: in the batch that it was traced with.
+    """
+    nodes = list(graph.graph.nodes)
+    weights, *others = (node for node in nodes if node.op == "placeholder")
+    fields = {node: n for node, n in zip(others, given, strict=True) if n is not None}
+    late = {weights} | {node for node, name in fields.items() if name not in own}
+    of_data = set(fields) - late
+    for node in nodes:
+        if node.op == "output" or late.intersection(node.all_input_nodes):
+            late.add(node)
+        elif of_data.intersection(node.all_input_nodes):
+            of_data.add(node)
+    early = {node for node in of_data if node.op == "call_function"}
+    if any(_mutates(node) and node.args[0] in of_data for node in late):
+        early.clear()
+    reads = frozenset(name for node, name in fields.items() if name in own and node.users)
+    own_bytes = sum(_bytes(node) for node, name in fields.items() if name in reads)
+    edges = _edges(nodes, early, MOST_TIMES * own_bytes + SMALL_BYTES * samples, samples)
+    layouts = tuple(_layout(node) for node in edges)
+    prepare = _upto(graph, edges) if edges else None
+    for node in edges:
+        with graph.graph.inserting_after(others[-1]):
+            others.append(graph.graph.placeholder(f"kept_{len(others)}"))
+        node.replace_all_uses_with(others[-1])
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    still = frozenset(name for node, name in fields.items() if name in reads and node.users)
+    return Hoisted(_plain(prepare) if prepare else None, _plain(graph), layouts, reads, still)
+
+
+def _edges(nodes: list[Node], early: set[Node], most: int, samples: int) -> list[Node]:
+    """Early nodes that others need, together of at most so many bytes. `early` is narrowed."""
+    while True:
+        edges: list[Node] = []
+        for node in reversed(nodes):
+            if node in early and not early.issuperset(node.users):
+                if _is_view(node) or not _by_sample(node, samples):
+                    early.remove(node)
+                else:
+                    edges.append(node)
+        if sum(map(_bytes, edges)) <= most:
+            return edges[::-1]
+        early.remove(max(edges, key=_bytes))
+
+
+def _upto(graph: GraphModule, edges: list[Node]) -> GraphModule:
+    """The part of a graph that gives these nodes."""
+    needed = set(edges)
+    for node in reversed(graph.graph.nodes):
+        if node in needed:
+            needed.update(node.all_input_nodes)
+    part, copies = Graph(), dict[Node, Node]()
+    for node in graph.graph.nodes:
+        if node in needed or node.op == "placeholder":
+            copies[node] = part.node_copy(node, copies.__getitem__)
+    part.output(tuple(copies[node] for node in edges))
+    return GraphModule(graph, part)
+
+
+def _plain(graph: GraphModule) -> Callable[..., Any]:
+    """A graph as a function without gradients, and without the tensors it was traced with."""
+    for node in graph.graph.nodes:
+        node.meta.clear()
+    forward: Callable[..., Any] = torch.no_grad()(graph.forward)
+    return forward
+
+
+def _is_view(node: Node) -> bool:
+    return node.target in SHAPED_ALIKE or getattr(node.target, "is_view", False)
+
+
+def _mutates(node: Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and schema.is_mutable
+
+
+def _bytes(node: Node) -> int:
+    value = node.meta["val"]
+    return value.numel() * value.element_size()
+
+
+def _layout(node: Node) -> Layout:
+    value = node.meta["val"]
+    order = sorted(range(value.ndim), key=lambda i: (-value.stride(i), i))
+    return Layout(tuple(value.shape[i] for i in order), tuple(order))
+
+
+def _by_sample(node: Node, samples: int) -> bool:
+    """Whether a node's tensor may be one of rows, each of a sample, without gaps in memory."""
+    value = node.meta.get("val")
+    if not isinstance(value, Tensor):
+        return False
+    shape, order = _layout(node)
+    rising = list(accumulate(reversed(shape), mul, initial=1))
+    whole = all(
+        n == 1 or value.stride(i) == step
+        for i, n, step in zip(order, shape, rising[-2::-1], strict=True)
+    )
+    return whole and samples in accumulate(shape, mul)
+
+
+class Kept:
+    """What graphs of one policy prepare of each sample of some data, made once.
+
+    Args:
+        data: the samples.
+
+    Attributes:
+        fields: of the data.
+    """
+
+    def __init__(self, data: PolicyData) -> None:
+        self.fields = data.tensors()
+        self._size, self._device = len(data), data.states.device
+        self._rows: list[Tensor] | None = None
+        self._right: dict[Any, bool] = {}
+
+    def take(self, name: str, where: Tensor) -> Tensor:
+        """A field of the samples `where` `[...]`, `[..., *]`."""
+        return _at(self.fields[name], where)
+
+    def prepared(
+        self, key: Any, graph: Hoisted, given: Sequence[Tensor | str | None], where: Tensor
+    ) -> list[Tensor] | None:
+        """What `graph.prepare` gives of the samples `where`; None where it must be asked itself.
+
+        A network may mix the samples of a batch, or take another path in a batch of other size.
+        So each graph is asked once, and what was kept serves it only if that is the same.
+
+        Args:
+            key: of the graph.
+            graph: prepares something or not.
+            given: its arguments but the weights; a text is a field.
+            where: as the graph's batches are.
+        """
+        if graph.prepare is None:
+            return []
+
+        def ask(rows: Tensor) -> Sequence[Tensor]:
+            tensors = (self.take(x, rows) if isinstance(x, str) else x for x in given)
+            return graph.prepare(None, *tensors)  # type: ignore[misc]
+
+        if self._rows is None:
+            self._rows = self._make(graph, ask, where.shape)
+        if key not in self._right:
+            self._right[key] = self._serves(graph, where, ask(where))
+        return self._of(graph, where) if self._right[key] else None
+
+    def _of(self, graph: Hoisted, where: Tensor) -> list[Tensor]:
+        assert self._rows is not None
+        each = zip(self._rows, graph.layouts, strict=True)
+        return [layout.value(_at(rows, where.reshape(-1))) for rows, layout in each]
+
+    def _serves(self, graph: Hoisted, where: Tensor, wanted: Sequence[Tensor]) -> bool:
+        """Whether what is kept is what a graph wants."""
+        kept = self._rows
+        assert kept is not None
+        if [r.shape[1] * where.numel() for r in kept] != [x.numel() for x in wanted]:
+            return False
+        return all(
+            a.dtype == b.dtype and torch.allclose(a, b, rtol=1e-4, atol=1e-5, equal_nan=True)
+            for a, b in zip(self._of(graph, where), wanted, strict=True)
+        )
+
+    def _make(
+        self, graph: Hoisted, ask: Callable[[Tensor], Sequence[Tensor]], shape: torch.Size
+    ) -> list[Tensor]:
+        """Rows of all samples, in other company than that of any batch; none if that is too much.
+
+        Args:
+            graph: that prepares them.
+            ask: gives what it prepares of samples.
+            shape: of the samples that it takes.
+        """
+        size = shape.numel()
+        order = torch.randperm(self._size, generator=torch.Generator().manual_seed(0))
+        order = order.repeat(-(-size // self._size)).to(self._device)
+        rows: list[Tensor] = []
+        for end in range(size, self._size + size, size):
+            mine = order[min(end, len(order)) - size :][:size]
+            values = ask(mine.view(shape))
+            parts = [x.rows(v, size) for x, v in zip(graph.layouts, values, strict=True)]
+            if not rows:
+                if sum(part.nbytes for part in parts) / size * self._size > MOST_BYTES:
+                    break
+                rows = [part.new_empty(self._size, part.shape[1]) for part in parts]
+            for kept, part in zip(rows, parts, strict=True):
+                kept[mine] = part
+        return rows
+
+
+def _at(rows: Tensor, where: Tensor) -> Tensor:
+    """Rows at `where` of any shape."""
+    return rows.index_select(0, where.reshape(-1)).unflatten(0, where.shape)
