@@ -2,7 +2,7 @@
 
     python benchmarks/probes_layouts.py
 
-Writes benchmarks/results/probes_layouts.md, in about two minutes.
+Writes benchmarks/results/probes_layouts.md, in about three minutes.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
+
 import envs
 from analysis.probes import wilson
+from envs.coinrun import COIN
 from envs.simulator import shared_simulator
 
 RESULTS = Path(__file__).parent / "results"
@@ -22,14 +25,20 @@ SETTINGS = {
 }
 
 
-def hashes(settings: envs.LevelSettings, seeds: range) -> list[tuple[int, int]]:
-    """Of each level the layout's hash, and one of the layout with its crates, saws and enemies."""
-    level = shared_simulator("coinrun", settings).level
-    found = []
+COUNTED = ("grid, start and coin", "crates, saws, enemies too", "looks: the first frame alone")
+SHORT = 9  # columns up to which the coin of a level of one short section lies
+
+
+def hashes(settings: envs.LevelSettings, seeds: range) -> list[tuple[int, ...]]:
+    """Of each level the hashes of `COUNTED`, and the column of its coin."""
+    simulator = shared_simulator("coinrun", settings)
+    found: list[tuple[int, ...]] = []
     for seed in seeds:
-        state = level(seed)
+        state = simulator.level(seed)
+        frame = simulator.render(bytes(state.data))
         objects = tuple(sorted((round(x, 3), round(y, 3), kind) for x, y, kind in state.objects()))
-        found.append((layout := envs.layout_hash(state), hash((layout, objects))))
+        layout, coin = envs.layout_hash(state), int(np.argwhere(state.grid == COIN)[0][1])
+        found.append((layout, hash((layout, objects)), hash(frame.tobytes()), coin))
     return found
 
 
@@ -39,12 +48,15 @@ def main() -> None:
     parser.add_argument("--training", type=int, nargs="+", default=[500, 2000, 8000, 100_000])
     parser.add_argument("--out", type=Path, default=RESULTS / "probes_layouts.md")
     args = parser.parse_args()
-    rows = []
+    rows, kinds = [], []
     for name, settings in SETTINGS.items():
         low = envs.PROBE_LEVELS[0]
         probes = hashes(settings, range(low, low + args.levels))
         training = hashes(settings, range(max(args.training)))
-        for place, what in enumerate(("grid, start and coin", "crates, saws, enemies too")):
+        short = [one for one in training if one[-1] <= SHORT]
+        kinds.append(f"{name}: {len(short) / len(training):.0%} of levels, "
+                     f"{len({one[0] for one in short})} layouts")  # fmt: skip
+        for place, what in enumerate(COUNTED):
             shares = []
             for n in args.training:
                 seen = {one[place] for one in training[:n]}
@@ -64,7 +76,11 @@ Share of {args.levels:,} probe levels whose layout occurs among the first N trai
 | --- | --- |{" --- |" * len(args.training)}
 """
         + "\n".join(rows)
-        + "\n"
+        + f"""
+
+Levels whose coin lies in column {SHORT} or before, among the first {max(args.training):,}:
+{"; ".join(kinds)}.
+"""
     )
 
 
