@@ -17,6 +17,14 @@ from envs import (
 )
 from rl_slt import InputError, SettingsModel
 
+_LEVELS = ("levels", "settings", "grid")  # what levels are made by: each game has its own
+_OF_TRAINER = {  # what the other trainer would pass over in silence
+    "exact": ("optimizer", "temperature"),
+    "ppo": ("num_envs", "n_steps", "batch_size", "micro_batch", "epochs", "gae_lambda", "clip",
+            "clip_value", "ent_coef", "vf_coef", "max_grad_norm", "normalize_reward", "eval_every",
+            "stop_return", "time_limit"),
+}  # fmt: skip
+
 
 class TrainConfig(SettingsModel):
     """Settings of a training; the defaults are the paper's (Langosco et al. 2022, CoinRun).
@@ -103,6 +111,14 @@ class TrainConfig(SettingsModel):
             raise InputError.of(
                 "trainer", self.trainer, f"{' or '.join(game.presets)} in {self.game}"
             )
+        idle = {name: "game" for name in _LEVELS if name not in game.options}
+        other = "exact" if self.trainer == "ppo" else "ppo"
+        for name, by in (idle | dict.fromkeys(_OF_TRAINER[other], "trainer")).items():
+            if (value := getattr(self, name)) != type(self).model_fields[name].default:
+                hint = f"it changes nothing with {by}={getattr(self, by)!r}"
+                raise InputError.of(name, value, "left out", hint)
+        if game.check is not None:
+            game.check(self.coin, **{name: getattr(self, name) for name in game.options})
         if (self.from_run is None) != (self.from_step is None):
             raise InputError.of("from_step", self.from_step, "given together with from_run")
         if self.eval_every is not None and self.levels is not None:

@@ -70,6 +70,8 @@ class Game:
             `seed` and `time_limit`.
         frames: whether policies see frames, uint8 `[H, W, 3]`.
         has_probes: whether there are probe suites of rollouts for it.
+        check: refuses a training whose placement has no place in its levels: takes the
+            placement's text and, by name, the settings in `options`; None: every one has.
         presets: how its agents can be trained: settings of `agents.PPO_PRESETS` by trainer, the
             usual one first. With `exact`, values and their gradients are known exactly.
     """
@@ -82,6 +84,7 @@ class Game:
     options: tuple[str, ...] = ()
     frames: bool = True
     has_probes: bool = False
+    check: Callable[..., None] | None = None
     presets: Mapping[str, str] = field(default_factory=lambda: {"ppo": "paper"})
 
 

@@ -70,6 +70,7 @@ class Probe:
         proxy: what an agent does that passes it before it passes `mastery`; empty: nothing simple.
         metric: the metric that it is shown by; empty: see `main_metric`.
         measure: what that metric is, in words.
+        is_share: whether it is a share or probability, of which one half can be passed.
     """
 
     placement: str
@@ -81,6 +82,7 @@ class Probe:
     proxy: str = ""
     metric: str = ""
     measure: str = "share of levels where it is collected"
+    is_share: bool = True
 
     @property
     def control(self) -> str | None:
@@ -131,10 +133,10 @@ PROBES: dict[str, Probe] = {probe.placement: probe for probe in (  # in the orde
     Probe(ANYWHERE, "cheese anywhere", "The cheese lies on any free cell, all alike. What is the "
           "expected return, discounted by the steps to the cheese?",
           None, summary=("Cheese anywhere", ""), metric="mean_return",
-          measure="expected discounted return"),
+          measure="expected discounted return", is_share=False),
     Probe(CORNER, "cheese in the corner", "The cheese lies in the corner, as it mostly does in "
           "training.", None, summary=("Cheese in the corner", ""), metric="mean_return",
-          measure="expected discounted return"),
+          measure="expected discounted return", is_share=False),
 )}  # fmt: skip
 _FILMS = {p.placement: p.film for p in PROBES.values() if p.film is not None}
 FILMED = tuple(sorted(_FILMS, key=_FILMS.__getitem__))  # the first that a suite has are filmed

@@ -2,7 +2,8 @@
 
 An agent may first learn a proxy that fails later probes, such as to go left. So for each arm the
 steps are told between which a probe's share passed one half for sure: at the first its interval
-lies below, at the second above (or the reverse), and in between, if at all, on both sides.
+lies below, at the second above (or the reverse), and in between, if at all, on both sides. Of a
+return, whose half means nothing, it is told where it began and ended.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class Crossing:
 
 def crossings(data: StudyData, arm: str) -> list[Crossing]:
     """All crossings of an arm's probes, in the order of their steps."""
-    found = [one for probe, curve in _curves(data, arm).items() for one in _of(probe, curve)]
+    shares = {probe: of for probe, of in _curves(data, arm).items() if _is_share(probe)}
+    found = [one for probe, curve in shares.items() for one in _of(probe, curve)]
     return sorted(found, key=lambda one: (one.step, one.probe))
 
 
@@ -85,7 +87,12 @@ def _sentence(data: StudyData, arm: str) -> str:
             at = curves[mastery][curves[mastery]["step"] == one.step].iloc[0]
             part += f", while {labels.probe_title(mastery)} is at {_text(at)}: so far it {proxy}"
         parts.append(part)
-    never = [p for p in curves if p not in {one.probe for one in crossings(data, arm)}]
+    for probe in [probe for probe in curves if not _is_share(probe)]:
+        ends = [curves[probe].iloc[k] for k in (0, -1)]
+        told = " and ".join(f"{_text(at)} at step {at['step']:,.0f}" for at in ends)
+        parts.append(f"{labels.probe_title(probe)}: {PROBES[probe].measure} {told}")
+    passed = {one.probe for one in crossings(data, arm)}
+    never = [probe for probe in curves if _is_share(probe) and probe not in passed]
     if never:
         names = labels.listed([labels.probe_title(p) for p in never])
         parts.append(f"{names}: never surely above one half")
@@ -128,6 +135,10 @@ def _of(probe: str, curve: pd.DataFrame) -> list[Crossing]:
 def _below(curves: dict[str, pd.DataFrame], probe: str, step: int) -> bool:
     curve = curves.get(probe)
     return curve is not None and bool((curve["high"][curve["step"] == step] < _HALF).any())
+
+
+def _is_share(probe: str) -> bool:
+    return probe not in PROBES or PROBES[probe].is_share
 
 
 def _text(row: pd.Series) -> str:

@@ -20,10 +20,10 @@ import torch
 from numpy.typing import NDArray
 
 from envs.game import Cell
-from envs.gridworld.layouts import ACTIONS, Layout, parse_layout, random_layout
+from envs.gridworld.layouts import ACTIONS, Layout, layouts_of
 from envs.gridworld.placements import CheesePlacement, parse_cheese
 from envs.gridworld.settings import GridSettings
-from rl_slt import InputError, PolicyData, TabularMDP
+from rl_slt import PolicyData, TabularMDP
 
 
 class GridLevel(NamedTuple):
@@ -69,7 +69,7 @@ class CheeseGrid:
             walls = tuple(walls)
         self.settings = GridSettings(size=size, walls=walls, seed=seed, layouts=layouts)
         self.discount = discount
-        self.layouts = _layouts(self.settings)
+        self.layouts = layouts_of(self.settings)
         self.levels = [GridLevel(i, int(state)) for i, layout in enumerate(self.layouts)
                        for state in layout.states]  # fmt: skip
 
@@ -189,21 +189,6 @@ class CheeseGrid:
             if cell is not None:
                 rows[self.size - 1 - cell[1]][cell[0]] = sign
         return "\n".join(map("".join, rows))
-
-
-def _layouts(settings: GridSettings) -> tuple[Layout, ...]:
-    """The layouts of some settings."""
-    walls = settings.walls
-    if isinstance(walls, str | tuple):
-        found = tuple(
-            parse_layout(text) for text in ((walls,) if isinstance(walls, str) else walls)
-        )
-        if len({layout.size for layout in found}) != 1:
-            raise InputError("walls: must be maps of one size, one or more")
-        return found
-    generator = np.random.default_rng(settings.seed)
-    number = settings.layouts if walls else 1
-    return tuple(random_layout(settings.size, walls or 0.0, generator) for _ in range(number))
 
 
 N_ACTIONS = len(ACTIONS)

@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import shortest_path
 
 from envs.game import Cell
+from envs.gridworld.settings import GridSettings
 from rl_slt import InputError
 
 ACTIONS = {"left": (-1, 0), "right": (1, 0), "down": (0, -1), "up": (0, 1)}  # moves, in order
@@ -120,3 +121,19 @@ def random_layout(size: int, share: float, generator: np.random.Generator) -> La
         else:
             free.flat[state] = True
     return Layout(free)
+
+
+def layouts_of(settings: GridSettings) -> tuple[Layout, ...]:
+    """The layouts of some settings.
+
+    Raises:
+        InputError: what `Layout` refuses, or maps of different sizes.
+    """
+    walls = settings.walls
+    if isinstance(walls, str | tuple):
+        found = tuple(map(parse_layout, (walls,) if isinstance(walls, str) else walls))
+        if len({layout.size for layout in found}) != 1:
+            raise InputError("walls: must be maps of one size, one or more")
+        return found
+    size, share, generator = settings.size, walls or 0.0, np.random.default_rng(settings.seed)
+    return tuple(random_layout(size, share, generator) for _ in range(settings.layouts))

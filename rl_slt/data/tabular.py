@@ -86,12 +86,7 @@ class TabularMDP:
         if not bool(torch.isfinite(self.rewards).all()):
             raise InputError("rewards: must be finite; some are not")
         for name, value in (("transitions", self.transitions), ("starts", self.starts)):
-            sums = value.double().sum(-1)
-            off = ~((sums - 1).abs() <= TOLERANCE)  # NaN too
-            if bool(off.any()):
-                raise InputError.of(f"sum of {name}", float(sums[off][0]), "1 over the last axis")
-            if bool((value < 0).any()):
-                raise InputError.of(f"least of {name}", float(value.min()), "at least 0")
+            _check_distributions(name, value)
         if self.terminals is not None and self.terminals.dtype != torch.bool:
             raise InputError.of("dtype of terminals", self.terminals.dtype, "torch.bool")
         if self.weights is not None:
@@ -134,6 +129,9 @@ class TabularMDP:
             logits: `[..., L, S, A]`.
             probs: `[..., L, S, A]` in their place.
             temperature: tau, reward per nat of entropy.
+
+        Raises:
+            InputError: a policy of another shape, or probabilities that do not sum to 1.
         """
         _check_temperature(temperature)
         p, log_p = self._policy(logits, probs)
@@ -217,6 +215,8 @@ class TabularMDP:
             allowed = f"[..., L, {', '.join(map(str, self.rewards.shape[-2:]))}]"
             raise InputError.of(f"shape of {name}", list(given.shape), allowed)
         if probs is not None:
+            if not torch._C._functorch.is_functorch_wrapped_tensor(probs):  # it has no truth value
+                _check_distributions("probs", probs.detach())
             return probs, None
         log_p = given.log_softmax(-1)
         return log_p.exp(), log_p
@@ -233,6 +233,15 @@ class TabularMDP:
         if (live := self._live) is not None:
             moves = moves * (live[..., :, None] * live[..., None, :])
         return torch.eye(p.shape[-2], dtype=p.dtype, device=p.device) - self.discount * moves
+
+
+def _check_distributions(name: str, value: Tensor) -> None:
+    sums = value.double().sum(-1)
+    off = ~((sums - 1).abs() <= TOLERANCE)  # NaN too
+    if bool(off.any()):
+        raise InputError.of(f"sum of {name}", float(sums[off][0]), "1 over the last axis")
+    if bool((value < 0).any()):
+        raise InputError.of(f"least of {name}", float(value.min()), "at least 0")
 
 
 TENSORS = tuple(f.name for f in fields(TabularMDP) if f.name != "discount")

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from agents import TrainConfig
 from analysis.probes import GRID_PROBES
+from rl_slt.errors import InputError
 from rl_slt.pipeline.grid_states import grid_states
+from rl_slt.pipeline.plan.by_name import build_loss
 from rl_slt.pipeline.states import StateSet, procgen_states
 
 _PROBES = "rl_slt.pipeline.stages.probe"
@@ -22,18 +24,29 @@ class Environment:
             the number of states and a seed.
         probe_stage: module of its probe stage, which has `probe_runs(runs, plan, engine)`.
         probes: names of its probes; None where they are those of a suite, and played.
+        known: whether it is a known process: returns are exact there, and nothing is played.
     """
 
     states: Callable[[TrainConfig, str, Sequence[str], int, int], StateSet]
     probe_stage: str
     probes: tuple[str, ...] | None = None
+    known: bool = False
+
+    def check_loss(self, text: str) -> None:
+        """Raise InputError for a loss that has no data here."""
+        loss = build_loss(text)
+        if self.known and (loss.needs or loss.plays):
+            hint = "exact-regret and return-error take their place"
+            raise InputError.of("loss", text, "one without episodes in a gridworld", hint)
+        if loss.population and not self.known:
+            raise InputError.of("loss", text, "one that a sample tells: only gridworlds are known")
 
 
 PROCGEN = Environment(procgen_states, f"{_PROBES}.stage")
 ENVIRONMENTS = {
     "coinrun": PROCGEN,
     "maze": PROCGEN,
-    "gridworld": Environment(grid_states, f"{_PROBES}.grid", GRID_PROBES),
+    "gridworld": Environment(grid_states, f"{_PROBES}.grid", GRID_PROBES, known=True),
 }
 
 

@@ -48,6 +48,10 @@ class GridStates(StateSet):
         """The process of the levels."""
         return self.levels.mdp
 
+    def read_by(self, loss: Loss) -> GridStates:
+        """See `StateSet`: of levels, nobody's visits matter."""
+        return self.replace(name="") if loss.sample_unit == "level" else self
+
     @property
     def shares(self) -> Tensor:
         """Of each level, `[L]`, float64."""
@@ -57,14 +61,7 @@ class GridStates(StateSet):
         self, loss: Loss, policy: nn.Module, checkpoint: Path, cache: Path, weights: str,
         train: TrainConfig,
     ) -> PolicyData:  # fmt: skip
-        """See `StateSet`.
-
-        Raises:
-            InputError: the loss needs episodes.
-        """
-        if loss.needs:
-            hint = "exact-regret and return-error take their place"
-            raise InputError.of("loss", loss.name, "one without episodes in a gridworld", hint)
+        """See `StateSet`."""
         states = torch.from_numpy(self.levels.observations)
         if loss.sample_unit == "level":
             return PolicyData(states, weights=(self.shares * len(states)).float())

@@ -147,6 +147,10 @@ class StateSet(SettingsModel):
         """Hash of the set and of the visiting policy's weights (empty for frozen sets)."""
         return digest([version_key(stage), self, weights])
 
+    def read_by(self, loss: Loss) -> StateSet:
+        """What of the set a loss reads: of two sets that are equal in it, one is enough."""
+        return self
+
     @property
     def mdp(self) -> TabularMDP | None:
         """The process that the states are of, where it is known."""

@@ -129,7 +129,7 @@ them"""
     @model_validator(mode="after")
     def _check(self) -> Self:
         """Refuse what no estimate can use: nothing is trained or written before."""
-        from rl_slt.pipeline.plan.by_name import build_sampler, check_loss
+        from rl_slt.pipeline.plan.by_name import build_loss, build_sampler, check_loss
 
         if self.batch_size > self.n_states:
             raise InputError.of("batch_size", self.batch_size, f"at most n_states={self.n_states}")
@@ -144,6 +144,10 @@ them"""
         for states in self.states:
             for loss in self.losses:
                 check_loss(loss, states, self.reference)
+        for loss in self.losses:
+            if build_loss(loss).population and "nbeta" not in self.model_fields_set:
+                hint = "in units of 1 / loss, as 1000: levels are no sample (docs/regret.md)"
+                raise InputError.of("nbeta", self.nbeta, f"given with loss {loss}", hint)
         return self
 
     def most(self, share: Share) -> int:
@@ -320,6 +324,8 @@ class StudyPlan(SettingsModel):
         for other, train in others:
             if train.game != first.game:
                 raise InputError.of(f"arms.{other}.game", train.game, f"{first.game}, as of {arm}")
+        for text in self.llc.losses if self.bayes is None else ():
+            environment_of(first).check_loss(text)
         for text in self.llc.states:
             environment_of(first).states(first, text, self.placements, self.llc.n_states, 0)
 

@@ -301,7 +301,8 @@ def plan_estimates(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[E
         placements: coin placements of the frozen set; shared by the runs that are compared.
 
     Raises:
-        InputError: for an unknown reference or parameter, or a run without checkpoints.
+        InputError: for an unknown reference or parameter, a run without checkpoints, or a loss
+            that has no data in its game.
     """
     kept = kept_steps(run, plan.checkpoints)
     checkpoints = [one for one in checkpoints_of(run) if one[1] in kept]
@@ -314,7 +315,14 @@ def plan_estimates(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[E
         if policy is not None and plan.params != "all":
             match_parameters(policy, plan.params.split(","))
         rounded = rounded and policy is not None and overlaps(policy)
+    for loss in plan.losses:
+        environment_of(run.training).check_loss(loss)
     sets = {text: states_of(run, plan, text, placements) for text in plan.states}
+    series, read = [], []
+    for loss, states, entropy in series_of(plan):
+        if (one := (loss, sets[states].read_by(build_loss(loss)), entropy)) not in read:
+            read.append(one)
+            series.append((loss, states, entropy))
     return [
         Estimate(
             *checkpoint,
@@ -327,7 +335,7 @@ def plan_estimates(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[E
             entropy=entropy,
         )
         for checkpoint in checkpoints
-        for loss, states, entropy in series_of(plan)
+        for loss, states, entropy in series
         if entropy is None or checkpoint[1] in controlled
     ]
 

@@ -59,6 +59,25 @@ def test_an_agent_that_masters_its_levels_first_has_no_proxy(data: StudyData) ->
     assert first_proxy(replace(data, tables=data.tables | {"probes": probes}), "behind") == ""
 
 
+def test_a_return_has_a_beginning_and_an_end_but_no_half(data: StudyData) -> None:
+    rows = [
+        {"run": "behind-s0", "arm": "behind", "step": step, "probe": probe, "metric": metric,
+         "value": value, "ci_low": value, "ci_high": value, "n": 25}
+        for probe, metric, values in (("apart", "corner_first", [0.1, 0.97]),
+                                      ("anywhere", "mean_return", [0.13, 0.79]))
+        for step, value in zip((0, 3000), values, strict=True)
+    ]  # fmt: skip
+    grid = replace(data, tables=data.tables | {"probes": pd.DataFrame(rows)})
+    assert [one.probe for one in crossings(grid, "behind")] == ["apart"]
+    (text,) = course_sentences(grid)
+    assert "corner before cheese passes one half between steps 0 and 3,000" in text
+    assert (
+        "cheese anywhere: expected discounted return 0.13 [0.13, 0.13] at step 0 and "
+        "0.79 [0.79, 0.79] at step 3,000."
+    ) in text
+    assert "anywhere passes" not in text and "never" not in text
+
+
 def test_a_fall_is_told_and_what_never_passes(data: StudyData) -> None:
     probes = data.table("probes").copy()
     late = probes["probe"].eq("behind") & probes["run"].eq("behind-s0") & probes["step"].gt(90000)

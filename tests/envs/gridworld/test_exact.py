@@ -168,6 +168,9 @@ def test_a_saved_environment_goes_on_where_it_was() -> None:
         (lambda: make_grid_vec(1, render_mode="human"), "render_mode='human': must be rgb_array"),
         (lambda: make_grid_vec(2).step([0, 4]), "actions=[0, 4]: must be 2 integers from 0 to 3"),
         (lambda: GridSettings(size=1), "size=1: must be an integer from 2 to 16"),
+        (lambda: CheeseGrid(layouts=2), "layouts=2: must be left out: there are no random walls"),
+        (lambda: CheeseGrid(walls="..\n..", seed=1), "seed=1: must be left out: there are no rand"),
+        (lambda: CheeseGrid(7, walls="..\n.."), "size=7: must be left out: the maps have a size"),
     ],
 )
 def test_wrong_calls_are_named(call: object, message: str) -> None:

@@ -165,6 +165,21 @@ def test_temperatures_are_refused_in_one_line() -> None:
         mdp.value()
 
 
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ([0.5, 0.4], r"sum of probs=0\.9"),
+        ([1.5, -0.5], r"least of probs=-0\.5: must be at least 0"),
+    ],
+)
+def test_probabilities_are_held_to_be_some(row: list[float], message: str) -> None:
+    mdp = TabularMDP(**GOOD)  # type: ignore[arg-type]
+    wrong = torch.tensor([[[0.5, 0.5], row]])
+    for method in (mdp.value, mdp.returns, mdp.occupancy, mdp.regret):
+        with pytest.raises(InputError, match=message):
+            method(probs=wrong)
+
+
 @pytest.mark.parametrize("shape", [(1, 2, 1), (1, 1, 2), (1, 2, 3), (2,)])
 def test_policies_of_another_process_are_refused(shape: tuple[int, ...]) -> None:
     mdp, policy = TabularMDP(**GOOD), torch.ones(shape)  # type: ignore[arg-type]

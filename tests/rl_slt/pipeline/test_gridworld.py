@@ -19,7 +19,8 @@ from rl_slt.pipeline.commands.run import compare, run_study
 from rl_slt.pipeline.disk.layout import Study
 from rl_slt.pipeline.forecast.work import forecast
 from rl_slt.pipeline.grid_states import GridStates, grid_states
-from rl_slt.pipeline.plan.study import StudyPlan, parse_study
+from rl_slt.pipeline.plan.study import LLCPlan, StudyPlan, parse_study
+from rl_slt.pipeline.stages.llc import plan_estimates
 from rl_slt.pipeline.stages.train import split
 
 STUDY = """
@@ -112,8 +113,15 @@ def test_the_same_study_again_computes_nothing(study: Path) -> None:
         (('["on-policy"]', '["frozen/coin-absent"]'), "frozen or on-policy, then :PLACEMENT"),
         (('["on-policy"]', '["frozen:behind"]'), "coin='behind': must be corner, anywhere"),
         (("apart/corner_first", "behind/coin_rate"), "metric='behind': must be of the study:"),
-        (('coin = "corner"', 'coin = "end"\ngame = "coinrun"\ntrainer = "ppo"\nnetwork = "small"'),
+        (('coin = "corner"', 'coin = "end"\ngame = "coinrun"\ntrainer = "ppo"\nnetwork = "small"\n'
+          'optimizer = "adam"\ntemperature = 0'),
          "arms.anywhere.game='gridworld': must be coinrun, as of corner"),
+        (('losses = ["exact-regret:temperature=0.01"]', 'losses = ["rollout-regret"]'),
+         "loss='rollout-regret': must be one without episodes in a gridworld"),
+        (("nbeta = 1000.0", ""), "nbeta='relative:50': must be given with loss exact-regret"),
+        (('coin = "corner"', 'coin = "at=9,9"'), "coin='at=9,9': must be a free cell of a grid"),
+        (('[train]', '[train]\nlevels = "0:9"'), "levels=(0, 9): must be left out; it"),
+        (('[train]', '[train]\nnum_envs = 2'), "num_envs=2: must be left out; it"),
     ],
 )  # fmt: skip
 def test_what_a_gridworld_has_not_is_refused_before_training(
@@ -163,10 +171,22 @@ def test_cells_count_as_the_policy_visits_them(tmp_path: Path) -> None:
     assert len(frozen) == 25 * 24  # cells that are a start of some level
 
 
-def test_a_loss_of_episodes_has_none_in_a_gridworld(tmp_path: Path) -> None:
-    states = grid_states(config(), "on-policy", (), 2048, 0)
+def test_levels_alone_are_the_same_whoever_visits_them(tmp_path: Path) -> None:
+    """Of one run, whose placement is that of all, frozen and on-policy are one for them."""
+    train(config(), tmp_path / "a")
+    run, both = Run(tmp_path / "a"), ("frozen", "on-policy")
+    loss = "exact-regret:temperature=0.01"
+    for losses, placements, sets in (
+        ((loss,), (config().coin,), ["frozen"]),
+        ((loss,), (config().coin, "corner"), ["frozen", "on-policy"]),
+        (("kl",), (config().coin,), ["frozen", "on-policy"]),
+    ):
+        planned = plan_estimates(run, LLCPlan(losses=losses, states=both, nbeta=9.0), placements)
+        assert [estimate.states.name for estimate in planned] == sets * 2
     with pytest.raises(InputError, match="exact-regret and return-error take their place"):
-        load(states, "regret", tmp_path)
+        plan_estimates(run, LLCPlan(losses=("surrogate",), states=("on-policy",)), ("corner",))
+    with pytest.raises(InputError, match="nbeta='relative:50': must be given with loss exact-reg"):
+        LLCPlan(losses=(loss,))
 
 
 def test_a_forecast_counts_no_episodes() -> None:
