@@ -11,6 +11,7 @@ from rl_slt.errors import InputError
 from rl_slt.pipeline.grid_states import grid_states
 from rl_slt.pipeline.plan.by_name import build_loss
 from rl_slt.pipeline.states import StateSet, procgen_states
+from rl_slt.settings_model import SettingsModel
 
 _PROBES = "rl_slt.pipeline.stages.probe"
 
@@ -31,6 +32,12 @@ class Environment:
     probe_stage: str
     probes: tuple[str, ...] | None = None
     known: bool = False
+
+    def check_probe(self, plan: SettingsModel) -> None:
+        """Raise InputError for a setting of probes that changes nothing where they are exact."""
+        for name, field in type(plan).model_fields.items() if self.probes else ():
+            if name != "checkpoints" and (value := getattr(plan, name)) != field.default:
+                raise InputError.of(f"probe.{name}", value, "left out: probes are exact there")
 
     def check_loss(self, text: str) -> None:
         """Raise InputError for a loss that has no data here."""

@@ -76,9 +76,10 @@ def _cheaper(plan: StudyPlan) -> Iterator[StudyPlan]:
         plan = _thinned(plan, n)
         yield plan
     levels = plan.probe.levels or SUITES[plan.probe.suite].n_levels
+    fewer = levels > _LEVELS and not plan.exact_probes
     plan = plan.changed(
         llc={"draws": max(min(plan.llc.draws, _DRAWS), plan.llc.draws // 2)},
-        probe={"levels": max(_LEVELS, levels // 2)} if levels > _LEVELS else {},
+        probe={"levels": max(_LEVELS, levels // 2)} if fewer else {},
     )
     yield plan
     claimed = {hypothesis.states for hypothesis in plan.hypotheses}

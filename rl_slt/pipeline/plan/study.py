@@ -324,18 +324,24 @@ class StudyPlan(SettingsModel):
         for other, train in others:
             if train.game != first.game:
                 raise InputError.of(f"arms.{other}.game", train.game, f"{first.game}, as of {arm}")
+        here = environment_of(first)
+        here.check_probe(self.probe)
         for text in self.llc.losses if self.bayes is None else ():
-            environment_of(first).check_loss(text)
+            here.check_loss(text)
         for text in self.llc.states:
-            environment_of(first).states(first, text, self.placements, self.llc.n_states, 0)
+            here.states(first, text, self.placements, self.llc.n_states, 0)
 
     @property
     def probe_names(self) -> Sequence[str]:
         """Names of all probes that the table `probes` will hold."""
+        return self.exact_probes or self.probe.probes
+
+    @property
+    def exact_probes(self) -> Sequence[str]:
+        """Names of the probes that are exact in the study's game; none where they are played."""
         from rl_slt.pipeline.environments import environment_of
 
-        first = self.train_config(next(iter(self.arms)), self.seeds[0])
-        return environment_of(first).probes or self.probe.probes
+        return environment_of(self.train_config(next(iter(self.arms)), self.seeds[0])).probes or ()
 
     def _check_names(self, hypothesis: Hypothesis) -> None:
         """Raise InputError where a hypothesis names what this study will not have."""

@@ -120,6 +120,8 @@ def test_the_same_study_again_computes_nothing(study: Path) -> None:
          "loss='rollout-regret': must be one without episodes in a gridworld"),
         (("nbeta = 1000.0", ""), "nbeta='relative:50': must be given with loss exact-regret"),
         (('coin = "corner"', 'coin = "at=9,9"'), "coin='at=9,9': must be a free cell of a grid"),
+        (("[arms.corner]", '[probe]\nmode = "greedy"\n[arms.corner]'),
+         "probe.mode='greedy': must be left out: probes are exact there"),
         (('[train]', '[train]\nlevels = "0:9"'), "levels=(0, 9): must be left out; it"),
         (('[train]', '[train]\nnum_envs = 2'), "num_envs=2: must be left out; it"),
     ],

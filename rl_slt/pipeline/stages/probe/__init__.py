@@ -14,7 +14,12 @@ def probe_all(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Outc
 
     Returns:
         The items that failed, with their reasons.
+
+    Raises:
+        InputError: a setting of the plan changes nothing in the game of a run.
     """
+    for run in runs:
+        environment_of(run.training).check_probe(plan)
     failed: list[Outcome] = []
     for stage in dict.fromkeys(environment_of(run.training).probe_stage for run in runs):
         own = [run for run in runs if environment_of(run.training).probe_stage == stage]
