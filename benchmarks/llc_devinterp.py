@@ -89,7 +89,7 @@ def accuracy(file: str, draws: int, batch: int, repeats: int) -> list[dict[str, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", help="small, cnn, or a file with a low-rank policy")
+    parser.add_argument("what", help="small, cnn, patch, or a file with a low-rank policy")
     parser.add_argument("--draws", type=int, default=100)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=4)
@@ -97,7 +97,7 @@ def main() -> None:
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    if args.what in ("small", "cnn"):
+    if args.what in ("small", "cnn", "patch"):
         print(json.dumps(speed(args.what, args.draws, args.batch, args.autocast)))
     else:
         print(json.dumps(accuracy(args.what, args.draws, args.batch, args.repeats)))

@@ -26,12 +26,13 @@ from typing import Any
 
 import torch
 from llc_nets import machine
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 import envs
 from agents import ActorCritic, build_network
 from rl_slt import LLCEstimate, PolicyData, Settings, estimate_with
 from rl_slt.losses import LOSSES
+from rl_slt.losses.base import Loss
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages.llc import Estimate, load_inputs, plan_estimates
@@ -107,7 +108,8 @@ def policy_lines(item: Estimate) -> Iterator[str]:
     policy, states, loss = load_inputs(item)
     assert isinstance(policy, ActorCritic)
     frames = states.states if isinstance(states, PolicyData) else states
-    name, settings = f"{Path(item.run).name}, small CNN", item.settings
+    run = Run(Path(item.run))
+    name, settings = f"{run.name}, {run.training.network}", item.settings
 
     def estimate(of: nn.Module, use: Settings = settings) -> LLCEstimate:
         return estimate_with(of, states, use, loss, seed=item.plan.seed, states_error=False)
@@ -159,27 +161,58 @@ def impala_lines() -> Iterator[str]:
 
 
 def reward_lines(run: Run, plan: LLCPlan) -> Iterator[str]:
-    """Losses that read rewards, in another unit of them."""
+    """Losses that read rewards, in another unit of them.
+
+    At the checkpoint, and where the heads were brought to the minimum of the loss on the same
+    states: they alone are free there.
+    """
     for kind in (k for k in LOSSES.values() if k.needs and k.sample_unit == "state"):
-        wanted = plan.replace(losses=(kind.name,), states=("on-policy",), match_entropy=())
+        text = f"{kind.name}:clip=0.2" if "clip" in kind.options else kind.name
+        wanted = plan.replace(losses=(text,), states=("on-policy",), match_entropy=())
         item = plan_estimates(run, wanted, [run.training.coin])[-1]
         policy, states, loss = load_inputs(item)
         assert isinstance(states, PolicyData) and isinstance(policy, ActorCritic)
-        own = estimate_with(policy, states, item.settings, loss, states_error=False)
-        fields = {n: 10 * getattr(states, n) for n in ("rewards", "returns", "advantages")}
-        tenfold = copy.deepcopy(policy)
-        assert tenfold.value_head is not None
-        with torch.no_grad():
-            for p in tenfold.value_head.parameters():
-                p.mul_(10)
-        data = states.with_fields(**fields)
-        found = estimate_with(tenfold, data, item.settings, loss, states_error=False)
-        text, wanted_text = f"{kind.name} loss, rewards x 10", "2 errors"
-        if math.isnan(own.llc):
-            wanted_text = f"no number: {own.message}"
-        else:
-            wanted_text = f"{within_errors(found, own)}, 2 errors"
-        yield line(run.name, text, own, found, wanted_text)
+        heads = item.settings.replace(params=("policy_head.*", "value_head.*"))
+        states, fitted = with_heads_at_minimum(policy, states, loss)
+        for where, of, settings in (("", policy, item.settings), (", heads fitted", fitted, heads)):
+            own = estimate_with(of, states, settings, loss, states_error=False)
+            fields = {n: 10 * getattr(states, n) for n in ("rewards", "returns", "advantages")}
+            tenfold = copy.deepcopy(of)
+            assert tenfold.value_head is not None
+            with torch.no_grad():
+                for p in tenfold.value_head.parameters():
+                    p.mul_(10)
+            data = states.with_fields(**fields)
+            found = estimate_with(tenfold, data, settings, loss, states_error=False, seed=1)
+            if math.isnan(own.llc):
+                verdict = f"no number either way: {own.message}"
+            else:
+                verdict = f"{within_errors(found, own)}, 2 errors"
+            yield line(run.name, f"{text} loss{where}, rewards x 10", own, found, verdict)
+
+
+def with_heads_at_minimum(
+    policy: ActorCritic, states: PolicyData, loss: Loss
+) -> tuple[PolicyData, ActorCritic]:
+    """The records as they were made, and the policy with its heads at the minimum on them."""
+    data = loss.prepare(policy, states, Generator().manual_seed(0))
+    if data.log_probs is not None:
+        states = states.with_fields(log_probs=data.log_probs)
+    fitted = copy.deepcopy(policy)
+    with torch.no_grad():
+        features = torch.cat([fitted.body(part) for part in data.states.split(256)])
+    kept = data.with_fields(states=features)
+    heads = [p for name, p in fitted.named_parameters() if "head" in name]
+    optimizer = torch.optim.LBFGS(heads, max_iter=2000, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        value = loss(lambda x: fitted.heads(x, x), kept).mean()
+        value.backward()
+        return value.detach()
+
+    optimizer.step(closure)
+    return states, fitted
 
 
 def line(name: str, text: str, own: LLCEstimate, found: LLCEstimate, verdict: str) -> str:

@@ -38,6 +38,21 @@ class Conv(nn.Module):
         return self.net(x.permute(0, 3, 1, 2).float() / 255)
 
 
+class Patch(nn.Module):
+    """38 thousand weights on patches of every second pixel of frames uint8 [B, 64, 64, 3]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Conv2d(3, 32, 4, 4), nn.ReLU(), nn.Conv2d(32, 32, 2, 2), nn.ReLU(), nn.Flatten(),
+            nn.Linear(512, 64), nn.ReLU(), nn.Linear(64, 15),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits `[B, 15]`."""
+        return self.net(x[:, ::2, ::2].permute(0, 3, 1, 2).float() / 255)
+
+
 class LowRank(nn.Module):
     """Logits of state ids `[B]`: a row of one factor times the other."""
 
@@ -57,7 +72,7 @@ def case(name: str, n: int = 2048) -> tuple[nn.Module, Tensor, Tensor]:
         net: nn.Module = Small()
         states = torch.randn(n, 64)
     else:
-        net = Conv()
+        net = Conv() if name == "cnn" else Patch()
         states = torch.randint(0, 256, (n, 64, 64, 3), dtype=torch.uint8)
     with torch.no_grad():
         logits = torch.cat([net(s) for s in states.split(256)])

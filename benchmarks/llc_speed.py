@@ -1,17 +1,18 @@
 """Draws per CPU second, against bare forward and backward passes and against devinterp 1.3.2.
 
-    python benchmarks/llc_speed.py --devinterp-python devinterp/bin/python
+    python benchmarks/llc_speed.py --devinterp-python devinterp/bin/python [--only patch]
 
 SGLD with four chains and batches of 256, on one thread and in CPU seconds of the process. Whole
 draws (batches, gradients, noise, records) and bare passes on ready batches are measured in turn,
 and devinterp between them; the best of several rounds counts, so that a busy machine disturbs the
 ratios little. The bare passes have the estimator's own layout: the small network's chains are
-multiplied together (`baddbmm`), the convolutional one's run one after the other as the traced graph
-that the estimator uses. Its passes as the plain module makes them stand next to it.
+multiplied together (`baddbmm`), those of patches, too, by the traced graph that the estimator uses,
+which prepares the frames at each pass, and of the other convolutional network one after the other.
+The passes as the plain module makes them stand next to it.
 
-The last row has the same network with its convolutions in bfloat16 (`precision="bfloat16"`), where
-the processor multiplies it in tiles. It is compared with devinterp in float32, which knows no other
-precision; what it does when its user's own loss function turns on autocast is printed as well.
+A row "bfloat16" has the same network with its convolutions in bfloat16 (`precision="bfloat16"`),
+where the processor multiplies it in tiles. It is compared with devinterp in float32, which knows no
+other precision; what it does when its user's own loss function turns on autocast is printed, too.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ from rl_slt.samplers.chains import Chains
 
 HERE = Path(__file__).parent
 CHAINS = 4
-WANTED = {"small": (1.4, 3.0), "cnn": (1.1, 1.6)}
-PRECISIONS = {"small": ("float32",), "cnn": ("float32", "bfloat16")}
+WANTED = {"small": (1.4, 6.0), "cnn": (1.1, 1.5), "patch": (1.1, 1.5)}
+PRECISIONS = {"small": ("float32",), "cnn": ("float32", "bfloat16"), "patch": ("float32",)}
 
 
 def seconds(work: Callable[[], None]) -> float:
@@ -65,9 +66,14 @@ def bare(name: str, precision: str, draws: int, batch: int) -> Callable[[], None
     assert target.traced is not None
     gradient, fields = target.traced, {"states": x, "reference_logits": y}
 
+    w, times = target.flat.w_star, CHAINS * draws
+    if target.batched:
+        w, times = w.expand(CHAINS, -1), draws
+        fields = {name: t.expand(CHAINS, *t.shape) for name, t in fields.items()}
+
     def work() -> None:
-        for _ in range(CHAINS * draws):
-            gradient(target.flat.w_star, fields)
+        for _ in range(times):
+            gradient(w, fields)
 
     return work
 
@@ -140,6 +146,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--draws", type=int, default=200)
+    parser.add_argument("--only", action="append", choices=sorted(WANTED))
     parser.add_argument("--out", type=Path, default=HERE / "results" / "llc_speed.md")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -152,8 +159,8 @@ Cost is that of a draw over bare passes; at most, and at least, is what we want.
 | devinterp, autocast | rounds |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
-    for name, precisions in PRECISIONS.items():
-        for precision in precisions:
+    for name in args.only or WANTED:
+        for precision in PRECISIONS[name]:
             if precision == "bfloat16" and not wants_bfloat16("auto"):
                 continue
             line = row(name, precision, args.draws, args.rounds, args.batch, args.devinterp_python)

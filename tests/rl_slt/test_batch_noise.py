@@ -151,12 +151,22 @@ def test_the_heat_that_noise_would_add_is_known(variance: float) -> None:
     assert float(found.mean()) - 1 == pytest.approx(heat, rel=0.15)
 
 
-def test_a_softmax_net_on_batches_is_right_or_not_ok() -> None:
-    problem, ok = PROBLEMS["softmax-mlp"](), []
-    for seed in range(3):
-        e = estimate_problem(problem, BAOAB(), seed, batch_size=64)
-        ok += [e] if e.status == "ok" else []
-    assert ok
+NEVER = {"reduced-rank", "reduced-rank-cold", "deep-linear", "tanh-net", "deep-linear-zero"}
+QUICK = {"softmax-mlp", "tabular-mixed"}
+BATCHED = [
+    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+    for name, problem in PROBLEMS.items()
+    if len(problem().data) > 64
+]
+
+
+@pytest.mark.parametrize("name", BATCHED)
+def test_known_problems_on_batches_are_right_or_not_ok(name: str) -> None:
+    """Three seeds of each; which are never ok is in `benchmarks/results/llc_batch.md`."""
+    problem = PROBLEMS[name]()
+    found = [estimate_problem(problem, BAOAB(), seed, batch_size=64) for seed in range(3)]
+    ok = [e for e in found if e.status == "ok"]
+    assert bool(ok) == (name not in NEVER)
     for e in ok:
         off = abs(e.llc - problem.exact)
         assert off < max(0.03 * problem.exact, 3 * np.hypot(e.stderr, problem.exact_error))

@@ -241,6 +241,37 @@ def test_the_llc_of_the_value_head_does_not_depend_on_the_unit_of_reward() -> No
     assert abs(one.llc - two.llc) < 2 * math.hypot(one.stderr, two.stderr)
 
 
+def test_a_clipped_surrogate_has_a_number_at_its_minimum_in_any_unit_of_reward() -> None:
+    """Where it is descended; at the policy that acted it falls, along the policy's gradient."""
+    generator, found = torch.Generator().manual_seed(1), []
+    states = torch.randn(200, 4, generator=generator)
+    actions = torch.randint(3, (200,), generator=generator)
+    good = torch.where(actions == (states[:, 0] > 0), 1.0, -1.0)
+    advantages = good * (0.5 + torch.rand(200, generator=generator))
+    acting, policy, loss = TwoHeads(), TwoHeads().eval(), Surrogate(0.2)
+    data = PolicyData(states, actions=actions, advantages=advantages)
+    data = loss.prepare(acting.eval(), data, generator)
+    optimizer = torch.optim.Adam(policy.parameters(), 0.03)
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss(policy, data).mean().backward()
+        optimizer.step()
+    for unit in (1.0, 10.0):
+        given = data.with_fields(advantages=unit * advantages)
+        refused, at_minimum = (
+            quick(of, given, loss=loss, draws=300, nbeta="relative:50",
+                  localization="relative:0.5", seed=int(unit))
+            for of in (acting, policy)
+        )  # fmt: skip
+        assert refused.status == "failed" and math.isnan(refused.llc)
+        assert refused.message.startswith("w* is no minimum of the loss, which falls below L(w*)")
+        assert at_minimum.status == "ok"
+        found.append(at_minimum)
+    one, two = found
+    assert abs(one.llc - two.llc) < 2 * math.hypot(one.stderr, two.stderr)
+    assert one.llc > 20 * one.stderr
+
+
 @pytest.mark.parametrize(("gamma", "few"), [(1.0, True), (1000.0, False)])
 def test_regret_needs_weights_worth_half_the_episodes(gamma: float, few: bool) -> None:
     e = quick(TwoHeads(), data(), loss=Regret(), localization=gamma, draws=100)
