@@ -7,7 +7,8 @@ trends and all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ from scipy import stats
 
 from analysis.associations.within import coincidence, curve_lag, statistic_row
 from analysis.permutations import MIN_RUNS, Direction, arrangements, mean_of_table, p_value
+from analysis.power import detectable_correlation, detectable_course
 
 Array = npt.NDArray[np.float64]
 Row = dict[str, object]
@@ -51,7 +53,8 @@ def across_runs(
 
     Returns:
         Rows as `statistic_row` makes them; those with a p-value hold as `null` the statistic over
-        all arrangements (of `DIRECTIONS`), for corrections over several pairs.
+        all arrangements (of `DIRECTIONS`), for corrections over several pairs, and where it can be
+        told as `power` the true value found with 80 %, a function of the critical one.
     """
     runs = len(arms)
     if runs < MIN_RUNS or x.shape[1] < 1:
@@ -61,16 +64,22 @@ def across_runs(
     dx, dy = less_arm_mean(x, arms), less_arm_mean(y, arms)
     fx, fy = dx[:, -LAST:].mean(axis=1), dy[:, -LAST:].mean(axis=1)
     shares = np.array([[coincidence(a, b)[0] for b in y_changes] for a in x_changes])
+    ux, uy = unit_rows(dx), unit_rows(dy)
     tests = {
         "seed_r": float(runs) * np.outer(unit_rows(fx[None])[0], unit_rows(fy[None])[0]),
-        "seed_curve_r": unit_rows(dx) @ unit_rows(dy).T,
+        "seed_curve_r": ux @ uy.T,
         "seed_coincidence": shares,
     }
+    goals, freedom = mean_of_table(uy @ uy.T), runs - len(set(arms)) - 1
     rows = []
     for name, table in tests.items():
         null = mean_of_table(table)(orders)
         reason = NO_TRANSITION if name == "seed_coincidence" else CONSTANT
-        rows.append(_tested(name, runs, reason, float(null[0]), null))
+        power: dict[str, Callable[[float], float]] = {
+            "seed_r": partial(detectable_correlation, freedom=freedom),
+            "seed_curve_r": partial(detectable_course, null, goals(orders)),
+        }
+        rows.append(_tested(name, runs, reason, float(null[0]), null) | {"power": power.get(name)})
     return [*rows, _lead_lag(x, y, arms)]
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.associations.across import DIRECTIONS, across_runs
 from analysis.associations.within import within_run
-from analysis.permutations import extremes, q_values, step_down
+from analysis.permutations import critical_value, extremes, q_values, spread, step_down
 from analysis.schema import ALL_RUNS, conform, empty
 from analysis.series import arms_of_runs, llc_series, probe_series
 from analysis.transitions import detect_transitions
@@ -19,6 +19,7 @@ from analysis.transitions import detect_transitions
 Array = npt.NDArray[np.float64]
 EXTRA = {
     "lag_low": "float64", "lag_high": "float64", "note": "string", "p_adjusted": "float64",
+    "smallest_effect": "float64",
 }  # fmt: skip
 
 
@@ -37,18 +38,20 @@ def associate(
         progress: called with (pairs done, pairs in all).
 
     Returns:
-        Columns of `associations` and lag_low, lag_high, note, p_adjusted; one row per run, LLC
-        series, probe metric and statistic. In each run: `change_r` (against circular shifts;
-        p-value from 20 checkpoints on), and without p-value, since what learning curves share by
-        themselves cannot be told apart there, `level_r`, `lead_lag`, `curve_lag` and `coincidence`.
+        Columns of `associations` and lag_low, lag_high, note, p_adjusted, smallest_effect; one row
+        per run, LLC series, probe metric and statistic. In each run: `change_r` (against circular
+        shifts; p-value from 20 checkpoints on), and without p-value, since what learning curves
+        share by themselves cannot be told apart there, `level_r`, `lead_lag`, `curve_lag` and
+        `coincidence`.
         Over runs, where run is `*`: `seed_r`, `seed_curve_r`, `seed_coincidence` and
         `seed_lead_lag` (runs permuted within arms; p-value from 5 runs on), where `p_adjusted` is
         corrected for all pairs and statistics by the step-down max-T over the same permutations
-        (Westfall & Young 1993).
-        `q_value` holds the false discovery rate over the table (Benjamini & Hochberg 1995), for
-        exploration: it holds for independent and positively dependent tests. `lag` is in
-        checkpoints, positive where the LLC moves first. A missing p-value has its reason in
-        `note`.
+        (Westfall & Young 1993) and `smallest_effect` is the true value of `seed_r` or
+        `seed_curve_r` that such studies find with 80 % at 5 %, so corrected; none is computed of
+        the other statistics. `q_value` holds the false discovery rate over the table (Benjamini &
+        Hochberg 1995), for exploration: it holds for independent and positively dependent tests.
+        `lag` is in checkpoints, positive where the LLC moves first. A missing p-value has its
+        reason in `note`.
     """
     x, y = llc_series(llc), probe_series(probes)
     arms = arms_of_runs(x, y)
@@ -72,27 +75,39 @@ def associate(
     frame = pd.DataFrame(rows)
     frame["arm"] = frame["run"].map(arms | {ALL_RUNS: ALL_RUNS})
     frame["q_value"] = q_values(frame["p_value"])
-    frame["p_adjusted"] = _corrected(frame)
-    frame = frame.drop(columns=["runs", "null"], errors="ignore")
+    frame[["p_adjusted", "smallest_effect"]] = _corrected(frame)
+    frame = frame.drop(columns=["runs", "null", "power"], errors="ignore")
     return conform("associations", frame).astype({"note": "string"})
 
 
-def _corrected(frame: pd.DataFrame) -> pd.Series:
-    """Step-down max-T over all tests across runs, on the same arrangements of the same runs."""
-    out = pd.Series(np.nan, frame.index)
+def _corrected(frame: pd.DataFrame) -> pd.DataFrame:
+    """Step-down max-T over all tests across runs, on the same arrangements of the same runs.
+
+    Returns:
+        Columns p_adjusted and smallest_effect, the value found with 80 % by that family's limit.
+    """
+    out = pd.DataFrame(np.nan, frame.index, ["p_adjusted", "smallest_effect"])
     tested = frame[(frame["run"] == ALL_RUNS) & frame["p_value"].notna()]
     blocks = []
+    middles, scales = (pd.Series(np.nan, frame.index) for _ in range(2))
     for _, rows in tested.groupby("runs"):
-        tables = [
-            extremes(np.column_stack([*same["null"]]), DIRECTIONS[str(statistic)])
-            for statistic, same in rows.groupby("statistic")
-        ]
-        index = np.concatenate([same.index for _, same in rows.groupby("statistic")])
+        tables, index = [], []
+        for statistic, same in rows.groupby("statistic"):
+            nulls = np.column_stack([*same["null"]])
+            tables.append(extremes(nulls, DIRECTIONS[str(statistic)]))
+            middles[same.index], scales[same.index] = np.nanmean(nulls), spread(nulls)
+            index += [*same.index]
         blocks.append((index, np.hstack(tables)))
-    for (index, _), adjusted in zip(
-        blocks, step_down([z for _, z in blocks]) if blocks else (), strict=True
-    ):
-        out[index] = adjusted
+    if not blocks:
+        return out
+    reach = critical_value([z for _, z in blocks])
+    for (index, _), adjusted in zip(blocks, step_down([z for _, z in blocks]), strict=True):
+        out.loc[index, "p_adjusted"] = adjusted
+    told = tested[tested["power"].notna()]
+    limits = (middles + reach * scales)[told.index]
+    out.loc[told.index, "smallest_effect"] = [
+        of(limit) for of, limit in zip(told["power"], limits, strict=True)
+    ]
     return out
 
 

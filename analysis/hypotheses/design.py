@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from analysis.permutations import Orders, arrangements
 
 MOST = 15_000  # arrangements; all 5! x 5! of two arms of five seeds are 14,400
-POWER = 0.8
 
 
 def join_notes(*notes: str) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
-from scipy.stats import chi2, nct, norm
+from scipy.stats import norm
 
-from analysis.hypotheses.design import POWER, Design, Untestable
+from analysis.hypotheses.design import Design, Untestable
 from analysis.permutations import Orders
+from analysis.power import detectable, detectable_correlation
 
 Array = npt.NDArray[np.float64]
 
@@ -119,38 +119,8 @@ class LinearTest:
 
         What it says for ten runs in two arms with two controls is found in 73 % rather than 80 %.
         """
-        shift = detectable(round(abs(critical), 4), self.freedom, self.scale is None)
         if self.scale is None:
-            return float(shift / np.sqrt(1.0 + shift**2))  # shift is rho / sqrt(1 - rho^2)
+            return detectable_correlation(critical, self.freedom)
+        shift = detectable(round(abs(critical), 4), self.freedom)
         rest = np.linalg.norm(self._rest) * np.sqrt((1.0 - self.correlation**2) / self.freedom)
         return float(abs(self.scale) * shift * rest / np.linalg.norm(self._target))
-
-
-@lru_cache(maxsize=4096)
-def detectable(critical: float, freedom: int, random: bool = False) -> float:
-    """Slope over residual sd at which a correlation is beyond its critical value in 80 %.
-
-    `r / sqrt(1 - r^2) * sqrt(freedom)` follows a non-central t for Gaussian values, with
-    non-centrality slope times the norm of the target.
-
-    Args:
-        critical: correlation from which on an effect counts as found.
-        freedom: degrees of freedom.
-        random: whether the target is a Gaussian measure of unit variance, whose squared norm
-            follows chi-square; else it has unit norm.
-
-    Returns:
-        NaN where no correlation is large enough.
-    """
-    if not critical < 1.0:
-        return np.nan
-    t = critical * np.sqrt(freedom / (1.0 - critical**2))
-    norms = np.sqrt(chi2.ppf(_MIDDLES, freedom + 1)) if random else np.ones(1)
-
-    def missing(slope: float) -> float:
-        return float(np.mean(nct.sf(t, freedom, slope * norms))) - POWER
-
-    return float(brentq(missing, 0.0, 20.0 * t + 100.0, xtol=1e-6))
-
-
-_MIDDLES = (np.arange(32) + 0.5) / 32

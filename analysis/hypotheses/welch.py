@@ -12,8 +12,9 @@ from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, stdtr
 from scipy.stats import norm, rankdata, t
 
-from analysis.hypotheses.linear import LinearTest, detectable
+from analysis.hypotheses.linear import LinearTest
 from analysis.permutations import TOLERANCE, Orders
+from analysis.power import detectable
 
 Array = npt.NDArray[np.float64]
 _LARGEST = 9.0  # normal score: about what double precision tells from certainty

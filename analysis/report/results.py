@@ -13,6 +13,10 @@ from analysis.report.data import StudyData
 from analysis.series import MAIN_LOSS
 
 _MOST = 24
+_NO_POWER = (
+    "No power was computed for the others: a hypothesis of kind prediction, named before the data, "
+    "has one."
+)
 _MODELS = ("mean", "llc", "baseline", "baseline + llc")
 
 
@@ -63,7 +67,9 @@ def prediction_result(data: StudyData) -> Result:
     found = int((tested["p_adjusted"].fillna(tested["p_value"]) <= 0.05).sum())
     line = (
         f"Of {len(tested)} outcomes and LLC series, the LLC improves the prediction of the next "
-        f"checkpoint beyond the cheaper signs in {found} (5 %, corrected for their number)."
+        f"checkpoint beyond the cheaper signs in {found} (5 %, corrected for their number). "
+        + _NO_POWER
+        * (found < len(tested))
         if len(tested)
         else "Whether the LLC predicts the goal better than cheaper signs do is not tested with "
         "fewer than 5 seeds; the numbers below only describe these runs."
@@ -88,7 +94,10 @@ def path_result(data: StudyData) -> Result:
     runs = labels.count(int(known["n"].max()), "run")
     line += f" {runs}, each classified from the others by one early value. "
     if found.empty:
-        line += "No early value predicts the final goal better than chance (5 %, corrected)."
+        line += (
+            "No early value predicts the final goal better than chance (5 %, corrected). No power "
+            "was computed: it depends on how the early values are spread."
+        )
     else:
         first = found.iloc[0]
         line += (

@@ -203,9 +203,10 @@ def association_sentence(data: StudyData) -> str:
         )
         return f"Whether LLC and goal change together cannot be tested with these data: {why}."
     found = int((tested["q_value"].fillna(tested["p_value"]) <= 0.05).sum())
+    power = "" if found else f"; {test_tables.least_link(table)}"
     return (
         f"Of {len(tested)} exploratory associations between LLC and probes, {found} have a false "
-        "discovery rate of at most 5 %."
+        f"discovery rate of at most 5 %{power}."
     )
 
 

@@ -193,12 +193,26 @@ def association_tables(data: StudyData) -> dict[str, Any]:
     }
 
 
+def least_link(table: pd.DataFrame) -> str:
+    """What the runs find with 80 % where they find no association, as part of a sentence."""
+    over = table.reindex(columns=["statistic", "smallest_effect"])
+    known = over[over["statistic"] == "seed_r"]["smallest_effect"].dropna()
+    if known.empty:
+        return "no power was computed"
+    return (
+        f"corrected for all, a correlation of last values of {labels.number(known.max())} or more "
+        "over runs is found with about 80 %"
+    )
+
+
 _NULL = (
     "LLC and probe outcomes both change along training, so their levels correlate without any "
     "link; that column only describes. Changes are held against the same series shifted in time "
     "within a run, or against other pairings of seeds over runs. These tests are exploratory: q is "
     "their false discovery rate (Benjamini and Hochberg); over runs p corrected is the familywise "
-    "one (step-down max-T). A positive lag means that the LLC moves first, in checkpoints."
+    "one (step-down max-T). A positive lag means that the LLC moves first, in checkpoints. Next to "
+    "changes over runs that are not found stands the correlation that these runs find with about "
+    "80 %; for single runs, lags and transitions no power was computed."
 )
 _COLUMNS = {
     "levels": ("level_r", "seed_curve_r"),
@@ -206,6 +220,13 @@ _COLUMNS = {
     "together": ("coincidence", "seed_coincidence"),
     "lag": ("lead_lag", "seed_lead_lag"),
 }
+
+
+def _power(row: dict[Any, Any]) -> Any:
+    """The smallest effect next to what is not found."""
+    p_value = row.get("p_adjusted")
+    missed = p_value is not None and p_value > 0.05
+    return row.get("smallest_effect") if missed else None
 
 
 def _main_pairs(data: StudyData, table: pd.DataFrame) -> pd.DataFrame:
@@ -238,6 +259,7 @@ def _pivot(table: pd.DataFrame, data: StudyData) -> list[dict[str, str]]:
                 "lag": labels.number(lag.get("lag")),
                 "lag interval": labels.interval(lag.get("lag_low"), lag.get("lag_high")),
                 "n": labels.number(tested.get("n")),
+                "found with 80 %": labels.number(_power(tested)),
             }
         )
     order = list(shown_series(data).values())

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.hypotheses.design import POWER, Design, Untestable, join_notes
+from analysis.hypotheses.design import Design, Untestable, join_notes
 from analysis.hypotheses.hypothesis import Hypothesis, need_metric
 from analysis.hypotheses.measures import Course, Measures
 from analysis.permutations import MIN_RUNS, TOLERANCE, Orders
+from analysis.power import POWER
 from analysis.prediction import BASELINE, Task, prediction_task, standardized
 from rl_slt import InputError
 

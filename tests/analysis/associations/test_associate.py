@@ -6,10 +6,13 @@ import pytest
 from synthetic_series import ar1, log_steps, sigmoid
 
 from analysis import associate
+from analysis.associations.across import unit_rows
 from analysis.schema import TABLES, empty
 from rl_slt import InputError
 
-COLUMNS = [*TABLES["associations"], "lag_low", "lag_high", "note", "p_adjusted"]
+COLUMNS = [
+    *TABLES["associations"], "lag_low", "lag_high", "note", "p_adjusted", "smallest_effect"
+]  # fmt: skip
 WITHIN = {"level_r", "change_r", "lead_lag", "curve_lag", "coincidence"}
 ACROSS = {"seed_r", "seed_curve_r", "seed_coincidence", "seed_lead_lag"}
 
@@ -134,3 +137,33 @@ def test_an_infinite_value_is_no_number() -> None:
     infinite = llc.assign(llc=llc["llc"].where(llc.index != 3, np.inf))
     missing = llc.assign(llc=llc["llc"].where(llc.index != 3))
     pd.testing.assert_frame_equal(associate(infinite, probes), associate(missing, probes))
+
+
+def finals(metrics: int, runs: int = 10) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Unlinked final values of runs in one arm."""
+    rng, llc, probes = np.random.default_rng(0), [], []
+    for run in range(runs):
+        name = {"run": f"r{run}", "arm": "a", "step": [0, 1000]}
+        more = {"seed": run, "loss": "kl", "states": "frozen", "llc_stderr": 0.3, "status": "ok"}
+        llc.append(pd.DataFrame(name | more | {"llc": rng.standard_normal()}))
+        for m in range(metrics):
+            value = rng.standard_normal()
+            ends = {"ci_low": value - 0.1, "ci_high": value + 0.1, "n": 100}
+            probe = {"probe": "behind", "metric": f"m{m}", "value": value}
+            probes.append(pd.DataFrame(name | probe | ends))
+    return pd.concat(llc), pd.concat(probes)
+
+
+def test_a_link_of_final_values_has_its_power_beside_it() -> None:
+    """The correlation at which that of ten runs is beyond the limit in 80 %."""
+    one, many = (associate(*finals(metrics)) for metrics in (1, 8))
+    rho = one.set_index("statistic")["smallest_effect"]["seed_r"]
+    x, e = np.random.default_rng(1).standard_normal((2, 4000, 10))
+    y = rho * x + np.sqrt(1.0 - rho**2) * e
+    r = np.sum(unit_rows(x) * unit_rows(y), axis=1)
+    limit = 0.632  # of ten Gaussian pairs, two-sided: the tables of Pearson's r
+    assert np.mean(r >= limit) == pytest.approx(0.8, abs=0.05)
+    corrected = many[many["statistic"] == "seed_r"]["smallest_effect"]
+    assert corrected.nunique() == 1 and rho + 0.05 < corrected.iloc[0] < 1.0
+    known = many["smallest_effect"].notna()
+    assert set(many["statistic"][known]) <= {"seed_r", "seed_curve_r"}

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from analysis.hypotheses.design import Design, Untestable
-from analysis.hypotheses.linear import LinearTest, detectable
+from analysis.hypotheses.linear import LinearTest
 from analysis.hypotheses.welch import WelchTest
 from analysis.permutations import (
     Direction,
@@ -18,6 +18,7 @@ from analysis.permutations import (
     p_value,
     spread,
 )
+from analysis.power import detectable
 
 Array = npt.NDArray[np.float64]
 Make = Callable[[np.random.Generator, float], LinearTest]

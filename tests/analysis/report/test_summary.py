@@ -208,6 +208,14 @@ def test_what_cannot_be_tested_says_why(data: StudyData, large_data: StudyData) 
     assert told("needs 5 runs, has 1").endswith(few)
     rows = len(data.table("associations"))  # the coin rate without a coin is 0 in every study
     assert told(["a series never changes", *["needs 5 runs, has 1"] * (rows - 1)]).endswith(few)
+    table = data.table("associations").assign(p_value=0.3, q_value=0.5, p_adjusted=0.9)
+    for known, said in (
+        ({"statistic": "seed_r", "smallest_effect": 0.871}, "a correlation of last values of 0.871 "
+         "or more over runs is found with about 80 %."),
+        ({"statistic": "change_r"}, "at most 5 %; no power was computed."),
+    ):  # fmt: skip
+        missed = replace(data, tables={**data.tables, "associations": table.assign(**known)})
+        assert association_sentence(missed).endswith(said)
     some = build_summary(failing(large_data, "end-s[0-4]"))["sentences"]
     (line,) = [one for one in some if one.startswith("LLC of the last")]
     assert "Not every estimate of end passed its checks: no comparison." in line
