@@ -13,7 +13,7 @@ from analysis.report import StudyData, build_report, build_summary, load_study
 from analysis.report.comparisons import comparisons
 from analysis.report.figures import all_figures
 from analysis.report.results import path_result, prediction_result
-from analysis.report.test_tables import small_errors
+from analysis.report.test_tables import ALONE, small_errors, transition_table
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +97,8 @@ def test_errors_that_were_widened_are_named_with_their_factor() -> None:
     assert "by a factor of: LLC frozen 1.5." in said
     assert small_errors(table.assign(error_scale=1.0), titles) == ""
     assert small_errors(table.drop(columns="error_scale"), titles) == ""
+
+
+def test_one_run_alone_says_that_nothing_checks_its_errors(rich: StudyData) -> None:
+    assert transition_table(rich)["errors"] != ALONE
+    assert transition_table(replace(rich, runs=rich.runs[:1]))["errors"] == ALONE
