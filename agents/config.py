@@ -14,15 +14,18 @@ from envs import (
     check_held_out,
     find_game,
     parse_levels,
+    parse_teacher,
 )
 from rl_slt import InputError, SettingsModel
 
 _LEVELS = ("levels", "settings", "grid")  # what levels are made by: each game has its own
-_OF_TRAINER = {  # what the other trainer would pass over in silence
+_READ_BY = {  # what other trainers would pass over in silence
     "exact": ("optimizer", "temperature"),
     "ppo": ("num_envs", "n_steps", "batch_size", "micro_batch", "epochs", "gae_lambda", "clip",
             "clip_value", "ent_coef", "vf_coef", "max_grad_norm", "normalize_reward", "eval_every",
             "stop_return", "time_limit"),
+    "clone": ("teacher", "noise", "stop_kl", "demonstrations", "optimizer", "batch_size",
+              "time_limit"),
 }  # fmt: skip
 
 
@@ -30,7 +33,7 @@ class TrainConfig(SettingsModel):
     """Settings of a training; the defaults are the paper's (Langosco et al. 2022, CoinRun).
 
     Steps are environment steps. `steps` is rounded up to whole rollouts of `num_envs * n_steps`:
-    see `total_steps`. With exact gradients nothing is played, and steps are gradient steps.
+    see `total_steps`. With exact gradients and for clones they are gradient steps.
 
     Raises:
         InputError: at the first setting that cannot work.
@@ -42,10 +45,22 @@ class TrainConfig(SettingsModel):
     time_limit: int | None = Field(None, ge=1, description="episode steps; none is the game's own")
     game: str = Field("coinrun", description="which game: coinrun, maze or gridworld")
     grid: GridSettings = Field(GridSettings(), description="size and walls of a gridworld")
-    trainer: Literal["ppo", "exact"] = Field(
-        "ppo", description="ppo, or exact gradients of the value, in a gridworld"
+    trainer: Literal["ppo", "exact", "clone"] = Field(
+        "ppo", description="ppo; exact gradients of the value, in a gridworld; clone of a teacher"
     )
-    optimizer: Literal["adam", "sgd"] = Field("adam", description="of exact gradients: adam or sgd")
+    teacher: str = Field("seeker", description="scripted policy to clone, or mix:P:A:B of two")
+    noise: float = Field(
+        0.0, ge=0, le=1, description="share of actions that the teacher draws at random"
+    )
+    stop_kl: float | None = Field(
+        None, gt=0, description="KL from the teacher at which cloning ends, nats; none: all steps"
+    )
+    demonstrations: int = Field(
+        12288, ge=1, description="states to clone in, a fourth of them held out"
+    )
+    optimizer: Literal["adam", "sgd"] = Field(
+        "adam", description="of exact gradients and clones: adam or sgd"
+    )
     temperature: float = Field(
         0.0, ge=0, description="reward per nat of entropy, in the objective of exact gradients"
     )
@@ -112,13 +127,15 @@ class TrainConfig(SettingsModel):
                 "trainer", self.trainer, f"{' or '.join(game.presets)} in {self.game}"
             )
         idle = {name: "game" for name in _LEVELS if name not in game.options}
-        other = "exact" if self.trainer == "ppo" else "ppo"
-        for name, by in (idle | dict.fromkeys(_OF_TRAINER[other], "trainer")).items():
+        others = (name for names in _READ_BY.values() for name in names)
+        passed_over = [name for name in others if name not in _READ_BY[self.trainer]]
+        for name, by in (idle | dict.fromkeys(passed_over, "trainer")).items():
             if (value := getattr(self, name)) != type(self).model_fields[name].default:
                 hint = f"it changes nothing with {by}={getattr(self, by)!r}"
                 raise InputError.of(name, value, "left out", hint)
         if game.check is not None:
             game.check(self.coin, **{name: getattr(self, name) for name in game.options})
+        parse_teacher(self.teacher)
         if (self.from_run is None) != (self.from_step is None):
             raise InputError.of("from_step", self.from_step, "given together with from_run")
         if self.eval_every is not None and self.levels is not None:
@@ -134,7 +151,7 @@ class TrainConfig(SettingsModel):
 
     @property
     def rollout_steps(self) -> int:
-        """Environment steps between two updates of the policy; 1 with exact gradients."""
+        """Environment steps between two updates of the policy; 1 where steps are gradient steps."""
         return self.num_envs * self.n_steps if self.trainer == "ppo" else 1
 
     @property
@@ -164,6 +181,19 @@ PPO_PRESETS: Mapping[str, Mapping[str, Any]] = {
         "anneal_lr": True,
         "precision": "auto",
         "steps": 800_000,
+    },
+    # Plain levels with steps and crates; in half of the episodes the coin is seen behind the start.
+    "clone": {
+        "trainer": "clone",
+        "coin": "mix:0.5:behind:end@mid",
+        "network": "patch",
+        "settings": PLAIN_FLAT.replace(steps=True, crates=True),
+        "time_limit": 100,
+        "batch_size": 256,
+        "lr": 1e-3,
+        "steps": 4000,
+        "checkpoints": "log:6",
+        "tensorboard": False,
     },
     # The open grid of 5 x 5: the corner first, then the cheese, at a step that alpha decides.
     "gridworld": {

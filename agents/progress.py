@@ -3,7 +3,7 @@
 import csv
 import io
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,13 @@ class ProgressFile:
     Rows hold nothing that depends on the clock, so that equal runs have equal files.
     """
 
-    def __init__(self, path: Path, length: int = 0):
-        """Open `path`, keeping its first `length` bytes."""
+    def __init__(self, path: Path, length: int = 0, columns: Sequence[str] = COLUMNS):
+        """Open `path`, keeping its first `length` bytes, for rows of these columns."""
+        self.columns = columns
         self.file = path.open("a+b")
         self.file.truncate(length)
         if length == 0:
-            self._write([list(COLUMNS)])
+            self._write([list(columns)])
 
     @property
     def length(self) -> int:
@@ -35,7 +36,7 @@ class ProgressFile:
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Write the row; a column that it lacks stays empty."""
-        self._write([["" if row.get(name) is None else repr(row[name]) for name in COLUMNS]])
+        self._write([["" if row.get(name) is None else repr(row[name]) for name in self.columns]])
 
     def close(self) -> None:
         """Close the file."""

@@ -16,6 +16,7 @@ import envs
 from agents.branch import find_origin, inherited_arm, load_origin
 from agents.callback import TrainingCallback, TrainingStopped
 from agents.checkpoints import is_finished, write_index
+from agents.cloning import clone
 from agents.config import TrainConfig
 from agents.devices import check_device, chosen_precision
 from agents.environment import Evaluator, make_env, network_spec
@@ -62,7 +63,10 @@ def train(
     with _begun(config, Path(out), resume, arm) as todo:
         if todo:
             envs.keep_freed_memory()
-            _train(config, Path(out), device, progress)
+            if config.trainer == "clone":
+                clone(config, Path(out), progress)
+            else:
+                _train(config, Path(out), device, progress)
 
 
 def train_together(

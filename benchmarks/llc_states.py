@@ -35,6 +35,7 @@ from llc_nets import machine
 from numpy.typing import NDArray
 from torch import Tensor
 
+import envs
 from rl_slt import PolicyData, estimate_with
 from rl_slt.data.clusters import cluster_stderr
 from rl_slt.losses.kl import PolicyKL
@@ -87,7 +88,7 @@ def sets_of(spec: state_sets.StateSetSpec, cache: Path) -> dict[str, tuple[Polic
     """Both kinds of sets, each with the environment that every state was visited in."""
     shared = [
         state_sets._visit(spec, place, act, -(-spec.n // 6), spec.seed)
-        for place, act in itertools.product(spec.placements, state_sets._behaviors(spec.seed))
+        for place, act in itertools.product(spec.placements, envs.behaviors(spec.seed))
     ]
     frames, episodes = (np.concatenate(arrays) for arrays in zip(*shared, strict=True))
     part = np.arange(len(shared)).repeat(len(shared[0][0]))

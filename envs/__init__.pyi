@@ -14,6 +14,7 @@ from .actions import (
 )
 from .clips import COLORS, Clip, evenly_spaced, film_strip, gif_bytes, record_clip
 from .edit import agent_of, coins_of, move_coin, render_states, standing_states
+from .exploration import ENVS, Act, behaviors, rollout, thinned
 from .games import GAMES, find_game, find_procgen
 from .gridworld import CheeseGrid, GridSettings, parse_cheese
 from .layouts import layout_hash, layout_hashes, layouts_of
@@ -44,7 +45,16 @@ from .policies import (
 )
 from .replays import Replay, replay
 from .sb3 import to_sb3
-from .scripted import SCRIPTED, CoinBlindPolicy, CoinSeekerPolicy, RandomPolicy, Scripted
+from .scripted import (
+    BASELINES,
+    SCRIPTED,
+    CoinBlindPolicy,
+    CoinSeekerPolicy,
+    RandomPolicy,
+    Scripted,
+    WalkerPolicy,
+    parse_teacher,
+)
 from .settings import PLAIN_FLAT, LevelSettings, cores
 from .simulator import shared_simulator
 from .tasks import Task
@@ -56,9 +66,11 @@ ENV_ID: str
 __all__ = [
     "ACTION_NAMES",
     "ALL_LEVELS",
+    "BASELINES",
     "CLIP_LEVEL",
     "COLORS",
     "DIRECTION",
+    "ENVS",
     "ENV_ID",
     "EVALUATION_LEVELS",
     "FROZEN_LEVELS",
@@ -76,6 +88,7 @@ __all__ = [
     "RIGHT",
     "RIGHT_JUMP",
     "SCRIPTED",
+    "Act",
     "CheeseGrid",
     "Classes",
     "Clip",
@@ -91,7 +104,9 @@ __all__ = [
     "Scripted",
     "ScriptedPolicy",
     "Task",
+    "WalkerPolicy",
     "agent_of",
+    "behaviors",
     "check_held_out",
     "coins_of",
     "cores",
@@ -116,14 +131,17 @@ __all__ = [
     "parse_cheese",
     "parse_levels",
     "parse_placement",
+    "parse_teacher",
     "procgen_package",
     "record_clip",
     "render_frame",
     "render_states",
     "replay",
+    "rollout",
     "sample_actions",
     "shared_simulator",
     "standing_states",
+    "thinned",
     "to_sb3",
     "whole_level",
 ]

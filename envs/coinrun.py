@@ -166,4 +166,5 @@ GAME = ProcgenGame(
     deadly_entities={"saw": SAW, "enemy": ENEMY},
     deadly_cells={"lava": LAVA},
     enemy=ENEMY,
+    presets={"ppo": "paper", "clone": "clone"},
 )

@@ -1,8 +1,9 @@
-"""Policies without learning, as baselines.
+"""Policies without learning, as baselines and as teachers of clones.
 
 Each is called with the observations [n, 64, 64, 3] and the vector environment that gave them and
 returns actions int64 [n]. `CoinBlindPolicy` shows what "always right" earns by accident,
-`CoinSeekerPolicy` what is possible.
+`CoinSeekerPolicy` what is possible. `WalkerPolicy` is a rule of what a frame shows, so that a
+network can follow it: with and without the coin, all else equal.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -12,10 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.actions import JUMP, LEFT, LEFT_JUMP, N_ACTIONS, NOOP, RIGHT, RIGHT_JUMP
+from envs.coinrun import BARRIER, COIN, EMPTY
 from envs.edit import agent_of, coins_of
+from envs.games import find_procgen
 from envs.policies import Actions, ScriptedPolicy
 from envs.simulator import Simulator, shared_simulator
+from envs.state import RY, State
 from envs.vector import ProcgenVectorEnv
+from rl_slt import InputError
+
+_CLEAR = (COIN, EMPTY, BARRIER)  # cells that an agent passes through
+_AHEAD = (0.6, 1.5)  # columns from its center at which the walker looks
 
 
 @runtime_checkable
@@ -27,6 +35,7 @@ class Scripted(ScriptedPolicy, Protocol):
 
     num_envs: int  # how many environments it had best play at once
     reads_state: bool  # whether it looks at the games' states
+    deterministic: bool  # whether the state alone decides, where a plan is not gone on with
 
     def choose(
         self, noise: NDArray[np.float64], vector: ProcgenVectorEnv, indices: Sequence[int],
@@ -46,7 +55,7 @@ class Scripted(ScriptedPolicy, Protocol):
 class RandomPolicy:
     """Uniform over the 15 actions."""
 
-    name, num_envs, reads_state = "random", 128, False
+    name, num_envs, reads_state, deterministic = "random", 128, False, False
 
     def __init__(self, seed: int = 0) -> None:
         self._generator = np.random.default_rng(seed)
@@ -63,7 +72,7 @@ class RandomPolicy:
 class CoinBlindPolicy:
     """Always right and jump, whatever it sees."""
 
-    name, num_envs, reads_state = "coin-blind", 128, False
+    name, num_envs, reads_state, deterministic = "coin-blind", 128, False, True
 
     def __call__(self, obs: NDArray[np.uint8], vector: ProcgenVectorEnv) -> Actions:
         """Actions [n] for the current step."""
@@ -82,7 +91,7 @@ class CoinSeekerPolicy:
     that survives. It needs CoinRun and a few milliseconds a plan.
     """
 
-    name, num_envs, reads_state = "coin-seeker", 8, True
+    name, num_envs, reads_state, deterministic = "coin-seeker", 8, True, True
 
     def __init__(self, horizon: int = 20, patience: int = 4) -> None:
         self.horizon, self.patience = horizon, patience
@@ -161,9 +170,97 @@ class CoinSeekerPolicy:
         return -abs(end[0] - target[0] - 0.5) - 0.5 * abs(end[1] - target[1] - 0.5)
 
 
-SCRIPTED: dict[str, Callable[[int], Scripted]] = {
+class WalkerPolicy:
+    """Walks to the right and jumps where a wall, a crate or a hazard stands in its way.
+
+    With `sees_coin` it walks to the coin in just the same way, where the frame shows one, and jumps
+    where the coin hangs above it. It reads neither speed nor what is out of view, and plans
+    nothing: its action is a rule of the frame. For levels without pits.
+
+    Args:
+        sees_coin: whether it looks for the coin.
+    """
+
+    num_envs, reads_state, deterministic = 32, True, True
+
+    def __init__(self, sees_coin: bool) -> None:
+        self.name, self.sees_coin = "seeker" if sees_coin else "walker", sees_coin
+
+    def __call__(self, obs: NDArray[np.uint8], vector: ProcgenVectorEnv) -> Actions:
+        """Actions [n] for the current step."""
+        return self.choose(np.zeros(len(obs)), vector, range(len(obs)))
+
+    def choose(
+        self, noise: NDArray[np.float64], vector: ProcgenVectorEnv, indices: Sequence[int],
+        *_: object,
+    ) -> Actions:  # fmt: skip
+        """Actions [n], see `Scripted`."""
+        return np.array([self._act(State(vector.game_state(index))) for index in indices])
+
+    def _act(self, state: State) -> int:
+        x, y = state.agent_xy
+        offset = self._coin(state, x, y)
+        if offset is not None and abs(offset) < 0.5:
+            return JUMP
+        side, walk, leap = (1, RIGHT, RIGHT_JUMP)
+        if offset is not None and offset < 0:
+            side, walk, leap = (-1, LEFT, LEFT_JUMP)
+        feet = int(y - state.entities[0, RY] + 0.1)
+        ahead = {(int(x + side * reach), feet) for reach in _AHEAD}
+        firm = any(state.grid[row, column] not in _CLEAR for column, row in ahead)
+        objects = {(int(left), int(bottom)) for left, bottom, _ in list(state.objects())[1:]}
+        return leap if firm or ahead & objects else walk
+
+    def _coin(self, state: State, x: float, y: float) -> float | None:
+        """Columns from the agent to the coin in view, the nearest; None where it sees none."""
+        if not self.sees_coin:
+            return None
+        reach = (find_procgen(state.game).view or 0) / 2 - 0.5  # the frame shows all of the cell
+        offsets = [
+            (column + 0.5 - x, row + 0.5 - y) for row, column in np.argwhere(state.grid == COIN)
+        ]
+        seen = [dx for dx, dy in offsets if max(abs(dx), abs(dy)) <= reach]
+        return min(seen, key=abs, default=None)
+
+
+BASELINES: dict[str, Callable[[int], Scripted]] = {
     "coin-blind": lambda seed: CoinBlindPolicy(),
     "random": RandomPolicy,
     "coin-seeker": lambda seed: CoinSeekerPolicy(),
 }
-"""The scripted policies by name, each a fresh one for a seed."""
+"""The scripted policies that probes are compared with, by name, each a fresh one for a seed."""
+
+SCRIPTED = BASELINES | {
+    "walker": lambda seed: WalkerPolicy(sees_coin=False),
+    "seeker": lambda seed: WalkerPolicy(sees_coin=True),
+}
+"""All scripted policies."""
+
+
+def parse_teacher(text: str) -> dict[str, float]:
+    """The scripted policies in a teacher, with their shares: `walker`, or `mix:P:A:B`.
+
+    Args:
+        text: a deterministic policy of `SCRIPTED`, or policy A with probability P at each step and
+            else B.
+
+    Raises:
+        InputError: there is no such teacher.
+    """
+    known = [name for name, make in SCRIPTED.items() if make(0).deterministic]
+    kind, *rest = text.split(":")
+    try:
+        shares = {text: 1.0}
+        if kind == "mix":
+            share, first, second = rest
+            shares = {first: float(share), second: 1 - float(share)}
+    except ValueError:
+        shares = {}
+    if (
+        not shares
+        or not shares.keys() <= set(known)
+        or not all(0 <= s <= 1 for s in shares.values())
+    ):
+        allowed = f"one of {', '.join(known)}, or mix:P:A:B of two, as mix:0.5:seeker:walker"
+        raise InputError.of("teacher", text, allowed)
+    return shares

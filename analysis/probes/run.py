@@ -14,7 +14,7 @@ from analysis.probes.records import coin_at_end, starts_mid
 from analysis.probes.rollout import rollout, shared_noise
 from analysis.probes.suite import ProbeSuite
 from analysis.schema import conform, empty
-from envs import SCRIPTED, Scripted, Task
+from envs import BASELINES, SCRIPTED, Scripted, Task
 from rl_slt import InputError
 
 
@@ -81,7 +81,7 @@ def run_baselines(
     suite: ProbeSuite,
     seed: int,
     *,
-    policies: Sequence[str] = tuple(SCRIPTED),
+    policies: Sequence[str] = tuple(BASELINES),
 ) -> pd.DataFrame:
     """Coin-blind, random and coin-seeking episodes on the suite's levels and random numbers.
 

@@ -138,9 +138,20 @@ def run(
 
 TRAIN = FromModel(
     TRAINING,
-    only=("coin", "game", "trainer", "steps", "seed", "levels", "network", "device"),
+    only=(
+        "coin",
+        "game",
+        "trainer",
+        "teacher",
+        "noise",
+        "steps",
+        "seed",
+        "levels",
+        "network",
+        "device",
+    ),
     flags={"game": "env"},
-    # In `train_run`, without a preset; those of a gridworld are its own.
+    # In `train_run`, without a preset; gridworlds and clones have their own.
     defaults={"steps": "1000000", "network": "small", "trainer": "exact in a gridworld, else ppo"},
 )
 
@@ -153,8 +164,8 @@ TRAIN = FromModel(
     help="Condition that the run belongs to [unnamed; that of --from RUN, where only steps, "
     "seed and bookkeeping differ from it].",
 )
-@click.option("--preset", help="Named settings: paper, demo, gridworld, gridworld-ppo [that of "
-              "--env and --trainer].")  # fmt: skip
+@click.option("--preset", help="Named settings: paper, demo, clone, gridworld, gridworld-ppo [that "
+              "of --env and --trainer].")  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on with an unfinished training in OUT.")
 @click.option("--from", "from_run", type=PATH, help="Branch off this run ...")
 @click.option("--step", type=INTEGER, help="... at this checkpoint.")
@@ -168,7 +179,8 @@ def train(
     """Train an agent into the run folder OUT, with checkpoints to study.
 
     It is PPO on CoinRun, or with --env gridworld ascent along exact gradients of the return, where
-    the coin is a cheese: corner, anywhere, at=X,Y or mix:P:A:B.
+    the coin is a cheese: corner, anywhere, at=X,Y or mix:P:A:B. With --trainer clone the network
+    imitates a scripted policy: coin-blind, walker, seeker, coin-seeker or mix:P:A:B.
 
     \b
     Examples:
@@ -176,6 +188,7 @@ def train(
       rl-slt train runs/b --coin mix:0.5:behind:end --steps 1000000 --preset demo --arm behind
       rl-slt train runs/c --from runs/a --step 65536 --coin behind --steps 500000
       rl-slt train runs/d --env gridworld --coin mix:0.1:anywhere:corner --seed 3
+      rl-slt train runs/e --trainer clone --teacher seeker --noise 0.1 --set stop_kl=0.2
     """
     from rl_slt.pipeline.stages.train import train_run
 
@@ -488,7 +501,7 @@ def validate(
 @click.option("--coin", default="behind", show_default=True, help="Coin placement.")
 @click.option("--level", type=INTEGER, help="Level seed [the first of the probes' levels].")
 @click.option("--policy", default="agent", show_default=True,
-              help="agent, random, coin-blind or coin-seeker.")  # fmt: skip
+              help="agent, random, coin-blind, coin-seeker, walker or seeker.")  # fmt: skip
 @click.option("--mode", default="sampled", show_default=True, help="sampled or greedy actions.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the action noise.")
 @click.option("--out", required=True, type=PATH, help="GIF to write, or PNG for a film strip.")

@@ -31,11 +31,11 @@ import math
 import re
 import zipfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,7 +44,7 @@ from torch import nn
 import envs
 from agents import TrainConfig, make_folder, read_header, write_bytes
 from analysis.probes import SUITES
-from envs import LEFT, LEFT_JUMP, RIGHT, RIGHT_JUMP
+from envs import ENVS, Act, behaviors, rollout, thinned
 from rl_slt import PolicyData, SettingsModel, Simulator, TabularMDP
 from rl_slt.data.simulate import Policy, pick
 from rl_slt.errors import InputError
@@ -52,14 +52,9 @@ from rl_slt.losses import Loss
 from rl_slt.pipeline.disk.store import digest
 from rl_slt.versions import version_key
 
-ENVS = 32
 MOST_STEPS = 1000  # procgen's own limit
 VIEW = 6  # columns that the agent sees to each side
-_THIN = 7  # keep every 7th step of an environment
-_HOLD = 10  # steps for which the wanderer keeps a move
 _PATIENCE = 200  # kept steps of all environments, for every 32 states, before a filter is given up
-
-Act = Callable[[np.ndarray, Any], np.ndarray]  # actions [E] for frames [E, 64, 64, 3] of a vector
 
 
 def coin_offsets(info: dict[str, Any]) -> np.ndarray:
@@ -282,7 +277,7 @@ def collect(
     """
 
     def visit() -> dict[str, np.ndarray]:
-        actors = _behaviors(spec.seed) if policy is None else [_agent(policy, spec.seed)]
+        actors = behaviors(spec.seed) if policy is None else [_agent(policy, spec.seed)]
         parts = list(itertools.product(spec.placements, actors))
         share = -(-spec.n // len(parts))
         # With the same levels in all six parts, half the effective dimension of the demo's
@@ -338,24 +333,6 @@ def _agent(policy: nn.Module, seed: int) -> Act:
         return envs.sample_actions(envs.logits_of(policy(torch.from_numpy(frames))), generator)
 
     return act
-
-
-def _behaviors(seed: int) -> list[Act]:
-    """Random actions, right and jump, and wandering: one move held for 10 steps."""
-    generator = np.random.default_rng(seed)
-    moves, held = np.array([LEFT, LEFT_JUMP, RIGHT, RIGHT_JUMP]), np.zeros(ENVS, np.int64)
-    clock = itertools.count()
-
-    def wander(frames: np.ndarray, vector: Any) -> np.ndarray:
-        due = (np.arange(ENVS) + next(clock)) % _HOLD == 0
-        held[due] = generator.choice(moves, int(due.sum()))
-        return held.copy()
-
-    return [
-        lambda frames, vector: generator.integers(0, envs.N_ACTIONS, len(frames)),
-        lambda frames, vector: np.full(len(frames), RIGHT_JUMP),
-        wander,
-    ]
 
 
 def collect_episodes(
@@ -528,40 +505,6 @@ def discounted(values: np.ndarray, last: float, factor: float) -> np.ndarray:
     for t in reversed(range(len(values))):
         last = out[t] = values[t] + factor * last
     return out
-
-
-class Moment(NamedTuple):
-    """What E environments show, and what the step that led there brought (zeros after a reset)."""
-
-    frames: np.ndarray
-    info: dict[str, Any]
-    rewards: np.ndarray
-    terminated: np.ndarray
-    truncated: np.ndarray
-
-
-def rollout(vector: envs.ProcgenVectorEnv, act: Act, seed: int) -> Iterator[Moment]:
-    """Play without end; nothing is acted on before the next moment is asked for.
-
-    Generators of actions are shared by the rollouts of one set, so that one draw more at the end of
-    a rollout would change the next one.
-
-    Args:
-        vector: E environments, reset with `seed`.
-        act: actions for frames, as `envs.NetworkPolicy`.
-        seed: of levels.
-    """
-    frames, info = vector.reset(seed=seed)
-    none = np.zeros(len(frames))
-    yield Moment(frames, info, none, none.astype(bool), none.astype(bool))
-    while True:
-        frames, rewards, terminated, truncated, info = vector.step(act(frames, vector))
-        yield Moment(frames, info, rewards, terminated, truncated)
-
-
-def thinned(moments: Iterator[Moment]) -> Iterator[Moment]:
-    """Every 7th moment, so that neighbors are less alike."""
-    return itertools.islice(moments, _THIN - 1, None, _THIN)
 
 
 @lru_cache(maxsize=16)

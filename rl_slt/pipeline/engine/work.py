@@ -76,9 +76,12 @@ def checkpoints_of(run: Run) -> list[tuple[str, int, str, str]]:
 def kept_steps(run: Run, most: int) -> list[int]:
     """The steps of at most so many of a run's checkpoints: see `evenly`.
 
-    While a run goes on those still to come count, so that it does not matter when one asks.
+    While a run goes on those still to come count, so that it does not matter when one asks; one
+    that ended before its last step has only those that are there.
     """
-    steps = {*run.training.checkpoint_steps, *(checkpoint.step for checkpoint in run.checkpoints)}
+    steps = {checkpoint.step for checkpoint in run.checkpoints}
+    if not run.finished:
+        steps |= {*run.training.checkpoint_steps}
     return evenly(sorted(steps), most)
 
 

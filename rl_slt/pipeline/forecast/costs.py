@@ -31,7 +31,8 @@ from rl_slt.threads import one_thread
 
 _ROLLOUTS = 2  # of training: the last is timed
 _BURN_IN, _DRAWS = 8, 24  # of an estimate: as many draws as the error over states reads
-_EXACT_STEPS, _MOST_TOGETHER = 200, 8  # of training by exact gradients, and runs of it
+_GRADIENT_STEPS, _MOST_TOGETHER = 200, 8  # of exact gradients and clones; exact runs at once
+_DEMONSTRATIONS = 1536  # of a clone
 _LEVELS, _TRAINING_LEVELS = 20, 500  # of the probes; of training, whose layouts they avoid
 
 # Convolutions on one core, until the process that began them is gone.
@@ -150,11 +151,13 @@ def _measure(plan: StudyPlan, study: Study, workers: int) -> dict[str, Any]:
     arm, clock = next(iter(plan.arms)), _clock(plan)
     whole = plan.train_config(arm, plan.seeds[0])
     low, high = whole.levels or (0, _TRAINING_LEVELS)
-    exact = whole.trainer == "exact"
+    exact, ppo = whole.trainer == "exact", whole.trainer == "ppo"
     config = whole.replace(
-        steps=_EXACT_STEPS if exact else _ROLLOUTS * whole.rollout_steps, checkpoints="linear:2",
+        steps=_ROLLOUTS * whole.rollout_steps if ppo else _GRADIENT_STEPS, checkpoints="linear:2",
         tensorboard=False, levels=None if exact else (low, min(high, low + _TRAINING_LEVELS)),
     )  # fmt: skip
+    if whole.trainer == "clone":
+        config = config.replace(demonstrations=_DEMONSTRATIONS, stop_kl=None)
     run, ticks = study.run(arm, config.seed), _Ticks(clock)
     if exact:  # as many together as there will be
         n = -(-len(plan.arms) * len(plan.seeds) // workers)
@@ -166,8 +169,12 @@ def _measure(plan: StudyPlan, study: Study, workers: int) -> dict[str, Any]:
     else:
         agents.train(config, run.path, arm=arm, progress=ticks)
         ticks()
-        step = (ticks.at[-2] - ticks.at[-3]) / config.rollout_steps
-        rest = ticks.at[-1] - ticks.at[0] - step * config.total_steps
+        if ppo:
+            step = (ticks.at[-2] - ticks.at[-3]) / config.rollout_steps
+            rest = ticks.at[-1] - ticks.at[0] - step * config.total_steps
+        else:  # a clone: states first, all of them before the first step
+            step = (ticks.at[-2] - ticks.at[1]) / config.total_steps
+            rest = (ticks.at[1] - ticks.at[0]) * whole.demonstrations / config.demonstrations
     found = (
         {"step": step, "run": max(0.0, rest)}
         | _llc(plan, run, _Ticks(clock))

@@ -294,7 +294,7 @@ class StudyPlan(SettingsModel):
         safe_name(self.name, "study")
         for arm, changes in self.arms.items():
             safe_name(arm, "arm")
-            if "coin" not in changes:
+            if "coin" not in self.train | changes:
                 raise InputError(f'arms.{arm}.coin: missing; it must be given, as coin = "end"')
             dose = changes.get("dose", 0.0)
             if isinstance(dose, bool) or not isinstance(dose, int | float) or not isfinite(dose):

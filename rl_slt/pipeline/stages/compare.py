@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from agents import Checkpoint, TrainConfig, atomic_dir, load_policy, write_json
 from analysis import compare
 from envs import (
+    ENVS,
     FROZEN_LEVELS,
     MOVES,
     Classes,
@@ -34,13 +35,15 @@ from envs import (
     log_probs,
     parse_placement,
     record_clip,
+    rollout,
+    thinned,
 )
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, open_run
 from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.disk.store import digest, file_digest
 from rl_slt.pipeline.plan.study import CompareSettings
-from rl_slt.pipeline.states import ENVS, coin_offsets, in_view, rollout, shared_env, thinned
+from rl_slt.pipeline.states import coin_offsets, in_view, shared_env
 from rl_slt.versions import STAGES, version_key
 
 CONFIDENCE = 0.95  # of each bound on a difference of means

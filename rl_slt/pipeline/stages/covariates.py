@@ -2,7 +2,8 @@
 
 They are what the LLC has to beat as an early sign of the goal. Entropy and KL are means over the
 frozen states that the LLC is estimated on, over distinct actions, in nats; `step_kl` is
-`KL(pi_(k-1) || pi_k)` from the checkpoint before.
+`KL(pi_(k-1) || pi_k)` from the checkpoint before. Of a clone `teacher_kl` is how far it is from its
+teacher, on states of its own that are held out.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor, nn
 
-from agents import Run, load_policy
+from agents import Run, load_policy, read_header
 from analysis.report import read_progress, return_at
 from envs import Classes, find_game, kl, log_probs
 from rl_slt import PolicyData
@@ -93,6 +94,7 @@ def make(item: Covariates) -> None:
         return
     name = Path(item.run).name
     row = {"run": name, "step": item.step, "return": np.nan, "version": STAGES["covariates"]}
+    row["teacher_kl"] = read_header(Path(item.checkpoint)).metrics.get("teacher_kl", np.nan)
     classes = find_game(Run(Path(item.run)).training.game).distinct_actions
     found = measure(policy, before, data.states, classes, data.weights)
     frame = pd.DataFrame([row | found])

@@ -108,8 +108,9 @@ def train_run(
     else:  # without a named preset, frames in a size for the machine at hand
         game = GAMES.get(changes.get("game", ""), GAMES["coinrun"])
         trainer = changes.get("trainer", next(iter(game.presets)))
-        small = {"network": "small", "steps": 1_000_000} if not preset and game.frames else {}
         own = preset or game.presets.get(trainer, "paper")  # what is neither is refused below
+        usual = not preset and own == "paper"
+        small = {"network": "small", "steps": 1_000_000} if usual else {}
         base = ppo_preset(own, threads=min(torch.get_num_threads(), cores()), **small)
     config = TrainConfig.build(base.as_dict() | changes, "train")
     with meter("training", config.total_steps, unit="steps") as bar:
