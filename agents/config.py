@@ -48,6 +48,12 @@ class TrainConfig(SettingsModel):
     trainer: Literal["ppo", "exact", "clone"] = Field(
         "ppo", description="ppo; exact gradients of the value, in a gridworld; clone of a teacher"
     )
+    optimizer: Literal["adam", "sgd"] = Field(
+        "adam", description="of exact gradients and clones: adam or sgd"
+    )
+    temperature: float = Field(
+        0.0, ge=0, description="reward per nat of entropy, in the objective of exact gradients"
+    )
     teacher: str = Field("seeker", description="scripted policy to clone, or mix:P:A:B of two")
     noise: float = Field(
         0.0, ge=0, le=1, description="share of actions that the teacher draws at random"
@@ -57,12 +63,6 @@ class TrainConfig(SettingsModel):
     )
     demonstrations: int = Field(
         12288, ge=1, description="states to clone in, a fourth of them held out"
-    )
-    optimizer: Literal["adam", "sgd"] = Field(
-        "adam", description="of exact gradients and clones: adam or sgd"
-    )
-    temperature: float = Field(
-        0.0, ge=0, description="reward per nat of entropy, in the objective of exact gradients"
     )
     steps: int = Field(200_000_000, ge=1, description="environment steps, rounded up to rollouts")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of everything")
@@ -192,7 +192,7 @@ PPO_PRESETS: Mapping[str, Mapping[str, Any]] = {
         "batch_size": 256,
         "lr": 1e-3,
         "steps": 4000,
-        "checkpoints": "log:6",
+        "checkpoints": "log:12",
         "tensorboard": False,
     },
     # The open grid of 5 x 5: the corner first, then the cheese, at a step that alpha decides.

@@ -149,7 +149,10 @@ def test_the_policy_has_the_weights_that_it_says() -> None:
     [
         ({"coin": "end"}, "coin='end': must be corner, anywhere"),
         ({"network": "patch"}, "network='patch': must be mlp or conv in gridworld"),
-        ({"game": "coinrun", "coin": "end", "network": "patch"}, "trainer='exact': must be ppo in"),
+        (
+            {"game": "coinrun", "coin": "end", "network": "patch"},
+            "trainer='exact': must be ppo or clone in",
+        ),
         ({"game": "chess"}, "game='chess': must be coinrun or maze or gridworld"),
         ({"grid": {"size": 1}}, "size=1: must be"),
         ({"temperature": -1.0}, "temperature=-1.0: must be"),

@@ -73,7 +73,8 @@ def test_presets_are_whole_settings() -> None:
         assert len(config.checkpoint_steps) >= 12
         assert config.seed == 3
     with pytest.raises(
-        InputError, match="preset='fast': must be one of demo, gridworld, gridworld-ppo, paper"
+        InputError,
+        match="preset='fast': must be one of clone, demo, gridworld, gridworld-ppo, paper",
     ):
         ppo_preset("fast")
 

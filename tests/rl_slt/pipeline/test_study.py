@@ -111,7 +111,7 @@ def test_the_defaults_are_the_named_settings() -> None:
         (SMALL.replace("coin =", "coins ="), r"arms\.a\.coin: missing; it must be given"),
         (
             'base_preset = "moon"' + SMALL,
-            "preset='moon': must be one of demo, gridworld, gridworld-ppo, paper",
+            "preset='moon': must be one of clone, demo, gridworld, gridworld-ppo, paper",
         ),
         ("seeds = []\n" + SMALL, r"seeds=\[\]: must be a list of at least 1"),
         (SMALL + "dose = 'x'", r"arms\.a\.dose='x': must be a finite number"),
