@@ -70,21 +70,21 @@ def dose_trend(count: int) -> Iterator[Row]:
 
 
 def unequal_arms(count: int) -> Iterator[Row]:
-    """Two arms of equal means whose numbers of runs and spreads differ, and one planted rise."""
-    cases = [(counts, spreads, 0.0, way) for counts in ((2, 7), (3, 6), (5, 5), (8, 8))
-             for spreads in ((1.0, 1.0), (5.0, 1.0), (1.0, 5.0)) for way in ("greater", "two-sided")
-             if counts[0] < counts[1] or spreads != (1.0, 5.0)]  # fmt: skip
-    cases += [((4, 6), (1.0, 1.0), 2.0, "greater")]
-    for counts, spreads, rise, way in cases:
-        of = count if rise else 8 * count
+    """Two arms of equal means whose numbers of runs and spreads differ, and planted rises."""
+    counts = ((2, 7), (3, 6), (5, 5))
+    equal, wide = (1.0, 1.0), ((5.0, 1.0), (1.0, 5.0))
+    cases = [(of, spreads, 0.0, way) for of in counts for spreads in (equal, *wide)
+             for way in ("greater", "two-sided")
+             if of[0] < of[1] or spreads != wide[1]]  # fmt: skip
+    cases += [((4, 6), equal, 2.0, "greater"), ((5, 5), equal, 2.0, "greater")]
+    for sizes, spreads, rise, way in cases:
+        of = 4 * count if rise else 8 * count
         claim = DIFFERENCE | {"direction": way}
-        planted = {"seeds": counts, "spreads": spreads, "rise": rise}
+        planted = {"seeds": sizes, "spreads": spreads, "rise": rise}
         found = [_first(10_000 + k, claim, **planted) for k in range(of)]
-        sizes = " and ".join(
-            f"{n} runs of sd {sd:g}" for n, sd in zip(counts, spreads, strict=True)
-        )
-        wanted = "-" if rise or counts[0] == 2 else "<= 5 %"
-        yield f"difference of arms, {sizes}, {way}", f"{rise:g} sd", of, np.mean(found), wanted
+        runs = " and ".join(f"{n} runs of sd {sd:g}" for n, sd in zip(sizes, spreads, strict=True))
+        wanted = "-" if rise or sizes[0] == 2 else "<= 5 %"
+        yield f"difference of arms, {runs}, {way}", f"{rise:g} sd", of, np.mean(found), wanted
 
 
 def clock(count: int) -> Iterator[Row]:

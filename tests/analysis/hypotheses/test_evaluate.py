@@ -80,6 +80,18 @@ def test_a_resolution_is_read_off_the_profile() -> None:
         evaluate_hypotheses(llc, probes, [claims[1] | {"relative_temperature": 5}], profile=profile)
 
 
+def test_one_linked_pair_among_many_is_found_and_unlinked_ones_are_not() -> None:
+    """Exploratory, corrected by max-T; of 472 pairs in the benchmark."""
+
+    def any_found(seed: int, link: float) -> bool:
+        rows = evaluate_hypotheses(*study(rng(seed), seeds=4, link=link, metrics=40), [])
+        named = rows[rows["metric"] == "behind/m0"] if link else rows
+        return bool((named["p_adjusted"] <= 0.05).any())
+
+    assert np.mean([any_found(k, 0.99) for k in range(12)]) >= 0.6
+    assert np.mean([any_found(k, 0.0) for k in range(30)]) <= most(30)
+
+
 def test_a_planted_trend_is_found_and_none_is_not() -> None:
     assert rate(10, TREND, arms=tuple(DOSES), rise=2.5) >= 0.8  # 1.5 sd: see the benchmark
     few = {arm: DOSES[arm] for arm in tuple(DOSES)[:3]}
