@@ -30,8 +30,8 @@ x 10 seeds x 24 checkpoints about {large:.0f} minutes, were all of it in proport
 
 def rows_of(llc: pd.DataFrame, probes: pd.DataFrame) -> list[dict[str, str]]:
     """A row for each arm and checkpoint from which on any seed has an LLC."""
-    corner = probes[(probes["probe"] == "apart") & (probes["metric"] == "corner_first")]
-    corner = corner.set_index(["run", "step"])["value"]
+    first = probes[(probes["probe"] == "apart") & (probes["metric"] == "corner_first")]
+    corner = first.set_index(["run", "step"])["value"]
     llc = llc.assign(corner=[corner[key] for key in zip(llc["run"], llc["step"], strict=True)])
     llc["above"] = llc["nbeta"] * (llc["loss_init"] - llc["minimum"])
     rows = []
