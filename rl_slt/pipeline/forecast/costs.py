@@ -221,7 +221,8 @@ def _probe(plan: StudyPlan, run: Run, clock: _Ticks) -> dict[str, Any]:
     items.look_up_layouts(item)
     found = {"layout": clock.since() / _TRAINING_LEVELS}
     items.make_baselines(item)
-    items.collect_states(item)
+    if item.states:
+        items.collect_states(item)
     found["baseline"] = clock.since() / levels
     items.make(item)
     found["level"] = clock.since() / levels
