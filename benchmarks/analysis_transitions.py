@@ -357,9 +357,9 @@ def report(count: int, seed: int) -> str:
         table(list(false_rates(count, rng(1)))),
         "## Steps between two of 12 points, errors known (wanted: 0.8 found at 3 sd)",
         table(list(planted_steps(count, rng(2)))),
-        "`bound` is what the best scan finds that knows phi, looks for steps alone and for all "
-        "places alike; the others of what is found than those `and located` are told of as "
-        "unconfirmed.",
+        "The band is that from `step_low` to `step_high`; `bound` is what the best scan finds that "
+        "knows phi, looks for steps alone and for all places alike; those not `and located` are "
+        "told of as unconfirmed.",
         "## Errors that are 1.5 too small, at 12 points: what it would cost to widen them always",
         table(list(widening(count, rng(7)))),
         "## Straight lines over 16 points, errors known: what is said",
