@@ -79,6 +79,7 @@ def _over_resolutions(data: StudyData) -> Iterator[Figure]:
         label = f"{meaning.choices(mine)}, {meaning.count_of_states(mine)}"
         panels.append(Panel(key, title, label, height=240, log=True))
         gap = _gap(mine)
+        said += _far(gap, name)
         panels.append(Panel(f"gap:{name}", "Gap to a Gaussian posterior", GAP, height=100))
         series.append(baseline_line(0.0, f"gap:{name}", "Gaussian", list(gap["step"].unique())))
         half = mine.assign(llc=mine["half_d_eff"], llc_stderr=mine["half_d_eff_stderr"])
@@ -109,6 +110,22 @@ def _gap(rows: pd.DataFrame) -> pd.DataFrame:
     width = Z95 * (100 + value) * relative**0.5
     found = rows.assign(value=value, ci_low=value - width, ci_high=value + width)
     return found.assign(flag=rows["status"].fillna("unknown")).dropna(subset=["value"])
+
+
+def _far(gap: pd.DataFrame, states: str) -> list[str]:
+    """A sentence of the LLCs at K up to 50 that are far from half of d_eff, if any."""
+    far = gap[(gap["value"].abs() > FAR) & (gap["relative_temperature"] <= UP_TO + 0.5)]
+    each = [
+        f"{row['run']} {row['value']:+.0f} % ± {row['ci_high'] - row['value']:.0f} "
+        f"at K = {row['step']:g}"
+        for row in far.to_dict("records")
+    ]
+    if not each:
+        return []
+    return [
+        f"More than {FAR:g} % from a Gaussian posterior's, at K up to {UP_TO:g} "
+        f"{states_short(states)} (with 95 % intervals): {', '.join(each)}."
+    ]
 
 
 def _against_loss(data: StudyData) -> Iterator[Figure]:
@@ -200,6 +217,7 @@ def _path(part: pd.DataFrame, run: str, arm: str, color: int, value: str) -> Ser
     )  # fmt: skip
 
 
+FAR, UP_TO = 8.0, 50.0  # per cent, within which LLCs of trained policies are up to that K
 GAP = "LLC over half the effective dimension, less 1, %"
 NO_POLICY = (
     "Entropy, information or logit scale are not in the table, which an earlier version wrote; "

@@ -141,6 +141,21 @@ def test_below_the_profile_stands_how_far_it_is_from_a_gaussian_posterior(data: 
     assert not lines(figure(with_llc(data, lost, "profile"), "profile"), "gap:frozen")
 
 
+def test_the_caption_names_each_llc_far_from_a_gaussian_posteriors(data: StudyData) -> None:
+    """Of the headline's resolution and coarser ones."""
+    assert "from a Gaussian posterior's" not in figure(data, "profile").caption
+    table = data.table("profile")
+    high = (table["run"] == "end-s0") & (table["relative_temperature"] >= 49.5)
+    far = table.assign(llc=table["llc"].mask(high, 0.8 * table["half_d_eff"]))
+    caption = figure(with_llc(data, far, "profile"), "profile").caption
+    row = far[high].sort_values("relative_temperature").iloc[0]
+    errors = (row["llc_stderr"] / row["llc"]) ** 2
+    errors += (row["half_d_eff_stderr"] / row["half_d_eff"]) ** 2
+    width = 80 * 1.959963984540054 * errors**0.5
+    wanted = f"(with 95 % intervals): end-s0 -20 % ± {width:.0f} at K = 50."
+    assert wanted in caption and "K = 150" not in caption
+
+
 def test_the_profile_is_that_of_the_last_checkpoint(data: StudyData) -> None:
     table = data.table("profile")
     earlier = table.assign(step=10, llc=1.0, verdict="plateau", setting_id="other")
