@@ -12,7 +12,7 @@ import torch
 import envs
 from agents import Run, TrainConfig, list_checkpoints, load_policy, ppo_preset, read_header, train
 from agents.cloning import HELD_OUT, Demonstrations, collect
-from rl_slt import InputError
+from rl_slt import POLICY_CNN, InputError, PolicyKL, estimate_with
 from rl_slt.pipeline.engine.work import kept_steps
 
 CLASSES = envs.find_game("coinrun").distinct_actions
@@ -78,6 +78,21 @@ def test_a_constant_teacher_is_cloned_and_training_ends_at_the_kl_asked_for(tmp_
     entropy = float(torch.special.entr(target).sum(-1).mean())
     assert float(rows[-1]["policy_loss"]) == pytest.approx(entropy, abs=0.02)
     assert float(rows[-1]["entropy"]) == pytest.approx(entropy, abs=0.05)
+
+
+def test_the_llc_of_a_constant_policys_clone_is_half_its_effective_dimension(
+    tmp_path: Path,
+) -> None:
+    """By the spectrum of its Fisher matrix; where the posterior is Gaussian (K = 5)."""
+    train(config(teacher="coin-blind", noise=0.3), tmp_path / "a")
+    states = collect(config()).states[::2]
+    settings = POLICY_CNN.replace(
+        distinct_actions=CLASSES, nbeta="relative:5", draws=150, burn_in=60, batch_size=64
+    )
+    policy = load_policy(list_checkpoints(tmp_path / "a")[-1])
+    found = estimate_with(policy, states, settings, PolicyKL(), seed=0)
+    assert found.status == "ok"
+    assert found.llc == pytest.approx(found.half_d_eff, abs=3 * found.stderr + 0.05 * found.llc)
 
 
 def test_a_clone_that_was_interrupted_is_made_again_the_same(tmp_path: Path) -> None:
