@@ -103,7 +103,7 @@ def test_a_clone_that_was_interrupted_is_made_again_the_same(tmp_path: Path) -> 
         if done == 20:
             raise Killed
 
-    wanted = config(teacher="walker", steps=30)
+    wanted = config(teacher="walker", steps=30, demonstrations=96)
     train(wanted, tmp_path / "whole")
     with pytest.raises(Killed):
         train(wanted, tmp_path / "killed", progress=kill)
