@@ -33,9 +33,12 @@ def play(seed: int, options: dict[str, Any], steps: int) -> str:
     return seen.hexdigest()
 
 
+@pytest.mark.parametrize("steps", [250, pytest.param(2000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("options", KINDS)
-def test_threads_with_environments_of_their_own_do_not_mix_them_up(options: dict[str, Any]) -> None:
-    steps, seeds = 250, range(2)
+def test_threads_with_environments_of_their_own_do_not_mix_them_up(
+    options: dict[str, Any], steps: int
+) -> None:
+    seeds = range(2)
     with ThreadPoolExecutor(2) as pool:
         together = [*pool.map(lambda seed: play(seed, options, steps), seeds)]
     assert together == [play(seed, options, steps) for seed in seeds]
