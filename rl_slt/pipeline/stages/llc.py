@@ -269,7 +269,7 @@ def plan_profiles(estimates: Sequence[Estimate], plan: LLCPlan) -> list[Profile]
         estimates: of `plan_estimates`.
         plan: which resolutions and checkpoints.
     """
-    if not plan.profile:
+    if not (plan.profile and estimates):
         return []
     own = profile_plan(plan)
     chosen = evenly(sorted({estimate.step for estimate in estimates}), plan.most(plan.profile_of))

@@ -117,6 +117,10 @@ def test_a_profile_that_fails_is_named_and_costs_no_estimate(
     assert not failures(run) and len(table(run, "profile")) == 2
 
 
+def test_a_run_without_a_checkpoint_to_estimate_yet_has_no_profile() -> None:
+    assert llc.plan_profiles([], PLAN) == []
+
+
 def test_which_checkpoints_and_states_have_one(run: Run) -> None:
     def planned(**changes: Any) -> list[tuple[int, str, str, bool]]:
         plan = PLAN.replace(match_entropy=(1.0,), losses=("kl", "nll"), **changes)
