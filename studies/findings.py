@@ -1,0 +1,296 @@
+"""Compute every number and figure of docs/findings.md from the kept tables.
+
+    python studies/findings.py           # writes the tables into the page, and its figures
+    python studies/findings.py --check   # fails if the page holds other numbers
+
+From the tables that were measured, `studies/results/STUDY/runs/*/tables`: all tests are made anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+from sklearn.linear_model import LinearRegression
+
+from analysis import associate, current_setting, evaluate_hypotheses, fixed_hypotheses
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "findings.md"
+STUDIES = ("goal", "alpha", "clones", "regret")
+ABLE = 0.5  # of coins at the end that an agent takes; one below failed to learn
+GOAL, TASK = "behind/coin_rate", "end/coin_rate"
+Tables = Mapping[str, pd.DataFrame]
+
+
+@cache
+def tables_of(study: str) -> Tables:
+    """The kept tables over all runs of a study, and what is tested on them; none of one not kept.
+
+    Returns:
+        Tables `llc` (the headline), `plain`, `profile`, `probes`, `covariates`; `hypotheses`;
+        `links`, associations of the headline with the goal; `study`, its arms as index.
+    """
+    kept = HERE / "results" / study
+    if not kept.is_dir():
+        return {}
+    every = {}
+    for name in ("llc", "profile", "probes", "covariates"):
+        paths = sorted(kept.glob(f"runs/*/tables/{name}.parquet"))
+        every[name] = pd.concat(map(pd.read_parquet, paths), ignore_index=True)
+    plain = every["llc"]["gauge"].eq("none")
+    every |= {"llc": current_setting(every["llc"][~plain]), "plain": every["llc"][plain]}
+    llc, probes = every["llc"], every["probes"]
+    study_file = json.loads((kept / "study.json").read_text())
+    every["study"] = pd.DataFrame(index=[*study_file["arms"]])
+    claims = fixed_hypotheses((kept / "study.toml").read_bytes(), study_file["fixed"]["sha256"])
+    every["hypotheses"] = evaluate_hypotheses(
+        llc, probes, claims, covariates=every["covariates"], profile=every["profile"]
+    )
+    goal = probes[probes["probe"] + "/" + probes["metric"] == GOAL]
+    if len(goal):
+        every["links"] = associate(llc[llc["matched_entropy"].isna()], goal)
+    return every
+
+
+def of_seeds(values: pd.Series) -> tuple[float, float, float]:
+    """Mean over seeds and Student's 95 % interval."""
+    known = values.dropna().to_numpy(float)
+    if len(known) < 2:
+        return float(known.mean()) if len(known) else np.nan, np.nan, np.nan
+    half = stats.t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / len(known) ** 0.5
+    return float(known.mean()), float(known.mean() - half), float(known.mean() + half)
+
+
+def said(values: pd.Series, form: str = ".2f") -> str:
+    """A mean over seeds with its interval, as text."""
+    mean, low, high = of_seeds(values)
+    return f"{mean:{form}} [{low:{form}}, {high:{form}}]"
+
+
+def series(tables: Tables, matched: bool = False) -> pd.DataFrame:
+    """LLC of table `llc`, `[step, run]`, as it is or at matched entropy."""
+    llc = tables["llc"]
+    rows = llc[llc["matched_entropy"].notna() == matched]
+    return rows.pivot_table(index="step", columns="run", values="llc")
+
+
+def probe(tables: Tables, name: str) -> pd.DataFrame:
+    """A metric of a probe, `PROBE/METRIC`, `[step, run]`."""
+    probes = tables["probes"]
+    rows = probes[probes["probe"] + "/" + probes["metric"] == name]
+    return rows.pivot_table(index="step", columns="run", values="value")
+
+
+def last(frame: pd.DataFrame) -> pd.Series:
+    """The value of each run at its own last checkpoint, `[run]`."""
+    return frame.ffill().iloc[-1] if len(frame) else pd.Series(dtype=float)
+
+
+def arms_of(tables: Tables) -> dict[str, list[str]]:
+    """Runs of each arm, in the order of the study."""
+    of = tables["probes"].drop_duplicates("run").groupby("arm")["run"]
+    return {arm: sorted(of.get_group(arm)) for arm in tables["study"].index if arm in of.groups}
+
+
+def claims(tables: Tables) -> str:
+    """The tested hypotheses, as a table."""
+    found = tables["hypotheses"]
+    found = found[found["role"] != "exploratory"]
+    lines = ["| claim | role | value | 95 % | p | adjusted p | runs | found with 80 % |",
+             "| --- | --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
+    for row in found.itertuples():
+        value, low, high, p, adjusted, effect = (
+            "–" if np.isnan(x) else f"{x:.3g}"
+            for x in (row.value, row.ci_low, row.ci_high, row.p_value, row.p_adjusted,
+                      row.smallest_effect)
+        )  # fmt: skip
+        name = row.hypothesis + (f" ({row.message})" if row.message else "")
+        lines.append(f"| {name} | {row.role} | {value} | {low} to {high} | {p} | {adjusted} | "
+                     f"{row.n} | {effect} |")  # fmt: skip
+    return "\n".join(lines)
+
+
+def ends(study: str, tables: Tables) -> str:
+    """Goal, ability and LLC of each arm at its last checkpoint, as a table."""
+    known = tables["covariates"]
+    entropy = known.pivot_table(index="step", columns="run", values="entropy")
+    llc = {"LLC": (series(tables), ".1f")}
+    if study == "regret":
+        columns = {name: (probe(tables, f"{of}/{what}"), ".3f") for name, of, what in
+                   (("corner first", "apart", "corner_first"),
+                    ("return, cheese anywhere", "anywhere", "mean_return"))} | llc  # fmt: skip
+    else:
+        columns = {name: (probe(tables, of), ".2f") for name, of in
+                   (("coin at the end", TASK), ("coin behind", GOAL))}  # fmt: skip
+        if study == "clones":
+            kl = known.pivot_table(index="step", columns="run", values="teacher_kl")
+            columns["KL from the teacher, nats"] = kl, ".3f"
+        columns |= {"entropy, nats": (entropy, ".2f")} | llc
+        at = tables["llc"]["matched_entropy"].dropna().iloc[0]
+        columns[f"LLC at {at:.3g} nat"] = series(tables, matched=True), ".1f"
+    if len(tables["plain"]):
+        plain = tables["plain"].pivot_table(index="step", columns="run", values="llc")
+        columns["plain LLC"] = plain, ".1f"
+    able = study in ("goal", "alpha")
+    head = ["arm", "agents" + ", of them failed" * able, *columns]
+    lines = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
+    for arm, runs in arms_of(tables).items():
+        count = f"{len(runs)}"
+        if able:
+            count += f", {(last(probe(tables, TASK))[runs] < ABLE).sum()}"
+        cells = [said(last(frame).reindex(runs), form) for frame, form in columns.values()]
+        lines.append(f"| {' | '.join([f'`{arm}`', count, *cells])} |")
+    return "\n".join(lines)
+
+
+def described(study: str, tables: Tables) -> str:
+    """What is described and not tested, as a list."""
+    told = {"goal": _courses, "alpha": _threshold}
+    return "\n".join(f"- {line}" for line in told[study](tables)) if study in told else ""
+
+
+def _courses(tables: Tables) -> list[str]:
+    llc, task = series(tables), probe(tables, TASK)
+    found = []
+    for arm, runs in arms_of(tables).items():
+        able = task[runs].ge(ABLE)
+        first = able.idxmax().where(able.any())
+        own = [run for run in runs if first[run] in llc.index]
+        rise = pd.Series({run: llc[run].iloc[-1] - llc.loc[first[run], run] for run in own})
+        steps = np.array([first[run] for run in own]) / 1e3
+        found.append(
+            f"Arm `{arm}` first takes half of the coins at the end after "
+            f"{steps.min():.0f} to {steps.max():.0f} thousand steps; from there to the end its LLC "
+            f"rises by {said(rise, '.1f')} ({len(own)} agents)."
+        )
+        goal = probe(tables, GOAL)[runs].mean(axis=1)
+        early = goal.index[goal.index.searchsorted(30_000) - 1]
+        found[-1] += (
+            f" It takes {goal.iloc[0]:.2f} of the coins behind it at step 0, {goal[early]:.2f} "
+            f"at {early:,}, {goal.iloc[-1]:.2f} at the end."
+        )
+    found.append(_controls(tables))
+    row = tables["links"].set_index("statistic").loc["seed_coincidence"]
+    text = row["note"] if pd.isna(row["p_value"]) else (
+        f"share {row['value']:.2f}, p = {row['p_value']:.2g} over {row['n']} agents")  # fmt: skip
+    return [*found, f"Transitions of the LLC within two checkpoints of the goal's: {text}."]
+
+
+def _controls(tables: Tables) -> str:
+    """How much of the arm the controls of the partial claim tell."""
+    known = tables["covariates"].sort_values("step").groupby("run").tail(1).set_index("run")
+    arms = arms_of(tables)
+    arm = pd.Series({run: k for k, runs in enumerate(arms.values()) for run in runs})[known.index]
+    given = known[["entropy", "weight_norm", "return"]]
+    told = LinearRegression().fit(given, arm).score(given, arm)
+    norm = {name: known.loc[runs, "weight_norm"] for name, runs in arms.items()}
+    norms = ", ".join(f"{of.mean():.1f} ± {of.std():.1f} in `{name}`" for name, of in norm.items())
+    return f"""Weight norm at the end: {norms} (± standard deviation over seeds); entropy, weight \
+norm and return together tell the arm with R² = {told:.2f}."""
+
+
+def _threshold(tables: Tables) -> list[str]:
+    goal = last(probe(tables, GOAL))
+    dose = tables["probes"].drop_duplicates("run").set_index("run")["dose"].astype(float)
+    shares = np.sort(dose.unique())
+    by_dose = [goal[dose.index[dose == share]].to_numpy() for share in shares]
+    rng = np.random.default_rng(0)
+    drawn = [crossing(shares, [rng.choice(v, len(v)).mean() for v in by_dose]) for _ in range(4000)]
+    value = crossing(shares, [v.mean() for v in by_dose])
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return [f"The mean of the goal over seeds crosses one half at a share of {value:.3g} "
+            f"[{low:.3g}, {high:.3g}] of displaced coins."]  # fmt: skip
+
+
+def crossing(shares: npt.NDArray[np.float64], goal: list[float]) -> float:
+    """The share at which the goal first crosses one half, linear in log share; infinite: nowhere.
+
+    The share 0 counts as a tenth of the smallest other.
+    """
+    x = np.log(np.maximum(shares, shares[shares > 0].min() / 10))
+    for k in range(1, len(x)):
+        if goal[k - 1] < 0.5 <= goal[k]:
+            part = (0.5 - goal[k - 1]) / (goal[k] - goal[k - 1])
+            return float(np.exp(x[k - 1] + part * (x[k] - x[k - 1])))
+    return np.inf
+
+
+def draw(tables: Tables, path: Path) -> None:
+    """Goal, LLC and LLC at matched entropy along training, and the LLC over resolutions."""
+    parts = (
+        ("coin behind the start: taken", probe(tables, GOAL)),
+        ("LLC at relative temperature 50", series(tables)),
+        ("the same at matched entropy", series(tables, matched=True)),
+    )
+    figure, axes = plt.subplots(1, 4, figsize=(15, 3.6), layout="constrained")
+    arms = arms_of(tables)
+    several = plt.cm.viridis(np.linspace(0, 0.85, len(arms)))
+    colors = dict(zip(arms, ("tab:orange", "tab:blue") if len(arms) == 2 else several, strict=True))
+    for axis, (title, frame) in zip(axes, parts, strict=False):
+        for arm, runs in arms.items():
+            band(axis, frame.reindex(columns=runs), arm, colors[arm])
+        axis.set(title=title, xlabel="environment steps")
+        axis.set_xscale("symlog", linthresh=4096)
+    profile = tables["profile"]
+    profile = profile[profile["step"] == profile["step"].max()].round({"relative_temperature": 3})
+    for arm, runs in arms.items():
+        frame = profile.pivot_table(index="relative_temperature", columns="run", values="llc")
+        band(axes[3], frame.reindex(columns=runs), arm, colors[arm])
+    axes[3].set(title="LLC over resolutions, last checkpoint", xlabel="relative temperature K")
+    axes[3].set(xscale="log", yscale="log")
+    axes[2].sharey(axes[1])
+    axes[0].legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def band(axis: plt.Axes, frame: pd.DataFrame, label: str, color: object) -> None:
+    """Runs as thin lines, their mean, and Student's 95 % interval over seeds."""
+    axis.plot(frame.index, frame.to_numpy(), color=color, lw=0.5, alpha=0.5)
+    several = frame[frame.notna().sum(axis=1) >= 2]
+    ends = np.array([of_seeds(row) for _, row in several.iterrows()])
+    if len(ends):
+        axis.plot(several.index, ends[:, 0], color=color, lw=2, label=label, marker="o", ms=3)
+        axis.fill_between(several.index, ends[:, 1], ends[:, 2], color=color, alpha=0.2)
+
+
+def page(text: str) -> str:
+    """The page with the parts between its marks made anew."""
+    for study in STUDIES:
+        if tables := tables_of(study):
+            parts = claims(tables), ends(study, tables), described(study, tables)
+            new = "\n\n".join(filter(None, parts))
+            mark = rf"(<!-- {study} -->\n)(.*?)(<!-- end -->)"
+            text = re.sub(mark, lambda m, new=new: f"{m[1]}\n{new}\n\n{m[3]}", text, flags=re.S)
+    return text
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="compare, and write nothing")
+    check = parser.parse_args().check
+    text = PAGE.read_text()
+    if check:
+        raise SystemExit(page(text) != text and f"{PAGE} holds other numbers")
+    PAGE.write_text(page(text))
+    for study in ("goal", "alpha"):
+        if tables := tables_of(study):
+            draw(tables, PAGE.with_name(f"findings-{study}.png"))
+
+
+if __name__ == "__main__":
+    main()
