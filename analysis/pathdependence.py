@@ -43,17 +43,19 @@ def path_dependence(
         within_arms: permute within arms only, so that knowing the arm does not help.
 
     Returns:
-        One row per feature (`llc:SERIES`, `probe:PROBE:METRIC`) and step, the last checkpoints
-        left out: accuracy, chance, p_value (from 5 runs on), p_adjusted (for all features and steps
-        together: step-down max-T over the same permutations, Westfall & Young 1993), q_value
-        (Benjamini & Hochberg over the table, exploratory), n (runs), cut, note.
+        One row per feature (`llc:SERIES`, `probe:PROBE:METRIC`) and step, the last `LAST`
+        checkpoints of each run left out, since they make its final goal: accuracy, chance, p_value
+        (from 5 runs on), p_adjusted (for all features and steps together: step-down max-T over the
+        same permutations, Westfall & Young 1993), q_value (Benjamini & Hochberg over the table,
+        exploratory), n (runs), cut, note.
 
     Raises:
         InputError: if the probe and metric are not in the table.
     """
     x, y = llc_series(llc), probe_series(probes)
     known = y[(y["probe"] == probe) & (y["metric"] == metric)].dropna(subset=["value"])
-    goal = known.sort_values("step").groupby("run").tail(LAST).groupby("run")["value"].mean()
+    known = known.sort_values("step").groupby("run").tail(LAST)
+    goal, begin = known.groupby("run")["value"].mean(), known.groupby("run")["step"].min()
     if goal.empty:
         raise InputError.of("probe", f"{probe}/{metric}", "a probe and metric in the table")
     if cut is None:
@@ -62,14 +64,17 @@ def path_dependence(
         cut = float(order[gap : gap + 2].mean())
     x["feature"] = "llc:" + x["series"]
     y["feature"] = "probe:" + y["probe"] + ":" + y["metric"]
-    arms, last = arms_of_runs(llc, probes), y["step"].max()
+    arms = arms_of_runs(llc, probes)
     rows: list[dict[str, object]] = []
     nulls: dict[tuple[str, ...], dict[int, Array]] = {}  # by runs, then by row of the table
     for name, values in (group for table in (x, y) for group in table.groupby("feature")):
         table = values.pivot_table(index="run", columns="step", values="value")
-        for step in [s for s in table.columns if s < last]:
+        for step in table:
             early = table[step].dropna()
-            runs = sorted(set(early.index) & set(goal.index))
+            # what makes a run's goal tells it without any path dependence
+            runs = sorted(r for r in early.index if step < begin.get(r, -np.inf))
+            if not runs:
+                continue
             row = _accuracy(early[runs].to_numpy(float), goal[runs].to_numpy(float) > cut,
                          [arms[r] if within_arms else "" for r in runs])  # fmt: skip
             if "null" in row:

@@ -235,13 +235,16 @@ def prediction_task(
     by_run = data.groupby("run")
     data = data.assign(
         target=by_run["probe"].shift(-horizon),
+        ahead=by_run["step"].shift(-horizon),
+        behind=by_run["step"].shift().fillna(-1),
         llc_change=by_run["llc"].diff().mask(by_run.cumcount() == 0, 0.0),
     ).dropna(subset=["target", "probe", "llc", "llc_change"])
     known = [c for c in covariates if c not in at]
     usable = [c for c in known if len(data) and data[c].notna().mean() >= KNOWN_SHARE]
     data = data.dropna(subset=usable)  # the first checkpoint has no step behind it
     names = [str(run) for run in data["run"].unique()]
-    shared = data["step"].map(data["step"].value_counts()) == len(names)
+    # where a run lacks a checkpoint, the one before and the one ahead are not those of the others
+    shared = data.groupby(["behind", "step", "ahead"])["run"].transform("size") == len(names)
     left, data = int((~shared).sum()), data[shared]
     runs, steps = len(names), len(data) // max(len(names), 1)
     missing = [c for c in BASELINE if c not in usable]

@@ -27,9 +27,9 @@ STAGES: dict[str, int] = {
     "transitions": 5,
     "associations": 4,
     "staircase": 1,
-    "predictions": 3,
-    "path_dependence": 2,
-    "hypotheses": 4,
+    "predictions": 4,
+    "path_dependence": 3,
+    "hypotheses": 5,
     "report": 3,
 }
 

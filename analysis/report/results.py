@@ -82,7 +82,7 @@ def path_result(data: StudyData) -> Result:
     table = data.table("path_dependence")
     if table.empty:
         return Result(missing="Whether the goal can be predicted early was not computed: it needs "
-                      "probes at several checkpoints.")  # fmt: skip
+                      "probes before the last three checkpoints, which make the goal.")  # fmt: skip
     notes, known = _notes(table), table.dropna(subset=["p_value"])
     goal = labels.pair_title(str(table["probe"].iloc[0]), str(table["metric"].iloc[0]))
     line = f"Runs are divided by their final {goal}, at {labels.number(table['cut'].iloc[0])}."

@@ -7,7 +7,7 @@ import pytest
 from analysis.pathdependence import left_out_accuracy, path_dependence
 from rl_slt import InputError
 
-STEPS = [0, 10, 100, 1000]
+STEPS = [0, 10, 100, 1000, 2000, 3000]
 
 
 def tables(
@@ -19,10 +19,10 @@ def tables(
         key = {"run": f"mine {seed}", "arm": arm, "step": STEPS}
         llc.append(pd.DataFrame(
             key | {"seed": seed, "loss": "kl", "reference": "self", "states": "frozen",
-                   "params": "all", "llc": [0.0, *[early[seed]] * 3], "llc_stderr": 0.1,
+                   "params": "all", "llc": [0.0, *[early[seed]] * 5], "llc_stderr": 0.1,
                    "status": "ok"}
         ))  # fmt: skip
-        value = np.array([0.0, 0.0, *[goal[seed]] * 2])
+        value = np.array([0.0] * 3 + [goal[seed]] * 3)
         probes.append(pd.DataFrame(
             key | {"probe": "behind", "metric": "coin", "value": value, "ci_low": value,
                    "ci_high": value, "n": 50}
@@ -58,6 +58,26 @@ def test_noise_tells_nothing() -> None:
         found = path_dependence(*tables(RNG.standard_normal(8), GOAL, ["a"] * 8), "behind", "coin")
         p.append(at(found, "llc:kl/frozen", 10)["p_value"])
     assert np.mean(np.array(p) <= 0.05) <= 0.2
+
+
+def test_a_part_of_the_final_goal_is_no_early_sign_of_it() -> None:
+    """A probe without memory: the last but one of three values tells much of their mean."""
+    generator = np.random.default_rng(5)
+    found = []
+    for _ in range(10):
+        llc, probes = tables(np.zeros(20), np.zeros(20), ["a"] * 20)
+        noise = probes.assign(value=generator.standard_normal(len(probes)))
+        rows = path_dependence(llc, noise, "behind", "coin", cut=0.0)
+        found += rows[rows["feature"] == "probe:behind:coin"]["p_value"].tolist()
+    assert len(found) == 30 and np.mean(np.array(found) <= 0.05) <= 0.15
+
+
+def test_a_run_that_ended_early_has_no_early_values_at_its_end() -> None:
+    llc, probes = tables(GOAL, GOAL, ["a"] * 8)
+    probes = probes[(probes["run"] != "mine 0") | (probes["step"] <= 1000)]
+    found = path_dependence(llc, probes, "behind", "coin")
+    assert at(found, "llc:kl/frozen", 0)["n"] == 8
+    assert at(found, "llc:kl/frozen", 10)["n"] == 7  # its goal is of steps 10 to 1,000
 
 
 def test_an_arm_that_tells_all_is_no_path_dependence() -> None:

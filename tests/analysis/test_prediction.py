@@ -113,6 +113,21 @@ def test_the_gain_is_that_of_a_ridge_regression_fitted_run_by_run() -> None:
         assert found[left] == pytest.approx(error, rel=1e-6)
 
 
+def test_a_gap_in_one_run_moves_no_outcome_to_another_checkpoint() -> None:
+    """The run without the sixth checkpoint would predict the seventh where others do the sixth."""
+    llc, probes, covariates = tables(5, shown=1.0)
+    one = llc.set_index(["run", "step"])["llc"]
+    steps = list(dict.fromkeys(llc["step"]))
+    two = pd.Series(
+        probes["step"].to_numpy(float), pd.MultiIndex.from_frame(probes[["run", "step"]])
+    )
+    gap = one.drop(("a-s0", steps[5]))
+    task = prediction_task(gap, two, covariates, dict.fromkeys(llc["run"], "a"), horizon=1)
+    assert (task.target == task.target[0]).all()
+    assert task.steps == tuple(s for s in steps[:-1] if s not in steps[4:7])
+    assert "without 14 checkpoints" in task.note  # three of each run, less the one that is lacking
+
+
 def test_pairs_are_corrected_together() -> None:
     llc, probes, covariates = clock_study(np.random.default_rng(1), seen=1.0)
     rng = np.random.default_rng(2)

@@ -54,7 +54,7 @@ EARLY = FigureRecord(
     caption=(
         "Each run is classified from the other runs by one value at one checkpoint; the height is "
         "the share classified correctly. Dashed: chance, from early values and final goals "
-        "permuted within arms. Values close to the end are the goal itself."
+        "permuted within arms. The last three checkpoints make the goal and are left out."
     ),
     needs="No value at an early checkpoint was judged (table path_dependence).",
     draw=_draw,
