@@ -41,9 +41,9 @@ class Crossing:
 
     @property
     def when(self) -> str:
-        """`between steps 4,096 and 12,288`, or `from step 0 on`."""
+        """`between steps 4,096 and 12,288`, or `first at step 0`: it never surely was below."""
         if self.after is None:
-            return f"from step {self.step:,} on"
+            return f"first at step {self.step:,}"
         return f"between steps {self.after:,} and {self.step:,}"
 
 
@@ -60,7 +60,7 @@ def course_sentences(data: StudyData) -> list[str]:
 
 
 def first_proxy(data: StudyData, arm: str) -> str:
-    """What an arm learns before it masters its levels, as `goes left (from step 8,192 on)`.
+    """What an arm learns before it masters its levels, as `goes left (first at step 8,192)`.
 
     That is the proxy of the first probe to rise above one half while the probe with the coin at the
     end (from the same kind of start) is surely below; empty where there is none.
@@ -80,6 +80,7 @@ def _sentence(data: StudyData, arm: str) -> str:
     parts = []
     for one in crossings(data, arm):
         verb = "passes one half" if one.up else "falls below one half"
+        verb = "is above one half" if one.after is None else verb
         part = f"{labels.probe_title(one.probe)} {verb} {one.when} ({one.share} then)"
         proxy = PROBES[one.probe].proxy if one.probe in PROBES else ""
         mastery = PROBES[one.probe].mastery if proxy else ""
