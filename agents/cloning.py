@@ -35,6 +35,7 @@ from agents.networks import ActorCritic
 from agents.progress import COLUMNS, ProgressFile, TensorBoardWriter
 from agents.run import PROGRESS
 from envs import Classes, kl, merge_actions
+from rl_slt import InputError
 
 HELD_OUT = 4  # one environment in so many, whose states no gradient sees
 _RATIO = 1.05  # of the steps of two evaluations; at first each step is evaluated
@@ -50,7 +51,7 @@ class Demonstrations:
     Attributes:
         states: frames, uint8 `[N, 64, 64, 3]`.
         actions: of each teacher, int64 `[N]`, by its name.
-        held_out: bool `[N]`; the levels of these states are not those of the others.
+        held_out: bool `[N]`; of environments of their own, and so of levels unless these are few.
     """
 
     states: Tensor
@@ -114,7 +115,7 @@ def clone(
     network, spec = _network(config), network_spec(config)
     read, target = network.body.read(data.states), target.float()
     held, rest = data.held_out.nonzero()[:, 0], (~data.held_out).nonzero()[:, 0]
-    held = held[:: max(1, len(held) // _MOST)][:_MOST]
+    held = spread(held, _MOST)  # behaviors follow one another: the first would be of some alone
 
     def log_probs(rows: Tensor) -> Tensor:
         """Of distinct actions `[B, K]`, in some of the states."""
@@ -148,6 +149,9 @@ def clone(
             if step in due or step >= following:
                 metrics = measure()
                 over = metrics["teacher_kl"] <= (config.stop_kl or 0.0)
+                if over and before is None:
+                    allowed = f"below {metrics['teacher_kl']:.3g}, the KL before the first step"
+                    raise InputError.of("stop_kl", config.stop_kl, allowed)
                 if over and before is not None:
                     _go_back(network, before, gap)
                     metrics = measure()
@@ -173,6 +177,12 @@ def clone(
             optimizer.step()
             losses.append(loss.item())
     write_index(out, finished=True)
+
+
+def spread(rows: Tensor, most: int) -> Tensor:
+    """At most so many of the rows `[N, ...]`, evenly among them."""
+    few = min(len(rows), most)
+    return rows[torch.arange(few) * len(rows) // few]
 
 
 def _network(config: TrainConfig) -> ActorCritic:

@@ -20,10 +20,10 @@ from rl_slt import InputError, SettingsModel
 
 _LEVELS = ("levels", "settings", "grid")  # what levels are made by: each game has its own
 _READ_BY = {  # what other trainers would pass over in silence
-    "exact": ("optimizer", "temperature"),
+    "exact": ("optimizer", "temperature", "device"),
     "ppo": ("num_envs", "n_steps", "batch_size", "micro_batch", "epochs", "gae_lambda", "clip",
             "clip_value", "ent_coef", "vf_coef", "max_grad_norm", "normalize_reward", "eval_every",
-            "stop_return", "time_limit"),
+            "stop_return", "time_limit", "device"),
     "clone": ("teacher", "noise", "stop_kl", "demonstrations", "optimizer", "batch_size",
               "time_limit"),
 }  # fmt: skip
@@ -111,6 +111,10 @@ class TrainConfig(SettingsModel):
         from agents.networks import NETWORKS, check_network  # torch takes seconds, `--help` none
 
         game = find_game(self.game)
+        if self.trainer not in game.presets:
+            raise InputError.of(
+                "trainer", self.trainer, f"{' or '.join(game.presets)} in {self.game}"
+            )
         game.parse_coin(self.coin)
         parse_levels(self.levels)
         parse_levels(self.eval_levels, "eval_levels")
@@ -122,10 +126,6 @@ class TrainConfig(SettingsModel):
                     "network", self.network, f"{' or '.join(fitting)} in {self.game}"
                 )
         parse_schedule(self.checkpoints)
-        if self.trainer not in game.presets:
-            raise InputError.of(
-                "trainer", self.trainer, f"{' or '.join(game.presets)} in {self.game}"
-            )
         idle = {name: "game" for name in _LEVELS if name not in game.options}
         others = (name for names in _READ_BY.values() for name in names)
         passed_over = [name for name in others if name not in _READ_BY[self.trainer]]

@@ -257,7 +257,7 @@ def parse_teacher(text: str) -> dict[str, float]:
     except ValueError:
         shares = {}
     if (
-        not shares
+        len(shares) != 1 + (kind == "mix")  # a policy mixed with itself is none of two
         or not shares.keys() <= set(known)
         or not all(0 <= s <= 1 for s in shares.values())
     ):

@@ -11,7 +11,7 @@ import torch
 
 import envs
 from agents import Run, TrainConfig, list_checkpoints, load_policy, ppo_preset, read_header, train
-from agents.cloning import HELD_OUT, Demonstrations, collect
+from agents.cloning import HELD_OUT, Demonstrations, collect, spread
 from rl_slt import POLICY_CNN, InputError, PolicyKL, estimate_with
 from rl_slt.pipeline.engine.work import kept_steps
 
@@ -117,12 +117,36 @@ def test_a_clone_that_was_interrupted_is_made_again_the_same(tmp_path: Path) -> 
     assert not all(torch.equal(a, b) for a, b in pairs)
 
 
-@pytest.mark.parametrize("text", ["moon", "random", "mix:2:walker:seeker", "mix:0.5:walker", "mix"])
+def test_states_held_out_are_of_all_behaviors_where_there_are_too_many() -> None:
+    """Behaviors follow one another: of 6,144 states the first 4,096 are of two of three."""
+    for n in (4096, 4097, 6144, 20_000):
+        rows = spread(torch.arange(n), 4096)
+        assert len(rows.unique()) == 4096
+        assert torch.bincount(rows * 3 // n).tolist() == pytest.approx([4096 / 3] * 3, abs=2)
+    assert spread(torch.arange(24), 4096).tolist() == [*range(24)]
+
+
+def test_a_kl_that_no_step_is_needed_for_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^stop_kl=50.0: must be below .*before the first step"):
+        train(config(demonstrations=96, stop_kl=50.0), tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "moon", "random", "mix:2:walker:seeker", "mix:0.5:walker", "mix",
+        "mix:0.5:walker:walker",  # whose shares, by name, would not be 1 in all
+    ],
+)  # fmt: skip
 def test_what_is_no_teacher_is_refused(text: str) -> None:
     with pytest.raises(InputError, match=r"^teacher=.*: must be one of coin-blind, .*mix:P:A:B"):
         config(teacher=text)
     with pytest.raises(InputError, match="trainer='clone': must be exact or ppo in gridworld"):
         ppo_preset("gridworld", trainer="clone")
+    with pytest.raises(InputError, match="trainer='clone': must be exact or ppo in gridworld"):
+        TrainConfig(game="gridworld", trainer="clone", coin="end")  # the coin is not what is wrong
+    with pytest.raises(InputError, match=r"^device='cuda': must be left out.*trainer='clone'"):
+        config(device="cuda")
 
 
 def test_walkers_see_what_a_frame_shows_and_nothing_else() -> None:
