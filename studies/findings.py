@@ -23,6 +23,7 @@ from scipy import stats
 from sklearn.linear_model import LinearRegression
 
 from analysis import associate, current_setting, evaluate_hypotheses, fixed_hypotheses
+from analysis.report.seed_means import SHARE, over_seeds
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -32,6 +33,8 @@ PAGE = HERE.parent / "docs" / "findings.md"
 STUDIES = ("goal", "alpha", "clones", "regret")
 ABLE = 0.5  # of coins at the end that an agent takes; one below failed to learn
 GOAL, TASK = "behind/coin_rate", "end/coin_rate"
+_ENDS = ("ci_low", "ci_high")
+_SHARES = {"coin at the end": TASK, "coin behind": GOAL}
 Tables = Mapping[str, pd.DataFrame]
 
 
@@ -80,6 +83,13 @@ def said(values: pd.Series, form: str = ".2f") -> str:
     return f"{mean:{form}} [{low:{form}}, {high:{form}}]"
 
 
+def said_share(tables: Tables, name: str, runs: list[str]) -> str:
+    """A share of levels as `said`, but no surer than few levels allow: eight zeros are no zero."""
+    value, *own = (last(probe(tables, name, of)).reindex(runs) for of in ("value", *_ENDS))
+    mean, low, high, _ = over_seeds(value, SHARE, (own[0], own[1]))
+    return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+
+
 def series(tables: Tables, matched: bool = False) -> pd.DataFrame:
     """LLC of table `llc`, `[step, run]`, as it is or at matched entropy."""
     llc = tables["llc"]
@@ -87,11 +97,11 @@ def series(tables: Tables, matched: bool = False) -> pd.DataFrame:
     return rows.pivot_table(index="step", columns="run", values="llc")
 
 
-def probe(tables: Tables, name: str) -> pd.DataFrame:
-    """A metric of a probe, `PROBE/METRIC`, `[step, run]`."""
+def probe(tables: Tables, name: str, of: str = "value") -> pd.DataFrame:
+    """A metric of a probe, `PROBE/METRIC`, or an end of its interval, `[step, run]`."""
     probes = tables["probes"]
     rows = probes[probes["probe"] + "/" + probes["metric"] == name]
-    return rows.pivot_table(index="step", columns="run", values="value")
+    return rows.pivot_table(index="step", columns="run", values=of)
 
 
 def last(frame: pd.DataFrame) -> pd.Series:
@@ -133,8 +143,7 @@ def ends(study: str, tables: Tables) -> str:
                    (("corner first", "apart", "corner_first"),
                     ("return, cheese anywhere", "anywhere", "mean_return"))} | llc  # fmt: skip
     else:
-        columns = {name: (probe(tables, of), ".2f") for name, of in
-                   (("coin at the end", TASK), ("coin behind", GOAL))}  # fmt: skip
+        columns = {name: (probe(tables, of), ".2f") for name, of in _SHARES.items()}
         if study == "clones":
             kl = known.pivot_table(index="step", columns="run", values="teacher_kl")
             columns["KL from the teacher, nats"] = kl, ".3f"
@@ -151,7 +160,12 @@ def ends(study: str, tables: Tables) -> str:
         count = f"{len(runs)}"
         if able:
             count += f", {(last(probe(tables, TASK))[runs] < ABLE).sum()}"
-        cells = [said(last(frame).reindex(runs), form) for frame, form in columns.values()]
+        cells = [
+            said_share(tables, _SHARES[name], runs)
+            if name in _SHARES
+            else said(last(frame).reindex(runs), form)
+            for name, (frame, form) in columns.items()
+        ]
         lines.append(f"| {' | '.join([f'`{arm}`', count, *cells])} |")
     return "\n".join(lines)
 
