@@ -49,8 +49,9 @@ class GridStates(StateSet):
         return self.levels.mdp
 
     def read_by(self, loss: Loss) -> GridStates:
-        """See `StateSet`: of levels, nobody's visits matter."""
-        return self.replace(name="") if loss.sample_unit == "level" else self
+        """See `StateSet`: of levels, nobody's visits matter, nor how many arms have a placement."""
+        alike = self.placements[:1] if len({*self.placements}) == 1 else self.placements
+        return self.replace(name="", placements=alike) if loss.sample_unit == "level" else self
 
     @property
     def shares(self) -> Tensor:

@@ -19,7 +19,7 @@ from rl_slt.pipeline.stages.llc import (
     plan_estimates,
     plan_profiles,
     profile_plan,
-    series_of,
+    series_read,
 )
 from rl_slt.pipeline.states import parse_states
 from rl_slt.profile import SHARE
@@ -126,12 +126,14 @@ def _training(plan: StudyPlan, runs: _Runs, costs: Costs | None) -> Iterator[Tas
 
 def _llc(plan: StudyPlan, runs: _Runs, costs: Costs | None) -> Iterator[Task]:
     llc, own = plan.llc, profile_plan(plan.llc)
-    series = [(loss, parse_states(text), entropy) for loss, text, entropy in series_of(llc)]
-    first, steps = str(series[0][1]), llc.burn_in + llc.draws
+    first, steps = str(parse_states(llc.states[0])), llc.burn_in + llc.draws
     profiles, estimates = [], []
     for (arm, seed), run in runs.items():
+        train = plan.train_config(arm, seed)
+        read = series_read(train, llc, sorted(plan.placements))
+        series = [(loss, parse_states(text), entropy) for loss, text, entropy in read]
         made: set[tuple[Any, ...]] = set()
-        kept = evenly(plan.train_config(arm, seed).checkpoint_steps, llc.checkpoints)
+        kept = evenly(train.checkpoint_steps, llc.checkpoints)
         if run is not None and run.checkpoints:
             kept = kept_steps(run, llc.checkpoints)
             items = plan_estimates(run, llc, sorted(plan.placements))

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from agents import Run, check_device, load_policy
+from agents import Run, TrainConfig, check_device, load_policy
 from analysis import schema
 from envs import find_game
 from rl_slt import LLCEstimate, PolicyData, estimate_with, profile_verdict
@@ -318,11 +318,7 @@ def plan_estimates(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[E
     for loss in plan.losses:
         environment_of(run.training).check_loss(loss)
     sets = {text: states_of(run, plan, text, placements) for text in plan.states}
-    series, read = [], []
-    for loss, states, entropy in series_of(plan):
-        if (one := (loss, sets[states].read_by(build_loss(loss)), entropy)) not in read:
-            read.append(one)
-            series.append((loss, states, entropy))
+    series = series_read(run.training, plan, placements)
     return [
         Estimate(
             *checkpoint,
@@ -349,6 +345,20 @@ def series_of(plan: LLCPlan) -> list[tuple[str, str, float | None]]:
         for states, entropy in [*((each, None) for each in plan.states), *controls]
         if entropy is None or not build_loss(loss).needs
     ]
+
+
+def series_read(
+    train: TrainConfig, plan: LLCPlan, placements: Sequence[str]
+) -> list[tuple[str, str, float | None]]:
+    """Those of `series_of` that differ in what the loss reads, for a training."""
+    make = environment_of(train).states
+    sets = {text: make(train, text, placements, plan.n_states, plan.seed) for text in plan.states}
+    series, read = [], []
+    for loss, states, entropy in series_of(plan):
+        if (one := (loss, sets[states].read_by(build_loss(loss)), entropy)) not in read:
+            read.append(one)
+            series.append((loss, states, entropy))
+    return series
 
 
 def states_of(run: Run, plan: LLCPlan, text: str, placements: Sequence[str]) -> StateSet:

@@ -180,6 +180,7 @@ def test_levels_alone_are_the_same_whoever_visits_them(tmp_path: Path) -> None:
     loss = "exact-regret:temperature=0.01"
     for losses, placements, sets in (
         ((loss,), (config().coin,), ["frozen"]),
+        ((loss,), (config().coin,) * 2, ["frozen"]),  # two arms that share it
         ((loss,), (config().coin, "corner"), ["frozen", "on-policy"]),
         (("kl",), (config().coin,), ["frozen", "on-policy"]),
     ):
@@ -189,6 +190,14 @@ def test_levels_alone_are_the_same_whoever_visits_them(tmp_path: Path) -> None:
         plan_estimates(run, LLCPlan(losses=("surrogate",), states=("on-policy",)), ("corner",))
     with pytest.raises(InputError, match="nbeta='relative:50': must be given with loss exact-reg"):
         LLCPlan(losses=(loss,))
+
+
+def test_a_forecast_counts_no_state_set_that_is_another_by_name() -> None:
+    """Else a study of one placement, whose second set is never made, would never be done."""
+    text = STUDY.replace('states = ["on-policy"]', 'states = ["frozen", "on-policy"]')
+    for placement, sets in (("anywhere", 2), ("corner", 1)):
+        tasks = forecast(plan(text.replace('coin = "anywhere"', f'coin = "{placement}"'))).tasks
+        assert sum(task.what == "estimates" for task in tasks) == 4 * sets
 
 
 def test_a_forecast_counts_no_episodes() -> None:
