@@ -196,7 +196,7 @@ def _courses(tables: Tables) -> list[str]:
             f" It takes {goal.iloc[0]:.2f} of the coins behind it at step 0, {goal[early]:.2f} "
             f"at {early:,}, {goal.iloc[-1]:.2f} at the end."
         )
-    found.append(_controls(tables))
+    found += [_controls(tables), *_looked_at(tables)]
     row = tables["links"].set_index("statistic").loc["seed_coincidence"]
     text = row["note"] if pd.isna(row["p_value"]) else (
         f"share {row['value']:.2f}, p = {row['p_value']:.2g} over {row['n']} agents")  # fmt: skip
@@ -212,8 +212,68 @@ def _controls(tables: Tables) -> str:
     told = LinearRegression().fit(given, arm).score(given, arm)
     norm = {name: known.loc[runs, "weight_norm"] for name, runs in arms.items()}
     norms = ", ".join(f"{of.mean():.1f} ± {of.std():.1f} in `{name}`" for name, of in norm.items())
+    llc, every = last(series(tables))[known.index], known["weight_norm"]
+    alone, by_arm = (np.corrcoef(x, llc)[0, 1] ** 2 for x in (every, arm))
+    within = ", ".join(
+        f"{np.corrcoef(every[runs], llc[runs])[0, 1]:.2f} in `{name}`"
+        for name, runs in arms.items()
+    )
     return f"""Weight norm at the end: {norms} (± standard deviation over seeds); entropy, weight \
-norm and return together tell the arm with R² = {told:.2f}."""
+norm and return together tell the arm with R² = {told:.2f}. Weight norm alone tells the LLC of all \
+agents with R² = {alone:.2f}, the arm with {by_arm:.2f}; among agents of an arm r = {within}."""
+
+
+def _looked_at(tables: Tables) -> list[str]:
+    """What may stand behind a difference of two arms. Not registered."""
+    arms = arms_of(tables)
+    low, high = arms
+    llc, headline = series(tables), tables["llc"][tables["llc"]["matched_entropy"].isna()]
+    norm = tables["covariates"].pivot_table(index="step", columns="run", values="weight_norm")
+
+    def each(metric: str) -> str:
+        return "; ".join(f"`{arm}` {said_share(tables, metric, of)}" for arm, of in arms.items())
+
+    links = []
+    for name, runs in arms.items():
+        goal = last(probe(tables, GOAL))[runs]
+        text = f"all agents have the goal {goal.iloc[0]:.2f}"
+        if goal.nunique() > 1:
+            r = stats.pearsonr(last(llc)[runs], goal)
+            text = f"r = {r.statistic:.2f} [{r.confidence_interval()[0]:.2f}, "
+            text += f"{r.confidence_interval()[1]:.2f}]"
+        links.append(f"`{name}` {text}")
+    measures = {"LLC": "llc", "half the effective dimension": "half_d_eff",
+                "information": "information"}  # fmt: skip
+    differ = "; ".join(
+        f"{name} {'{:.2f} [{:.2f}, {:.2f}]'.format(*apart(last(frame), arms))}"
+        for name, column in measures.items()
+        for frame in [headline.pivot_table(index="step", columns="run", values=column)]
+    )
+    above = np.subtract.outer(*(last(llc)[arms[arm]].to_numpy() for arm in (high, low))) > 0
+    unclear = [step for step in llc.index if not apart(llc.loc[step], arms)[1] > 0]
+    equal = "; ".join(
+        f"norm {level}: {'{:.1f} [{:.1f}, {:.1f}]'.format(*apart(pd.Series(there), arms))}"
+        for level in (20, 25, 29)  # all agents pass these
+        for there in [{run: np.interp(level, norm[run], llc[run]) for run in llc}]
+    )
+    return [f"Not registered. {line}." for line in (
+        f"LLC and goal in each arm: {'; '.join(links)}",
+        f"`{high}` less `{low}` at the end: {differ} (Welch's intervals); the LLCs are in this "
+        f"order in {above.sum()} of {above.size} pairs of agents, and the interval is above 0 at "
+        f"every checkpoint after {max(unclear):,}",
+        f"The same difference of LLCs where weight norms are equal along training: {equal}",
+        f"Coins on the way (probe `ground`), taken: {each('ground/coin_rate')}; by the path of the "
+        f"same agents where there is no coin: {each('ground/coin_rate:own-blind')}",
+        f"Coins at the end, taken from mid-level starts, which `{high}` has not met in training: "
+        + each("end@mid/coin_rate"),
+    )]  # fmt: skip
+
+
+def apart(values: pd.Series, arms: Mapping[str, list[str]]) -> tuple[float, float, float]:
+    """Difference of the second arm of two from the first, with Welch's 95 % interval."""
+    low, high = (values[runs] for runs in arms.values())
+    ends = stats.ttest_ind(high, low, equal_var=False).confidence_interval()
+    return float(high.mean() - low.mean()), float(ends[0]), float(ends[1])
 
 
 def _threshold(tables: Tables) -> list[str]:
