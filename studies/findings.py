@@ -85,7 +85,7 @@ def said(values: pd.Series, form: str = ".2f") -> str:
 
 def said_share(tables: Tables, name: str, runs: list[str]) -> str:
     """A share of levels as `said`, but no surer than few levels allow: eight zeros are no zero."""
-    value, *own = (last(probe(tables, name, of)).reindex(runs) for of in ("value", *_ENDS))
+    value, *own = (last(tables, probe(tables, name, of)).reindex(runs) for of in ("value", *_ENDS))
     mean, low, high, _ = over_seeds(value, SHARE, (own[0], own[1]))
     return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
 
@@ -104,9 +104,10 @@ def probe(tables: Tables, name: str, of: str = "value") -> pd.DataFrame:
     return rows.pivot_table(index="step", columns="run", values=of)
 
 
-def last(frame: pd.DataFrame) -> pd.Series:
-    """The value of each run at its own last checkpoint, `[run]`."""
-    return frame.ffill().iloc[-1] if len(frame) else pd.Series(dtype=float)
+def last(tables: Tables, frame: pd.DataFrame) -> pd.Series:
+    """The value of each run at its own last checkpoint, NaN where it has none there, `[run]`."""
+    steps = tables["covariates"].groupby("run")["step"].max()
+    return pd.Series({run: frame[run].get(steps[run], np.nan) for run in frame}, dtype=float)
 
 
 def arms_of(tables: Tables) -> dict[str, list[str]]:
@@ -159,11 +160,11 @@ def ends(study: str, tables: Tables) -> str:
     for arm, runs in arms_of(tables).items():
         count = f"{len(runs)}"
         if able:
-            count += f", {(last(probe(tables, TASK))[runs] < ABLE).sum()}"
+            count += f", {(last(tables, probe(tables, TASK))[runs] < ABLE).sum()}"
         cells = [
             said_share(tables, _SHARES[name], runs)
             if name in _SHARES
-            else said(last(frame).reindex(runs), form)
+            else said(last(tables, frame).reindex(runs), form)
             for name, (frame, form) in columns.items()
         ]
         lines.append(f"| {' | '.join([f'`{arm}`', count, *cells])} |")
@@ -277,7 +278,7 @@ def apart(values: pd.Series, arms: Mapping[str, list[str]]) -> tuple[float, floa
 
 
 def _threshold(tables: Tables) -> list[str]:
-    goal = last(probe(tables, GOAL))
+    goal = last(tables, probe(tables, GOAL))
     dose = tables["probes"].drop_duplicates("run").set_index("run")["dose"].astype(float)
     shares = np.sort(dose.unique())
     by_dose = [goal[dose.index[dose == share]].to_numpy() for share in shares]

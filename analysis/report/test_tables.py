@@ -72,7 +72,7 @@ def expected_false(table: pd.DataFrame) -> str:
     found, tested = len(series), int(series["tested"].max())
     false = float(series["q_value"].max()) * found
     # far tails rest on Gaussian noise of the errors' size, which nobody can vouch for
-    most = f"at most {labels.number(false)}" if false >= 0.01 else "fewer than 0.01"
+    most = f"about {labels.number(false)}" if false >= 0.01 else "fewer than 0.01"
     return (
         f"Of {tested} series tested {found} change at a false discovery rate of 5 %: {most} of "
         "them are expected to be false."
