@@ -20,7 +20,8 @@ ROUNDS = 8  # of draws of all chains
 def above_minimum(target: Target, gradient_norm: float) -> float:
     """`nbeta (L(w*) - minimum)`: how far w* lies above the loss's least value.
 
-    NaN where that value is not known, and at a critical point, which may be the least that a
+    NaN of a loss of data, whose noise or whose reference may keep a network from it; of one of the
+    whole process where it is not known; and at a critical point, which may be the least that a
     network can do, with less than the best policy: there the gradient shifts the posterior by
     `nbeta |grad| / gamma`, or less where the loss is curved, which is next to nothing in widths
     `gamma^(-1/2)` of the localizer. Chains held orthogonally to the gradient have one at w*, too.
@@ -30,7 +31,7 @@ def above_minimum(target: Target, gradient_norm: float) -> float:
         gradient_norm: of the loss at w*, over all data.
     """
     critical = target.nbeta * gradient_norm * target.width < CRITICAL
-    if critical or target.direction is not None:
+    if critical or target.direction is not None or not target.loss.population:
         return math.nan
     return target.nbeta * (float(target.center_losses.double().mean()) - target.loss.minimum)
 

@@ -82,7 +82,7 @@ def test_few_values_that_are_tied_are_no_evidence(stderr: np.ndarray | None) -> 
 def test_the_goal_of_both_arms_of_the_demo_changes() -> None:
     first = {str(row["arm"]): row for row in reversed(list(benchmark.demo()))}
     assert [first[arm]["kind"] for arm in ("end", "behind")] == ["fall", "rise"]
-    assert first["end"]["change"] == pytest.approx(-0.40, abs=0.05)
+    assert first["end"]["change"] == pytest.approx(-0.27, abs=0.05)  # of plateaus, from 0.41 on
     assert first["behind"]["change"] == pytest.approx(0.49, abs=0.05)
     assert all(float(str(row["p-value"])) < 1e-9 for row in first.values())
 

@@ -246,8 +246,10 @@ def test_at_most_so_many_checkpoints_are_estimated_and_the_last_is_among_them(ru
     ]
     assert steps(40) == list(range(20)) and steps(1) == [19]
     assert steps(4) == [0, 6, 13, 19]
-    shutil.rmtree(run / "checkpoints" / f"{16384 * 19:012d}")  # as before the last is there
-    assert steps(4) == [0, 6, 13]
+    shutil.rmtree(run / "checkpoints" / f"{16384 * 19:012d}")
+    assert steps(4) == [0, 6, 12, 18]  # of a run that ended, those that are there
+    write_index(run, finished=False)
+    assert steps(4) == [0, 6, 13]  # of one that goes on, as when the last is there
     keys = {item.key for n in (4, 40) for item in plan_estimates(
         Run(run), PLAN.replace(checkpoints=n), ["end"])[:1]}  # fmt: skip
     assert len(keys) == 1
