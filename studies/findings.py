@@ -43,8 +43,9 @@ def tables_of(study: str) -> Tables:
     """The kept tables over all runs of a study, and what is tested on them; none of one not kept.
 
     Returns:
-        Tables `llc` (the headline), `plain`, `profile`, `probes`, `covariates`; `hypotheses`;
-        `links`, associations of the headline with the goal; `study`, its arms as index.
+        Tables `llc` (the headline), `plain`, `at the end` (on states with the coin at the end
+        alone), `profile`, `probes`, `covariates`; `hypotheses`; `links`, associations of the
+        headline with the goal; `study`, its arms as index.
     """
     kept = HERE / "results" / study
     if not kept.is_dir():
@@ -53,8 +54,10 @@ def tables_of(study: str) -> Tables:
     for name in ("llc", "profile", "probes", "covariates"):
         paths = sorted(kept.glob(f"runs/*/tables/{name}.parquet"))
         every[name] = pd.concat(map(pd.read_parquet, paths), ignore_index=True)
-    plain = every["llc"]["gauge"].eq("none")
-    every |= {"llc": current_setting(every["llc"][~plain]), "plain": every["llc"][plain]}
+    rows = every["llc"]
+    plain, shared = rows["gauge"].eq("none"), ~rows["states"].str.contains(":")
+    every |= {"llc": current_setting(rows[~plain & shared]), "plain": rows[plain],
+              "at the end": rows[~shared]}  # fmt: skip
     llc, probes = every["llc"], every["probes"]
     study_file = json.loads((kept / "study.json").read_text())
     every["study"] = pd.DataFrame(index=[*study_file["arms"]])
@@ -213,7 +216,7 @@ def _controls(tables: Tables) -> str:
     told = LinearRegression().fit(given, arm).score(given, arm)
     norm = {name: known.loc[runs, "weight_norm"] for name, runs in arms.items()}
     norms = ", ".join(f"{of.mean():.1f} ± {of.std():.1f} in `{name}`" for name, of in norm.items())
-    llc, every = last(series(tables))[known.index], known["weight_norm"]
+    llc, every = last(tables, series(tables))[known.index], known["weight_norm"]
     alone, by_arm = (np.corrcoef(x, llc)[0, 1] ** 2 for x in (every, arm))
     within = ", ".join(
         f"{np.corrcoef(every[runs], llc[runs])[0, 1]:.2f} in `{name}`"
@@ -236,21 +239,22 @@ def _looked_at(tables: Tables) -> list[str]:
 
     links = []
     for name, runs in arms.items():
-        goal = last(probe(tables, GOAL))[runs]
+        goal = last(tables, probe(tables, GOAL))[runs]
         text = f"all agents have the goal {goal.iloc[0]:.2f}"
         if goal.nunique() > 1:
-            r = stats.pearsonr(last(llc)[runs], goal)
+            r = stats.pearsonr(last(tables, llc)[runs], goal)
             text = f"r = {r.statistic:.2f} [{r.confidence_interval()[0]:.2f}, "
             text += f"{r.confidence_interval()[1]:.2f}]"
         links.append(f"`{name}` {text}")
     measures = {"LLC": "llc", "half the effective dimension": "half_d_eff",
                 "information": "information"}  # fmt: skip
     differ = "; ".join(
-        f"{name} {'{:.2f} [{:.2f}, {:.2f}]'.format(*apart(last(frame), arms))}"
+        f"{name} {'{:.2f} [{:.2f}, {:.2f}]'.format(*apart(last(tables, frame), arms))}"
         for name, column in measures.items()
         for frame in [headline.pivot_table(index="step", columns="run", values=column)]
     )
-    above = np.subtract.outer(*(last(llc)[arms[arm]].to_numpy() for arm in (high, low))) > 0
+    elsewhere = tables["at the end"].set_index("run")["llc"]
+    above = np.subtract.outer(*(last(tables, llc)[arms[arm]].to_numpy() for arm in (high, low))) > 0
     unclear = [step for step in llc.index if not apart(llc.loc[step], arms)[1] > 0]
     equal = "; ".join(
         f"norm {level}: {'{:.1f} [{:.1f}, {:.1f}]'.format(*apart(pd.Series(there), arms))}"
@@ -263,6 +267,8 @@ def _looked_at(tables: Tables) -> list[str]:
         f"order in {above.sum()} of {above.size} pairs of agents, and the interval is above 0 at "
         f"every checkpoint after {max(unclear):,}",
         f"The same difference of LLCs where weight norms are equal along training: {equal}",
+        "The same difference of LLCs on states of levels with the coin at the end alone, which "
+        f"both arms met: {'{:.1f} [{:.1f}, {:.1f}]'.format(*apart(elsewhere, arms))}",
         f"Coins on the way (probe `ground`), taken: {each('ground/coin_rate')}; by the path of the "
         f"same agents where there is no coin: {each('ground/coin_rate:own-blind')}",
         f"Coins at the end, taken from mid-level starts, which `{high}` has not met in training: "
