@@ -123,7 +123,7 @@ def test_the_expected_number_of_false_transitions_is_said(data: StudyData) -> No
 
     table = data.table("transitions").assign(status="")
     assert "2 transitions of the LLC and 2 of probe outcomes." in sentence(table)
-    expected = "Of 40 series tested 4 change at a false discovery rate of 5 %: at most 0.08 of them"
+    expected = "Of 40 series tested 4 change at a false discovery rate of 5 %: about 0.08 of them"
     assert expected in sentence(table)
     llc = table["series"].str.startswith("llc")
     trend = table.assign(kind=table["kind"].mask(llc, "trend"))
