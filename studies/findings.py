@@ -23,7 +23,7 @@ from scipy import stats
 from sklearn.linear_model import LinearRegression
 
 from analysis import associate, current_setting, evaluate_hypotheses, fixed_hypotheses
-from analysis.report.seed_means import SHARE, over_seeds
+from analysis.report.seed_means import SHARE, mean_curve, over_seeds
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -71,18 +71,9 @@ def tables_of(study: str) -> Tables:
     return every
 
 
-def of_seeds(values: pd.Series) -> tuple[float, float, float]:
-    """Mean over seeds and Student's 95 % interval."""
-    known = values.dropna().to_numpy(float)
-    if len(known) < 2:
-        return float(known.mean()) if len(known) else np.nan, np.nan, np.nan
-    half = stats.t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / len(known) ** 0.5
-    return float(known.mean()), float(known.mean() - half), float(known.mean() + half)
-
-
 def said(values: pd.Series, form: str = ".2f") -> str:
     """A mean over seeds with its interval, as text."""
-    mean, low, high = of_seeds(values)
+    mean, low, high, _ = over_seeds(values)
     return f"{mean:{form}} [{low:{form}}, {high:{form}}]"
 
 
@@ -341,11 +332,10 @@ def draw(tables: Tables, path: Path) -> None:
 def band(axis: plt.Axes, frame: pd.DataFrame, label: str, color: object) -> None:
     """Runs as thin lines, their mean, and Student's 95 % interval over seeds."""
     axis.plot(frame.index, frame.to_numpy(), color=color, lw=0.5, alpha=0.5)
-    several = frame[frame.notna().sum(axis=1) >= 2]
-    ends = np.array([of_seeds(row) for _, row in several.iterrows()])
-    if len(ends):
-        axis.plot(several.index, ends[:, 0], color=color, lw=2, label=label, marker="o", ms=3)
-        axis.fill_between(several.index, ends[:, 1], ends[:, 2], color=color, alpha=0.2)
+    rows = frame.rename_axis(index="step", columns="run").stack().rename("value").reset_index()
+    mean = mean_curve(rows, "value")
+    axis.plot(mean["step"], mean["mean"], color=color, lw=2, label=label, marker="o", ms=3)
+    axis.fill_between(mean["step"], mean["low"], mean["high"], color=color, alpha=0.2)
 
 
 def page(text: str) -> str:
