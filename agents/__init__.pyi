@@ -1,4 +1,4 @@
-from .branch import branch_config
+from .branch import branch_config, rest_config
 from .checkpoints import (
     Checkpoint,
     find_checkpoint,
@@ -55,6 +55,7 @@ __all__ = [
     "read_header",
     "read_json_object",
     "remove_leftovers",
+    "rest_config",
     "safe_name",
     "train",
     "train_together",

@@ -48,6 +48,28 @@ def branch_config(run: Path, step: int, **changes: Any) -> TrainConfig:
     return Run(run).training.replace(**origin, **changes)
 
 
+def rest_config(run: Path, step: int, **changes: Any) -> TrainConfig:
+    """As `branch_config`, for what was left of the training of `run` at its checkpoint `step`.
+
+    The branch has as many steps as were left, and a learning rate that falls goes on falling as it
+    would have: under the run's own settings and seed nothing but the noise is new. To change the
+    data for a while, branch off with another `coin`, and off that branch with the run's own.
+
+    Args:
+        run: as of `branch_config`.
+        step: as of `branch_config`.
+        changes: settings of `TrainConfig`.
+
+    Raises:
+        InputError: as of `branch_config`, or nothing is left after that checkpoint.
+    """
+    parent = branch_config(run, step)
+    if (left := parent.total_steps - step) <= 0:
+        raise InputError.of("step", step, f"before the last step of {run}, {parent.total_steps}")
+    rate = parent.lr * left / parent.total_steps if parent.anneal_lr else parent.lr
+    return parent.replace(**{"steps": left, "lr": rate} | changes)
+
+
 def find_origin(config: TrainConfig) -> Checkpoint | None:
     """The checkpoint that `config` branches off; InputError if missing or of another network."""
     if config.from_run is None or config.from_step is None:

@@ -39,7 +39,8 @@ from envs import CheeseGrid
 from rl_slt import InputError
 
 _ROWS = 200  # of progress.csv, about
-_OWN = frozenset({"coin", "seed", "tensorboard", "threads", "device"})  # that runs may differ in
+# What runs that are trained together may differ in.
+_OWN = frozenset({"coin", "seed", "from_run", "tensorboard", "threads", "device"})
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def ascend(ascents: Sequence[Ascent], progress: Callable[[int, int], None] | Non
     """Train runs to their ends, those together that stand at the same step.
 
     Args:
-        ascents: runs that differ in seed and placement alone.
+        ascents: runs that differ in seed, placement and origin alone.
         progress: called with (steps done, in all).
 
     Raises:
@@ -201,12 +202,16 @@ class _Batch:
         write_index(ascent.out, finished=False)
 
     def _load_optimizer(self) -> None:
-        """The moments of Adam at the last checkpoints; sgd has none."""
-        if self.step <= 0 or self.config.optimizer == "sgd":
+        """The moments of Adam at the last checkpoints or those branched off; sgd has none."""
+        origins = [known[-1] if (known := list_checkpoints(a.out)) else find_origin(a.config)
+                   for a in self.ascents]  # fmt: skip
+        kept = [load_file(at.path / OPTIMIZER) for at in origins
+                if at is not None and (at.path / OPTIMIZER).is_file()]  # fmt: skip
+        if len(kept) < len(origins):  # none has any before the first step
             return
-        kept = [load_file(list_checkpoints(a.out)[-1].path / OPTIMIZER) for a in self.ascents]
+        done = max(0, self.step) + (self.config.from_step or 0)
         for name, weight in self.weights.items():
-            self.optimizer.state[weight] = {"step": torch.tensor(float(self.step))} | {
+            self.optimizer.state[weight] = {"step": torch.tensor(float(done))} | {
                 moment: torch.stack([tensors[f"{name}/{moment}"] for tensors in kept])
                 for moment in ("exp_avg", "exp_avg_sq")
             }

@@ -2,7 +2,7 @@ from .actors import Actor, BatchStep, network_actor
 from .clips import Clip, pick_levels, render_clip
 from .counterfactual import counterfactual_rows, distance_rows, run_counterfactual
 from .fixed_states import FixedStates, collect_fixed_states
-from .gridworld import first_reached, probe_gridworld
+from .gridworld import DECIDED, first_reached, grid_goal, probe_gridworld
 from .held_out import met_rows, met_sentence, without_met
 from .intervals import crossed_interval, quantile_interval, rate_draws, wilson
 from .linear_probe import MIN_LEVELS, linear_probe_rows, read_direction, run_linear_probe
@@ -29,6 +29,7 @@ from .suite import SUITES, ProbeSuite
 __all__ = [
     "ANYWHERE",
     "APART",
+    "DECIDED",
     "FILMED",
     "FIXED_STATE_GOALS",
     "FIXED_STATE_METRICS",
@@ -54,6 +55,7 @@ __all__ = [
     "distance_rows",
     "figure_png",
     "first_reached",
+    "grid_goal",
     "linear_probe_rows",
     "main_metric",
     "met_rows",

@@ -15,6 +15,7 @@ from analysis.probes.records import ANYWHERE, APART, CORNER, COUNTERFACTUAL, TOW
 from analysis.schema import conform
 from envs import CheeseGrid, log_probs
 
+DECIDED = 0.75  # of the starts or levels that tell goals apart
 STEPS = 1024  # of a mouse before it counts as going nowhere; a power of two
 
 
@@ -79,6 +80,22 @@ def first_reached(probs: Tensor, grid: CheeseGrid) -> tuple[Tensor, Tensor]:
         chain = chain @ chain
     same = torch.where(cheese == corner, math.nan, 0.0)[:, None]
     return chain[levels, :, corner] + same, chain[levels, :, cheese] + same
+
+
+def grid_goal(policy: nn.Module, grid: CheeseGrid) -> str:
+    """`corner`, `cheese` or `neither`: what is reached first from 75 % of the starts that tell.
+
+    Args:
+        policy: from states `[..., F]` to logits `[..., 4]`.
+        grid: the levels.
+    """
+    states = torch.from_numpy(grid.observations)
+    probs = log_probs(policy, states.to(next(policy.parameters()).dtype)).exp()
+    apart = torch.from_numpy(grid.apart)
+    for goal, first in zip(("corner", "cheese"), first_reached(probs, grid), strict=True):
+        if float(first[apart].mean()) >= DECIDED:
+            return goal
+    return "neither"
 
 
 def toward_cheese(probs: Tensor, grid: CheeseGrid) -> Tensor:

@@ -168,13 +168,15 @@ TRAIN = FromModel(
               "of --env and --trainer].")  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on with an unfinished training in OUT.")
 @click.option("--from", "from_run", type=PATH, help="Branch off this run ...")
-@click.option("--step", type=INTEGER, help="... at this checkpoint.")
+@click.option("--step", type=INTEGER, help="... at this checkpoint ...")
+@click.option("--rest", is_flag=True, help="... for as many steps as RUN had left there, at the "
+              "learning rates that it had left.")  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
               help="Any other setting of agents.TrainConfig, as --set gamma=0.99; repeatable.",
 )  # fmt: skip
 def train(
     out: Path, changes: dict[str, Any], arm: str | None, preset: str | None, resume: bool,
-    from_run: Path | None, step: int | None, settings: tuple[str, ...],
+    from_run: Path | None, step: int | None, rest: bool, settings: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Train an agent into the run folder OUT, with checkpoints to study.
 
@@ -187,6 +189,7 @@ def train(
       rl-slt train runs/a --coin end --steps 1000000 --seed 0
       rl-slt train runs/b --coin mix:0.5:behind:end --steps 1000000 --preset demo --arm behind
       rl-slt train runs/c --from runs/a --step 65536 --coin behind --steps 500000
+      rl-slt train runs/f --from runs/a --step 65536 --rest --seed 1
       rl-slt train runs/d --env gridworld --coin mix:0.1:anywhere:corner --seed 3
       rl-slt train runs/e --trainer clone --teacher seeker --noise 0.1 --set stop_kl=0.2
     """
@@ -194,9 +197,11 @@ def train(
 
     if (from_run is None) != (step is None):
         raise click.UsageError("--from RUN and --step N go together")
+    if rest and from_run is None:
+        raise InputError.of("rest", True, "given together with --from RUN and --step N")
     changes |= dict(parse_setting(text, TRAINING) for text in settings)
     branch = (from_run, step) if from_run is not None and step is not None else None
-    train_run(out, preset, changes, arm=arm, resume=resume, branch=branch)
+    train_run(out, preset, changes, arm=arm, resume=resume, branch=branch, rest=rest)
     click.echo(f"run: {out}")
 
 

@@ -15,6 +15,7 @@ from agents import (
     list_checkpoints,
     load_policy,
     ppo_preset,
+    rest_config,
     train,
     train_together,
 )
@@ -131,6 +132,35 @@ def test_a_branch_begins_with_the_weights_of_its_origin(tmp_path: Path) -> None:
     train(branch, tmp_path / "b", arm="other")
     assert torch.equal(weights(tmp_path / "b")[0], weights(tmp_path / "a")[5])
     assert not torch.equal(weights(tmp_path / "b")[1], weights(tmp_path / "a")[6])
+
+
+@pytest.mark.parametrize("changes", [{}, {"optimizer": "adam", "lr": 0.01}])
+def test_without_noise_the_rest_of_a_training_ends_where_the_training_did(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    """Whatever the seed, from each checkpoint; the falling rate and Adam's moments go on."""
+    parent = config(anneal_lr=True, **changes)
+    train(parent, tmp_path / "a")
+    ends = weights(tmp_path / "a")
+    for step in (0, 5, 11):
+        rest = rest_config(tmp_path / "a", step, seed=7, checkpoints="list:0")
+        assert rest.total_steps == 12 - step
+        train(rest, tmp_path / f"b{step}")
+        assert torch.allclose(weights(tmp_path / f"b{step}")[-1], ends[-1], rtol=0, atol=2e-6)
+    assert not torch.allclose(ends[11], ends[-1], rtol=0, atol=2e-5)
+    with pytest.raises(InputError, match="step=12: must be before the last step"):
+        rest_config(tmp_path / "a", 12)
+
+
+def test_branches_of_several_runs_are_trained_together(tmp_path: Path) -> None:
+    train_together([(config(seed=seed), tmp_path / f"a{seed}", None) for seed in (0, 1)])
+    swapped = [(rest_config(tmp_path / f"a{seed}", 4, coin="anywhere"), tmp_path / f"b{seed}",
+                "other") for seed in (0, 1)]  # fmt: skip
+    train_together(swapped)
+    train(swapped[1][0], tmp_path / "alone")
+    together, alone = (weights(tmp_path / name)[-1] for name in ("b1", "alone"))
+    assert torch.allclose(together, alone, rtol=0, atol=2e-6)
+    assert torch.equal(weights(tmp_path / "b1")[0], weights(tmp_path / "a1")[4])
 
 
 def test_the_policy_has_the_weights_that_it_says() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from agents import (
     TrainConfig,
@@ -28,10 +28,9 @@ from agents import (
     write_atomic,
     write_bytes,
 )
-from analysis.probes import first_reached
+from analysis.probes import DECIDED, grid_goal
 from envs import CheeseGrid
 from rl_slt import ExactRegret
-from rl_slt.losses.base import logits_of
 from rl_slt.pipeline.disk.layout import Study
 from rl_slt.pipeline.disk.store import digest
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome
@@ -41,7 +40,6 @@ from rl_slt.posterior.build import build_target
 from rl_slt.samplers.tempering import temper
 from rl_slt.versions import STAGES, version_key
 
-DECIDED = 0.75  # of the starts that tell the goals apart
 COLUMNS = (
     "source", "arm", "dose", "at", "corner", "corner_stderr", "cheese", "cheese_stderr", "loss",
     "rhat", "trips", "mixed", "n", "version",
@@ -108,7 +106,7 @@ def sample_arm(config: dict[str, Any], settings: dict[str, Any], arm: str, out: 
     assert target.traced is not None
 
     def observe(w: Tensor) -> Tensor:
-        return torch.stack([_sign(goal_of(target.flat.load(row), grid)) for row in w])
+        return torch.stack([_sign(grid_goal(target.flat.load(row), grid)) for row in w])
 
     traced = target.traced
     found = temper(
@@ -133,19 +131,6 @@ def sample_arm(config: dict[str, Any], settings: dict[str, Any], arm: str, out: 
     write_atomic(Path(out), lambda temporary: frame.to_parquet(temporary, index=False))
 
 
-@torch.no_grad()
-def goal_of(policy: nn.Module, grid: CheeseGrid) -> str:
-    """`corner`, `cheese` or `neither`, by what a policy reaches first."""
-    weight = next(policy.parameters())
-    states = torch.from_numpy(grid.observations).to(weight.dtype)
-    reached = first_reached(logits_of(policy(states)).softmax(-1), grid)
-    apart = torch.from_numpy(grid.apart)
-    for goal, first in zip(("corner", "cheese"), reached, strict=True):
-        if float(first[apart].mean()) >= DECIDED:
-            return goal
-    return "neither"
-
-
 def _sign(goal: str) -> Tensor:
     return torch.tensor({"corner": 1.0, "cheese": -1.0, "neither": 0.0}[goal])
 
@@ -161,7 +146,7 @@ def descent(study: Study, plan: StudyPlan) -> pd.DataFrame:
             run = study.run(arm, seed)
             for checkpoint in run.checkpoints if run.exists else ():
                 goals.setdefault(checkpoint.step, []).append(
-                    goal_of(load_policy(checkpoint.path), grid)
+                    grid_goal(load_policy(checkpoint.path), grid)
                 )
         for step, seen in sorted(goals.items()):
             shares = [seen.count(goal) / len(seen) for goal in ("corner", "cheese")]

@@ -9,7 +9,15 @@ from typing import Any
 import torch
 
 import agents
-from agents import UNNAMED, TrainConfig, branch_config, import_agent, is_loader, ppo_preset
+from agents import (
+    UNNAMED,
+    TrainConfig,
+    branch_config,
+    import_agent,
+    is_loader,
+    ppo_preset,
+    rest_config,
+)
 from envs import GAMES, cores
 from rl_slt.pipeline.disk.layout import Run, Study, open_run
 from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome
@@ -85,6 +93,7 @@ def train_run(
     resume: bool = False,
     branch: tuple[Path, int] | None = None,
     arm: str | None = None,
+    rest: bool = False,
 ) -> None:
     """Train one run from the command line.
 
@@ -96,6 +105,7 @@ def train_run(
         branch: run and step of the checkpoint to begin with.
         arm: the condition of a study that the run stands for; None takes that of the run which it
             branches off under the same condition, else `unnamed`.
+        rest: a branch is for what was left of the other run's training (`agents.rest_config`).
 
     Raises:
         InputError: for a wrong setting, or a folder that holds something else.
@@ -104,7 +114,7 @@ def train_run(
         base = Run(out).training
     elif branch is not None:
         open_run(branch[0])
-        base = branch_config(*branch)
+        base = rest_config(*branch) if rest else branch_config(*branch)
     else:  # without a named preset, frames in a size for the machine at hand
         game = GAMES.get(changes.get("game", ""), GAMES["coinrun"])
         trainer = changes.get("trainer", next(iter(game.presets)))

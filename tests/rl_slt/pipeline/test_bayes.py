@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from analysis.probes import grid_goal
 from envs import CheeseGrid
 from rl_slt import InputError
 from rl_slt.pipeline.commands.plan import describe_plan
 from rl_slt.pipeline.commands.run import run_study
 from rl_slt.pipeline.plan.study import parse_study
-from rl_slt.pipeline.stages.bayes import goal_of
 
 STUDY = """
 question = "Which goal?"
@@ -51,10 +51,10 @@ class Fixed(nn.Module):
 
 def test_goals_of_policies_that_are_known() -> None:
     grid = CheeseGrid(3)
-    assert goal_of(Fixed(grid.mdp.optimal_logits(0.01)), grid) == "cheese"
+    assert grid_goal(Fixed(grid.mdp.optimal_logits(0.01)), grid) == "cheese"
     level = next(i for i in range(9) if grid.cheese(i) == (2, 2))
-    assert goal_of(Fixed(grid.mdp.optimal_logits(0.01)[level]), grid) == "corner"
-    assert goal_of(Fixed(torch.zeros(4, dtype=torch.float64)), grid) == "neither"
+    assert grid_goal(Fixed(grid.mdp.optimal_logits(0.01)[level]), grid) == "corner"
+    assert grid_goal(Fixed(torch.zeros(4, dtype=torch.float64)), grid) == "neither"
 
 
 def test_study_of_the_posterior(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
