@@ -22,7 +22,7 @@ STAGES: dict[str, int] = {
     "grid_states": 2,  # and what an estimate on them is
     "grid_probes": 1,
     "fixed_states": 5,  # counterfactual and linear probe
-    "clips": 4,
+    "clips": 5,
     "compare": 5,
     "transitions": 5,
     "associations": 4,

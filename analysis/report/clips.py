@@ -1,4 +1,4 @@
-"""Pictures in the page: film strips and clips of the last checkpoints, arm by arm."""
+"""Pictures in the page: film strips, clips and fields of the last checkpoints, arm by arm."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ _KINDS = {b"\x89PNG\r\n\x1a\n": "png", b"GIF87a": "gif", b"GIF89a": "gif"}
 _BUDGET = 3_500_000  # bytes of all pictures together, so that a page stays easy to send
 _ROWS = 5
 _OWN = ("typical", "surprising")  # chosen for each agent, on a level of its own
+_FIELD = "field"
 _Key = tuple[str, int, str]  # probe, level, why it is shown
 
 
@@ -55,6 +56,7 @@ def scenes(data: StudyData, note: list[str]) -> list[Scene]:
         for arm in data.arms
         for run in reversed(data.runs_of(arm))
         for clip in _last(run)
+        if clip.get("which") != _FIELD
     }
     keys = {key[1:] for key in filmed}
     shared = {key: sum((arm, *key) in filmed for arm in data.arms) for key in keys}
@@ -74,6 +76,20 @@ def scenes(data: StudyData, note: list[str]) -> list[Scene]:
             if strip or film:
                 clips.append(Clip(arm, color, run.name, int(clip["step"]), **texts, **pictures))
         out += [Scene(probe, level, which, clips)] if clips else []
+    return out
+
+
+def fields(data: StudyData, note: list[str]) -> list[Clip]:
+    """The field of one agent of each arm (`analysis.policy_field`); what is left out is noted."""
+    out, room = [], _BUDGET
+    for color, arm in enumerate(data.arms):
+        for run in data.runs_of(arm):
+            drawn = [clip for clip in _last(run) if clip.get("which") == _FIELD]
+            picture = _picture(run, drawn[0].get("strip"), "png", room, note) if drawn else ""
+            if picture:
+                step, room = int(drawn[0]["step"]), room - len(picture)
+                out.append(Clip(arm, color, run.name, step, _FIELD, "", "", picture, ""))
+                break
     return out
 
 

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis.report import labels, reproduce
-from analysis.report.clips import scenes
+from analysis.report.clips import fields, scenes
 from analysis.report.comparisons import comparisons
 from analysis.report.data import StudyData
 from analysis.report.figures import all_figures
@@ -36,7 +36,7 @@ def build_report(data: StudyData) -> str:
         id="data-ID">`, exactly as drawn and downloaded.
     """
     notes: list[str] = []
-    filmed = scenes(data, notes)
+    filmed, drawn = scenes(data, notes), fields(data, notes)
     summary = build_summary(data)
     compared, unreadable = comparisons(data)
     figures = all_figures(data)
@@ -48,6 +48,7 @@ def build_report(data: StudyData) -> str:
         question=question(data),
         figures=figures,
         scenes=filmed,
+        fields=drawn,
         comparisons=compared,
         missing=[*data.missing, *notes, *unreadable],
         probes=probes or probes_in_order(data.table("episodes")),

@@ -374,7 +374,9 @@ def write_clips(run: Path, kind: str, step: int) -> None:
                 "first": outcome, "caption": words,
             }
         )  # fmt: skip
-    (folder / "clips.json").write_text(json.dumps(index))
+    Image.new("RGB", (40, 20), "green").save(folder / "field.png")
+    field = {"strip": "field.png", "step": step, "which": "field", "level_seed": 20_003}
+    (folder / "clips.json").write_text(json.dumps([*index, field]))
 
 
 def frame(probe: str, got: bool, t: int) -> Image.Image:

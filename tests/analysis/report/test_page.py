@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from analysis.report import build_report, load_study
-from analysis.report.clips import scenes
+from analysis.report.clips import fields, scenes
 from analysis.report.page import render
 
 
@@ -144,10 +144,18 @@ def test_each_agent_is_shown_on_levels_of_its_own_with_a_word_why(page: str, dem
         assert page.count(f'<span class="badge {which}">{said}</span>') == times
 
 
+def test_one_field_is_shown_of_each_arm_and_is_no_scene(page: str, demo: Path) -> None:
+    found = fields(load_study(demo), [])
+    assert [(clip.arm, clip.run) for clip in found] == [("end", "end-s0"), ("behind", "behind-s0")]
+    png = base64.b64encode((demo / "runs" / "end-s0" / "clips" / "field.png").read_bytes()).decode()
+    assert found[0].strip == png and page.count('<img class="field"') == 2
+    assert all(scene.which != "field" for scene in scenes(load_study(demo), []))
+
+
 def test_clips_without_a_reason_have_no_badge(demo: Path, tmp_path: Path) -> None:
     study = Path(shutil.copytree(demo, tmp_path / "study"))
     for index in study.glob("runs/*/clips/clips.json"):
-        record = [clip | {"which": "<b>"} for clip in json.loads(index.read_text())]
+        record = [clip | {"which": "<b>"} for clip in json.loads(index.read_text())[:-1]]
         index.write_text(json.dumps(record))
     page = build_report(load_study(study))
     assert 'class="badge' not in page and page.count('class="strip"') == 6

@@ -93,7 +93,7 @@ def test_clips_say_what_they_show(runs: list[Run]) -> None:
         records = json.loads((run.path / "clips" / "clips.json").read_text())
         assert [clip["which"] for clip in records[:3]] == ["common"] * 3
         assert {clip["level_seed"] for clip in records[:3]} == {2_000_000_000}
-        own = records[3:]
+        own, field = records[3:-1], records[-1]
         assert own and {clip["which"] for clip in own} <= {"typical", "surprising"}
         episodes = table(run, "episodes").query("policy == 'agent' and step == 64")
         firsts = episodes[episodes["probe"] == "behind"].set_index("level_seed")["first"]
@@ -101,6 +101,8 @@ def test_clips_say_what_they_show(runs: list[Run]) -> None:
             assert "of this agent's levels: behind, level" in clip["caption"]
             assert clip["first"] == firsts[clip["level_seed"]]
             assert (run.path / "clips" / clip["file"]).read_bytes()[:4] == b"GIF8"
+        assert (field["which"], field["step"], field["level_seed"]) == ("field", 64, 2_000_000_000)
+        assert (run.path / "clips" / field["strip"]).read_bytes()[:4] == b"\x89PNG"
 
 
 def test_another_setting_takes_the_place_of_the_first(runs: list[Run], tmp_path: Path) -> None:

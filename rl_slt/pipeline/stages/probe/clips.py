@@ -1,4 +1,4 @@
-"""Clips of a checkpoint on held-out levels, for the report."""
+"""Clips of a checkpoint on held-out levels, and its field on one of them, for the report."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from agents import Run, atomic_dir, load_policy, read_json_object, write_json
-from analysis import probes
+from analysis import FIELD_COINS, draw_fields, policy_field, probes
 from rl_slt.errors import InputError
 from rl_slt.pipeline.stages.probe.items import ProbeItem
 
 _COMMON = "common"
 _FILMS = 3
 _SCALE = 3
+_FIELD, _DPI = "field", 80
 _FIRST = {
     "coin": "the coin first", "end": "the end first", "neither": "neither coin nor end",
 }  # fmt: skip
@@ -48,6 +49,7 @@ def make_clips(item: ProbeItem) -> None:
     policy = load_policy(Path(item.checkpoint))
     with atomic_dir(_folder(item)) as folder:
         records = [_film(item, policy, scene, folder) for scene in _scenes(item)]
+        records.append(_field(item, policy, folder))
         write_json(folder / "clips.json", records)
         write_json(folder / "item.json", {"key": item.film_key})
 
@@ -91,6 +93,16 @@ def _film(item: ProbeItem, policy: nn.Module, scene: Scene, folder: Path) -> dic
         "first": clip.first,
         "caption": clip.caption,
     }
+
+
+def _field(item: ProbeItem, policy: nn.Module, folder: Path) -> dict[str, Any]:
+    """Write the policy's field on the level of the common films; its record in `clips.json`."""
+    level, settings = item.suite.seeds[0], item.suite.settings
+    field = policy_field(policy, level, FIELD_COINS, settings)
+    figure = draw_fields({f"step {item.step:,}": field}, level, settings)
+    name = f"{item.step:012d}-field.png"
+    figure.savefig(folder / name, format="png", dpi=_DPI)
+    return {"strip": name, "step": item.step, "which": _FIELD, "level_seed": level}
 
 
 def _folder(item: ProbeItem) -> Path:
