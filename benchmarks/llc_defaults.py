@@ -16,14 +16,9 @@ suspect: estimates that are not `ok`.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pandas as pd
-import torch
-from llc_nets import machine
+from llc_nets import machine, study_options
 
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.plan.study import LLCPlan
@@ -77,11 +72,7 @@ def row(found: pd.DataFrame, radius: float, k: float) -> str:
 
 def main() -> None:
     """Make what is missing, which is kept in the study, and the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("study", type=Path)
-    parser.add_argument("--out", type=Path)
-    options: Any = parser.parse_args()
-    torch.set_num_threads(1)
+    options = study_options(__doc__ or "")
     runs = [Run(path) for path in sorted((options.study / "runs").iterdir())]
     coins = sorted({run.training.coin for run in runs})
     kept = options.study / "llc_defaults.csv"

@@ -16,16 +16,14 @@ units: rewards (and the value head) times 10, of the losses that read them.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import itertools
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
-from llc_nets import machine
+from llc_nets import machine, study_options
 from torch import Generator, Tensor, nn
 
 import envs
@@ -233,11 +231,7 @@ def last_of_arms(study: Path, plan: LLCPlan) -> Iterator[tuple[Run, Estimate]]:
 
 def main() -> None:
     """Print the table, or write it."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("study", type=Path)
-    parser.add_argument("--out", type=Path)
-    options: Any = parser.parse_args()
-    torch.set_num_threads(1)
+    options = study_options(__doc__ or "")
     plan = LLCPlan(states=("frozen",))
     text = f"{(__doc__ or '').partition(chr(10))[0]}\n\n{machine()}\n\n{HEADER}"
     chosen = list(last_of_arms(options.study, plan))

@@ -1,9 +1,11 @@
-"""Networks and data of the LLC benchmarks; imports torch alone, so that any environment can."""
+"""Networks, data and options of the LLC benchmarks; imports no package but torch."""
 
 from __future__ import annotations
 
+import argparse
 import platform
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -91,6 +93,15 @@ def processor_kind() -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+def study_options(doc: str) -> Any:
+    """The options `study` and `out` of a benchmark with that docstring; one thread from here on."""
+    parser = argparse.ArgumentParser(description=doc.partition("\n")[0])
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--out", type=Path)
+    torch.set_num_threads(1)
+    return parser.parse_args()
 
 
 def machine() -> str:

@@ -42,7 +42,8 @@ def across_runs(
     `seed_coincidence`: mean share of LLC transitions that meet one of the probe in their own run
     (one-sided: more than in others). `seed_lead_lag`: mean lag of the courses with its t interval;
     `value` is the standard deviation of lags over runs, and p whether it is smaller than
-    between runs.
+    between runs. Where final values are the same in all runs of an arm, these tell nothing of a
+    link and count neither in `seed_r` nor in its n and power.
 
     Args:
         x: LLC, `[runs, n]`, finite.
@@ -63,6 +64,8 @@ def across_runs(
     orders = arrangements(tuple(arms))
     dx, dy = less_arm_mean(x, arms), less_arm_mean(y, arms)
     fx, fy = dx[:, -LAST:].mean(axis=1), dy[:, -LAST:].mean(axis=1)
+    told = _differs(fx, arms) & _differs(fy, arms)
+    fx, fy = np.where(told, fx, 0.0), np.where(told, fy, 0.0)
     shares = np.array([[coincidence(a, b)[0] for b in y_changes] for a in x_changes])
     ux, uy = unit_rows(dx), unit_rows(dy)
     tests = {
@@ -70,16 +73,19 @@ def across_runs(
         "seed_curve_r": ux @ uy.T,
         "seed_coincidence": shares,
     }
-    goals, freedom = mean_of_table(uy @ uy.T), runs - len(set(arms)) - 1
+    count, goals = int(told.sum()), mean_of_table(uy @ uy.T)
+    freedom = count - len(set(np.asarray(arms)[told])) - 1
     rows = []
     for name, table in tests.items():
         null = mean_of_table(table)(orders)
         reason = NO_TRANSITION if name == "seed_coincidence" else CONSTANT
         power: dict[str, Callable[[float], float]] = {
-            "seed_r": partial(detectable_correlation, freedom=freedom),
             "seed_curve_r": partial(detectable_course, null, goals(orders)),
         }
-        rows.append(_tested(name, runs, reason, float(null[0]), null) | {"power": power.get(name)})
+        if freedom >= 1:
+            power["seed_r"] = partial(detectable_correlation, freedom=freedom)
+        n = count if name == "seed_r" else runs
+        rows.append(_tested(name, n, reason, float(null[0]), null) | {"power": power.get(name)})
     return [*rows, _lead_lag(x, y, arms)]
 
 
@@ -88,6 +94,12 @@ def _tested(name: str, runs: int, reason: str, value: float, null: Array) -> Row
     return statistic_row(name, runs, "" if np.isfinite(p) else reason, value, p_value=p) | {
         "null": null
     }
+
+
+def _differs(values: Array, arms: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Which runs are of an arm whose values, less the arm's mean, are not all 0."""
+    of_arm = np.asarray(arms)[:, None] == np.asarray(arms)[None, :]
+    return np.asarray((of_arm & (np.abs(values) > 1e-9)[None, :]).any(axis=1))
 
 
 def _lead_lag(x: Array, y: Array, arms: Sequence[str]) -> Row:

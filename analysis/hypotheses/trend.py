@@ -58,7 +58,7 @@ def trend_test(
     if len(rows.runs) == 2:
         raise Untestable("one run of each arm: the luck of training cannot be told from the arm; "
                          "needs several seeds")  # fmt: skip
-    seeds = _shared_seeds(hypothesis, data, rows)
+    seeds, unpaired = _shared_seeds(hypothesis, data, rows)
     paired = seeds is not None
     if seeds is not None:
         kept = ~np.isnan(seeds)
@@ -93,7 +93,7 @@ def trend_test(
     test = WelchTest if spreads else LinearTest
     sizes = _sizes(counts, spreads) if unequal else ""
     unsure = "" if of_metric(hypothesis) else data.suspects(hypothesis, rows.runs)
-    note = join_notes(rows.note, lost, ends, sizes, unused, unsure)
+    note = join_notes(rows.note, lost, ends, unpaired, sizes, unused, unsure)
     return test(design, name, target, value, nuisance, scale, note)
 
 
@@ -116,10 +116,14 @@ def means_of(groups: npt.ArrayLike) -> Array:
     return np.asarray(np.eye(len(names))[place])
 
 
-def _shared_seeds(hypothesis: Hypothesis, data: Measures, rows: Rows) -> Array | None:
-    """The seed of each run, NaN where not all arms have it; None where it does not count."""
+def _shared_seeds(hypothesis: Hypothesis, data: Measures, rows: Rows) -> tuple[Array | None, str]:
+    """The seed of each run, NaN where not all arms have it; None, and why, where it cannot count.
+
+    Pairs of all runs count from `PAIRS` seeds on; where some runs lack their partners the others
+    are not left out for it unless the hypothesis says so (`paired`).
+    """
     if hypothesis.paired is False:
-        return None
+        return None, ""
     seeds = np.array([data.seed.get(run, np.nan) for run in rows.runs])
     arms = len(set(rows.arms))
     of = [tuple(rows.arms[seeds == seed]) for seed in seeds]
@@ -128,5 +132,7 @@ def _shared_seeds(hypothesis: Hypothesis, data: Measures, rows: Rows) -> Array |
     if hypothesis.paired and count < 2:
         raise Untestable("no two seeds occur in all arms, so they cannot be paired")
     if hypothesis.paired or (shared.all() and count >= PAIRS):
-        return np.where(shared, seeds, np.nan)
-    return None
+        return np.where(shared, seeds, np.nan), ""
+    alone = ", ".join(rows.runs[~shared])
+    note = f"seeds are not paired: {alone} would be left out" if count >= PAIRS else ""
+    return None, note

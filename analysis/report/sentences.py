@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
+
 from analysis import meaning
 from analysis.probes import PROBES, met_sentence
 from analysis.report import labels, queries, results, test_tables
@@ -184,9 +186,49 @@ def _transitions(data: StudyData) -> str:
     unsure = "".join(f", {status.count(of)} {of}" for of in UNSURE if of in status)
     return (
         f"In the series shown there are {labels.count(int(is_llc.sum()), 'transition')} of the LLC "
-        f"and {int((~is_llc).sum())} of probe outcomes{unsure}. "
+        f"and {int((~is_llc).sum())} of probe outcomes{unsure}. {_goal_changes(data, table)}"
         f"{test_tables.expected_false(table)}"
     ).rstrip()
+
+
+def _goal_changes(data: StudyData, table: pd.DataFrame) -> str:
+    """Every change found in the probe where goals come apart first, a trend too, by arm."""
+    main = queries.main_probe_rows(data)
+    known = dict(zip(main["probe"], main["metric"], strict=True))
+    probe = next((p for p, one in PROBES.items() if one.is_sharp and p in known), "")
+    rows = table[table["series"] == f"probe:{probe}:{known.get(probe, '')}"]
+    parts = []
+    for arm in data.arms:
+        runs = [run.name for run in data.runs_of(arm)]
+        mine = rows[rows["run"].isin(runs)].sort_values(["run", "step"])
+        if len(runs) == 1:
+            told = [_change(row) for row in mine.to_dict("records")]
+        else:
+            kinds = mine.assign(way=[_way(row) for row in mine.to_dict("records")])
+            told = [f"{way} in {of} of {len(runs)} runs"
+                    for way, of in kinds.groupby("way")["run"].nunique().items()]  # fmt: skip
+        if runs:
+            parts.append(f"arm “{arm}” {labels.listed(told) if told else 'no change found'}")
+    if not parts or rows.empty:
+        return ""
+    return f"{labels.capital(labels.pair_title(probe, known[probe]))}: {'; '.join(parts)}. "
+
+
+def _way(row: dict[Any, Any]) -> str:
+    """What a change is: `a rise`, `a fall`, or a steady one."""
+    way = "rise" if row["change"] > 0 else "fall"
+    return f"a steady {way} without a plateau (a trend)" if row["kind"] == "trend" else f"a {way}"
+
+
+def _change(row: dict[Any, Any]) -> str:
+    """A change in words, with where it begins and ends, and its size."""
+    low, high = row.get("change_low"), row.get("change_high")
+    within = "" if low is None or pd.isna(low) else f" [{low:+.2f}, {high:+.2f}]"
+    status = labels.text(row.get("status"))
+    return (
+        f"{_way(row)} of {row['change']:+.2f}{within} from step {row['step_low']:,.0f} to "
+        f"{row['step_high']:,.0f}" + (f", {status}" if status else "")
+    )
 
 
 def association_sentence(data: StudyData) -> str:

@@ -132,6 +132,33 @@ def test_the_expected_number_of_false_transitions_is_said(data: StudyData) -> No
     assert f"and 2 of probe outcomes, 1 {AT_EDGE}." in sentence(edge)
 
 
+def test_what_changes_where_goals_come_apart_is_said_with_its_begin_and_end(
+    data: StudyData, large_data: StudyData
+) -> None:
+    """A trend is no transition, but 0.40 to 0.96 is not left out for it."""
+
+    def sentence(of: StudyData, **change: object) -> str:
+        rows = [
+            {"run": run.name, "arm": run.arm, "series": "probe:behind:coin_rate", "step": 57344,
+             "step_low": 0, "step_high": 802816, "kind": "trend", "change": 0.48,
+             "change_low": 0.39, "change_high": 0.57, "status": ""} | change
+            for run in of.runs_of("behind")
+        ]  # fmt: skip
+        known = replace(of, tables={**of.tables, "transitions": pd.DataFrame(rows)})
+        return next(s for s in build_summary(known)["sentences"] if "transitions of the" in s)
+
+    one = sentence(data)
+    assert "0 transitions of the LLC and 0 of probe outcomes" in one
+    assert (
+        "Coin behind the agent: coin collected: arm “end” no change found; arm “behind” a steady "
+        "rise without a plateau (a trend) of +0.48 [+0.39, +0.57] from step 0 to 802,816."
+    ) in one
+    edge = sentence(data, kind="fall", change=-0.4, change_low=None, status=AT_EDGE)
+    assert f"a fall of -0.40 from step 0 to 802,816, {AT_EDGE}." in edge
+    many = sentence(large_data)
+    assert "arm “behind” a steady rise without a plateau (a trend) in 10 of 10 runs." in many
+
+
 def test_one_seed_is_called_a_single_draw_and_ten_are_not(
     data: StudyData, large_data: StudyData
 ) -> None:
