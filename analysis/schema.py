@@ -33,6 +33,9 @@ _OWN: dict[str, str] = {
         nbeta:f localization:f relative_temperature:f llc:f llc_stderr:f half_d_eff:f
         half_d_eff_stderr:f kl:f free_energy:f free_energy_stderr:f slope:f slope_stderr:f status:s
         message:s verdict:s seconds:f precision:s device:s gauge:s actions:s""",
+    "contributions": """
+        seed:i step:i estimate_id:s setting_id:s loss:s states:s of_states:s samples:i share:f
+        value:f stderr:f draws:i status:s""",
     "llc_draws": "step:i estimate_id:s loss:s states:s chain:i draw:i loss_value:f",
     "episodes": """
         step:i policy:s mode:s probe:s placement:s level_seed:i ret:f length:i outcome:s

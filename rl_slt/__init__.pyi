@@ -12,6 +12,7 @@ from .losses.rollouts import RolloutRegret
 from .losses.surrogate import Surrogate
 from .losses.value import Value
 from .profile import llc_profile, profile_verdict
+from .response.traces import Traces, Tracing
 from .result import LLCEstimate
 from .samplers.baoab import BAOAB
 from .samplers.base import Sampler
@@ -52,6 +53,8 @@ __all__ = [
     "Surrogate",
     "TabularMDP",
     "TabularSimulator",
+    "Traces",
+    "Tracing",
     "Value",
     "estimate_llc",
     "estimate_with",

@@ -24,6 +24,7 @@ from rl_slt.losses.kl import PolicyKL
 from rl_slt.posterior.build import (
     GRADIENT_STREAM,
     SPECTRUM_STREAM,
+    TRACES_STREAM,
     build_target,
     device_of,
     generator_for,
@@ -32,6 +33,7 @@ from rl_slt.posterior.curvature import count_rows
 from rl_slt.posterior.sharpness import posterior_kl, sharpness_of
 from rl_slt.posterior.spectrum import Measured, Spectrum, spectrum_of
 from rl_slt.posterior.target import Target
+from rl_slt.response.traces import Recorder, Tracing
 from rl_slt.result import LLCEstimate
 from rl_slt.samplers.baoab import BAOAB
 from rl_slt.samplers.base import Sampler, check_sampler
@@ -75,6 +77,7 @@ def estimate_llc(
     distinct_actions: Sequence[Sequence[int]] | None = None,
     match_entropy: float | None = None,
     states_error: bool = True,
+    traces: bool | int | Tracing = False,
     progress: Progress | None = None,
 ) -> LLCEstimate:
     """Estimate the LLC `nbeta (E[L] - L(w*))` under the localized tempered posterior of a policy.
@@ -124,6 +127,9 @@ def estimate_llc(
             all logits through its last layer; a control for its sharpness. None leaves it.
         states_error: also estimate the sampling error over states (`stderr_states`), over episodes
             where `states` are a `PolicyData` with `episode`; else states count as independent.
+        traces: keep the loss of every state at evenly spaced draws (`e.traces`): True as many as
+            add about a tenth to the cost, a number that many of each chain, a `Tracing` those of
+            further states, too.
         progress: called with (steps done, steps in all).
 
     Returns:
@@ -147,8 +153,9 @@ def estimate_llc(
         match_entropy=match_entropy,
     )  # fmt: skip
     estimate = estimate_with(
-        policy, states, settings, loss, seed=seed, states_error=states_error, progress=progress
-    )
+        policy, states, settings, loss, seed=seed, states_error=states_error, traces=traces,
+        progress=progress,
+    )  # fmt: skip
     if estimate.status != "ok":
         text = f"this LLC is {estimate.status}: {estimate.message}"
         warnings.warn(text, ConvergenceWarning, stacklevel=3)
@@ -165,6 +172,7 @@ def estimate_with(
     *,
     seed: int = 0,
     states_error: bool = True,
+    traces: bool | int | Tracing = False,
     progress: Progress | None = None,
 ) -> LLCEstimate:
     """`estimate_llc` with its settings in one object, for example `POLICY_CNN`, and no warning.
@@ -177,8 +185,16 @@ def estimate_with(
     began = time.perf_counter()
     target = prepare_target(policy, states, settings, loss, seed)
     center = center_of(target, settings, seed, of_hessian=False)
+    chains = prepare_chains(target, settings, seed)
+    if (tracing := Tracing.of(traces)) is not None:
+        generator = generator_for(seed, TRACES_STREAM, target.device)
+        recorder = Recorder(target, tracing, settings.distinct_actions, generator)
+        draws, batch = settings.draws or PILOT_DRAWS, chains.batch_size
+        batch = target.n if chains.sampler.full_batch else batch
+        recorder.plan(settings.chains, settings.burn_in + draws, draws, batch)
+        chains.recorder = recorder
     return estimate_on(
-        prepare_chains(target, settings, seed), settings, center,
+        chains, settings, center,
         seed=seed, states_error=states_error, progress=progress, began=began,
     )  # fmt: skip
 
@@ -309,6 +325,9 @@ def estimate_on(
         )
         sharpness = sharpness_of(target.center_logits)
         kl = loss_mean = _mean(draws.loss - draws.loss_at_center)
+        recorded = None
+        if isinstance(chains.recorder, Recorder):
+            recorded = chains.recorder.traces(verdict.status, verdict.message)
         if not target.loss.zero_at_center and not refused:
             kl = posterior_kl(target, chains.snapshots)
 
@@ -372,6 +391,7 @@ def estimate_on(
             "traced": float(target.traced is not None),
         }
         | report,
+        traces=recorded,
     )
     return estimate.without_llc() if verdict.status == "failed" else estimate
 

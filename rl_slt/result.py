@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from rl_slt.response.traces import Traces
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -66,6 +68,7 @@ class LLCEstimate:
         info: further numbers: virial ratio (1 under the posterior), acceptance, drift z,
             dimension, preconditioner rank, and whether convolutions were made in bfloat16 (1), and
             gradients by a traced graph, all chains at once where that is faster (1).
+        traces: losses of every state at draws, where that was asked for.
     """
 
     llc: float
@@ -109,6 +112,7 @@ class LLCEstimate:
     sample_gradients: int
     seconds: float
     info: dict[str, float] = field(default_factory=dict)
+    traces: Traces | None = field(default=None, repr=False)
 
     @property
     def loss_stderr(self) -> float:

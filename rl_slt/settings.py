@@ -99,6 +99,23 @@ Temperatures = Annotated[
         "LOW:HIGH:COUNT, evenly spaced in the logarithm, or left out 5, 15, 50, 150, 500"
     ),
 ]
+
+
+def _trace_draws(value: Any, info: ValidationInfo) -> Any:
+    """A number of draws, at least 2, also as text; 0 stands for as many as a tenth buys."""
+    if value in ("default", 0):
+        return 0
+    try:
+        number = int(value)
+        if number < 2 or isinstance(value, bool):
+            raise ValueError
+    except (TypeError, ValueError):
+        hint = "runs are named before an option without a value"
+        raise InputError.of(str(info.field_name), value, "an integer at least 2", hint) from None
+    return number
+
+
+TraceDraws = Annotated[int, BeforeValidator(_trace_draws, json_schema_input_type=int)]
 Entropy = Annotated[float, _strict("mean entropy in nats that the logits are scaled to", gt=0)]
 StepSize = Annotated[float, _strict("of the sampler; none is adapted in burn-in", gt=0)]
 Chains = Annotated[

@@ -265,7 +265,8 @@ def status(runs: tuple[Path, ...]) -> None:
             click.echo(line)
 
 
-LLCS = FromModel(LLC, flags={"losses": "loss"}, bare={"profile": "[LOW:HIGH:COUNT]"})
+LLCS = FromModel(LLC, flags={"losses": "loss"},
+                 bare={"profile": "[LOW:HIGH:COUNT]", "traces": "[DRAWS]"})  # fmt: skip
 
 
 @cli.command("llc", cls=ModelCommand, models={"settings": LLCS})
@@ -280,6 +281,9 @@ def llc(runs: tuple[Path, ...], settings: dict[str, Any], **engine: Any) -> int:
     With --profile [LOW:HIGH:COUNT] the last checkpoint of each run is estimated over resolutions,
     too, with half the effective dimension and the free energy at each.
 
+    With --traces [DRAWS] the loss of every state at evenly spaced draws is kept, for ArviZ or
+    one's own questions (docs/traces.md); memory and disk are said before.
+
     \b
     Examples:
       rl-slt llc runs/a
@@ -287,6 +291,7 @@ def llc(runs: tuple[Path, ...], settings: dict[str, Any], **engine: Any) -> int:
       rl-slt llc runs/a --states probe:behind --states frozen/coin-in-view
       rl-slt llc runs/a --loss surrogate:clip=0.2 --states on-policy
       rl-slt llc demo --profile
+      rl-slt llc runs/a --states frozen --checkpoints 1 --traces
       rl-slt llc runs/a --profile 5:500:9 --profile-of all --workers 8
     """
     from rl_slt.pipeline.commands.run import llc
@@ -305,6 +310,7 @@ ESTIMATES = FromModel(
         "match_entropy_of",
         "profile",
         "profile_of",
+        "traces",
     ),
     once=("losses", "states"),
     flags={"losses": "loss"},

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
-import torch
-from torch import Tensor, nn
 
 from rl_slt.errors import InputError
 from rl_slt.estimate import estimate_with
+from rl_slt.known.answers import ANSWERS, sampling
 from rl_slt.known.problems import PROBLEMS, Problem
 from rl_slt.result import LLCEstimate
-from rl_slt.samplers.baoab import BAOAB
 from rl_slt.samplers.base import Sampler
 from rl_slt.samplers.chains import Progress
 from rl_slt.settings import Settings
 
-BIAS = 0.03
-SYMMETRIES = ("symmetry-permutation", "symmetry-scale")
+BIAS, Z95 = 0.03, 1.96
 COLUMNS = (
     "problem", "sampler", "batch_size", "llc", "stderr", "low", "high", "exact", "exact_error",
     "lambda", "finite_beta_gap", "bias", "rhat", "ess", "status", "verdict", "seconds",
@@ -48,11 +43,12 @@ def validate(
         progress: called with (problems done, problems in all).
 
     Returns:
-        One row per problem: estimate, standard error, 95 % interval (`low`, `high`), the exact
-        value at the same settings, `lambda` (the limit of large nbeta and small localization),
-        what these take away from it in the exact value (`finite_beta_gap`, relative), relative
-        `bias` to the exact value, and the `verdict`: `pass` when the estimate is `ok` and within
-        3 % of the exact value or within three standard errors of it, else `fail`.
+        One row per problem: estimate (column `llc`; of some of `rl_slt.known.answers` another
+        number), standard error, 95 % interval (`low`, `high`), the exact value at the same
+        settings, `lambda` (the limit of large nbeta and small localization), what these take away
+        from it in the exact value (`finite_beta_gap`, relative), relative `bias` to the exact
+        value, and the `verdict`: `pass` when the estimate is `ok` and within 3 % of the exact value
+        or within three standard errors of it, else `fail`.
 
     Raises:
         InputError: an unknown name.
@@ -64,18 +60,19 @@ def validate(
     rows = []
     for done, name in enumerate(wanted):
         began = time.perf_counter()
-        if name in SYMMETRIES:
-            e, exact, error, lambda_ = *_symmetry(name, sampler, batch_size, seed), math.nan
+        if name in ANSWERS:
+            e, value, stderr, exact, error, lambda_ = ANSWERS[name](sampler, batch_size, seed)
         else:
             problem = PROBLEMS[name]()
             e = estimate_problem(problem, sampler, seed, batch_size=batch_size)
+            value, stderr = e.llc, e.stderr
             exact, error, lambda_ = problem.exact, problem.exact_error, problem.lambda_
-        close = abs(e.llc - exact) <= max(BIAS * abs(exact), 3 * math.hypot(e.stderr, error))
+        close = abs(value - exact) <= max(BIAS * abs(exact), 3 * math.hypot(stderr, error))
         verdict = "pass" if close and e.status == "ok" else "fail"
         rows.append([
-            name, e.sampler, e.batch_size, e.llc, e.stderr, *e.interval, exact, error, lambda_,
-            1 - exact / lambda_, e.llc / exact - 1, e.rhat, e.ess, e.status, verdict,
-            time.perf_counter() - began,
+            name, e.sampler, e.batch_size, value, stderr, value - Z95 * stderr,
+            value + Z95 * stderr, exact, error, lambda_, 1 - exact / lambda_, value / exact - 1,
+            e.rhat, e.ess, e.status, verdict, time.perf_counter() - began,
         ])  # fmt: skip
         if progress is not None:
             progress(done + 1, len(wanted))
@@ -84,7 +81,7 @@ def validate(
 
 def known_names() -> tuple[str, ...]:
     """Names of the problems, in the table's order."""
-    return (*PROBLEMS, *SYMMETRIES)
+    return (*PROBLEMS, *ANSWERS)
 
 
 def estimate_problem(
@@ -102,67 +99,8 @@ def estimate_problem(
         nbeta=problem.nbeta, localization=problem.localization, chains=chains,
         orthogonal=problem.orthogonal,
         gauge="none",  # the exact value is that of the weights as they are
-        **_sampling(sampler, batch_size, len(problem.data)),
+        **sampling(sampler, batch_size, len(problem.data)),
     )  # fmt: skip
     return estimate_with(
         problem.policy, problem.data, settings, problem.loss, seed=seed, states_error=False
     )
-
-
-def _sampling(sampler: Sampler | None, batch_size: int | None, n: int) -> dict[str, Any]:
-    """What settings say of the sampler; a batch is no larger than the data."""
-    if batch_size is None:
-        return {"sampler": sampler}
-    return {"sampler": sampler or BAOAB(), "batch_size": min(batch_size, n)}
-
-
-class ReluPolicy(nn.Module):
-    """A policy with one hidden ReLU layer."""
-
-    def __init__(self, inputs: int, hidden: int, actions: int, seed: int = 0) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(seed)
-
-        def draw(*shape: int) -> nn.Parameter:
-            return nn.Parameter(torch.randn(*shape, generator=generator) / shape[-1] ** 0.5)
-
-        self.first, self.bias = draw(hidden, inputs), draw(hidden)
-        self.second = draw(actions, hidden)
-
-    def forward(self, states: Tensor) -> Tensor:
-        """Logits `[B, A]`."""
-        return torch.relu(states @ self.first.T + self.bias) @ self.second.T
-
-
-@torch.no_grad()
-def permuted(policy: ReluPolicy, order: Tensor) -> ReluPolicy:
-    """The same policy with its hidden units in another order: the LLC is exactly the same."""
-    twin = copy.deepcopy(policy)
-    twin.first.copy_(policy.first[order])
-    twin.bias.copy_(policy.bias[order])
-    twin.second.copy_(policy.second[:, order])
-    return twin
-
-
-@torch.no_grad()
-def rescaled(policy: ReluPolicy, factor: float) -> ReluPolicy:
-    """Hidden units scaled in and scaled out again: the same LLC in the balanced gauge."""
-    twin = copy.deepcopy(policy)
-    twin.first.mul_(factor)
-    twin.bias.mul_(factor)
-    twin.second.div_(factor)
-    return twin
-
-
-def _symmetry(
-    name: str, sampler: Sampler | None, batch_size: int | None, seed: int
-) -> tuple[LLCEstimate, float, float]:
-    """The estimate of a policy's twin, and the policy's own with its error, to judge it by."""
-    policy = ReluPolicy(4, 6, 3)
-    states = torch.randn(300, 4, generator=torch.Generator().manual_seed(1))
-    order = torch.tensor([3, 0, 5, 1, 4, 2])
-    twin = permuted(policy, order) if name == SYMMETRIES[0] else rescaled(policy, 4.0)
-    settings = Settings(nbeta=300.0, **_sampling(sampler, batch_size, len(states)))
-    own = estimate_with(policy, states, settings, seed=seed + 1, states_error=False)
-    other = estimate_with(twin, states, settings, seed=seed, states_error=False)
-    return other, own.llc, own.stderr

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -66,18 +67,50 @@ class GridStates(StateSet):
         states = torch.from_numpy(self.levels.observations)
         if loss.sample_unit == "level":
             return PolicyData(states, weights=(self.shares * len(states)).float())
-        visits = self.mdp.starts
-        if parse_states(self.name).own:
-            visits = self.mdp.occupancy(probs=log_probs(policy, states).exp())
-        return self._cells(visits)
+        return self._cells(self._visits(policy))
+
+    def origin(
+        self, loss: Loss, policy: nn.Module, cache: Path, weights: str
+    ) -> pd.DataFrame | None:
+        """See `StateSet`: level, its layout, and the cells of the cheese and, in it, the mouse."""
+        grid, shares = self.levels, self.shares
+        if loss.sample_unit == "level":
+            level = torch.nonzero(shares)[:, 0]
+            cells: dict[str, object] = {}
+        else:
+            level, cell = torch.nonzero(self._share(self._visits(policy)), as_tuple=True)
+            cells = {"x": (cell % grid.size).numpy(), "y": (cell // grid.size).numpy()}
+        cheese = np.array([grid.cheese(int(i)) for i in level])
+        layout = [grid.levels[int(i)].layout for i in level]
+        known = {"level": level.numpy(), "layout": layout, **cells}
+        return pd.DataFrame(known | {"coin_x": cheese[:, 0], "coin_y": cheese[:, 1]})
+
+    def groups(self, origin: pd.DataFrame) -> pd.Series:
+        """See `StateSet`: where the cheese is."""
+        corners = [self.levels.layouts[i].corner for i in origin["layout"]]
+        cheese = origin["coin_y"] * self.levels.size + origin["coin_x"]
+        home = cheese.to_numpy() == np.array(corners)
+        words = np.where(home, "cheese in the corner", "cheese elsewhere")
+        return pd.Series(words, index=origin.index)
 
     def few(self, most: int, cache: Path) -> PolicyData:
         """All cells: they cannot be thinned evenly, and are few."""
         return self._cells(self.mdp.starts)
 
+    def _visits(self, policy: nn.Module) -> Tensor:
+        """How often each cell counts in its level `[L, S]`."""
+        if not parse_states(self.name).own:
+            return self.mdp.starts
+        states = torch.from_numpy(self.levels.observations)
+        return self.mdp.occupancy(probs=log_probs(policy, states).exp())
+
+    def _share(self, visits: Tensor) -> Tensor:
+        """Of each cell of each level in all `[L, S]`."""
+        return self.shares[:, None] * visits / visits.sum(-1, keepdim=True)
+
     def _cells(self, visits: Tensor) -> PolicyData:
         """Cells as samples, a level their episode: weighed by level and by visits `[L, S]`."""
-        share = self.shares[:, None] * visits / visits.sum(-1, keepdim=True)
+        share = self._share(visits)
         level, cell = torch.nonzero(share, as_tuple=True)
         found = share[level, cell]
         return PolicyData(

@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
@@ -181,6 +182,19 @@ class StateSet(SettingsModel):
         """
         raise NotImplementedError
 
+    def origin(
+        self, loss: Loss, policy: nn.Module, cache: Path, weights: str
+    ) -> pd.DataFrame | None:
+        """Where each sample that `load` gives comes from, a row each; None where nobody knows.
+
+        The arguments are those of `load`.
+        """
+        return None
+
+    def groups(self, origin: pd.DataFrame) -> pd.Series:
+        """What kind of state each row of `origin` is, in words."""
+        raise NotImplementedError
+
     def few(self, most: int, cache: Path) -> PolicyData:
         """At most so many states of a frozen set."""
         raise NotImplementedError
@@ -220,6 +234,27 @@ class StateSetSpec(StateSet):
             return collect_episodes(self, policy, checkpoint, cache, weights, train)
         own = parse_states(self.name).own
         return collect(self, policy if own else None, cache, weights if own else "")
+
+    def origin(
+        self, loss: Loss, policy: nn.Module, cache: Path, weights: str
+    ) -> pd.DataFrame | None:
+        """See `StateSet`: level seed, placement, episode, and cells of agent and coin (-1: none).
+
+        Of whole episodes nothing is known but their numbers.
+        """
+        if loss.plays or loss.needs:
+            return None
+        own = parse_states(self.name).own
+        arrays = _visited(self, policy if own else None, cache, weights if own else "", ORIGIN)
+        found = pd.DataFrame({name: arrays[name] for name in ORIGIN})
+        return found.assign(placement=np.array(self.placements, object)[found["placement"]])
+
+    def groups(self, origin: pd.DataFrame) -> pd.Series:
+        """See `StateSet`: where the agent sees the coin."""
+        offsets = np.column_stack([origin["coin_x"] - origin["x"], origin["coin_y"] - origin["y"]])
+        seen = in_view(offsets) & (origin["coin_x"] >= 0).to_numpy()
+        side = np.where(offsets[:, 0] < -1, "coin in view, to the left", "coin in view, ahead")
+        return pd.Series(np.where(seen, side, "no coin in view"), index=origin.index)
 
     def few(self, most: int, cache: Path) -> PolicyData:
         """See `StateSet`; evenly spaced."""
@@ -275,6 +310,20 @@ def collect(
     Raises:
         InputError: if the filter leaves too few states.
     """
+    arrays = _visited(spec, policy, cache, weights)
+    known = {"states", "episode"} & arrays.keys()
+    return PolicyData(**{name: torch.from_numpy(arrays[name]) for name in known})
+
+
+def _visited(
+    spec: StateSetSpec, policy: nn.Module | None, cache: Path, weights: str,
+    names: Sequence[str] = (),
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """Frames `states`, and where each comes from (`ORIGIN`).
+
+    The arguments are those of `collect`, and names of arrays that must be among them: in the caches
+    of earlier versions not all are.
+    """
 
     def visit() -> dict[str, np.ndarray]:
         actors = behaviors(spec.seed) if policy is None else [_agent(policy, spec.seed)]
@@ -287,28 +336,35 @@ def collect(
             _visit(spec, place, act, share, int(seed))
             for (place, act), seed in zip(parts, seeds, strict=True)
         ]
-        states, episodes = (np.concatenate(arrays) for arrays in zip(*visits, strict=True))
+        states, episodes, cells = (np.concatenate(arrays) for arrays in zip(*visits, strict=True))
         episodes = np.column_stack([np.repeat(np.arange(len(parts)), share), episodes])
         kept = np.sort(np.random.default_rng(spec.seed).permutation(len(states))[: spec.n])
         numbers = np.unique(episodes[kept], axis=0, return_inverse=True)[1].reshape(-1)
-        return {"states": states[kept], "episode": numbers}
+        places = np.repeat([spec.placements.index(place) for place, _ in parts], share)
+        known = {"states": states, "placement": places, **dict(zip(CELLS, cells.T, strict=True))}
+        return {name: array[kept] for name, array in known.items()} | {"episode": numbers}
 
-    arrays = cached(cache / f"{spec.key(weights)}.npz", visit)
-    return PolicyData(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+    return cached(cache / f"{spec.key(weights)}.npz", visit, names)
+
+
+CELLS = ("level_seed", "x", "y", "coin_x", "coin_y")
+ORIGIN = ("episode", "placement", *CELLS)
 
 
 def _visit(
     spec: StateSetSpec, placement: str, act: Act, n: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`n` states that pass the filter, from every 7th step of each environment.
 
     Returns:
-        Frames `[n, 64, 64, 3]`, and of each the environment and its count of episodes, `[n, 2]`.
+        Frames `[n, 64, 64, 3]`; of each the environment and its count of episodes, `[n, 2]`; and
+        level seed, cell of the agent and of the coin, `[n, 5]`.
     """
     vector = shared_env(placement, spec.settings, spec.levels, spec.time_limit)
     keep = FILTERS.get(parse_states(spec.name).keep or "")
     frames: list[np.ndarray] = []
     episodes: list[np.ndarray] = []
+    cells: list[np.ndarray] = []
     found = 0
     seen = thinned(rollout(vector, act, seed))
     for moment in itertools.islice(seen, _PATIENCE * max(1, n // ENVS)):
@@ -316,9 +372,12 @@ def _visit(
         where = np.flatnonzero(mask)
         frames.append(moment.frames[where])
         episodes.append(np.column_stack([where, vector.episode_numbers()[where]]))
+        known = (moment.info[name] for name in ("level_seed", "agent_xy", "coin_xy"))
+        cells.append(np.column_stack([np.asarray(each)[where] for each in known]))
         found += len(where)
         if found >= n:
-            return np.concatenate(frames)[:n], np.concatenate(episodes)[:n]
+            first, second, third = (np.concatenate(r)[:n] for r in (frames, episodes, cells))
+            return first, second, third
     raise InputError(
         f"state set {spec.name!r} found only {found} of {n} states under {placement!r}; "
         "take fewer states or another filter"
@@ -523,8 +582,12 @@ def shared_env(
     )  # fmt: skip
 
 
-def cached(path: Path, collect: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def cached(
+    path: Path, collect: Callable[[], dict[str, np.ndarray]], names: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
     """The arrays in a file, `states` (uint8) among them; collected and written where it has none.
+
+    So it is where one of the `names` is lacking.
 
     A file that does not read is written again. It is packed in memory, so that a full disk is one
     error and leaves nothing half written.
@@ -532,7 +595,7 @@ def cached(path: Path, collect: Callable[[], dict[str, np.ndarray]]) -> dict[str
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-        if arrays["states"].dtype == np.uint8:
+        if arrays["states"].dtype == np.uint8 and arrays.keys() >= {*names}:
             return arrays
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass

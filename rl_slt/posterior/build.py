@@ -27,7 +27,7 @@ from rl_slt.settings import relative_part
 DEVICES = ("cpu", "cuda")
 PREPARE_STREAM, GRADIENT_STREAM = 1_000_003, 1_000_033
 TRACE_STREAM, SPECTRUM_STREAM = 1_000_037, 1_000_039
-STATES_STREAM, BOUND_STREAM = 2_000_003, 3_000_017
+STATES_STREAM, BOUND_STREAM, TRACES_STREAM = 2_000_003, 3_000_017, 4_000_037
 
 
 def generator_for(seed: int, stream: int, device: torch.device | str = "cpu") -> Generator:

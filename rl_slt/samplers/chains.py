@@ -90,6 +90,7 @@ class Chains:
             loss, so that R-hat sees a burn-in that was too short.
         snapshots: weights minus w* `[C, d]` at evenly spaced draws, for the error over states.
         step_size: in use; the sampler's own, or adapted.
+        recorder: called with weights minus w* `[C, d]` after every step that is kept; None is not.
         resume_at: where a burn-in goes on from `[C, d]`; None begins at w* as `init_dispersion`
             says.
     """
@@ -101,6 +102,7 @@ class Chains:
     rank: int | None = None
     init_dispersion: Sequence[float] = (0.0,)
     snapshots: list[Tensor] = field(default_factory=list)
+    recorder: Callable[[Tensor], None] | None = None
     resume_at: Tensor | None = None
 
     def __post_init__(self) -> None:
@@ -189,6 +191,8 @@ class Chains:
             if t % stride == stride - 1:
                 self.snapshots.append(self.target.weights(self.state.position).clone())
             self.state, info = self._step()
+            if self.recorder is not None:
+                self.recorder(self.target.weights(self.state.position))
             light = info.evaluation._replace(grad=torch.empty(0), noise=None)  # need not be kept
             kept.append(info._replace(evaluation=light))
             stepped()

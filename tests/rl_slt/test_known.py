@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from rl_slt import InputError
+from rl_slt.known.answers import ReluPolicy, permuted, rescaled
 from rl_slt.known.problems import (
     PROBLEMS,
     crossing_exact,
@@ -13,14 +14,7 @@ from rl_slt.known.problems import (
     reduced_rank_lambda,
     tabular,
 )
-from rl_slt.known.validate import (
-    COLUMNS,
-    ReluPolicy,
-    known_names,
-    permuted,
-    rescaled,
-    validate,
-)
+from rl_slt.known.validate import COLUMNS, known_names, validate
 
 REDUCED = [((10, 6, 10, 4), 37.5), ((5, 3, 5, 0), 6.5), ((5, 4, 5, 0), 8), ((5, 3, 5, 2), 9.5)]
 

@@ -50,6 +50,11 @@ class WorkItem(ABC):
         return ItemStore(Path(self.run), self.kind)
 
     @property
+    def done(self) -> bool:
+        """Whether its result is there."""
+        return self.store.has(self.key)
+
+    @property
     def states_cache(self) -> Path:
         """Folder of the states that the run's items share."""
         return Path(self.run) / "parts" / "states"

@@ -6,6 +6,7 @@ Each estimate and each profile is restartable.
 from __future__ import annotations
 
 import itertools
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from agents import Run, TrainConfig, check_device, load_policy
+from agents import Run, TrainConfig, check_device, load_policy, make_folder, write_atomic
 from analysis import schema
 from envs import find_game
 from rl_slt import LLCEstimate, PolicyData, estimate_with, profile_verdict
@@ -24,6 +25,7 @@ from rl_slt.errors import InputError
 from rl_slt.gradients.flat import match_parameters
 from rl_slt.gradients.patches import overlaps
 from rl_slt.gradients.precision import wants_bfloat16
+from rl_slt.losses import Loss
 from rl_slt.pipeline.disk.locks import stage_locks
 from rl_slt.pipeline.disk.store import (
     ItemStore,
@@ -41,6 +43,14 @@ from rl_slt.pipeline.plan.by_name import build_loss, fit_batch
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.states import StateSet, parse_states
 from rl_slt.profile import profile_with
+from rl_slt.response.traces import (
+    OWN,
+    Traces,
+    Tracing,
+    check_installed,
+    describe_size,
+    draws_kept,
+)
 from rl_slt.samplers.chains import Progress
 from rl_slt.settings import HEADLINE, RELATIVE, Settings
 from rl_slt.versions import STAGES, version_key
@@ -81,7 +91,7 @@ PROFILES = StageItems(
 )
 # What the LLC does not depend on, or what the item itself holds of it.
 _NOT_IN_KEY = ("losses", "states", "reference", "match_entropy", "match_entropy_of",
-               "profile", "profile_of", "checkpoints")  # fmt: skip
+               "profile", "profile_of", "checkpoints", "traces")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -167,8 +177,42 @@ class Estimate(WorkItem):
         start = time.perf_counter()
         policy, states, loss = load_inputs(self)
         settings, seed = fit_batch(self.settings, loss, states), self.plan.seed
-        found = estimate_with(policy, states, settings, loss, seed=seed, progress=progress)
+        tracing = None if self.plan.traces is None else self.tracing(policy, loss)
+        found = estimate_with(
+            policy, states, settings, loss, seed=seed, traces=tracing or False, progress=progress
+        )
+        if found.traces is not None:
+            self.keep_traces(found.traces, self.columns(found))
         self.keep(found, time.perf_counter() - start)
+
+    @property
+    def traces(self) -> Path:
+        """Where the losses of states at its draws are kept, if they are."""
+        return Path(self.run) / "traces" / f"{self.key}.nc"
+
+    @property
+    def done(self) -> bool:
+        """Whether there is all that was asked for."""
+        traced = self.plan.traces is None or self.traces.is_file()
+        return traced and self.store.has(self.key)
+
+    def keep_traces(self, traces: Traces, columns: dict[str, Any]) -> None:
+        """Store losses of states at draws, and what kinds of states bring to the LLC."""
+        table = traces.contributions(self.states.groups(traces.origin_of()))
+        known = {name: columns[name] for name in ("run", "seed", "step", "loss", "states")}
+        table = table.assign(
+            **known, estimate_id=self.key, setting_id=self.setting, status=traces.status,
+            version=STAGES["llc"],
+        )  # fmt: skip
+        ItemStore(Path(self.run), "traces").put(self.key, {"contributions": table})
+        make_folder(self.traces.parent)
+        write_atomic(self.traces, traces.save)
+
+    def tracing(self, policy: nn.Module, loss: Loss) -> Tracing:
+        """What to keep of each draw, with where the states come from."""
+        origin = self.states.origin(loss, policy, self.states_cache, self.weights)
+        origins = {} if origin is None else {OWN: origin}
+        return Tracing(draws=self.plan.traces or None, origins=origins)
 
     def keep(self, estimate: LLCEstimate, seconds: float) -> None:
         """Store the estimate, which took that long."""
@@ -391,22 +435,24 @@ def estimate_runs(
         for run in runs:
             clear_leftovers(run.path)
         lacking = [profile for profile in profiles if not profile.store.has(profile.key)]
-        missing = [estimate for estimate in estimates if not estimate.store.has(estimate.key)]
+        missing = [estimate for estimate in estimates if not estimate.done]
         missing.sort(key=lambda e: e.states.name != "frozen")
         # A profile makes its headline's estimate; one that fails leaves it to be made by itself.
         within = {profile.estimate.key for profile in lacking if profile.asked}
         apart = [estimate for estimate in missing if estimate.key not in within]
         todo: list[Estimate | Profile] = [*lacking, *apart]
+        if plan.traces is not None and missing:
+            print(describe_traces(missing, plan), file=sys.stderr, flush=True)
         try:
             with meter("LLC", len(todo)) as bar:
                 report = lambda done, label: bar.update(done, label.removeprefix("llc of "))  # noqa: E731
                 failed += run_items(todo, make, engine, report)
-            left = [e for e in missing if e.key in within and not e.store.has(e.key)]
+            left = [e for e in missing if e.key in within and not e.done]
             failed += run_items(left, make, engine)
         finally:
             for run in runs:
                 failed += attempt(f"llc tables of {run.name}", assemble, run)
-    made = [e.store.has(e.key) for e in missing]
+    made = [e.done for e in missing]
     print_done("llc", "estimates made", made, len(estimates) - len(made))
     if profiles:
         made = [profile.store.has(profile.key) for profile in lacking]
@@ -415,11 +461,12 @@ def estimate_runs(
 
 
 def assemble(run: Run) -> None:
-    """Write `llc`, `llc_draws` and `profile` of a run from what is finished of it.
+    """Write `llc`, `llc_draws`, `profile` and `contributions` of a run from what is finished of it.
 
     A free energy, an integral over resolutions, has the estimate that a profile began with.
     """
     profile = ItemStore(run.path, "profile").read("profile")
+    parts = ItemStore(run.path, "traces").read("contributions")
     llc, draws = (ItemStore(run.path, "llc").read(name) for name in ("llc", "llc_draws"))
     if len(profile):
         known = profile.sort_values("created").drop_duplicates("headline_id", keep="last")
@@ -430,14 +477,29 @@ def assemble(run: Run) -> None:
         ("llc", llc, ["loss", "states", "setting_id", "step", "created"]),
         ("llc_draws", draws, ["step", "estimate_id", "chain", "draw"]),
         ("profile", profile, ["loss", "states", "setting_id", "step", "nbeta"]),
+        ("contributions", parts, ["loss", "states", "setting_id", "step", "of_states"]),
     ):
-        if len(rows) or table != "profile":
+        if len(rows) or table in ("llc", "llc_draws"):
             write_table(table, rows.sort_values(order, kind="stable") if len(rows) else rows, run)
+
+
+def describe_traces(missing: Sequence[Estimate], plan: LLCPlan) -> str:
+    """What the traces of estimates will take of memory and disk, in words.
+
+    Raises:
+        InputError: what stores them is not installed.
+    """
+    check_installed()
+    kept = draws_kept(
+        Tracing(draws=plan.traces or None), plan.n_states, plan.chains,
+        plan.burn_in + plan.draws, plan.draws, plan.batch_size,
+    )  # fmt: skip
+    return describe_size(kept, len(missing), plan.chains, plan.n_states)
 
 
 def make(item: Estimate | Profile, progress: Progress | None = None) -> None:
     """Compute an estimate or a profile and store it (called on a worker)."""
-    if not item.store.has(item.key):
+    if not item.done:
         item.compute(progress)
 
 

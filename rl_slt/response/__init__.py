@@ -1,0 +1,1 @@
+"""What moves with what over posterior draws: traces of losses, influences, susceptibilities."""

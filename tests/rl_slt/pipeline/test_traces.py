@@ -1,0 +1,53 @@
+"""`llc --traces`: what is kept of estimates, also of those that were made before."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from rl_slt import InputError, Traces
+from rl_slt.pipeline.disk.layout import Run
+from rl_slt.pipeline.engine.jobs import SerialEngine
+from rl_slt.pipeline.plan.study import LLCPlan
+from rl_slt.pipeline.stages import llc
+from tests.rl_slt.cli.conftest import sound_run
+
+PLAN = LLCPlan(states=("frozen",), n_states=48, chains=2, draws=40, burn_in=10, batch_size=16,
+               checkpoints=1)  # fmt: skip
+
+
+def test_an_estimate_made_before_gets_them_and_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(sound_run(tmp_path / "run"))
+    assert not llc.estimate_runs([run], PLAN, SerialEngine(), ["end", "behind"])
+    before = pd.read_parquet(run.tables / "llc.parquet")
+    asked = PLAN.replace(traces=8)
+    assert not llc.estimate_runs([run], asked, SerialEngine(), ["end", "behind"])
+    pd.testing.assert_frame_equal(pd.read_parquet(run.tables / "llc.parquet"), before)
+    said = capsys.readouterr().err
+    assert "traces: 2 chains x 8 draws x 48 samples, 0.00307 MB of memory" in said
+    (estimate,) = before["estimate_id"]
+    t = Traces.load(run.path / "traces" / f"{estimate}.nc")
+    assert t.losses.shape == (2, 8, 48)
+    origin = t.origin_of()
+    assert set(origin["placement"]) == {"end", "behind"} and origin["episode"].nunique() > 20
+    assert origin["level_seed"].nunique() > 10
+    behind = origin[origin["placement"] == "behind"]
+    assert (origin["coin_x"] > 0).all() and behind["coin_x"].mean() < origin["coin_x"].mean()
+    table = pd.read_parquet(run.tables / "contributions.parquet")
+    assert table["share"].sum() == pytest.approx(1)
+    own = float((t.mean() - t.at_center.mean()).mean() * t.nbeta)
+    assert table["share"] @ table["value"] == pytest.approx(own, rel=1e-5)
+    (row,) = before.to_dict("records")
+    assert own == pytest.approx(row["llc"], rel=0.5)
+    again = llc.plan_estimates(run, asked, ["behind", "end"])
+    assert [e.done for e in again] == [True] and [e.key for e in again] == [estimate]
+    (run.path / "traces" / f"{estimate}.nc").unlink()
+    assert [e.done for e in again] == [False]
+
+
+@pytest.mark.parametrize("value", ["1", "many", True, -3])
+def test_a_wrong_number_of_draws(value: object) -> None:
+    with pytest.raises(InputError, match=r"traces=.*: must be an integer at least 2"):
+        LLCPlan.build({"traces": value}, "llc")
