@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from rl_slt.experiments.experiment import Experiment
 
 EXPERIMENTS = {
+    "branches": "rl_slt.experiments.branches:BRANCHES",
     "modular-addition": "rl_slt.experiments.modular_addition:MODULAR_ADDITION",
     "tms": "rl_slt.experiments.tms:TMS",
 }

@@ -64,6 +64,17 @@ def test_a_branch_takes_over_the_optimizer_and_the_reward_scale(
     assert 0 < seen["var"] != 1.0
 
 
+@pytest.mark.usefixtures("fake_envs")
+def test_a_branch_from_step_0_is_a_fresh_run(tmp_path: Path) -> None:
+    """Under the trunk's seed the trunk itself, byte for byte; under another one it is not."""
+    agents.train(CONFIG.replace(anneal_lr=True), tmp_path / "a")
+    for seed in (0, 1):
+        agents.train(agents.rest_config(tmp_path / "a", 0, seed=seed), tmp_path / str(seed))
+    ends = [(agents.list_checkpoints(tmp_path / name)[-1].path / "policy.safetensors").read_bytes()
+            for name in ("a", "0", "1")]  # fmt: skip
+    assert ends[0] == ends[1] != ends[2]
+
+
 def test_presets_are_whole_settings() -> None:
     paper = ppo_preset("paper")
     assert (paper.network, paper.gamma, paper.num_envs, paper.n_steps) == ("impala", 0.999, 64, 256)

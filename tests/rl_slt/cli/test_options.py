@@ -96,10 +96,8 @@ def test_the_arm_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(SystemExit) as end:
         main(["train", "new", "--steps", "512", "--levels", "0:9", "--arm", "x", "--set", "lr=0.1"])
     changes = {"steps": 512, "levels": "0:9", "lr": 0.1}
-    assert (
-        seen == [((Path("new"), None, changes), {"arm": "x", "resume": False, "branch": None})]
-        and not end.value.code
-    )
+    more = {"arm": "x", "resume": False, "branch": None, "rest": False}
+    assert seen == [((Path("new"), None, changes), more)] and not end.value.code
 
 
 def test_import_takes_files_an_action_list_and_a_loader(
