@@ -17,8 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.linear_model import RidgeCV
-from sklearn.preprocessing import SplineTransformer
 
 from analysis.permutations import (
     MIN_RUNS,
@@ -136,6 +134,8 @@ class Task:
     @cached_property
     def penalty(self) -> float:
         """Of the ridge, by generalized cross-validation of the baseline; the LLC has no part."""
+        from sklearn.linear_model import RidgeCV  # half a second that most commands do not need
+
         rows = self.baseline[:, :, 1:].reshape(self.target.size, -1)
         return float(RidgeCV(PENALTIES).fit(rows, self.target.ravel()).alpha_)
 
@@ -258,6 +258,8 @@ def prediction_task(
         f"without {left} checkpoints that not all runs have": left > 0,
         f"baseline without {', '.join(missing)}": bool(missing),
     }  # fmt: skip
+    from sklearn.preprocessing import SplineTransformer
+
     of = tuple(arms[run] for run in names)
     step = np.log1p(data[["step"]].to_numpy(float))
     spline = (

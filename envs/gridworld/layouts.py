@@ -8,9 +8,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import label
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import shortest_path
 
 from envs.game import Cell
 from envs.gridworld.settings import GridSettings
@@ -39,7 +36,7 @@ class Layout:
             raise InputError.of("size of the grid", shape, "square, 2 cells or more wide")
         if not self.free[-1, -1]:
             raise InputError("walls: must leave the top right corner free")
-        if label(self.free)[1] != 1 or self.free.sum() < 2:
+        if not _connected(self.free) or self.free.sum() < 2:
             raise InputError("walls: must leave free cells that are connected, two or more")
 
     @property
@@ -74,6 +71,9 @@ class Layout:
     def distances(self) -> NDArray[np.float64]:
         """Fewest steps from state to state, `[S, S]`; infinite where a wall is."""
         pairs = np.repeat(np.arange(self.size**2), len(ACTIONS)), self.successors.ravel()
+        from scipy.sparse import csr_array
+        from scipy.sparse.csgraph import shortest_path
+
         graph = csr_array((np.ones(len(pairs[0])), pairs), shape=(self.size**2,) * 2)
         found: NDArray[np.float64] = shortest_path(graph, unweighted=True)
         found[~self.free.ravel()] = np.inf
@@ -116,11 +116,17 @@ def random_layout(size: int, share: float, generator: np.random.Generator) -> La
         if not left:
             break
         free.flat[state] = False
-        if label(free)[1] == 1:
+        if _connected(free):
             left -= 1
         else:
             free.flat[state] = True
     return Layout(free)
+
+
+def _connected(free: NDArray[np.bool_]) -> bool:
+    from scipy.ndimage import label  # half a second, which no other game needs
+
+    return bool(label(free)[1] == 1)
 
 
 def layouts_of(settings: GridSettings) -> tuple[Layout, ...]:

@@ -17,12 +17,13 @@ threads: everything here runs on one.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
+import importlib
 import inspect
+import io
 import json
 import math
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -101,28 +102,21 @@ def stage_version(stage: str) -> int | None:
 # What stages share: commands, one training run, two made-up agents, one made-up study
 
 
-def program() -> list[str]:
-    """The command `rl-slt` of this working tree, from the entry point that it declares."""
+def run(place: Path, command: str, allowed: Sequence[int] = (0,)) -> str:
+    """Run `rl-slt` with the words of `command` in `place`, within this process; what it printed."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     module, _, name = project["scripts"]["rl-slt"].partition(":")
-    return [sys.executable, "-c", f"import sys; from {module} import {name}; sys.exit({name}())"]
-
-
-def run(place: Path, command: str, allowed: Sequence[int] = (0,)) -> str:
-    """Run `rl-slt` with the words of `command` in `place`; what it printed."""
-    ours = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*program(), *command.split()],
-        cwd=place,
-        env=os.environ | ours,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode not in allowed:
-        reported = (done.stdout + done.stderr)[-2000:]
-        raise RuntimeError(f"rl-slt {command}: status {done.returncode}\n{reported}")
-    return done.stdout
+    torch.set_num_threads(1)
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(place), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = getattr(importlib.import_module(module), name)(command.split())
+        except SystemExit as end:
+            status = end.code
+    if (status or 0) not in allowed:
+        reported = (out.getvalue() + err.getvalue())[-2000:]
+        raise RuntimeError(f"rl-slt {command}: status {status}\n{reported}")
+    return out.getvalue()
 
 
 @dataclass

@@ -191,7 +191,7 @@ def test_a_cluster_of_its_own_gives_the_same_numbers_and_its_loss_is_told(
 def test_a_command_whose_scheduler_is_lost_says_so_and_its_work_is_kept(
     cluster: Cluster, run: Run
 ) -> None:
-    many = ["--draws", "200"]  # seconds, so that the scheduler is lost in between
+    many = ["--draws", "100"]  # seconds, so that the scheduler is lost in between
     command = [*RLSLT, "llc", str(run.path), *OPTIONS, *many]
     there = subprocess.Popen(
         [*command, "--scheduler", cluster.address], stderr=subprocess.PIPE, text=True
