@@ -23,13 +23,26 @@ from .series import (
     setting_of,
 )
 from .staircase import staircase
+from .surface import (
+    Cliff,
+    agreement,
+    along,
+    draw_surfaces,
+    find_cliffs,
+    line,
+    plane,
+    random_direction,
+)
 from .transitions import MIN_POINTS, detect_in_all, detect_transitions, settling_step
 
 __all__ = [
     "FIELD_COINS",
     "KINDS",
     "MIN_POINTS",
+    "Cliff",
     "Hypothesis",
+    "agreement",
+    "along",
     "associate",
     "change_stderr",
     "check_together",
@@ -38,16 +51,21 @@ __all__ = [
     "detect_in_all",
     "detect_transitions",
     "draw_fields",
+    "draw_surfaces",
     "evaluate_hypotheses",
+    "find_cliffs",
     "fixed_hypotheses",
     "goal_rows",
     "in_time",
+    "line",
     "measured_columns",
     "parse_hypotheses",
     "path_dependence",
+    "plane",
     "policy_field",
     "predict_goal",
     "probe_stderr",
+    "random_direction",
     "series_parts",
     "setting_of",
     "settling_step",

@@ -2,6 +2,7 @@ from .actors import Actor, BatchStep, network_actor
 from .clips import Clip, pick_levels, render_clip
 from .counterfactual import counterfactual_rows, distance_rows, run_counterfactual
 from .fixed_states import FixedStates, collect_fixed_states
+from .goals import COIN_GOALS, GRID_GOALS, coin_shares, goal_of, grid_shares
 from .gridworld import DECIDED, first_reached, grid_goal, probe_gridworld
 from .held_out import met_rows, met_sentence, without_met
 from .intervals import crossed_interval, quantile_interval, rate_draws, wilson
@@ -29,11 +30,13 @@ from .suite import SUITES, ProbeSuite
 __all__ = [
     "ANYWHERE",
     "APART",
+    "COIN_GOALS",
     "DECIDED",
     "FILMED",
     "FIXED_STATE_GOALS",
     "FIXED_STATE_METRICS",
     "FIXED_STATE_PROBES",
+    "GRID_GOALS",
     "GRID_PROBES",
     "MIN_LEVELS",
     "OUTCOMES",
@@ -48,6 +51,7 @@ __all__ = [
     "Probe",
     "ProbeSuite",
     "Score",
+    "coin_shares",
     "collect_fixed_states",
     "control_of",
     "counterfactual_rows",
@@ -55,7 +59,9 @@ __all__ = [
     "distance_rows",
     "figure_png",
     "first_reached",
+    "goal_of",
     "grid_goal",
+    "grid_shares",
     "linear_probe_rows",
     "main_metric",
     "met_rows",

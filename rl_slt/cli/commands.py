@@ -553,6 +553,40 @@ def field(runs: tuple[Path, ...], out: Path, **settings: Any) -> None:
     click.echo(f"field: {out.resolve()}")
 
 
+@cli.command("surface")
+@RUN
+@click.option("--step", "steps", type=INTEGER, multiple=True,
+              help="Checkpoint; repeatable [the last].")  # fmt: skip
+@click.option("--reach", type=FLOAT,
+              help="Of planes and lines, in norms of the weights [1 in a gridworld, else 0.1].",
+)  # fmt: skip
+@click.option("--points", type=INTEGER, default=9, show_default=True,
+              help="Along each side of a plane; 0 draws lines alone.")  # fmt: skip
+@click.option("--batches", type=INTEGER, default=4, show_default=True,
+              help="Of fresh episodes that the policy gradient is estimated by.")  # fmt: skip
+@click.option("--episodes", type=INTEGER, default=128, show_default=True,
+              help="Of a batch, and of a return.")  # fmt: skip
+@click.option("--seed", type=SEED, default=0, show_default=True,
+              help="Seed of directions, levels and actions.")  # fmt: skip
+@click.option("--out", required=True, type=PATH, help="PNG to write; next to it a CSV.")
+def surface(run: Path, out: Path, **settings: Any) -> None:
+    """Draw what a policy earns on a plane through its weights, and count cliffs.
+
+    The plane is spanned by the policy gradient and a filter-normalized random direction; shown are
+    return, KL from the checkpoint and goal. In a gridworld all of it is exact.
+
+    \b
+    Examples:
+      rl-slt surface runs/a --out surface.png
+      rl-slt surface runs/a --step 57344 --step 802816 --points 0 --out lines.png
+    """
+    from rl_slt.pipeline.commands.surface import surface
+
+    for line in surface(run, out, **settings):
+        click.echo(line)
+    click.echo(f"surface: {out.resolve()}")
+
+
 @cli.command("levels")
 @click.option("--coin", default="end", show_default=True, help="Coin placement.")
 @click.option("--seeds", default="0:8", show_default=True, metavar="A:B", help="Level seeds.")

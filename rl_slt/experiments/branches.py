@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 import envs
 from agents import Run, TrainConfig, load_policy, ppo_preset, rest_config, train, train_together
-from analysis.probes import DECIDED, ProbeSuite, probe_gridworld, run_suite
+from analysis.probes import COIN_GOALS, DECIDED, GRID_GOALS, coin_shares, goal_of, grid_shares
 from envs import CheeseGrid
 from rl_slt import POLICY_CNN, estimate_with
 from rl_slt.experiments.experiment import Experiment, Page, Part, Size
@@ -69,17 +69,12 @@ class World:
 
     def goal(self, shares: Sequence[float]) -> str:
         """The goal that is reached first often enough, or `neither`."""
-        return next(
-            (goal for goal, share in zip(self.goals, shares, strict=True) if share >= self.decided),
-            "neither",
-        )
+        return goal_of(shares, self.goals, self.decided)
 
 
-def grid_shares(policy: nn.Module, config: TrainConfig) -> tuple[float, float]:
+def grid_goals(policy: nn.Module, config: TrainConfig) -> tuple[float, float]:
     """Probabilities to reach corner and cheese first, exact."""
-    grid = CheeseGrid.of(config.grid, config.gamma)
-    table = probe_gridworld(policy, grid, run="", step=0).set_index("metric")["value"]
-    return float(table["corner_first"]), float(table["cheese_first"])
+    return grid_shares(policy, CheeseGrid.of(config.grid, config.gamma))
 
 
 def grid_states(config: TrainConfig) -> Tensor:
@@ -87,14 +82,9 @@ def grid_states(config: TrainConfig) -> Tensor:
     return torch.from_numpy(CheeseGrid.of(config.grid, config.gamma).observations).flatten(0, 1)
 
 
-def coinrun_shares(policy: nn.Module, config: TrainConfig) -> tuple[float, float]:
+def coinrun_goals(policy: nn.Module, config: TrainConfig) -> tuple[float, float]:
     """Shares of 100 held-out levels with the coin behind the start where end and coin are first."""
-    suite = ProbeSuite(
-        name="branches", placements=("behind",), n_levels=100, settings=config.settings,
-        time_limit=config.time_limit or envs.find_game(config.game).time_limit,
-    )  # fmt: skip
-    first = run_suite(policy, suite, seed=0, blind_paths=False)["first"]
-    return float(first.eq("end").mean()), float(first.eq("coin").mean())
+    return coin_shares(policy, config.settings, config.time_limit, config.game)
 
 
 def coinrun_states(config: TrainConfig) -> Tensor:
@@ -115,11 +105,11 @@ def coinrun_states(config: TrainConfig) -> Tensor:
 
 GRIDWORLD = World(
     "gridworld", {"corner": "corner", "anywhere": "mix:0.3:anywhere:corner"},
-    ("corner", "cheese"), "gradient steps", grid_shares, grid_states, DECIDED,
+    GRID_GOALS, "gradient steps", grid_goals, grid_states, DECIDED,
 )  # fmt: skip
 COINRUN = World(
     "demo", {"end": "mix:0.5:end@mid:end", "behind": "mix:0.5:behind:end"},
-    ("end", "coin"), "environment steps", coinrun_shares, coinrun_states, 0.5,
+    COIN_GOALS, "environment steps", coinrun_goals, coinrun_states, 0.5,
 )  # fmt: skip
 WORLDS = {"gridworld": GRIDWORLD, "coinrun": COINRUN}
 SIZES: dict[Size, dict[str, dict[str, Any]]] = {
@@ -132,7 +122,7 @@ SIZES: dict[Size, dict[str, dict[str, Any]]] = {
     "default": {
         "gridworld": {"seeds": 8, "branches": 1, "points": (0, 10, 30, 60, 100, 200),
                       "swapped": 50, "changes": {"steps": 600, "grid": {"size": 4}}},
-        "coinrun": {"seeds": 3, "branches": 2, "points": (12_288, 40_960, 81_920),
+        "coinrun": {"seeds": 3, "branches": 1, "points": (12_288, 40_960, 81_920),
                     "swapped": 40_960, "changes": {"steps": 163_840}},
     },
     "large": {
