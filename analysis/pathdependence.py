@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.permutations import MIN_RUNS, arrangements, corrected, p_value, q_values
+from analysis.permutations import (
+    MIN_RUNS,
+    TOLERANCE,
+    arrangements,
+    corrected,
+    extremes,
+    p_value,
+    q_values,
+    spread,
+)
+from analysis.power import POWER
 from analysis.schema import own_columns
 from analysis.series import arms_of_runs, llc_series, probe_series
 from rl_slt import InputError
@@ -16,6 +27,10 @@ from rl_slt import InputError
 Array = npt.NDArray[np.float64]
 LAST = 3  # checkpoints at the end of training that make the final goal
 MOST = 5000  # arrangements of final goals
+LEVEL = 0.05
+_SIMULATED = 60  # early values of each separation
+_COMPARED = 1000  # arrangements of each, at most
+_SIZES = (0.25, 16.0, 25)  # separations, a quarter octave apart
 
 
 def path_dependence(
@@ -47,7 +62,7 @@ def path_dependence(
         checkpoints of each run left out, since they make its final goal: accuracy, chance, p_value
         (from 5 runs on), p_adjusted (for all features and steps together: step-down max-T over the
         same permutations, Westfall & Young 1993), q_value (Benjamini & Hochberg over the table,
-        exploratory), n (runs), cut, note.
+        exploratory), smallest_effect (see `smallest_separation`), n (runs), cut, note.
 
     Raises:
         InputError: if the probe and metric are not in the table.
@@ -83,7 +98,58 @@ def path_dependence(
     columns = own_columns("path_dependence")
     frame = pd.DataFrame(rows, columns=columns).assign(probe=probe, metric=metric, cut=cut)
     adjusted = pd.Series(corrected(nulls, "greater"), dtype="float64").reindex(frame.index)
-    return frame.assign(p_adjusted=adjusted, q_value=q_values(frame["p_value"]))
+    power = {
+        row: size
+        for of, tests in nulls.items()
+        for size in [
+            smallest_separation(
+                goal[[*of]].to_numpy() > cut,
+                tuple(arms[r] if within_arms else "" for r in of),
+                np.column_stack([*tests.values()]),
+            )
+        ]
+        for row in tests
+    }
+    found = pd.Series(power, dtype="float64").reindex(frame.index)
+    q = q_values(frame["p_value"])
+    return frame.assign(p_adjusted=adjusted, q_value=q, smallest_effect=found)
+
+
+def smallest_separation(
+    goals: npt.NDArray[np.bool_], strata: tuple[str, ...], family: Array
+) -> float:
+    """How far apart one more early value of the two kinds of runs must be to be found with 80 %.
+
+    Args:
+        goals: which kind each run is of, `[n]`.
+        strata: within which runs are permuted, of each.
+        family: accuracies of the early values that it is corrected with, over all arrangements of
+            those strata, `[b, tests]`.
+
+    Returns:
+        In standard deviations within a kind, by simulation of Gaussian values; NaN where none is
+        large enough.
+    """
+    size = spread(family)
+    if not size > 0.0:
+        return np.nan
+    rng, every = np.random.default_rng(0), arrangements(strata, most=MOST)
+    rows = np.append(0, rng.permutation(len(every) - 1)[:_COMPARED] + 1)
+    others = extremes(family, "greater").max(axis=1)[rows]
+    permuted, noise = goals[every[rows]], rng.standard_normal((_SIMULATED, len(goals)))
+
+    def passes(early: Array) -> bool:
+        null = left_out_accuracy(early, permuted)
+        z = np.maximum((null - null.mean()) / size, others)
+        own = (null[0] - null.mean()) / size
+        return float(np.mean(z >= own - TOLERANCE)) <= LEVEL
+
+    def found(apart: float) -> float:
+        return float(np.mean([passes(early + apart * goals) for early in noise]))
+
+    sizes = np.geomspace(*_SIZES)
+    least = bisect_left(sizes, POWER, key=found)
+    return float(sizes[least]) if least < len(sizes) else np.nan
 
 
 def left_out_accuracy(early: Array, goals: npt.NDArray[np.bool_]) -> Array:

@@ -181,6 +181,23 @@ def corrected(nulls: Mapping[Any, Mapping[int, Array]], direction: Direction) ->
     return dict(zip(rows, map(float, np.concatenate(step_down(blocks))), strict=True))
 
 
+def levels(nulls: Mapping[Any, Mapping[int, Array]], direction: Direction) -> dict[int, float]:
+    """The share of its own arrangements in which each test of a family would be found at 5 %.
+
+    Args:
+        nulls: as for `corrected`.
+        direction: as there.
+
+    Returns:
+        By row; 0 where no arrangement is extreme enough.
+    """
+    blocks = [extremes(np.column_stack([*of.values()]), direction) for of in nulls.values()]
+    limit = critical_value(blocks) if blocks else np.nan
+    shares = [np.mean(block >= limit - TOLERANCE, axis=0) for block in blocks]
+    rows = [row for of in nulls.values() for row in of]
+    return dict(zip(rows, map(float, np.concatenate(shares or [[]])), strict=True))
+
+
 def critical_value(blocks: Sequence[Array], level: float = 0.05) -> float:
     """The value of `extremes` from which on a test of the family is found at that level.
 

@@ -9,6 +9,7 @@ something is judged by permuting the LLCs of whole runs within arms.
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,9 +24,11 @@ from analysis.permutations import (
     Orders,
     arrangements,
     corrected,
+    levels,
     p_value,
     q_values,
 )
+from analysis.power import POWER
 from analysis.schema import own_columns
 from analysis.series import arms_of_runs, llc_series, probe_series
 from rl_slt import InputError
@@ -37,6 +40,9 @@ PENALTIES = (0.1, 1.0, 10.0, 100.0)
 KNOWN_SHARE = 0.8  # of rows in which a covariate must be known to be used; the other rows go
 KNOTS = 4  # of the cubic spline over log step, at quantiles
 MOST = 1000  # arrangements of runs
+_SIMULATED = 48  # studies with a planted effect of each size
+_COMPARED = (100, 1000)  # permutations of each, fewest and most
+_SHARES = (2.0**-8, 1.0, 33)  # of the LLC's standard deviation: a quarter octave apart
 _CHUNK = 4096  # runs left out over arrangements at a time: bounds the memory
 
 
@@ -47,6 +53,7 @@ def predict_goal(
     *,
     horizon: int = 1,
     pairs: Sequence[tuple[str, str]] | None = None,
+    goal: tuple[str, str] | None = None,
 ) -> pd.DataFrame:
     """Prediction of every probe metric, `horizon` checkpoints ahead, with and without the LLC.
 
@@ -63,6 +70,7 @@ def predict_goal(
             weights, training return, KL from one checkpoint to the next), one row per checkpoint.
         horizon: checkpoints ahead, at least 1.
         pairs: (probe, metric) to predict; all by default.
+        goal: the pair whose power is told; none by default, since it is simulated (about a second).
 
     Returns:
         One row per LLC series, probe, metric and model: rmse and r2 (against `mean`) over runs
@@ -70,8 +78,9 @@ def predict_goal(
         mean over runs, as a share of the baseline's), its 95 % interval over runs and, from 5 runs
         on, its one-sided p-value: the share of permutations of whole runs' LLCs within arms that
         gain as much. `p_adjusted` is corrected for all pairs by the step-down max-T over the same
-        permutations, `q_value` is the exploratory one of Benjamini & Hochberg. `note` says what is
-        missing.
+        permutations, `q_value` is the exploratory one of Benjamini & Hochberg; `smallest_effect` is
+        the gain that is found with 80 % so corrected, of `goal` with the first LLC series. `note`
+        says what is missing.
 
     Raises:
         InputError: for a horizon below 1 or covariates without run and step.
@@ -86,6 +95,7 @@ def predict_goal(
     arms = arms_of_runs(llc, probes)
     wanted = sorted(set(zip(y["probe"], y["metric"], strict=True)) if pairs is None else set(pairs))
     rows: list[dict[str, object]] = []
+    tasks: dict[int, Task] = {}
     nulls: dict[tuple[str, ...], dict[int, Array]] = {}  # by runs, then by row of the table
     for series, (probe, metric) in itertools.product(sorted(x["series"].unique()), wanted):
         one = x[x["series"] == series].set_index(at)["value"].rename("llc")
@@ -95,10 +105,17 @@ def predict_goal(
         for row in _models(found):
             if np.isfinite(row.get("p_value", np.nan)):
                 nulls.setdefault(found.runs, {})[len(rows)] = found.gains
+                if goal == (probe, metric):
+                    tasks[len(rows)] = found
             rows.append(named | row)
     frame = pd.DataFrame(rows, columns=own_columns("predictions"))
     adjusted = pd.Series(corrected(nulls, "greater"), dtype="float64").reindex(frame.index)
-    return frame.assign(p_adjusted=adjusted, q_value=q_values(frame["p_value"]))
+    power = dict.fromkeys(range(len(frame)), np.nan)
+    for place, task in list(tasks.items())[:1]:
+        orders = arrangements(task.arms, most=MOST)
+        power[place] = task.smallest_gain(orders, levels(nulls, "greater")[place])
+    q = q_values(frame["p_value"])
+    return frame.assign(p_adjusted=adjusted, q_value=q, smallest_effect=pd.Series(power))
 
 
 @dataclass(frozen=True)
@@ -199,9 +216,60 @@ class Task:
         if not self.enough or not np.mean(self.baseline_errors) > 0.0:
             return np.array([np.nan])
         tested = len(self.runs) >= MIN_RUNS
-        orders = arrangements(self.arms, most=MOST if tested else 1)
-        saved = self.baseline_errors - self.errors(self.baseline, self.own, orders)
+        return self.gains_of(self.own, arrangements(self.arms, most=MOST if tested else 1))
+
+    def gains_of(self, own: Array, orders: Orders) -> Array:
+        """The share that LLCs `own`, `[runs, checkpoints, 2]`, save for each arrangement, `[b]`."""
+        saved = self.baseline_errors - self.errors(self.baseline, own, orders)
         return np.asarray(saved.mean(axis=1) / np.mean(self.baseline_errors))
+
+    def smallest_gain(self, every: Orders, level: float) -> float:
+        """The gain of LLCs that show a share of what the baseline leaves of the goal ahead.
+
+        With e what the baseline leaves and x the LLCs of permuted runs, which know nothing of it,
+        both of unit variance, `a e + sqrt(1 - a^2) x` is simulated for these runs, goals and
+        checkpoints. The mean gain counts at the least a of which 80 % are found, each compared with
+        its own permutations: a gain that is there makes those vary, so no shift of `gains` tells.
+
+        Args:
+            every: arrangements of the runs, `[b, runs]`.
+            level: share of arrangements in which a gain counts as found.
+
+        Returns:
+            NaN where none would be found.
+        """
+        if level == 0.0 or not np.std(self.residuals) > 0.0:
+            return np.nan
+        rng = np.random.default_rng(0)
+        drawn = every[rng.integers(0, len(every), _SIMULATED)]
+        others = every[rng.integers(0, len(every), int(np.clip(5 / level, *_COMPARED)))]
+        orders = np.concatenate([[np.arange(len(self.runs))], others])
+
+        def found(share: float) -> tuple[float, float]:
+            gains = [self.gains_of(self._planted(share, one), orders) for one in drawn]
+            limits = np.quantile(gains, 1.0 - level, axis=1)
+            own = np.array(gains)[:, 0]
+            return float(np.mean(own >= limits)), float(np.mean(own))
+
+        shares = np.geomspace(*_SHARES)
+        least = bisect_left(shares, POWER, key=lambda share: found(float(share))[0])
+        return found(float(shares[least]))[1] if least < len(shares) else np.nan
+
+    def _planted(self, share: float, order: npt.NDArray[np.int_]) -> Array:
+        """The LLC and its change with that share of what the baseline leaves, `[runs, t, 2]`."""
+        level, change = np.moveaxis(self.own[order], 2, 0)
+        rest = self.residuals / np.std(self.residuals)
+        # the change in the unit of the level: both are standardized on their own
+        moved, later = np.diff(level, axis=1), change[:, 1:]
+        unit = np.sum(moved * later) / max(float(np.sum(later**2)), 1e-12)
+        parts = [
+            share * seen + np.sqrt(1.0 - share**2) * unlinked
+            for seen, unlinked in (
+                (rest, level), (np.diff(rest, axis=1, prepend=rest[:, :1]), unit * change)
+            )
+        ]  # fmt: skip
+        own = np.stack(parts, axis=-1)
+        return standardized(own.reshape(-1, 2)).reshape(own.shape)
 
     def gain_interval(self) -> tuple[float, float]:
         """95 % interval of the observed gain, by resampling runs."""

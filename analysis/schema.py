@@ -49,13 +49,13 @@ _OWN: dict[str, str] = {
     "staircase": "series:s reference:s states:s step:i loss:f loss_stderr:f llc:f llc_stderr:f",
     "predictions": """
         llc_series:s probe:s metric:s horizon:i model:s features:s rmse:f r2:f gain:f gain_low:f
-        gain_high:f p_value:f p_adjusted:f q_value:f seeds:i n:i note:s""",
+        gain_high:f p_value:f p_adjusted:f q_value:f smallest_effect:f seeds:i n:i note:s""",
     "hypotheses": """
         hypothesis:s role:s statistic:s value:f ci_low:f ci_high:f p_value:f p_adjusted:f n:i
         smallest_effect:f kind:s direction:s series:s metric:s q_value:f message:s""",
     "path_dependence": """
         feature:s step:i probe:s metric:s accuracy:f chance:f
-        p_value:f p_adjusted:f q_value:f n:i cut:f note:s""",
+        p_value:f p_adjusted:f q_value:f smallest_effect:f n:i cut:f note:s""",
 }
 TABLES: dict[str, dict[str, str]] = {
     name: dict(column.split(":") for column in f"run:s arm:s {own} version:i".split())
@@ -73,7 +73,7 @@ DEFAULTS: dict[str, Any] = {
     "kl": math.nan, "half_d_eff": math.nan, "half_d_eff_stderr": math.nan, "free_energy": math.nan,
     "free_energy_stderr": math.nan, "gradient_norm": math.nan, "minimum": math.nan,
     "sample_unit": pd.NA, "teacher_kl": math.nan,
-    "p_adjusted": math.nan,
+    "p_adjusted": math.nan, "smallest_effect": math.nan,
 }  # fmt: skip
 OVER_RUNS = ("associations", "predictions", "path_dependence", "hypotheses")  # of a study
 DERIVED = ("transitions", "staircase", *OVER_RUNS)  # made again by each analysis, from the others

@@ -25,11 +25,11 @@ STAGES: dict[str, int] = {
     "clips": 5,
     "compare": 5,
     "transitions": 5,
-    "associations": 4,
+    "associations": 5,
     "staircase": 1,
-    "predictions": 4,
-    "path_dependence": 3,
-    "hypotheses": 5,
+    "predictions": 5,
+    "path_dependence": 4,
+    "hypotheses": 6,
     "report": 3,
 }
 

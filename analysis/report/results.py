@@ -13,10 +13,6 @@ from analysis.report.data import StudyData
 from analysis.series import MAIN_LOSS
 
 _MOST = 24
-_NO_POWER = (
-    "No power was computed for the others: a hypothesis of kind prediction, named before the data, "
-    "has one."
-)
 _MODELS = ("mean", "llc", "baseline", "baseline + llc")
 
 
@@ -68,7 +64,7 @@ def prediction_result(data: StudyData) -> Result:
     line = (
         f"Of {len(tested)} outcomes and LLC series, the LLC improves the prediction of the next "
         f"checkpoint beyond the cheaper signs in {found} (5 %, corrected for their number). "
-        + _NO_POWER
+        + _least_gain(tested)
         * (found < len(tested))
         if len(tested)
         else "Whether the LLC predicts the goal better than cheaper signs do is not tested with "
@@ -95,8 +91,8 @@ def path_result(data: StudyData) -> Result:
     line += f" {runs}, each classified from the others by one early value. "
     if found.empty:
         line += (
-            "No early value predicts the final goal better than chance (5 %, corrected). No power "
-            "was computed: it depends on how the early values are spread."
+            "No early value predicts the final goal better than chance (5 %, corrected). "
+            f"{_least_separation(known)}"
         )
     else:
         first = found.iloc[0]
@@ -106,6 +102,31 @@ def path_result(data: StudyData) -> Result:
             f"chance {first['chance']:.0%}."
         )
     return Result(line, notes=notes)
+
+
+def _least_gain(tested: pd.DataFrame) -> str:
+    """The gain that is found with 80 %, of the outcome of which it was simulated."""
+    told = tested.reindex(columns=["probe", "metric", "smallest_effect"])
+    told = told.dropna(subset=["smallest_effect"])
+    if told.empty:
+        return "What gain would be found with 80 % was not computed, or none would be."
+    row = told.iloc[0]
+    of = labels.pair_title(str(row["probe"]), str(row["metric"]))
+    return (
+        f"Of {of} a gain of {_percent(row['smallest_effect'])} is found with about 80 %, so "
+        "corrected; of the others this was not computed."
+    )
+
+
+def _least_separation(known: pd.DataFrame) -> str:
+    """How far apart the early values of the two kinds of runs must be."""
+    sizes = known.reindex(columns=["smallest_effect"])["smallest_effect"].dropna()
+    if sizes.empty:
+        return "With these runs none could, so corrected."
+    return (
+        f"One of which the two kinds of runs differ by {labels.number(sizes.median())} of its "
+        "standard deviations within a kind is found with about 80 %."
+    )
 
 
 def series_title(series: str) -> str:

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis import pathdependence
 from analysis.pathdependence import left_out_accuracy, path_dependence
 from rl_slt import InputError
 
@@ -125,3 +126,27 @@ def test_an_early_sign_among_many_features_is_found() -> None:
 def test_unknown_probe_is_named() -> None:
     with pytest.raises(InputError, match="probe='nope/coin': must be"):
         path_dependence(*tables(GOAL, GOAL, ["a"] * 8), "nope", "coin")
+
+
+def test_the_separation_that_is_told_is_found_in_eighty_percent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the whole function, on runs of both kinds whose early LLCs are so far apart."""
+    goal, rng = np.repeat([0.1, 0.9], 6), np.random.default_rng(1)
+
+    def row(apart: float) -> pd.Series:
+        early = apart * (goal > 0.5) + rng.standard_normal(12)
+        found = path_dependence(*tables(early, goal, ["a"] * 12), "behind", "coin")
+        return at(found, "llc:kl/frozen", 10)
+
+    told = row(0.0)["smallest_effect"]
+    assert 1.0 < told < 4.0
+    monkeypatch.setattr(pathdependence, "smallest_separation", lambda *_: np.nan)  # told already
+    # as one more early value it would be corrected with those here, as one of them with fewer
+    assert np.mean([row(told)["p_adjusted"] <= 0.05 for _ in range(40)]) >= 0.7
+    assert np.mean([row(told / 2)["p_adjusted"] <= 0.05 for _ in range(40)]) <= 0.7
+
+
+def test_few_runs_can_show_no_early_sign() -> None:
+    found = path_dependence(*tables(GOAL[:5], GOAL[:5], ["a"] * 5), "behind", "coin")
+    assert found["p_value"].notna().any() and found["smallest_effect"].isna().all()

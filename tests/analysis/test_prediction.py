@@ -7,6 +7,7 @@ from planted_studies import clock_study
 from sklearn.linear_model import Ridge
 from synthetic_series import ar1, log_steps
 
+from analysis import evaluate_hypotheses
 from analysis.prediction import predict_goal, prediction_task
 from rl_slt import InputError
 
@@ -93,6 +94,18 @@ def test_a_clock_predicts_nothing_and_a_link_is_found() -> None:
     row = with_llc(predict_goal(*clock_study(np.random.default_rng(0), seen=1.0)))
     assert row["p_value"] <= 0.01 and row["gain"] > 0.1
     assert "spline of log step, arm" in row["features"]
+
+
+def test_the_power_of_the_goal_is_that_of_the_same_hypothesis() -> None:
+    llc, probes, covariates = clock_study(np.random.default_rng(0), runs=10, n=10)
+    found = predict_goal(llc, probes, covariates, goal=("behind", "coin_rate"))
+    told = found.set_index("model")["smallest_effect"]
+    claim = {"name": "ahead", "role": "primary", "kind": "prediction", "metric": "behind/coin_rate"}
+    named = evaluate_hypotheses(llc, probes, [claim], covariates=covariates)
+    # of 1,000 permutations and of 15,000; sizes are a quarter octave apart, gains two of these
+    assert told["baseline + llc"] == pytest.approx(named["smallest_effect"][0], rel=0.5)
+    assert told.drop("baseline + llc").isna().all()
+    assert predict_goal(llc, probes, covariates)["smallest_effect"].isna().all()
 
 
 def test_the_gain_is_that_of_a_ridge_regression_fitted_run_by_run() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,14 +12,10 @@ from analysis.hypotheses.design import Design, Untestable, join_notes
 from analysis.hypotheses.hypothesis import Hypothesis, need_metric
 from analysis.hypotheses.measures import Course, Measures
 from analysis.permutations import MIN_RUNS, TOLERANCE, Orders
-from analysis.power import POWER
-from analysis.prediction import BASELINE, Task, prediction_task, standardized
+from analysis.prediction import BASELINE, Task, prediction_task
 from rl_slt import InputError
 
 Array = npt.NDArray[np.float64]
-_SIMULATED = 48  # studies with a planted effect of each size
-_COMPARED = (100, 1000)  # permutations of each, fewest and most
-_SHARES = (2.0**-8, 1.0, 33)  # of the LLC's standard deviation: a quarter octave apart
 
 
 class Prediction:
@@ -68,58 +63,16 @@ class PredictionTest:
 
     def null(self, orders: Orders) -> Array:
         """The gain with the LLCs of permuted runs."""
-        return self._gains(self.task.own, orders)
-
-    def _gains(self, own: Array, orders: Orders) -> Array:
-        error = self.task.baseline_errors
-        saved = error - self.task.errors(self.task.baseline, own, orders)
-        return np.asarray(saved.mean(axis=1) / error.mean())
+        return self.task.gains_of(self.task.own, orders)
 
     def interval(self, null: Array) -> tuple[float, float]:
         """95 % interval, by resampling runs."""
         return self.task.gain_interval()
 
     def smallest_effect(self, null: Array, critical: float) -> float:
-        """The gain of LLCs that show a share of what the baseline leaves of the goal ahead.
-
-        With e what the baseline leaves and x the LLCs of permuted runs, which know nothing of it,
-        both of unit variance, `a e + sqrt(1 - a^2) x` is simulated for these runs, goals and
-        checkpoints. The mean gain counts at the least a of which 80 % are found, each compared with
-        its own permutations: a gain that is there makes those vary, so no shift of `null` tells.
-        """
+        """Gain that is found with 80 % (see `Task.smallest_gain`)."""
         level = float(np.mean(null >= critical - TOLERANCE)) if np.isfinite(critical) else 0.0
-        if level == 0.0 or not np.std(self.task.residuals) > 0.0:
-            return np.nan
-        rng, every = np.random.default_rng(0), self.design.orders
-        drawn = every[rng.integers(0, len(every), _SIMULATED)]
-        others = every[rng.integers(0, len(every), int(np.clip(5 / level, *_COMPARED)))]
-        orders = np.concatenate([[np.arange(len(self.task.runs))], others])
-
-        def found(share: float) -> tuple[float, float]:
-            gains = [self._gains(self._planted(share, one), orders) for one in drawn]
-            limits = np.quantile(gains, 1.0 - level, axis=1)
-            own = np.array(gains)[:, 0]
-            return float(np.mean(own >= limits)), float(np.mean(own))
-
-        shares = np.geomspace(*_SHARES)
-        least = bisect_left(shares, POWER, key=lambda share: found(float(share))[0])
-        return found(float(shares[least]))[1] if least < len(shares) else np.nan
-
-    def _planted(self, share: float, order: npt.NDArray[np.int_]) -> Array:
-        """The LLC and its change with that share of what the baseline leaves, `[runs, t, 2]`."""
-        level, change = np.moveaxis(self.task.own[order], 2, 0)
-        rest = self.task.residuals / np.std(self.task.residuals)
-        # the change in the unit of the level: both are standardized on their own
-        moved, later = np.diff(level, axis=1), change[:, 1:]
-        unit = np.sum(moved * later) / max(float(np.sum(later**2)), 1e-12)
-        parts = [
-            share * seen + np.sqrt(1.0 - share**2) * unlinked
-            for seen, unlinked in (
-                (rest, level), (np.diff(rest, axis=1, prepend=rest[:, :1]), unit * change)
-            )
-        ]  # fmt: skip
-        own = np.stack(parts, axis=-1)
-        return standardized(own.reshape(-1, 2)).reshape(own.shape)
+        return self.task.smallest_gain(self.design.orders, level)
 
 
 def _long(course: Course, runs: npt.NDArray[np.str_]) -> pd.Series:

@@ -150,7 +150,7 @@ def over_runs(
     own = llc[llc["reference"].fillna("self").isin(("", "self"))]
     goal = final_goal(pairs)
     found = {
-        "predictions": predict_goal(own, shown, covariates, pairs=pairs),
+        "predictions": predict_goal(own, shown, covariates, pairs=pairs, goal=goal),
         "path_dependence": schema.empty("path_dependence")
         if goal is None or shown["step"].nunique() < 2
         else path_dependence(own, shown, *goal),

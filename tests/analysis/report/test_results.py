@@ -28,6 +28,20 @@ def test_the_summary_holds_each_answer(rich: StudyData) -> None:
     assert len(prediction_result(rich).rows) > 0
 
 
+def test_what_would_have_been_found_stands_beside_what_was_not(rich: StudyData) -> None:
+    def with_power(size: float) -> StudyData:
+        missed = {"p_adjusted": 1.0, "smallest_effect": size}
+        tables = {name: rich.table(name).assign(**missed)
+                  for name in ("predictions", "path_dependence")}  # fmt: skip
+        return replace(rich, tables=rich.tables | tables)
+
+    told, none = with_power(0.12), with_power(float("nan"))
+    assert "a gain of +12 % is found with about 80 %, so corrected" in prediction_result(told).line
+    assert "was not computed, or none would be" in prediction_result(none).line
+    assert "differ by 0.12 of its standard deviations" in path_result(told).line
+    assert "none could, so corrected" in path_result(none).line
+
+
 def test_the_figure_holds_the_tables_numbers(rich: StudyData) -> None:
     figure = next(f for f in all_figures(rich) if f.id == "early")
     table = rich.table("path_dependence")
