@@ -160,6 +160,11 @@ class TrainConfig(SettingsModel):
         return -(-self.steps // self.rollout_steps) * self.rollout_steps
 
     @property
+    def may_end_early(self) -> bool:
+        """Whether training ends by a criterion of its own, at another step in every run."""
+        return self.stop_kl is not None or self.stop_return is not None
+
+    @property
     def checkpoint_steps(self) -> list[int]:
         """The environment steps at which checkpoints are left, ascending."""
         return checkpoint_steps(self.checkpoints, self.total_steps, self.rollout_steps)

@@ -45,7 +45,7 @@ _OWN: dict[str, str] = {
     "transitions": "series:s detector:s step:f step_low:f step_high:f kind:s change:f",
     "associations": """
         llc_series:s probe:s metric:s statistic:s value:f lag:f p_value:f q_value:f n:i""",
-    "covariates": "step:i entropy:f weight_norm:f return:f step_kl:f teacher_kl:f",
+    "covariates": "step:i entropy:f weight_norm:f return:f step_kl:f teacher_kl:f final:b",
     "staircase": "series:s reference:s states:s step:i loss:f loss_stderr:f llc:f llc_stderr:f",
     "predictions": """
         llc_series:s probe:s metric:s horizon:i model:s features:s rmse:f r2:f gain:f gain_low:f
@@ -72,7 +72,7 @@ DEFAULTS: dict[str, Any] = {
     "matched_entropy": math.nan, "trace": math.nan, "relative_temperature": math.nan,
     "kl": math.nan, "half_d_eff": math.nan, "half_d_eff_stderr": math.nan, "free_energy": math.nan,
     "free_energy_stderr": math.nan, "gradient_norm": math.nan, "minimum": math.nan,
-    "sample_unit": pd.NA, "teacher_kl": math.nan,
+    "sample_unit": pd.NA, "teacher_kl": math.nan, "final": pd.NA,
     "p_adjusted": math.nan, "smallest_effect": math.nan,
 }  # fmt: skip
 OVER_RUNS = ("associations", "predictions", "path_dependence", "hypotheses")  # of a study

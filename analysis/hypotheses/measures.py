@@ -36,7 +36,7 @@ class Measures:
     Args:
         llc: table `llc`; missing columns count as empty.
         probes: table `probes`.
-        covariates: table `covariates`, for controls.
+        covariates: table `covariates`, for controls, and for where runs ended by themselves.
         arms: names of arms that may have no runs yet.
         profile: table `profile`, for LLCs at a `relative_temperature`.
     """
@@ -50,6 +50,7 @@ class Measures:
         profile: pd.DataFrame | None = None,
     ) -> None:
         self.covariates = pd.DataFrame() if covariates is None else covariates
+        self.ends = _ends(self.covariates)
         llc, probes = (  # a table without steps is of one checkpoint
             frame.assign(step=0) if len(frame) and "step" not in frame else frame
             for frame in (llc, probes)
@@ -228,13 +229,18 @@ class Measures:
     def _course(self, rows: pd.DataFrame, column: str) -> Course:
         place = {run: i for i, run in enumerate(self.runs)}
         runs = np.array([place[str(run)] for run in rows["run"]], dtype=int)
-        steps, at = np.unique(rows["step"].to_numpy(dtype=int), return_inverse=True)
+        own = rows["step"].to_numpy(dtype=int)
+        steps = np.unique([*own, *self.ends.values()])
+        at = np.searchsorted(steps, own)
         table = np.full((len(self.runs), len(steps)), np.nan)
         table[runs, at] = rows[column].to_numpy(dtype=float, na_value=np.nan)  # the latest counts
         arms = np.array([self.arm[run] for run in self.runs])
         last = np.full(len(self.runs), len(steps) - 1)
         for arm in set(arms[runs]):
             last[arms == arm] = at[arms[runs] == arm].max()
+        for run, end in self.ends.items():
+            if run in place:
+                last[place[run]] = np.searchsorted(steps, end)
         unsure = np.zeros(table.shape, bool)
         if "status" in rows:
             unsure[runs, at] = ~rows["status"].isin(("", "ok"))
@@ -274,7 +280,8 @@ class Course:
         runs: names.
         steps: environment steps, `[t]`.
         table: `[runs, t]`, NaN where it is not defined.
-        last: the place of the last step of each run's arm, `[runs]`.
+        last: the place of the last step of each run's arm, or of the run's own end where a
+            criterion ended its training, `[runs]`.
         unsure: where it is of an estimate that did not pass its checks, bool `[runs, t]`.
     """
 
@@ -287,8 +294,8 @@ class Course:
     def at(self, step: int | str) -> Array:
         """One value of each run, `[runs]`.
 
-        A run that lacks the last step of its arm, or has no estimate there, has none: an earlier
-        checkpoint does not stand in.
+        A run that lacks the last step (its own, where a criterion ended its training, else that of
+        its arm), or has no estimate there, has none: an earlier checkpoint does not stand in.
 
         Args:
             step: an environment step, or `last`.
@@ -337,6 +344,14 @@ def _usual(name: str, known: Sequence[str]) -> str:
     if name == "loss":
         return MAIN_LOSS if MAIN_LOSS in known else first
     return next((states for states in known if is_shared(states)), first)
+
+
+def _ends(covariates: pd.DataFrame) -> dict[str, int]:
+    """The step at which each run ended by a criterion of its own, where it did."""
+    if "final" not in covariates:
+        return {}
+    rows = covariates[covariates["final"].fillna(False).astype(bool)]
+    return {str(run): int(step) for run, step in zip(rows["run"], rows["step"], strict=True)}
 
 
 def _first_of(tables: Sequence[pd.DataFrame], column: str) -> dict[str, float]:

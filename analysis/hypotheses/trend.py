@@ -83,9 +83,10 @@ def trend_test(
     unused = "the series is compared, not the metric" if both else ""
     absent = ", ".join(arm for arm in scores if arm not in arms)
     lost = f"arms without a value: {absent}" if absent else ""
-    lasts = {data.arm[r]: course.steps[k] for r, k in zip(course.runs, course.last, strict=True)}
-    uneven = len({lasts[arm] for arm in arms}) > 1 and hypothesis.step == "last"
-    ends = ", ".join(f"{arm} {lasts[arm]}" for arm in arms) if uneven else ""
+    places = zip(course.runs, course.last, strict=True)
+    lasts = {data.arm[r]: course.steps[k] for r, k in places if r not in data.ends}
+    uneven = len(set(map(lasts.get, arms))) > 1 and hypothesis.step == "last"
+    ends = ", ".join(f"{arm} {lasts.get(arm, 'by itself')}" for arm in arms) if uneven else ""
     ends = f"arms end at different steps: {ends}" if ends else ""
     counts = {arm: int(np.sum(rows.arms == arm)) for arm in arms}
     unequal = not paired and len(set(counts.values())) > 1

@@ -3,7 +3,8 @@
 They are what the LLC has to beat as an early sign of the goal. Entropy and KL are means over the
 frozen states that the LLC is estimated on, over distinct actions, in nats; `step_kl` is
 `KL(pi_(k-1) || pi_k)` from the checkpoint before. Of a clone `teacher_kl` is how far it is from its
-teacher, on states of its own that are held out.
+teacher, on states of its own that are held out. `final` marks the checkpoint at which a training
+ended by a criterion of its own, as a clone does at a distance from its teacher.
 """
 
 from __future__ import annotations
@@ -77,6 +78,8 @@ def collect_runs(runs: Sequence[Run], plan: LLCPlan | None = None) -> list[Outco
             frame = pd.concat(frames, ignore_index=True)
             curve = read_progress(run.path / "progress.csv", run.config["train"])
             frame["return"] = return_at(curve, frame["step"])
+            ended = run.training.may_end_early and run.finished
+            frame["final"] = ended & (frame["step"] == run.checkpoints[-1].step)
             write_table("covariates", frame, run)
     return failed
 

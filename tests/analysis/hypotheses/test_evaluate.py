@@ -324,6 +324,28 @@ def test_the_last_step_is_that_of_the_arm() -> None:
     assert np.isnan(first((llc, probes), DIFFERENCE | {"step": 10})["value"])
 
 
+def test_the_last_step_of_a_run_that_ended_by_itself_is_its_own() -> None:
+    llc, probes = study(rng(10), link=0.95)
+    ends = {run: 100 + 10 * i for i, run in enumerate(sorted(set(llc["run"])))}
+    steps = llc["run"].map(ends)
+    covariates = pd.DataFrame({"run": ends.keys(), "step": ends.values(), "final": True})
+    claim = DIFFERENCE | {"step": "last"}
+    known = evaluate_hypotheses(llc, probes, [claim]).iloc[0]
+    parts = [(llc.assign(step=steps), covariates)]  # and so with an earlier step in all tables
+    early = covariates.assign(step=0, final=False)
+    parts.append((pd.concat([llc.assign(step=0, llc=9.0), llc.assign(step=steps)]),
+                  pd.concat([early, covariates])))  # fmt: skip
+    for table, of in parts:
+        row = evaluate_hypotheses(table, probes, [claim], covariates=of).iloc[0]
+        assert row["n"] == 10 and row["message"] == ""
+        assert (row["value"], row["p_value"]) == (known["value"], known["p_value"])
+        failed = table[~((table["run"] == "end-s1") & (table["step"] == ends["end-s1"]))]
+        row = evaluate_hypotheses(failed, probes, [claim], covariates=of).iloc[0]
+        assert row["n"] == 9 and "end-s1" in row["message"]
+    row = evaluate_hypotheses(llc.assign(step=steps), probes, [claim]).iloc[0]
+    assert not row["n"] or row["n"] < 10  # nothing says that they ended there
+
+
 def test_arms_that_are_missing_or_end_elsewhere_are_named() -> None:
     llc, probes = study(rng())
     claim = DIFFERENCE | {"arms": [*ARMS, "both"]}

@@ -13,6 +13,7 @@ from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages import covariates
+from tests.rl_slt.cli.conftest import change_config
 
 PLAN = LLCPlan(n_states=32, batch_size=16)
 
@@ -63,8 +64,15 @@ def test_each_checkpoint_is_measured_once(run: Run, monkeypatch: pytest.MonkeyPa
     assert table["return"].tolist()[2] == 4.5
     assert math.isnan(table["step_kl"][0]) and (table["step_kl"][1:] > 0).all()
     assert (table["entropy"] < 1.80).all()  # of distinct actions: uniform over 15 keys has 1.797
+    assert not table["final"].any()  # it was trained for all its steps
     monkeypatch.setattr(covariates, "measure", lambda *a: pytest.fail("measured again"))
     assert covariates.collect_runs([run], PLAN) == []
+    change_config(run.path, stop_return=5.0)
+    for finished in (True, False):  # a training under way has not ended at its last checkpoint
+        write_index(run.path, finished=finished)
+        assert covariates.collect_runs([Run(run.path)], PLAN) == []
+        table = pd.read_parquet(run.tables / "covariates.parquet")
+        assert table["final"].tolist() == [False, False, finished]
 
 
 def test_a_damaged_checkpoint_is_left_out_with_the_step_from_it(run: Run) -> None:
