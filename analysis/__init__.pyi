@@ -11,6 +11,7 @@ from .hypotheses import (
     parse_hypotheses,
     with_doses,
 )
+from .influence import draw_frames, draw_heat_map
 from .pathdependence import path_dependence
 from .prediction import predict_goal
 from .schema import measured_columns
@@ -51,6 +52,8 @@ __all__ = [
     "detect_in_all",
     "detect_transitions",
     "draw_fields",
+    "draw_frames",
+    "draw_heat_map",
     "draw_surfaces",
     "evaluate_hypotheses",
     "find_cliffs",

@@ -36,6 +36,10 @@ _OWN: dict[str, str] = {
     "contributions": """
         seed:i step:i estimate_id:s setting_id:s loss:s states:s of_states:s samples:i share:f
         value:f stderr:f draws:i status:s""",
+    "influence": """
+        seed:i step:i estimate_id:s setting_id:s loss:s states:s probe:s of_states:s samples:i
+        share:f influence:f stderr:f correlation:f correlation_stderr:f distinct:f draws:i
+        status:s""",
     "llc_draws": "step:i estimate_id:s loss:s states:s chain:i draw:i loss_value:f",
     "episodes": """
         step:i policy:s mode:s probe:s placement:s level_seed:i ret:f length:i outcome:s

@@ -15,6 +15,7 @@ STAGES: dict[str, int] = {
     "episodes": 1,  # whole episodes for the losses that read rewards
     "llc": 12,  # the estimator itself, too
     "profile": 2,
+    "influence": 1,
     "bayes": 1,
     "calibrate": 4,
     "covariates": 4,
@@ -38,6 +39,7 @@ _READS: dict[str, tuple[str, ...]] = {  # of what is kept; tables are made again
     "episodes": ("levels",),
     "llc": ("states", "episodes"),
     "profile": ("llc",),
+    "influence": ("llc",),
     "calibrate": ("llc",),
     "covariates": ("states",),
     "probe": ("levels",),

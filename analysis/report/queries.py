@@ -53,6 +53,21 @@ def profile_rows(data: StudyData) -> pd.DataFrame:
     return rows.sort_values(["run", "states", "relative_temperature"], ignore_index=True)
 
 
+@once
+def contribution_rows(data: StudyData) -> pd.DataFrame:
+    """What kinds of states bring to the estimates of `llc_rows`; a row per estimate and kind."""
+    frame = data.table("contributions")
+    return frame[frame["estimate_id"].isin(llc_rows(data)["estimate_id"])].dropna(subset=["step"])
+
+
+@once
+def influence_rows(data: StudyData) -> pd.DataFrame:
+    """Influences of kinds of training states, a row each, those of the latest setting."""
+    frame = data.table("influence").dropna(subset=["run", "step"])
+    by = ["run", "states", "probe", "step", "of_states"]
+    return frame.drop_duplicates(by, keep="last").sort_values(by, ignore_index=True)
+
+
 def _estimates(data: StudyData, *, to_self: bool, at_matched_entropy: bool) -> pd.DataFrame:
     frame = data.table("llc").dropna(subset=["run", "step"])
     matched = frame.reindex(columns=["matched_entropy"])["matched_entropy"].notna()

@@ -299,6 +299,42 @@ def llc(runs: tuple[Path, ...], settings: dict[str, Any], **engine: Any) -> int:
     return llc(runs, settings, **engine)
 
 
+RESPONSES = FromModel(
+    LLC,
+    only=("losses", "states", "n_states", "nbeta", "localization", "params", "sampler",
+          "step_size", "chains", "draws", "burn_in", "batch_size", "traces", "seed"),
+    once=("losses", "states"),
+    flags={"losses": "loss"},
+    defaults={"states": "on-policy", "traces": "50"},
+)  # fmt: skip
+
+
+@cli.command("influence", cls=ModelCommand, models={"settings": RESPONSES})
+@RUN
+@click.option("--step", type=INTEGER, help="Checkpoint [the last].")
+@click.option("--probe", default="probe:behind", show_default=True,
+              help="State set that is asked about.")  # fmt: skip
+@click.option("--probe-states", type=INTEGER, default=64, show_default=True,
+              help="How many of them.")  # fmt: skip
+@click.option("--out", type=PATH, help="Folder [influence/STEP in the run].")
+def influence(run: Path, settings: dict[str, Any], **options: Any) -> None:
+    """Ask which training states hold what a policy does on the states of a probe.
+
+    The Bayesian influence function: minus the covariance, over draws of the posterior, of the
+    losses of two states. Writes a table, a heat map and a sheet of frames, and says how many
+    influences are told from zero and how many would look so by chance. Needs the extra traces.
+
+    \b
+    Examples:
+      rl-slt influence runs/a
+      rl-slt influence demo/runs/behind-s0 --step 802816 --probe probe:behind --out why
+    """
+    from rl_slt.pipeline.commands.response import influence
+
+    for line in influence(run, settings, **options):
+        click.echo(line)
+
+
 VARIED = FromModel("rl_slt.settings:Varied", defaults={"exact_states": "256"})
 ESTIMATES = FromModel(
     LLC,

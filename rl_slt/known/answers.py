@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from rl_slt.data.policy_data import PolicyData
 from rl_slt.estimate import estimate_with
 from rl_slt.known.problems import Weights
 from rl_slt.losses.base import Policy, logits_of
+from rl_slt.response.covariance import covariance
 from rl_slt.response.traces import Tracing
 from rl_slt.result import LLCEstimate
 from rl_slt.samplers.baoab import BAOAB
@@ -148,14 +149,15 @@ class Regression:
         return 0.5 * k**2 + np.outer(self.residuals, self.residuals) * k
 
     def estimate(
-        self, sampler: Sampler | None, batch_size: int | None, seed: int, **settings: Any
-    ) -> LLCEstimate:
-        """With traces of all draws; settings besides those of the problem."""
+        self, sampler: Sampler | None, batch_size: int | None, seed: int,
+        sets: Mapping[str, PolicyData] | None = None, **settings: Any,
+    ) -> LLCEstimate:  # fmt: skip
+        """With traces of all draws, of further sets, too; settings besides those of the problem."""
         given = {"nbeta": self.nbeta, "localization": self.localization, "draws": 1000}
         given |= sampling(sampler, batch_size, len(self.data))
         return estimate_with(
             self.policy, self.data, Settings(**given | settings), self.loss, seed=seed,
-            states_error=False, traces=Tracing(draws=1000),
+            states_error=False, traces=Tracing(draws=1000, sets=sets or {}),
         )  # fmt: skip
 
 
@@ -171,10 +173,27 @@ def contribution(sampler: Sampler | None, batch_size: int | None, seed: int) -> 
     )
 
 
+def held(sampler: Sampler | None, batch_size: int | None, seed: int) -> Answer:
+    """Influence of the first half of the samples on the second, `-nbeta^2 Cov` of mean losses.
+
+    It is the response of nbeta times the loss of the second to the first being added to L.
+    """
+    problem = Regression()
+    half = len(problem.x) // 2
+    e = problem.estimate(sampler, batch_size, seed)
+    assert e.traces is not None
+    one, other = (e.traces.of()[..., part].mean(-1) for part in (slice(half), slice(half, None)))
+    found = covariance(other[..., None], one[..., None])
+    exact, scale = problem.covariance()[half:, :half].mean(), problem.nbeta**2
+    value, stderr = scale * found.value[0, 0], scale * found.stderr[0, 0]
+    return Answer(e, -float(value), float(stderr), -scale * float(exact))
+
+
 ANSWERS: dict[str, Callable[[Sampler | None, int | None, int], Answer]] = {
     "symmetry-permutation": partial(
         symmetry, lambda policy: permuted(policy, torch.tensor([3, 0, 5, 1, 4, 2]))
     ),
     "symmetry-scale": partial(symmetry, lambda policy: rescaled(policy, 4.0)),
     "traces-regression": contribution,
+    "influence-regression": held,
 }

@@ -247,6 +247,7 @@ class StateSetSpec(StateSet):
         own = parse_states(self.name).own
         arrays = _visited(self, policy if own else None, cache, weights if own else "", ORIGIN)
         found = pd.DataFrame({name: arrays[name] for name in ORIGIN})
+        found = found.astype(dict.fromkeys(("level_seed", "coin_x", "coin_y"), np.int64))
         return found.assign(placement=np.array(self.placements, object)[found["placement"]])
 
     def groups(self, origin: pd.DataFrame) -> pd.Series:

@@ -7,6 +7,7 @@ from analysis.report.figures import (
     early,
     goal,
     llc,
+    response,
     slices,
     timeline,
 )
@@ -23,6 +24,8 @@ FIGURES: tuple[FigureRecord, ...] = (
     timeline.TIMELINES,
     llc.STAIRCASE,
     early.EARLY,
+    response.CONTRIBUTIONS,
+    response.INFLUENCES,
     slices.NEAR,
     slices.BETWEEN,
 )

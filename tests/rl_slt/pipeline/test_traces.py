@@ -1,11 +1,14 @@
 """`llc --traces`: what is kept of estimates, also of those that were made before."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from rl_slt import InputError, Traces
+from rl_slt.pipeline.commands.response import influence
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.engine.jobs import SerialEngine
 from rl_slt.pipeline.plan.study import LLCPlan
@@ -45,6 +48,31 @@ def test_an_estimate_made_before_gets_them_and_stays(
     assert [e.done for e in again] == [True] and [e.key for e in again] == [estimate]
     (run.path / "traces" / f"{estimate}.nc").unlink()
     assert [e.done for e in again] == [False]
+
+
+def test_influences_are_kept_with_their_pictures(tmp_path: Path) -> None:
+    """The same command again reads the draws; what is asked of a failed estimate is refused."""
+    run = Run(sound_run(tmp_path / "run", steps=(0,)))
+    few = {"n_states": 48, "chains": 2, "draws": 80, "burn_in": 40, "batch_size": 24, "traces": 20}
+    ask: dict[str, Any] = dict(step=0, probe="frozen:behind", probe_states=8, out=None)
+    lines = influence(run.path, few, **ask)
+    folder = run.path / "influence" / f"{0:012d}"
+    assert {p.name for p in folder.iterdir()} == {"influence.csv", "heatmap.png", "frames.png"}
+    states = pd.read_csv(folder / "influence.csv")
+    assert len(states) == 48 and states["influence"].is_monotonic_increasing
+    table = pd.read_parquet(run.tables / "influence.parquet")
+    assert table["samples"].sum() == 48 and table["share"].sum() == pytest.approx(1)
+    # The mean over kinds, each with its share, is the mean over states.
+    mean = table["share"] @ table["influence"]
+    assert states["influence"].mean() == pytest.approx(mean, rel=1e-4)
+    assert "of 384 have p < 0.05, where 19 would by chance" in lines[2]
+    (kept,) = (run.path / "traces").glob("influence-*.nc")
+    stamp = kept.stat().st_mtime_ns
+    assert influence(run.path, few, **ask) == lines and kept.stat().st_mtime_ns == stamp
+    t = Traces.load(kept)
+    replace(t, status="failed", message="chains disagree").save(kept)
+    with pytest.raises(InputError, match="no influence: the estimate is failed: chains disagree"):
+        influence(run.path, few, **ask)
 
 
 @pytest.mark.parametrize("value", ["1", "many", True, -3])

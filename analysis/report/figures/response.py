@@ -1,0 +1,87 @@
+"""Figures of what moves with what over posterior draws: states, parts of the weights, goals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from analysis.report.data import StudyData
+from analysis.report.figures.axes import shared_axis
+from analysis.report.figures.lines import baseline_line, run_lines
+from analysis.report.figures.model import Figure, FigureRecord, Panel, Series
+from analysis.report.labels import states_short
+from analysis.report.queries import contribution_rows, influence_rows, states_in_order
+from analysis.report.seed_means import Z95
+
+
+def _contributions(data: StudyData) -> Iterator[Figure]:
+    """Per state set and kind of state a panel, a line for each arm; no figure without rows."""
+    rows = contribution_rows(data)
+    half = Z95 * rows["stderr"].astype(float)
+    rows = rows.assign(
+        ci_low=rows["value"] - half, ci_high=rows["value"] + half, flag=rows["status"]
+    )
+    panels: list[Panel] = []
+    series: list[Series] = []
+    for states in states_in_order(rows):
+        mine = rows[rows["states"] == states]
+        for kind, part in mine.groupby("of_states", sort=True):
+            key = f"{states}:{kind}"
+            title = f"{kind} ({states_short(states)}, {part['share'].mean():.0%} of them)"
+            panels.append(Panel(key, title, "nβ E[l − l(w*)] per state", height=110))
+            series += [
+                line for i, arm in enumerate(data.arms) for line in run_lines(part, arm, i, key)
+            ]
+    if series:
+        top = 1.06 * max(v for s in series for v in (*s.high, *s.y) if v is not None)
+        panels = [Panel(p.key, p.title, p.y_label, (0.0, top), p.height) for p in panels]
+        alt = f"Lines of what {len(panels)} kinds of states bring to the LLC, over steps."
+        yield Figure(panels, series, alt, axis=shared_axis(data))
+
+
+def _influences(data: StudyData) -> Iterator[Figure]:
+    """Per probe and kind of training state a panel, a line for each arm; none without rows."""
+    rows = influence_rows(data)
+    half = Z95 * rows["correlation_stderr"].astype(float)
+    rows = rows.assign(
+        value=rows["correlation"], ci_low=rows["correlation"] - half,
+        ci_high=rows["correlation"] + half, flag=rows["status"],
+    )  # fmt: skip
+    panels: list[Panel] = []
+    series: list[Series] = []
+    for (states, probe, kind), part in rows.groupby(["states", "probe", "of_states"], sort=True):
+        key = f"{states}:{probe}:{kind}"
+        title = f"{kind}, on {probe} ({states_short(str(states))})"
+        lines = [line for i, arm in enumerate(data.arms) for line in run_lines(part, arm, i, key)]
+        steps = [x for line in lines for x in line.x]
+        panels.append(Panel(key, title, "correlation of mean losses", (-1.0, 1.0), height=110))
+        series += [*lines, baseline_line(0.0, key, "none", [min(steps), max(steps)])]
+    if series:
+        alt = f"Lines of the influence of {len(panels)} kinds of training states, over steps."
+        yield Figure(panels, series, alt, axis=shared_axis(data))
+
+
+INFLUENCES = FigureRecord(
+    id="influence",
+    section="parts",
+    title="Which kinds of training states hold what the policy does on a probe",
+    caption=(
+        "Correlation, over draws of the posterior, of the mean loss of a kind of training state "
+        "with that of the probe's states. Where it is positive, more weight on these training "
+        "states lowers the loss on the probe: they hold the behavior there (the influence is minus "
+        "the covariance). Bands: 95 % intervals of the chains; one that holds zero tells nothing."
+    ),
+    needs="No influences were asked for; `rl-slt influence RUN --step N` finds them.",
+    draw=_influences,
+)
+CONTRIBUTIONS = FigureRecord(
+    id="contributions",
+    section="parts",
+    title="What kinds of states bring to the LLC",
+    caption=(
+        "The LLC is the mean over states of nβ E[l − l(w*)], l the loss of one state: these are "
+        "its means over kinds of states, all on one scale. Where it is high the posterior moves "
+        "the policy most. Bands: 95 % intervals of the chains, from the few draws that traces keep."
+    ),
+    needs="No traces were kept; `rl-slt llc RUN --traces` keeps them.",
+    draw=_contributions,
+)

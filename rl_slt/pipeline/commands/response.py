@@ -1,0 +1,185 @@
+"""The commands that ask what moves with what over a policy's posterior."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from agents import Run, load_policy, make_folder, write_atomic, write_bytes
+from rl_slt import estimate_with
+from rl_slt.errors import InputError
+from rl_slt.pipeline.disk.layout import open_run
+from rl_slt.pipeline.disk.locks import stage_lock
+from rl_slt.pipeline.disk.store import ItemStore, digest, write_table
+from rl_slt.pipeline.engine.progress import meter
+from rl_slt.pipeline.environments import environment_of
+from rl_slt.pipeline.plan.by_name import build_loss, fit_batch
+from rl_slt.pipeline.plan.study import LLCPlan
+from rl_slt.pipeline.stages.llc import Estimate, load_inputs, plan_estimates
+from rl_slt.response.covariance import LEAST_DRAWS, covariance
+from rl_slt.response.influence import Influence
+from rl_slt.response.influence import influence as influence_of
+from rl_slt.response.traces import OWN, Traces, check_installed
+from rl_slt.versions import STAGES, version_key
+
+KEPT = 50  # draws of each chain
+EVERY = 10**9  # checkpoints: the one asked for is among them
+
+
+def influence(
+    path: Path,
+    settings: dict[str, Any],
+    *,
+    step: int | None,
+    probe: str,
+    probe_states: int,
+    out: Path | None,
+) -> list[str]:
+    """Write which training states hold what a checkpoint does on the states of a probe.
+
+    A table of all training states, a heat map of pairs and a sheet of frames go to `out`; the
+    table `influence` of the run gets a row for each kind of state. Draws are kept, so that the same
+    command again makes the files alone.
+
+    Args:
+        path: of the run.
+        settings: of `LLCPlan`; `traces` is the number of draws kept of each chain.
+        step: of the checkpoint; None is the last.
+        probe: state set that is asked about, as `probe:behind`.
+        probe_states: how many of them.
+        out: folder; None is `influence/STEP` in the run.
+
+    Returns:
+        Lines that say what was found.
+
+    Raises:
+        InputError: a wrong value, or an estimate whose verdict is not ok.
+    """
+    check_installed()
+    run = open_run(path)
+    plan = _plan({"states": ("on-policy",)} | settings)
+    if probe_states < 2:
+        raise InputError.of("probe_states", probe_states, "an integer at least 2")
+    found = run.checkpoint(step)
+    train = run.training
+    asked = environment_of(train).states(train, probe, (), probe_states, plan.seed)
+    item = _estimate(run, plan, found.step)
+    key = digest([item.key, asked, item.weights, plan.traces, version_key("influence")])
+    loss, policy = build_loss(item.loss), load_policy(found.path)
+    frames = asked.load(
+        loss, policy, found.path, item.states_cache, item.weights, train
+    )  # fmt: skip
+    origin = asked.origin(loss, policy, item.states_cache, item.weights)
+    with stage_lock(run.path, "influence"), meter("influence", 1.0) as bar:
+        traces = _traces(
+            item, run.path / "traces" / f"influence-{key}.nc", {probe: frames},
+            {} if origin is None else {probe: origin}, lambda done, of: bar.update(done / of),
+        )  # fmt: skip
+        result = influence_of(traces, probe)
+        groups = item.states.groups(result.training)
+        table = _by_group(traces, groups, probe, result).assign(
+            run=run.name, seed=run.seed, step=found.step, loss=item.loss, states=item.states.name,
+            probe=probe, estimate_id=key, setting_id=item.setting, status=traces.status,
+            draws=traces.losses.shape[0] * traces.losses.shape[1], version=STAGES["influence"],
+        )  # fmt: skip
+        store = ItemStore(run.path, "influence")
+        store.put(key, {"influence": table})
+        write_table("influence", store.read("influence"), run)
+    folder = out or run.path / "influence" / f"{found.step:012d}"
+    title = f"{run.name} at step {found.step:,}: {item.states.name} on {probe}"
+    training = load_inputs(item)[1].states.numpy()
+    _write_pictures(folder, result, groups, title, training, frames.states.numpy())
+    lines = [f"{title}, {table['draws'].iloc[0]} draws", *result.summary()]
+    for row in table.to_dict("records"):
+        lines.append(
+            f"{row['of_states']} ({row['samples']:,} states): correlation of the mean losses "
+            f"{row['correlation']:+.2f} ± {row['correlation_stderr']:.2f}; "
+            f"{row['distinct']:.0%} of them distinct from 0"
+        )
+    return [*lines, f"table, heat map and frames: {folder.resolve()}"]
+
+
+def _plan(settings: dict[str, Any]) -> LLCPlan:
+    """The plan of estimates whose draws are kept.
+
+    Raises:
+        InputError: too few draws are kept to tell an error.
+    """
+    plan = LLCPlan.build({"traces": KEPT} | settings, "settings").replace(checkpoints=EVERY)
+    kept = min(plan.traces or KEPT, plan.draws)
+    if kept < LEAST_DRAWS:
+        name = "traces" if plan.draws >= LEAST_DRAWS else "draws"
+        raise InputError.of(name, kept, f"at least {LEAST_DRAWS} of each chain")
+    return plan
+
+
+def _estimate(run: Run, plan: LLCPlan, step: int) -> Estimate:
+    """The estimate of a checkpoint."""
+    planned = plan_estimates(run, plan, [run.training.coin])
+    return next(item for item in planned if item.step == step)
+
+
+def _traces(
+    item: Estimate, file: Path, sets: dict[str, Any], origins: dict[str, pd.DataFrame],
+    progress: Any, observables: dict[str, Any] | None = None,
+) -> Traces:  # fmt: skip
+    """The traces in a file; made and kept where it has none."""
+    if file.is_file():
+        return Traces.load(file)
+    policy, states, loss = load_inputs(item)
+    tracing = item.tracing(policy, loss)
+    tracing = replace(
+        tracing, sets=sets, origins={**tracing.origins, **origins}, observables=observables or {}
+    )
+    found = estimate_with(
+        policy, states, fit_batch(item.settings, loss, states), loss, seed=item.plan.seed,
+        states_error=False, traces=tracing, progress=progress,
+    ).traces  # fmt: skip
+    assert found is not None
+    make_folder(file.parent)
+    write_atomic(file, found.save)
+    return found
+
+
+def _by_group(traces: Traces, groups: pd.Series, probe: str, result: Influence) -> pd.DataFrame:
+    """The influence of kinds of training states on the probe's mean loss, a row for each kind."""
+    own, weights = traces.of(OWN), result.weight
+    names = sorted(groups.unique())
+    members = np.stack([np.where(groups == name, weights, 0.0) for name in names])
+    means = own @ (members / members.sum(1, keepdims=True)).T
+    found = covariance(traces.mean(probe)[..., None], means)
+    scale = found.correlation[0] / found.value[0]
+    distinct = result.mean.distinct()[0]
+    return pd.DataFrame({
+        "of_states": names,
+        "samples": [int((groups == name).sum()) for name in names],
+        "share": members.sum(1) / weights.sum(),
+        "influence": -found.value[0],
+        "stderr": found.stderr[0],
+        "correlation": found.correlation[0],
+        "correlation_stderr": scale * found.stderr[0],
+        "distinct": [float(distinct[(groups == name).to_numpy()].mean()) for name in names],
+    })  # fmt: skip
+
+
+def _write_pictures(
+    folder: Path, result: Influence, groups: pd.Series, title: str, training: np.ndarray,
+    probe: np.ndarray,
+) -> None:  # fmt: skip
+    """The table of training states, the heat map, and, where states are frames, the sheet."""
+    from analysis import draw_frames, draw_heat_map
+
+    make_folder(folder)
+    table = result.table()
+    table.insert(1, "of_states", groups.to_numpy()[table["state"]])
+    write_bytes(folder / "influence.csv", table.to_csv(index=False).encode())
+    figures = {"heatmap.png": draw_heat_map(result.pairs.correlation, result.distinct, title)}
+    if training.ndim == 4:
+        figures["frames.png"] = draw_frames(table, training, probe, title)
+    for name, figure in figures.items():
+        write_atomic(folder / name, partial(figure.savefig, format="png", dpi=120))

@@ -1,0 +1,61 @@
+"""Figures of what states and parts contribute: the tables' rows, and nothing without them."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis import schema
+from analysis.report import StudyData, build_report, load_study
+from analysis.report.figures import Figure, all_figures
+
+KINDS = {"coin in view": 0.25, "no coin in view": 0.75}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, write_study) -> StudyData:  # type: ignore[no-untyped-def]
+    study: Path = write_study(tmp_path_factory.mktemp("response") / "demo", checkpoints=4)
+    for run in sorted((study / "runs").iterdir()):
+        llc = pd.read_parquet(run / "tables" / "llc.parquet")
+        llc = llc[llc["states"] == "frozen"]
+        for table in ("contributions", "influence"):
+            rows = [
+                {"run": run.name, "step": row["step"], "estimate_id": row["estimate_id"],
+                 "states": "frozen", "probe": "probe:behind", "of_states": kind, "share": share,
+                 "value": 20 + share, "stderr": 1.0, "correlation": share,
+                 "correlation_stderr": 0.1, "status": "ok"}
+                for row in llc.to_dict("records") for kind, share in KINDS.items()
+            ]  # fmt: skip
+            frame = pd.DataFrame(rows).reindex(columns=[*schema.TABLES[table]])
+            schema.conform(table, frame).to_parquet(run / "tables" / f"{table}.parquet")
+    return load_study(study)
+
+
+def figure(data: StudyData, name: str) -> Figure:
+    return next(figure for figure in all_figures(data) if figure.id == name)
+
+
+def test_contributions_are_the_rows_of_the_estimates_shown(data: StudyData) -> None:
+    drawn = figure(data, "contributions")
+    assert [panel.title for panel in drawn.panels] == [
+        "coin in view (on shared states, 25% of them)",
+        "no coin in view (on shared states, 75% of them)",
+    ]
+    line = next(s for s in drawn.series if s.run == "end-s0" and s.panel.endswith(":coin in view"))
+    assert set(line.y) == {20.25} and set(line.high) == {20.25 + 1.96}
+
+
+def test_influences_are_correlations_with_zero_beside_them(data: StudyData) -> None:
+    drawn = figure(data, "influence")
+    assert all(panel.range == (-1.0, 1.0) for panel in drawn.panels)
+    key = "frozen:probe:behind:no coin in view"
+    mine = [s for s in drawn.series if s.panel == key]
+    assert [s.name for s in mine] == ["end", "behind", "none"]
+    assert set(mine[0].y) == {0.75} and set(mine[-1].y) == {0.0}
+
+
+def test_the_page_has_the_section_only_where_there_is_something(
+    data: StudyData, demo: Path
+) -> None:
+    assert 'id="h-parts"' in build_report(data)
+    assert 'id="h-parts"' not in build_report(load_study(demo))
