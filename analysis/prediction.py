@@ -115,7 +115,9 @@ def predict_goal(
         orders = arrangements(task.arms, most=MOST)
         power[place] = task.smallest_gain(orders, levels(nulls, "greater")[place])
     q = q_values(frame["p_value"])
-    return frame.assign(p_adjusted=adjusted, q_value=q, smallest_effect=pd.Series(power))
+    return frame.assign(
+        p_adjusted=adjusted, q_value=q, smallest_effect=pd.Series(power, dtype="float64")
+    )
 
 
 @dataclass(frozen=True)

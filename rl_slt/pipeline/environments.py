@@ -39,6 +39,16 @@ class Environment:
             if name != "checkpoints" and (value := getattr(plan, name)) != field.default:
                 raise InputError.of(f"probe.{name}", value, "left out: probes are exact there")
 
+    def check_llc(self, plan: SettingsModel) -> None:
+        """Raise InputError for a loss without data here, or a number of states where all count."""
+        settings = dict(plan)
+        for text in settings["losses"]:
+            self.check_loss(text)
+        default = type(plan).model_fields["n_states"].default
+        if self.known and settings["n_states"] != default:
+            allowed = "left out: all levels and cells of a gridworld count"
+            raise InputError.of("n_states", settings["n_states"], allowed)
+
     def check_loss(self, text: str) -> None:
         """Raise InputError for a loss that has no data here."""
         loss = build_loss(text)

@@ -62,6 +62,7 @@ def describe(path: Path) -> list[str]:
     lines = [f"study {target.path}", *_running(target.path, ("run", "calibrate"))]
     settings = target.config.get("settings")
     settings = settings if isinstance(settings, dict) else {}
+    settings = settings | {"arms": target.config.get("arms")}
     runs = [target.run(arm, seed) for arm, seed in target.wanted]
     for run in runs:
         begun = run.exists
@@ -80,7 +81,8 @@ def describe_run(run: Run, settings: dict[str, Any]) -> list[str]:
 
     Args:
         run: the run.
-        settings: what the study wants of it, as `settings` in `study.json`; empty without one.
+        settings: what the study wants of it, as `settings` in `study.json`, and its `arms`; empty
+            without one.
     """
     steps = [c.step for c in run.checkpoints]
     last = f", last at step {steps[-1]:,}" if steps else ""
@@ -113,7 +115,11 @@ def coverage(run: Run, items: StageItems, settings: dict[str, Any]) -> list[Seri
     """The series that the run has or should have, each in its most complete setting."""
     rows, steps = _rows(run, items), {c.step for c in run.checkpoints}
     rows = rows[rows["step"].isin(list(steps))]
-    best = dict.fromkeys(items.planned(settings), 0)
+    try:
+        train = run.training
+    except InputError:
+        train = None
+    best = dict.fromkeys(items.planned(settings, train), 0)
     by = [*items.series, "setting_id"] if "setting_id" in rows else [*items.series]
     for key, part in rows.groupby(by):
         name = " on ".join(str(k) for k in key[: len(items.series)])

@@ -20,6 +20,7 @@ import pandas as pd
 
 from agents import (
     Run,
+    TrainConfig,
     atomic_dir,
     make_folder,
     read_json_object,
@@ -66,7 +67,8 @@ class StageItems:
         stage: its name, and the kind of its items.
         table: a table of each item, which names checkpoints.
         series: columns of the table that tell its series apart.
-        planned: names of the series that the `settings` of a study ask for.
+        planned: names of the series that the `settings` and `arms` of a study ask for of a run,
+            by its training; None where that cannot be read.
         per_checkpoint: whether one item holds all series of a checkpoint.
         of: how many checkpoints have an item, by the settings and how many there are.
         optional: whether a run without any lacks nothing.
@@ -75,7 +77,7 @@ class StageItems:
     stage: str
     table: str
     series: tuple[str, ...]
-    planned: Callable[[dict[str, Any]], list[str]] = lambda settings: []
+    planned: Callable[[dict[str, Any], TrainConfig | None], list[str]] = lambda settings, train: []
     per_checkpoint: bool = False
     of: Callable[[dict[str, Any], int], int] = lambda settings, checkpoints: checkpoints
     optional: bool = False

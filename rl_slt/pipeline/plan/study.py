@@ -330,8 +330,8 @@ class StudyPlan(SettingsModel):
                 raise InputError.of(f"arms.{other}.game", train.game, f"{first.game}, as of {arm}")
         here = environment_of(first)
         here.check_probe(self.probe)
-        for text in self.llc.losses if self.bayes is None else ():
-            here.check_loss(text)
+        if self.bayes is None:
+            here.check_llc(self.llc)
         for text in self.llc.states:
             here.states(first, text, self.placements, self.llc.n_states, 0)
 

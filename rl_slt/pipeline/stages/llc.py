@@ -5,7 +5,6 @@ Each estimate and each profile is restartable.
 
 from __future__ import annotations
 
-import itertools
 import sys
 import time
 from collections.abc import Sequence
@@ -64,13 +63,21 @@ def _plan(settings: dict[str, Any]) -> LLCPlan | None:
         return None
 
 
-def _planned(settings: dict[str, Any]) -> list[str]:
-    plan = _plan(settings)
-    pairs = itertools.product(plan.losses, plan.states) if plan else ()
-    return [f"{loss} on {states}" for loss, states in pairs]
+def _planned(settings: dict[str, Any], train: TrainConfig | None) -> list[str]:
+    """Of state sets that a loss reads alike only the first is made: see `series_read`."""
+    plan, arms = _plan(settings), settings.get("arms")
+    if plan is None:
+        return []
+    coins = [arm.get("coin", (settings.get("train") or {}).get("coin"))
+             for arm in (arms.values() if isinstance(arms, dict) else ())]  # fmt: skip
+    try:
+        series = series_read(train, plan, coins) if train and coins else series_of(plan)
+    except InputError:  # placements of another version
+        series = series_of(plan)
+    return [*dict.fromkeys(f"{loss} on {states}" for loss, states, _ in series)]
 
 
-def _profiled(settings: dict[str, Any]) -> list[str]:
+def _profiled(settings: dict[str, Any], train: TrainConfig | None) -> list[str]:
     plan = _plan(settings)
     return [f"{loss} on {plan.states[0]}" for loss in plan.losses] if plan and plan.profile else []
 
@@ -359,8 +366,7 @@ def plan_estimates(run: Run, plan: LLCPlan, placements: Sequence[str]) -> list[E
         if policy is not None and plan.params != "all":
             match_parameters(policy, plan.params.split(","))
         rounded = rounded and policy is not None and overlaps(policy)
-    for loss in plan.losses:
-        environment_of(run.training).check_loss(loss)
+    environment_of(run.training).check_llc(plan)
     sets = {text: states_of(run, plan, text, placements) for text in plan.states}
     series = series_read(run.training, plan, placements)
     return [

@@ -16,13 +16,15 @@ from rl_slt.errors import InputError
 from rl_slt.losses import LOSSES
 from rl_slt.pipeline.commands.pictures import film
 from rl_slt.pipeline.commands.run import compare, run_study
+from rl_slt.pipeline.commands.status import coverage
 from rl_slt.pipeline.disk.layout import Study
 from rl_slt.pipeline.forecast.work import forecast
 from rl_slt.pipeline.grid_states import GridStates, grid_states
 from rl_slt.pipeline.plan.study import LLCPlan, StudyPlan, parse_study
-from rl_slt.pipeline.stages.llc import plan_estimates
+from rl_slt.pipeline.stages.llc import ITEMS, plan_estimates
 from rl_slt.pipeline.stages.train import split
 
+SETS = ["on-policy", "frozen"]
 STUDY = """
 question = "Does it work?"
 base_preset = "gridworld"
@@ -99,6 +101,21 @@ def test_the_page_speaks_of_mice_and_cheese(study: Path) -> None:
     assert body.count("data:image/png;base64") == 2  # a policy of each arm
 
 
+@pytest.mark.parametrize(("other", "wanted"), [("anywhere", ["on-policy"]), ("corner", SETS)])
+def test_status_counts_a_state_set_that_is_equal_by_another_name_once(
+    study: Path, other: str, wanted: list[str]
+) -> None:
+    """Where all arms have one placement, the frozen set is what each run's training has."""
+    run = Run(study / "runs" / "anywhere-s1")
+    settings = Study(study).config["settings"] | {
+        "arms": {"anywhere": {"coin": "anywhere"}, "more": {"coin": other}}
+    }
+    settings["llc"] = settings["llc"] | {"states": SETS}
+    found = {series.name.partition(" on ")[2]: series for series in coverage(run, ITEMS, settings)}
+    assert [*found] == wanted and found["on-policy"].missing == 0
+    assert all(found[name].missing == 1 for name in wanted[1:])
+
+
 @pytest.mark.slow
 def test_the_same_study_again_computes_nothing(study: Path) -> None:
     files = {p: p.stat().st_mtime_ns for p in study.glob("runs/*/parts/*/*/*.parquet")}
@@ -124,6 +141,8 @@ def test_the_same_study_again_computes_nothing(study: Path) -> None:
          "probe.mode='greedy': must be left out: probes are exact there"),
         (('[train]', '[train]\nlevels = "0:9"'), "levels=(0, 9): must be left out; it"),
         (('[train]', '[train]\nnum_envs = 2'), "num_envs=2: must be left out; it"),
+        (("nbeta = 1000.0", "nbeta = 1000.0\nn_states = 64"),
+         "n_states=64: must be left out: all levels and cells of a gridworld count"),
     ],
 )  # fmt: skip
 def test_what_a_gridworld_has_not_is_refused_before_training(
