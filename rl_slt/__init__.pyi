@@ -23,6 +23,8 @@ from .samplers.sgld import SGLD, OrthogonalSGLD
 from .samplers.sgnht import SGNHT
 from .settings import POLICY_CNN, Settings
 from .settings_model import SettingsModel
+from .volume.goal import goal_volume
+from .volume.policy import local_volume
 
 __version__: str
 
@@ -58,6 +60,8 @@ __all__ = [
     "Value",
     "estimate_llc",
     "estimate_with",
+    "goal_volume",
     "llc_profile",
+    "local_volume",
     "profile_verdict",
 ]

@@ -246,9 +246,10 @@ def integral_below(
     """
     between = math.hypot(begin.value - gap[0], begin.stderr, stderr[0]) / 2
     relative = max(
-        (abs(g) / h.value for g, h in zip(gap, half, strict=True) if g == g), default=math.nan
-    )
-    beyond = math.hypot(relative * free.value, stderr[0])
+        (abs(g) / h.value if h.value else math.inf for g, h in zip(gap, half, strict=True)
+         if g == g), default=math.nan,
+    )  # fmt: skip
+    beyond = math.hypot(relative * free.value, stderr[0]) if free.value else math.inf
     if between < beyond:
         return Measured((begin.value + gap[0]) / 2, between)
     return Measured(float(gap[0]), beyond)

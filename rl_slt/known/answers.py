@@ -6,10 +6,9 @@ Each is a function of sampler (None: the default), batch size (None: all data) a
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,33 +16,16 @@ from torch import Tensor, nn
 
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.estimate import estimate_with
+from rl_slt.known import volumes
+from rl_slt.known.problem import Answer, sampling
 from rl_slt.known.problems import Weights
 from rl_slt.losses.base import Policy, logits_of
 from rl_slt.response.covariance import covariance
 from rl_slt.response.traces import Tracing
 from rl_slt.result import LLCEstimate
-from rl_slt.samplers.baoab import BAOAB
 from rl_slt.samplers.base import Sampler
 from rl_slt.settings import Settings
 from rl_slt.verdict.diagnostics import mean_stderr
-
-
-class Answer(NamedTuple):
-    """A number that was estimated, with its standard error, and what it should be."""
-
-    estimate: LLCEstimate
-    value: float
-    stderr: float
-    exact: float
-    exact_error: float = 0.0
-    lambda_: float = math.nan
-
-
-def sampling(sampler: Sampler | None, batch_size: int | None, n: int) -> dict[str, Any]:
-    """What settings say of the sampler; a batch is no larger than the data."""
-    if batch_size is None:
-        return {"sampler": sampler}
-    return {"sampler": sampler or BAOAB(), "batch_size": min(batch_size, n)}
 
 
 class ReluPolicy(nn.Module):
@@ -196,4 +178,5 @@ ANSWERS: dict[str, Callable[[Sampler | None, int | None, int], Answer]] = {
     "symmetry-scale": partial(symmetry, lambda policy: rescaled(policy, 4.0)),
     "traces-regression": contribution,
     "influence-regression": held,
+    **volumes.ANSWERS,
 }

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from torch import nn
 
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.losses.base import LossFunction
+from rl_slt.result import LLCEstimate
+from rl_slt.samplers.baoab import BAOAB
+from rl_slt.samplers.base import Sampler
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,3 +40,31 @@ class Problem:
     lambda_: float
     exact_error: float = 0.0
     orthogonal: bool = False
+
+
+class Source(NamedTuple):
+    """Where a number comes from that no chain gave: what an `LLCEstimate` says of itself."""
+
+    sampler: str
+    batch_size: int
+    rhat: float
+    ess: float
+    status: str
+
+
+class Answer(NamedTuple):
+    """A number that was estimated, with its standard error, and what it should be."""
+
+    estimate: LLCEstimate | Source
+    value: float
+    stderr: float
+    exact: float
+    exact_error: float = 0.0
+    lambda_: float = math.nan
+
+
+def sampling(sampler: Sampler | None, batch_size: int | None, n: int) -> dict[str, Any]:
+    """What settings say of the sampler; a batch is no larger than the data."""
+    if batch_size is None:
+        return {"sampler": sampler}
+    return {"sampler": sampler or BAOAB(), "batch_size": min(batch_size, n)}

@@ -10,7 +10,8 @@ import pandas as pd
 
 from rl_slt.errors import InputError
 from rl_slt.estimate import estimate_with
-from rl_slt.known.answers import ANSWERS, sampling
+from rl_slt.known.answers import ANSWERS
+from rl_slt.known.problem import sampling
 from rl_slt.known.problems import PROBLEMS, Problem
 from rl_slt.result import LLCEstimate
 from rl_slt.samplers.base import Sampler

@@ -1,0 +1,136 @@
+"""Volumes against what is known exactly, and refusals where an estimate has no support."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import chi2, norm
+from torch import Tensor, nn
+
+from rl_slt import InputError, goal_volume, local_volume
+from rl_slt.known import volumes
+from rl_slt.known.problem import Problem
+from rl_slt.known.problems import Weights, crossing, quadratic, reduced_rank, tabular
+from rl_slt.volume.policy import by_rays
+from rl_slt.volume.rays import Share, share_of
+
+CURVATURES = (4.0, 2.0, 1.0, 0.5, 0.0)
+
+
+def rays(problem: Problem, cutoff: float = math.nan, directions: int = 128) -> tuple[Share, Share]:
+    return by_rays(volumes.target_of(problem), cutoff, directions, 0)
+
+
+def test_rays_are_exact_where_the_loss_is_quadratic() -> None:
+    free, _ = rays(quadratic(CURVATURES), directions=64)
+    assert free.value == pytest.approx(volumes.quadratic_free_energy(CURVATURES, 100.0), abs=1e-5)
+    assert free.ess == pytest.approx(64) and free.stderr < 1e-5
+    # A cutoff leaves a ball of the directions that have curvature: a chi-square distribution.
+    problem = quadratic((1.0, 1.0, 1.0, 0.0, 0.0))
+    _, below = rays(problem, cutoff=0.02)
+    assert below.value == pytest.approx(-float(chi2.logcdf(0.04, 3)), abs=3 * below.stderr + 0.01)
+    assert 0 < below.stderr < 0.02
+
+
+def test_rays_find_free_energies_beyond_quadratic_losses() -> None:
+    table = tabular(nbeta=300.0)
+    (logits,) = table.policy.parameters()
+    for problem, exact in (
+        (table, volumes.tabular_free_energy(logits.detach(), 300.0)),
+        (crossing((1, 1)), volumes.crossing_free_energy(1000.0)),
+    ):
+        free, _ = rays(problem)
+        assert free.value == pytest.approx(exact, abs=3 * free.stderr)
+        assert 0.01 < free.stderr < 0.2 and abs(free.bias) < free.stderr
+
+
+def test_few_effective_directions_are_refused() -> None:
+    free, below = rays(reduced_rank((5, 3, 5, 0), 5.99, 0.02), directions=64)
+    assert math.isnan(free.value) and math.isnan(free.stderr) and free.ess < 25
+    assert free.message.endswith("of 64 directions carry the mean; it takes 25")
+    assert below.message == "no cutoff: the LLC is not known"
+    # Many directions, but their weights have no mean: Pareto with index 1.
+    heavy = np.random.default_rng(0).exponential(size=4000)
+    assert "tail index" in share_of(heavy).message or share_of(heavy).ess < 25
+    assert share_of(np.full(40, -np.inf)).message == "no ray meets the region"
+
+
+def test_the_logarithm_of_a_mean_over_few_directions_is_too_small() -> None:
+    """Of log-normal weights of deviation 1.2 the exact value is known, and so is the bias."""
+    log_w = 1.2 * np.random.default_rng(1).normal(size=(1000, 64)) - 0.72  # of mean 1
+    found = [share_of(row) for row in log_w]
+    plain = np.array([-np.log(np.exp(row).mean()) for row in log_w])
+    assert 0.01 < plain.mean() < 0.04  # about Var(w) / (2 n) = 0.025
+    kept = [one for one in found if not one.message]
+    assert len(kept) > 250 and np.mean([one.bias for one in kept]) > 0.005
+
+
+def test_the_three_methods_agree_on_a_quadratic() -> None:
+    problem = quadratic(CURVATURES)
+    frame = local_volume(
+        problem.policy, problem.data, (1.0, 10.0, 100.0), loss=problem.loss, localization=1.0,
+        gauge="none", draws=200, burn_in=50, directions=64,
+    )  # fmt: skip
+    assert (frame["status"] == "ok").all() and len(frame) == 9
+    for nbeta in (1.0, 10.0, 100.0):
+        part = frame[frame["nbeta"] == nbeta]
+        exact = volumes.quadratic_free_energy(CURVATURES, nbeta)
+        of = part.set_index("method")["free_energy"]
+        assert of["gaussian"] == pytest.approx(exact, abs=1e-4)
+        assert of["rays"] == pytest.approx(exact, abs=1e-4)
+        stderr = float(part.loc[part["method"] == "integration", "free_energy_stderr"].iloc[0])
+        assert of["integration"] == pytest.approx(exact, abs=3 * stderr) and stderr < 0.5
+    # The shares below the cutoff: rays know them, the others take X as Gamma distributed.
+    last = frame[frame["nbeta"] == 100.0].set_index("method")
+    truth = last.loc["rays", "minus_log_share"]
+    assert last.loc["gaussian", "minus_log_share"] == pytest.approx(truth, abs=0.07)
+    assert last.loc["integration", "minus_log_share"] == pytest.approx(truth, abs=0.6)
+
+
+def linear(module: nn.Module) -> Tensor:
+    (weights,) = module.parameters()
+    return 1.0 + weights[0] - 2 * weights[1]
+
+
+def test_a_linear_goal_has_the_volume_of_a_half_space() -> None:
+    problem = quadratic((1.0,) * 8)
+    frame = goal_volume(
+        problem.policy, problem.data, linear, loss=problem.loss, localization=5.0, gauge="none",
+        keeps=(0.0, 0.5), directions=512, particles=128,
+    )  # fmt: skip
+    for keep in (0.0, 0.5):
+        part = frame[frame["keep"] == keep]
+        exact = -norm.logcdf(1 - keep)  # |gradient| / sqrt(gamma) is 1
+        for row in part.to_dict("records"):
+            assert row["status"] == "ok", row
+            room = max(3 * row["minus_log_share_stderr"], 1e-6)
+            assert row["minus_log_share"] == pytest.approx(exact, abs=room)
+            assert row["minus_log_share_stderr"] < 0.1
+
+
+def test_a_small_goal_is_found_by_splitting_alone() -> None:
+    answer = volumes.ball_by_splitting(None, None, 0)
+    assert answer.exact == pytest.approx(8.682, abs=1e-3)  # 1 / 5900 of the mass
+    assert answer.value == pytest.approx(answer.exact, abs=3 * answer.stderr)
+    assert 0.05 < answer.stderr < 0.5
+
+
+def test_what_has_no_volume_is_refused() -> None:
+    problem = quadratic((1.0, 1.0))
+    with pytest.raises(InputError, match=r"score=0\.0: must be a finite number other than 0"):
+        goal_volume(Weights(2), problem.data, lambda m: next(m.parameters()).sum(),
+                    loss=problem.loss, localization=1.0)  # fmt: skip
+    with pytest.raises(InputError, match="localization=0: must be above 0"):
+        goal_volume(Weights(2), problem.data, linear, loss=problem.loss, localization=0.0)
+    with pytest.raises(InputError, match="keeps="):
+        goal_volume(Weights(2), problem.data, linear, loss=problem.loss, keeps=(1.0,))
+
+    def never(module: nn.Module) -> Tensor:
+        at_center = next(module.parameters()).abs().max() == 0
+        return torch.where(at_center, 1.0, -1.0) + 0 * linear(module)
+
+    frame = goal_volume(Weights(2), problem.data, never, loss=problem.loss, localization=1.0,
+                        keeps=(0.0,), directions=64, particles=16)  # fmt: skip
+    row = frame[frame["method"] == "splitting"].iloc[0]
+    assert row["status"] == "refused" and math.isnan(row["minus_log_share"])
