@@ -68,7 +68,7 @@ def engine_options(command: Any) -> Any:
 @click.option(
     "--preset",
     help="A study that comes with the package: smoke, demo, alpha, coinrun, gridworld, "
-    "gridworld-bayes; or an experiment: branches, modular-addition, tms.",
+    "gridworld-bayes; or an experiment: branches, goal-prior, modular-addition, tms.",
 )
 @click.option("--out", type=PATH, help="Folder of the study [its name].")
 @click.option("--seed", type=INTEGER, help="One training seed instead of the study's own seeds.")

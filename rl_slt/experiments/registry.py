@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 EXPERIMENTS = {
     "branches": "rl_slt.experiments.branches:BRANCHES",
+    "goal-prior": "rl_slt.experiments.goal_prior:GOAL_PRIOR",
     "modular-addition": "rl_slt.experiments.modular_addition:MODULAR_ADDITION",
     "tms": "rl_slt.experiments.tms:TMS",
 }
