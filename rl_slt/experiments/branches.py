@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 KINDS = ("same", "swap", "while")
+LLC_SEEDS = 3  # of the trunks of an arm that have one
 N_STATES = 2048  # of the LLC in CoinRun; in the gridworld there are as many as there are
 
 
@@ -251,6 +252,8 @@ def stages(size: Size, seed: int) -> Sequence[Sequence[Part]]:
                                   "kind": kind, "swapped": s["swapped"]})
                         )  # fmt: skip
             for arm, each in group:
+                if each >= seed + LLC_SEEDS:
+                    continue
                 settings = {"world": world, "arm": arm, "seed": each,
                             "points": (*(p for p in s["points"] if p), last)}  # fmt: skip
                 first.append(Part("llc", f"{world}-{arm}-s{each}", trunk_llc, settings))

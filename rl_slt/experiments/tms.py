@@ -24,14 +24,15 @@ from rl_slt.experiments.superposition import (
     loss_by_antiderivatives,
     mean_loss,
 )
+from rl_slt.samplers.tempering import temper
 
 FEATURES = 6  # of the phases and of SGD
 LOCALIZATION = 100.0
 NBETAS = (1e3, 1e4, 1e5, 1e6)
 SIZES: dict[Size, dict[str, Any]] = {
-    "small": {"features": (5,), "draws": 60, "steps": 300, "runs": 8, "sgd": 400},
-    "default": {"features": (5, 6), "draws": 300, "steps": 20_000, "runs": 200, "sgd": 20_000},
-    "large": {"features": (5, 6, 8), "draws": 1500, "steps": 100_000, "runs": 1000,
+    "small": {"features": (5,), "draws": 60, "ladder": 40, "runs": 8, "sgd": 400},
+    "default": {"features": (5, 6), "draws": 300, "ladder": 600, "runs": 200, "sgd": 20_000},
+    "large": {"features": (5, 6, 8), "draws": 1500, "ladder": 4000, "runs": 1000,
               "sgd": 100_000},
 }  # fmt: skip
 
@@ -137,56 +138,44 @@ def named(losses: Tensor, gons: Sequence[Gon], within: float = 0.0015) -> list[s
     return [gons[k].name if d < within else "other" for d, k in pairs]
 
 
-def phases(out: Path, c: int, steps: int, seed: int, replicas: int = 8) -> pd.DataFrame:
-    """Which k-gon the posterior holds at which n, by parallel tempering under a N(0, 1) prior.
+def phases(out: Path, c: int, draws: int, seed: int, ladders: int = 8) -> pd.DataFrame:
+    """Which k-gon the posterior holds at which n, by replica exchange under a N(0, 1) prior.
 
-    Rungs are of n from 10 to 3000; neighbors are swapped by Metropolis' rule. Draws are told apart
-    by the minimum below them.
+    Told of are n from 10 to 3000; rungs below them lead to the prior, whose losses are far larger.
+    Draws are told apart by the minimum below them.
     """
-    rng = torch.Generator().manual_seed(seed)
-    ladder = torch.logspace(1, math.log10(3000), 20, dtype=torch.float32)
-    w = torch.randn(replicas, len(ladder), 3 * c, generator=rng)
-    width = (1.2 / (3 * c) ** 0.5 / (1 + ladder / 30).sqrt())[None, :, None].repeat(replicas, 1, 1)
-    loss, kept = mean_loss(w, c), []
-    every = max(1, steps // 40)
-    swaps, tried = torch.zeros(len(ladder) - 1), 0
-    for t in range(steps):
-        moved = w + width * torch.randn(w.shape, generator=rng)
-        new = mean_loss(moved, c)
-        gain = ladder * (loss - new) + (w.square() - moved.square()).sum(-1) / 2
-        take = torch.rand(loss.shape, generator=rng).log() < gain
-        w, loss = torch.where(take[..., None], moved, w), torch.where(take, new, loss)
-        if t < steps // 4:  # adapted in burn-in alone
-            width *= (1 + 0.02 * (take.float().mean(0) - 0.25))[None, :, None]
-        first = t % 2
-        a, b = slice(first, -1, 2), slice(first + 1, None, 2)
-        low, high = loss[:, a], loss[:, b]
-        pairs = min(low.shape[1], high.shape[1])
-        ratio = (ladder[a][:pairs] - ladder[b][:pairs]) * (low[:, :pairs] - high[:, :pairs])
-        swap = torch.rand(ratio.shape, generator=rng).log() < ratio
-        index = torch.arange(first, first + 2 * pairs, 2)
-        swaps[index] += swap.float().mean(0)
-        tried += 1
-        for x in (w, loss):
-            one, other = x[:, index].clone(), x[:, index + 1].clone()
-            where = swap.view(*swap.shape, *[1] * (x.ndim - 2))
-            x[:, index], x[:, index + 1] = (
-                torch.where(where, other, one),
-                torch.where(where, one, other),
-            )
-        if t >= steps // 4 and t % every == 0:
+    below = (0.0, 0.1, 0.3, 1.0, 3.0)
+    rungs = (*below, *np.geomspace(10, 3000, 20).tolist())
+    kept, calls, every = list[Tensor](), itertools.count(), max(1, draws // 40)
+
+    def loss_and_grad(w: Tensor) -> tuple[Tensor, Tensor]:
+        w = w.detach().requires_grad_()
+        loss = mean_loss(w, c)
+        (grad,) = torch.autograd.grad(loss.sum(), w)
+        return loss.detach(), grad
+
+    def observe(w: Tensor) -> Tensor:
+        if next(calls) % every == 0:
             kept.append(w.clone())
-    gons = k_gons(c)
-    draws = torch.stack(kept)
-    names = np.array(named(settled(draws.flatten(0, 2), c), gons)).reshape(draws.shape[:3])
+        return mean_loss(w, c)
+
+    found = temper(
+        loss_and_grad, 3 * c, rungs, ladders=ladders, draws=draws, burn_in=draws // 4, seed=seed,
+        observe=observe,
+    )  # fmt: skip
+    gons, weights = k_gons(c), torch.stack(kept)
+    names = np.array(named(settled(weights.flatten(0, 1), c), gons))
+    names = names.reshape(len(kept), ladders, len(rungs))
     rows = []
-    for r, n in enumerate(ladder.tolist()):
+    for r, n in enumerate(rungs[len(below) :], start=len(below)):
+        mean = found.mean(r)
         for name in [*(one.name for one in gons), "other"]:
-            each = (names[:, :, r] == name).mean(0)  # replicas are independent
+            each = (names[:, :, r] == name).mean(0)  # ladders are independent
             rows.append({
                 "c": c, "n": n, "gon": name, "share": each.mean(),
-                "share_stderr": each.std(ddof=1) / math.sqrt(replicas),
-                "swap_rate": float(swaps[min(r, len(swaps) - 1)] / (tried / 2)),
+                "share_stderr": each.std(ddof=1) / math.sqrt(ladders),
+                "swap_rate": float(found.exchanged[r - 1]), "rhat": mean.rhat,
+                "mixed": mean.mixed,
             })  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -232,7 +221,7 @@ def stages(size: Size, seed: int) -> Sequence[Sequence[Part]]:
     """Everything at once: no part reads another."""
     s = SIZES[size]
     parts = [
-        Part("phases", f"c{FEATURES}", phases, {"c": FEATURES, "steps": s["steps"], "seed": seed}),
+        Part("phases", f"c{FEATURES}", phases, {"c": FEATURES, "draws": s["ladder"], "seed": seed}),
         Part("sgd", f"c{FEATURES}", sgd,
              {"c": FEATURES, "runs": s["runs"], "steps": s["sgd"], "seed": seed}),
     ]  # fmt: skip
@@ -291,6 +280,8 @@ def page(tables: Mapping[str, pd.DataFrame]) -> Page:
         "the k-gon of the largest share of the sampled posterior is that of least n L + lambda "
         f"log n at {agree:.0%} of the {int(shown.sum())} n where one holds over 5 % of it"
     )
+    mixed = phase.groupby("n")["mixed"].all()
+    statements.append(f"the ladders mixed at {int(mixed.sum())} of {len(mixed)} n")
     crossing = _crossing(n, wide, "5", "6")
     gap, rise = gons_gap(gons, "5", "6"), halves["6"] - halves["5"]
     grid = np.geomspace(2, 1e5, 20_000)
