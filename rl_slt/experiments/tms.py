@@ -54,17 +54,19 @@ def all_k_gons(c: int) -> list[Gon]:
 
 def k_gon_llc(out: Path, c: int, name: str, draws: int, seed: int) -> pd.DataFrame:
     """LLC of a k-gon at rising nbeta, by HMC and by a random walk of other code."""
-    one = next(each for each in k_gons(c) if each.name == name)
+    number, one = next((k, each) for k, each in enumerate(k_gons(c)) if each.name == name)
+    # Of its own for each estimate: with common numbers the errors of all would be one.
+    seeds = np.random.SeedSequence([seed, c, number]).generate_state(2 * len(NBETAS)) >> 1
     rows = []
-    for nbeta in NBETAS:
+    for nbeta, ours, theirs in zip(NBETAS, *seeds.reshape(2, -1).tolist(), strict=True):
         settings = Settings(
             sampler=HMC(rotate=True), nbeta=nbeta, localization=LOCALIZATION, gauge="none",
             chains=8, draws=draws, burn_in=200, preconditioner_rank=0,
         )  # fmt: skip
         e = estimate_with(
-            one.model(), all_features(c), settings, Reconstruction(), seed=seed, states_error=False
+            one.model(), all_features(c), settings, Reconstruction(), seed=ours, states_error=False
         )
-        truth, error = by_random_walk(one, nbeta, LOCALIZATION, steps=4 * draws, seed=seed)
+        truth, error = by_random_walk(one, nbeta, LOCALIZATION, steps=4 * draws, seed=theirs)
         rows.append({
             "c": c, "gon": name, "loss_at_gon": one.loss, "lambda": one.complexity, "nbeta": nbeta,
             "localization": LOCALIZATION, "llc": e.llc, "llc_stderr": e.stderr, "status": e.status,

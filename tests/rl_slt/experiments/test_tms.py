@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rl_slt import HMC, Settings, estimate_with
-from rl_slt.experiments.superposition import Reconstruction, all_features, gon
+from rl_slt.experiments.superposition import Reconstruction, all_features, gon, hessian
 from rl_slt.experiments.tms import all_k_gons, by_random_walk, k_gons, named, plateaus, settled
 
 
@@ -26,6 +26,20 @@ def test_two_codes_agree_at_a_finite_temperature() -> None:
     truth, error = by_random_walk(one, nbeta, localization, steps=800, seed=1)
     assert error < 0.02 * truth and e.stderr < 0.05 * truth
     assert abs(e.llc - truth) < 3.5 * math.hypot(e.stderr, error), (e, truth, error)
+
+
+def test_the_random_walk_comes_to_the_gaussian_limit() -> None:
+    """At nbeta 1e6 the posterior is that of the Hessian: `1/2 sum a / (a + gamma)`, a = nbeta h."""
+    one, nbeta, localization = gon(6, 5), 1e6, 100.0
+    a = nbeta * np.linalg.eigvalsh(hessian(one).numpy()).clip(0)
+    exact = 0.5 * (a / (a + localization)).sum()
+    values, errors = zip(
+        *(by_random_walk(one, nbeta, localization, steps=600, seed=s) for s in range(4)),
+        strict=True,
+    )
+    error = math.hypot(*errors) / len(errors)
+    assert error < 0.01 * exact
+    assert abs(np.mean(values) - exact) < 3 * error, (values, errors, exact)
 
 
 def test_minima_and_saddles() -> None:
