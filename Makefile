@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 OUT ?= demo
 
-.PHONY: help demo test test-slow test-faults venv lint clean
+.PHONY: help demo test test-slow test-faults docs venv clean
 
 help:
 	@echo "make demo       install, run the demo study (two arms) into ./$(OUT), print the report's path"
 	@echo "make test       install with the test tools, then ruff, mypy and pytest"
 	@echo "make test-slow  the tests that need minutes"
 	@echo "make test-faults  50 kills at random moments, resumed and compared (up to 20 minutes)"
+	@echo "make docs       builds the site of docs/, strictly, and opens it (http://127.0.0.1:8000)"
 	@echo "make clean      remove .venv and caches (runs stay)"
 
 demo: $(VENV)/.installed
@@ -30,6 +31,9 @@ test-slow: $(VENV)/.installed-test
 
 test-faults: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/pipeline_faults.py --kills 50 --minutes 20 --out benchmarks/results/faults.md
+
+docs: $(VENV)/.installed-test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --strict --open
 
 venv: $(VENV)/.installed-test
 
@@ -49,8 +53,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	@echo "== installing the test tools =="
-	@$(PIP) install -q -c constraints.txt -e '.[test]'
+	@$(PIP) install -q -c constraints.txt -e '.[test,docs]'
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-newest .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf $(VENV) .venv-newest site .mypy_cache .ruff_cache .pytest_cache build *.egg-info

@@ -33,7 +33,12 @@ INDEX = "index.json"
 
 @dataclass(frozen=True, order=True)
 class Checkpoint:
-    """One checkpoint: the environment step it was taken at and its folder."""
+    """One checkpoint: the environment step it was taken at and its folder.
+
+    Attributes:
+        step: environment steps at which it was taken.
+        path: its folder.
+    """
 
     step: int
     path: Path
@@ -148,7 +153,11 @@ def save_checkpoint(
 
 
 def list_checkpoints(run: Path | str) -> list[Checkpoint]:
-    """The complete checkpoints of `run`, by step; unfinished ones are not there under this name."""
+    """The complete checkpoints of `run`, by step; unfinished ones are not there under this name.
+
+    Args:
+        run: folder of a run.
+    """
     folders = (Path(run) / "checkpoints").glob("[0-9]" * 12)
     return sorted(
         Checkpoint(int(path.name), path)
@@ -159,6 +168,10 @@ def list_checkpoints(run: Path | str) -> list[Checkpoint]:
 
 def find_checkpoint(run: Path | str, step: int) -> Checkpoint:
     """The checkpoint of `run` at exactly that environment step.
+
+    Args:
+        run: folder of a run.
+        step: environment steps.
 
     Raises:
         InputError: there is none; it names the steps there are.
@@ -181,6 +194,9 @@ def write_index(run: Path, finished: bool) -> None:
 def is_finished(run: Path | str) -> bool:
     """Whether the training of `run` has reached its end.
 
+    Args:
+        run: folder of a run.
+
     Raises:
         InputError: the index of the checkpoints is damaged.
     """
@@ -195,6 +211,9 @@ def is_finished(run: Path | str) -> bool:
 
 def read_header(checkpoint: Path) -> Header:
     """What the policy.json in a checkpoint's folder says.
+
+    Args:
+        checkpoint: its folder.
 
     Raises:
         InputError: there is no sound one.

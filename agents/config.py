@@ -229,6 +229,7 @@ PPO_PRESETS: Mapping[str, Mapping[str, Any]] = {
         "checkpoints": "log:12",
     },
 }
+"""Named training settings: what each changes of the defaults of `TrainConfig`."""
 
 
 def ppo_preset(name: str, **changes: Any) -> TrainConfig:

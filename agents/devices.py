@@ -6,7 +6,11 @@ from rl_slt import InputError
 
 
 def check_device(name: str) -> torch.device:
-    """The torch device called `name`; InputError when there is none such here."""
+    """The torch device called `name`; InputError when there is none such here.
+
+    Args:
+        name: `cpu`, `cuda` or `cuda:N`.
+    """
     have = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]  # nothing is started
     if name not in have and not (name == "cuda" and len(have) > 1):
         raise InputError.of("device", name, f"available here ({', '.join(have)})")

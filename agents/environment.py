@@ -25,7 +25,11 @@ def make_env(config: TrainConfig, **changes: Any) -> Any:
 
 
 def network_spec(config: TrainConfig) -> NetworkSpec:
-    """What builds the network of `config`; one that is trained exactly has no critic."""
+    """What builds the network of `config`; one that is trained exactly has no critic.
+
+    Args:
+        config: of the training.
+    """
     if envs.find_game(config.game).frames:
         return NetworkSpec(config.network, config.network_kwargs)
     grid = envs.CheeseGrid.of(config.grid, config.gamma)

@@ -16,6 +16,7 @@ from typing import Any
 from rl_slt import InputError
 
 TEMPORARY = ".tmp-"
+"""What names of files and folders that are being written begin with."""
 _LEFTOVER = re.compile(
     r"\.tmp-(?P<meant>.+)-(?P<place>[0-9a-f]{8})\.(?P<pid>[0-9]{1,9})\.[0-9a-f]{12}", re.DOTALL
 )
@@ -52,6 +53,9 @@ def _making(path: Path) -> Iterator[None]:
 def make_folder(path: Path) -> None:
     """Make a folder and those that it lies in, where they are not there yet.
 
+    Args:
+        path: of the folder.
+
     Raises:
         InputError: the system makes none there, as in /proc; OSError where it says why.
     """
@@ -83,7 +87,12 @@ def write_atomic(path: Path, writer: Callable[[Path], object]) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` atomically."""
+    """Write `data` to `path` atomically.
+
+    Args:
+        path: of the file.
+        data: all that it holds.
+    """
     write_atomic(path, lambda temporary: temporary.write_bytes(data))
 
 
@@ -93,12 +102,20 @@ def json_bytes(obj: Any) -> bytes:
 
 
 def write_json(path: Path, obj: Any) -> None:
-    """Write `obj` as strict JSON to `path` atomically."""
+    """Write `obj` as strict JSON to `path` atomically.
+
+    Args:
+        path: of the file.
+        obj: of JSON's types; NaN is refused.
+    """
     write_bytes(path, json_bytes(obj))
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file.
+
+    Args:
+        path: of the file.
 
     Raises:
         InputError: no such file, no JSON, or no object.
@@ -120,6 +137,9 @@ def atomic_dir(final: Path) -> Iterator[Path]:
 
     What stood there is replaced. A folder cannot be replaced in one step: killed in between,
     neither name is left, and the caller's redo writes it again.
+
+    Args:
+        final: where the folder is to stand.
     """
     make_folder(final.parent)
     temporary = temporary_beside(final)

@@ -63,7 +63,12 @@ def loader_name(text: str) -> str | None:
 
 
 def is_loader(text: str) -> bool:
-    """Whether a text names a function that makes policies, and no file."""
+    """Whether a text names a function that makes policies, and no file.
+
+    Args:
+        text: as `rl-slt import` takes it: `package.module:function`, the name of an entry point, or
+            a file.
+    """
     return not Path(text).exists() and loader_name(text) is not None
 
 

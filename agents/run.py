@@ -22,15 +22,22 @@ from agents.config import TrainConfig
 from agents.files import read_json_object
 from rl_slt import InputError
 
-CONFIG, PROGRESS, LOCK = "config.json", "progress.csv", ".lock"
-UNNAMED = "unnamed"  # the arm of a run that belongs to no condition of a study
+CONFIG, PROGRESS = "config.json", "progress.csv"
+LOCK = ".lock"
+"""Name of the file that says that a run is at work."""
+UNNAMED = "unnamed"
+"""The arm of a run that belongs to no condition of a study."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]{0,99}")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training, or one imported agent, on disk."""
+    """One training, or one imported agent, on disk.
+
+    Attributes:
+        path: its folder.
+    """
 
     path: Path
 

@@ -5,6 +5,7 @@ import math
 from rl_slt import InputError
 
 SCHEDULES = "log:N, linear:N, every:STEPS, all or list:A,B,..."
+"""The forms of a checkpoint schedule, for messages and help."""
 
 
 def parse_schedule(text: str) -> tuple[str, list[int]]:

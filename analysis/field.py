@@ -26,7 +26,8 @@ from envs import (
 
 CELL = 8  # pixels a cell in pictures of whole levels
 INCH = 0.03  # of a figure, a pixel
-FIELD_COINS = ("end", "behind", "none")  # that are drawn if nothing else is asked for
+FIELD_COINS = ("end", "behind", "none")
+"""Placements that a field is drawn for where none is given."""
 JUMPS = (LEFT_JUMP, JUMP, RIGHT_JUMP)
 
 

@@ -92,7 +92,11 @@ def own_columns(table: str) -> list[str]:
 
 
 def measured_columns(table: str) -> list[str]:
-    """The table's columns of real numbers."""
+    """The table's columns of real numbers.
+
+    Args:
+        table: its name, as `llc`.
+    """
     return [name for name, kind in _columns(table).items() if kind == "f"]
 
 

@@ -26,6 +26,9 @@ def goal_rows(probes: pd.DataFrame) -> pd.DataFrame:
     Left out are rates of others than the agent (`coin_rate:coin-blind`), which do not change with
     training, as do rows without a step, and of the fixed-state probes all metrics that are no goal
     by their records.
+
+    Args:
+        probes: table `probes`.
     """
     pairs = zip(probes["probe"].fillna(""), probes["metric"].fillna(""), strict=True)
     keep = [":" not in metric or (probe, metric) in FIXED_STATE_GOALS for probe, metric in pairs]
@@ -36,6 +39,9 @@ def setting_of(frame: pd.DataFrame) -> pd.Series:
     """What tells the settings of one series apart, a text per row.
 
     The column `setting_id` (a hash of all settings); where it is missing, the sampler's columns.
+
+    Args:
+        frame: table `llc` or `profile`.
     """
     known = [name for name in _SAMPLER if name in frame]
     text = pd.Series("", index=frame.index).str.cat(frame[known].astype("string").fillna(""), "|")
@@ -44,6 +50,9 @@ def setting_of(frame: pd.DataFrame) -> pd.Series:
 
 def series_parts(llc: pd.DataFrame) -> pd.DataFrame:
     """What names the series of each row of table `llc` within its run, as text.
+
+    Args:
+        llc: table `llc`.
 
     Returns:
         Columns loss, states, reference, params, matched_entropy (`matched=1.2` for estimates at
@@ -79,6 +88,9 @@ def change_stderr(llc: pd.DataFrame) -> pd.Series:
     states, whose error moves them together (correlation 0.87 over sets on the demo's
     agents, `benchmarks/results/llc_states.md`), so that a change is one on these states. On states
     of each checkpoint's own it is that of intervals: there both errors are independent.
+
+    Args:
+        llc: table `llc`.
     """
     shared = llc["states"].astype("string").fillna("").map(is_shared).astype(bool)
     return llc["llc_stderr"].astype("float64").where(shared, interval_stderr(llc))
@@ -95,6 +107,9 @@ def probe_stderr(probes: pd.DataFrame) -> pd.Series:
     goes with the value, so that points at the ends of the scatter count more: constant rates of 8
     levels are called changing in 13 to 19 % by it, in 1 to 5 % by this, and no fewer steps are
     found (`benchmarks/results/analysis_transitions.md`). Of other scores the interval's width.
+
+    Args:
+        probes: table `probes`.
     """
     n = probes.get("n", pd.Series(np.nan, index=probes.index)).astype("float64")
     value, low, high = (probes[name].astype("float64") for name in ("value", "ci_low", "ci_high"))

@@ -7,6 +7,7 @@ import gymnasium
 import lazy_loader
 
 ENV_ID = "rl_slt/CoinRun-v0"
+"""Name of CoinRun in Gymnasium's registry."""
 gymnasium.register(
     "rl_slt/CheeseGrid-v0",
     entry_point="envs.gridworld.vector:CheeseEnv",

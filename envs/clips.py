@@ -15,19 +15,32 @@ from envs.settings import LevelSettings
 from envs.vector import FPS
 
 COLORS = {"coin": "#1a9641", "end": "#2b6cb0", "death": "#c0392b", "timeout": "#7f7f7f"}
+"""Color of the frame around the last picture of an episode, by how it ended."""
 GAP = 6  # pixels between pictures of a strip
 _PAPER, _INK, _LINE = "#ffffff", "#222222", 20
 
 
 def evenly_spaced(count: int, length: int) -> list[int]:
-    """At most `count` indices of a sequence, evenly spaced, the first and the last among them."""
+    """At most `count` indices of a sequence, evenly spaced, the first and the last among them.
+
+    Args:
+        count: most indices to give.
+        length: of the sequence.
+    """
     return sorted({*np.linspace(0, length - 1, min(count, length)).round().astype(int).tolist()})
 
 
 def film_strip(
     pictures: Sequence[Image.Image], captions: Sequence[str], title: str, color: str
 ) -> Image.Image:
-    """Pictures side by side, a caption under each, the last one framed in a color."""
+    """Pictures side by side, a caption under each, the last one framed in a color.
+
+    Args:
+        pictures: of one episode, in order.
+        captions: one for each picture.
+        title: a line above.
+        color: of the frame around the last picture, as `#rrggbb`.
+    """
     side, gap, line = pictures[0].width, GAP, _LINE
     width = len(pictures) * (side + gap) + gap
     sheet = Image.new("RGB", (width, side + 2 * line + 2 * gap), _PAPER)
@@ -50,7 +63,13 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def gif_bytes(pictures: Sequence[Image.Image], color: str, fps: int = FPS) -> bytes:
-    """An endless GIF of the pictures; the last one, framed in a color, stays for a second."""
+    """An endless GIF of the pictures; the last one, framed in a color, stays for a second.
+
+    Args:
+        pictures: of one episode, in order.
+        color: of the frame around the last picture, as `#rrggbb`.
+        fps: pictures a second.
+    """
     last = pictures[-1].copy()
     side = last.width - 1
     ImageDraw.Draw(last).rectangle((0, 0, side, side), outline=color, width=max(2, side // 40))
@@ -65,7 +84,19 @@ def gif_bytes(pictures: Sequence[Image.Image], color: str, fps: int = FPS) -> by
 
 @dataclass(frozen=True)
 class Clip:
-    """One episode: its pictures [256, 256] and how it went."""
+    """One episode: its pictures [256, 256] and how it went.
+
+    Attributes:
+        frames: pictures of 256 x 256 pixels, one a step and the first.
+        policy: name of who played.
+        placement: of coin and start, as text.
+        level_seed: of the level.
+        outcome: how it ended: `coin`, `end`, `death` or `timeout`.
+        death_cause: of a death, else empty.
+        first: what the agent came to first: `coin`, `end` or `neither`.
+        length: environment steps.
+        ret: undiscounted return, in the game's units.
+    """
 
     frames: list[Image.Image] = field(repr=False)
     policy: str

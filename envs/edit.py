@@ -18,14 +18,22 @@ from rl_slt import InputError
 
 
 def coins_of(state: bytes) -> tuple[Cell, ...]:
-    """The cells that hold a coin, from the left."""
+    """The cells that hold a coin, from the left.
+
+    Args:
+        state: of a procgen game, as `ProcgenVectorEnv.game_state` gives it.
+    """
     parsed = State(state)
     coin = find_procgen(parsed.game).coin
     return tuple(sorted((int(x), int(y)) for y, x in np.argwhere(parsed.grid == coin)))
 
 
 def agent_of(state: bytes) -> tuple[float, float]:
-    """Centre of the agent: columns from the left, rows from the bottom."""
+    """Centre of the agent: columns from the left, rows from the bottom.
+
+    Args:
+        state: of a procgen game, as `ProcgenVectorEnv.game_state` gives it.
+    """
     return State(state).agent_xy
 
 

@@ -13,15 +13,21 @@ import numpy as np
 from envs.actions import LEFT, LEFT_JUMP, N_ACTIONS, RIGHT, RIGHT_JUMP
 from envs.vector import ProcgenVectorEnv
 
-ENVS = 32  # environments that each behavior plays
+ENVS = 32
+"""Environments that each behavior plays at once."""
 _THIN = 7  # keep every 7th step of an environment
 _HOLD = 10  # steps for which the wanderer keeps a move
 
-Act = Callable[[np.ndarray, Any], np.ndarray]  # actions [E] for frames [E, 64, 64, 3] of a vector
+Act = Callable[[np.ndarray, Any], np.ndarray]
+"""A behavior: actions `[E]` for frames `[E, 64, 64, 3]` of a vector environment."""
 
 
 def behaviors(seed: int) -> list[Act]:
-    """Random actions, right and jump, and wandering: one move held for 10 steps."""
+    """Random actions, right and jump, and wandering: one move held for 10 steps.
+
+    Args:
+        seed: of the random actions and of the wandering.
+    """
     generator = np.random.default_rng(seed)
     moves, held = np.array([LEFT, LEFT_JUMP, RIGHT, RIGHT_JUMP]), np.zeros(ENVS, np.int64)
     clock = itertools.count()
@@ -68,5 +74,9 @@ def rollout(vector: ProcgenVectorEnv, act: Act, seed: int) -> Iterator[Moment]:
 
 
 def thinned(moments: Iterator[Moment]) -> Iterator[Moment]:
-    """Every 7th moment, so that neighbors are less alike."""
+    """Every 7th moment, so that neighbors are less alike.
+
+    Args:
+        moments: of episodes, in the order in which they were played.
+    """
     return itertools.islice(moments, _THIN - 1, None, _THIN)

@@ -6,10 +6,14 @@ from envs.gridworld import game as gridworld
 from rl_slt import InputError
 
 GAMES: dict[str, Game] = {game.name: game for game in (coinrun.GAME, maze.GAME, gridworld.GAME)}
+"""All games, by name."""
 
 
 def find_game(name: str) -> Game:
     """The game of this name.
+
+    Args:
+        name: a key of `GAMES`.
 
     Raises:
         InputError: there is none.
@@ -21,6 +25,9 @@ def find_game(name: str) -> Game:
 
 def find_procgen(name: str) -> ProcgenGame:
     """The game of procgen of this name.
+
+    Args:
+        name: a key of `GAMES` whose game is procgen's.
 
     Raises:
         InputError: there is none.

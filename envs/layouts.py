@@ -17,6 +17,9 @@ def layout_hash(state: State) -> int:
 
     Themes and backgrounds do not count, nor do things that are no part of the grid (crates, saws,
     enemies): levels of equal hash have the same ground, start and end.
+
+    Args:
+        state: of a game at the start of a level.
     """
     agent = np.asarray(state.agent_xy, np.float32).tobytes()
     content = b"".join((bytes(state.cells()), agent))
@@ -45,5 +48,11 @@ def layout_hashes(
 
 @lru_cache(maxsize=4)
 def layouts_of(levels: tuple[int, int], settings: LevelSettings, game: str) -> frozenset[int]:
-    """The layout hashes of a half-open range of level seeds; remembered."""
+    """The layout hashes of a half-open range of level seeds; remembered.
+
+    Args:
+        levels: first level seed, and the one after the last.
+        settings: what the levels contain.
+        game: its name.
+    """
     return frozenset(layout_hashes(range(*levels), settings, game).tolist())

@@ -20,12 +20,18 @@ from rl_slt import InputError
 Levels = tuple[int, int]
 Seed = int | Sequence[int]
 
-N_LEVELS = 2**31 - 1  # level seeds are below this
+N_LEVELS = 2**31 - 1
+"""Level seeds are below this."""
 ALL_LEVELS: Levels = (0, N_LEVELS)
+"""The range of all level seeds."""
 EVALUATION_LEVELS: Levels = (1_000_000, 1_000_500)
-PROBE_LEVELS: Levels = (2_000_000_000, 2_100_000_000)  # far above any training range one would type
+"""Level seeds of evaluations during training."""
+PROBE_LEVELS: Levels = (2_000_000_000, 2_100_000_000)
+"""Level seeds of probes, far above any training range that one would type."""
 FROZEN_LEVELS: Levels = (2_110_000_000, 2_110_100_000)
+"""Level seeds of the frozen states of LLCs."""
 CLIP_LEVEL = PROBE_LEVELS[0]
+"""Level seed of clips and pictures where none is given."""
 
 
 def parse_levels(levels: str | Levels | None, name: str = "levels") -> Levels | None:
@@ -76,6 +82,10 @@ def check_seed(seed: object, num: int = 0) -> Any:
 
 def check_held_out(training: str | Levels | None, held_out: str | Levels) -> None:
     """Check that no level of `held_out` is among the `training` levels.
+
+    Args:
+        training: range of level seeds, as text or ends; None is all levels.
+        held_out: range of level seeds that training must not have.
 
     Raises:
         InputError: the two ranges share a level.

@@ -31,7 +31,11 @@ class Spot:
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """A rule for the coin; `mid` starts the agent in mid-level."""
+    """A rule for the coin; `mid` starts the agent in mid-level.
+
+    Attributes:
+        mid: whether the agent starts in mid-level.
+    """
 
     mid: bool = False
 
@@ -275,6 +279,9 @@ _SIMPLE = {kind.name: kind for kind in (End, Section, Ground, Nowhere, Both)}
 
 def parse_placement(text: "str | Placement") -> Placement:
     """The placement that a text names; `str` of it gives the text back.
+
+    Args:
+        text: as a user types it, `mix:0.5:behind:end`; a placement is given back as it is.
 
     Raises:
         InputError: naming the wrong part and what is allowed.

@@ -23,10 +23,15 @@ if TYPE_CHECKING:
 MODES = ("sampled", "greedy")
 Actions = NDArray[np.int64]
 Classes = Sequence[Sequence[int]]
+"""Classes of actions that do the same, each action in one of them."""
 
 
 def logits_of(output: Any) -> Tensor:
-    """The logits `[N, A]` in a policy's output, which may be `(logits, value)`."""
+    """The logits `[N, A]` in a policy's output, which may be `(logits, value)`.
+
+    Args:
+        output: of a policy: logits `[N, A]`, or a tuple that begins with them.
+    """
     logits: Tensor = output[0] if isinstance(output, tuple) else output
     return logits
 

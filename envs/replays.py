@@ -17,7 +17,13 @@ WIDTH = 16  # games; stepping one alone costs twice as much
 
 @dataclass(frozen=True)
 class Replay:
-    """A level with coin and start, and the actions to take in it, at least one."""
+    """A level with coin and start, and the actions to take in it, at least one.
+
+    Attributes:
+        level: its seed.
+        placement: of coin and start.
+        actions: numbers of procgen's actions, one a step.
+    """
 
     level: int
     placement: Placement
@@ -27,7 +33,13 @@ class Replay:
 def replay(
     game: str, settings: LevelSettings, replays: Sequence[Replay]
 ) -> list[tuple[float, int]]:
-    """Return and steps of each: until its episode ended, or all its actions were taken."""
+    """Return and steps of each: until its episode ended, or all its actions were taken.
+
+    Args:
+        game: its name.
+        settings: what the levels contain.
+        replays: any number; they are played several at a time.
+    """
     simulator, games = shared_simulator(game, settings), native.acquire(WIDTH, game, settings)
     left = deque(sorted(range(len(replays)), key=lambda i: -len(replays[i].actions)))
     playing: dict[int, int] = {}  # which replay, by game

@@ -107,5 +107,9 @@ class ProcgenSB3VecEnv(VecEnv):
 
 
 def to_sb3(vector: ProcgenVectorEnv) -> ProcgenSB3VecEnv:
-    """A stable-baselines3 VecEnv over a vector environment of `make_vec` (not reset yet)."""
+    """A stable-baselines3 VecEnv over a vector environment of `make_vec` (not reset yet).
+
+    Args:
+        vector: environments of one kind; the adapter takes them over.
+    """
     return ProcgenSB3VecEnv(vector)

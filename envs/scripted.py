@@ -53,7 +53,11 @@ class Scripted(ScriptedPolicy, Protocol):
 
 
 class RandomPolicy:
-    """Uniform over the 15 actions."""
+    """Uniform over the 15 actions.
+
+    Args:
+        seed: of its actions.
+    """
 
     name, num_envs, reads_state, deterministic = "random", 128, False, False
 
@@ -89,6 +93,10 @@ class CoinSeekerPolicy:
     Every `patience` steps it tries a few plans of `horizon` steps in a simulator from the same
     state and follows the first that gets the coin, to the end, or makes good way, else the best
     that survives. It needs CoinRun and a few milliseconds a plan.
+
+    Args:
+        horizon: steps of a plan.
+        patience: steps between two times of planning.
     """
 
     name, num_envs, reads_state, deterministic = "coin-seeker", 8, True, True

@@ -47,6 +47,7 @@ class LevelSettings(SettingsModel):
 PLAIN_FLAT = LevelSettings(
     pits=False, crates=False, steps=False, backgrounds=False, restrict_themes=True, monochrome=True
 )
+"""Flat levels without hazards in plain assets, as the demo has."""
 
 _BY_TASKS = (End(), None, None, "drawn")  # what tasks decide themselves
 Track = Literal[False, True, "sparse"]

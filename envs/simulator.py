@@ -150,5 +150,10 @@ def _keep(memory: OrderedDict[Any, Any], key: Any, value: Any, size: int) -> Non
 @_one_at_a_time
 @lru_cache(maxsize=16)
 def shared_simulator(game: str, settings: LevelSettings) -> Simulator:
-    """The simulator of this kind of game, shared by all who ask."""
+    """The simulator of this kind of game, shared by all who ask.
+
+    Args:
+        game: its name.
+        settings: what its levels contain.
+    """
     return Simulator(find_procgen(game), settings)

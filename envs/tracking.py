@@ -33,7 +33,11 @@ Mask = NDArray[np.bool_]
 
 
 def fewest_steps(columns: float) -> int:
-    """Fewest steps in which an agent can get that many columns farther; 0 for none."""
+    """Fewest steps in which an agent can get that many columns farther; 0 for none.
+
+    Args:
+        columns: to the right or left, in cells of the level.
+    """
     return max(0, math.floor((columns - _SLACK) / SPEED))
 
 

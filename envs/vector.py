@@ -50,6 +50,10 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
     """`config.num_envs` games with controlled coin and start; made by `envs.make_vec`.
 
     Observations uint8 [n, 64, 64, 3] (valid for as long as they are held), rewards float32 [n].
+
+    Args:
+        config: number of games, levels, placement and all else (`envs.settings.VecConfig`).
+        render_mode: `rgb_array` for pictures of `render`, or None.
     """
 
     metadata = {  # noqa: RUF012

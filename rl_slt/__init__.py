@@ -11,4 +11,4 @@ from rl_slt.shadows import warn_of_shadow
 warn_of_shadow()
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-__version__ = "0.1.0"
+__version__ = "0.2.0"

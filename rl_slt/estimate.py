@@ -179,6 +179,15 @@ def estimate_with(
 
     On one thread (`rl_slt.threads`), however many torch is set to.
 
+    Args:
+        policy: from states `[B, ...]` to action logits `[B, A]`, or `(logits, value)`. Unchanged.
+        states: `[N, ...]`, or a `PolicyData`.
+        settings: all settings of the estimate.
+        loss: None is `PolicyKL()`.
+        seed: of everything random.
+        states_error: whether to estimate the sampling error over states, too.
+        progress: called with (steps done, steps in all).
+
     Raises:
         InputError: a wrong value, named in one line.
     """

@@ -201,3 +201,4 @@ class Varied(SettingsModel):
 POLICY_CNN = Settings(
     nbeta="relative:50", localization="relative:0.3", draws=200, burn_in=80, batch_size=64
 )
+"""Settings for convolutional policies of some 10^5 weights: relative temperature 50."""

@@ -27,6 +27,7 @@ NETWORKS: dict[str, type[Body]] = {
     "mlp": MLPBody,
     "conv": GridConvBody,
 }
+"""All network bodies, by name."""
 
 _WIDEST = 4096  # no layer is wider: a damaged file must not ask for all memory
 

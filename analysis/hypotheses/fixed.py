@@ -40,7 +40,12 @@ def fixed_hypotheses(file: bytes, sha256: object) -> tuple[Hypothesis, ...]:
 def with_doses(
     hypotheses: Sequence[Hypothesis], arms: Mapping[str, Mapping[str, Any]]
 ) -> tuple[Hypothesis, ...]:
-    """The hypotheses, those of kind `dose` without numbers with the `dose` of the arms."""
+    """The hypotheses, those of kind `dose` without numbers with the `dose` of the arms.
+
+    Args:
+        hypotheses: of a study.
+        arms: settings of each arm by its name, with its `dose` where it has one.
+    """
     doses = {arm: own["dose"] for arm, own in arms.items() if "dose" in own}
     return tuple(
         h.replace(doses=doses) if h.kind == "dose" and h.doses is None and doses else h
@@ -70,7 +75,12 @@ def in_time(
 
 
 def demote(table: pd.DataFrame, fixed: Sequence[Hypothesis]) -> pd.DataFrame:
-    """The table `hypotheses` whose primary and secondary rows are all fixed; others explore."""
+    """The table `hypotheses` whose primary and secondary rows are all fixed; others explore.
+
+    Args:
+        table: table `hypotheses`.
+        fixed: those that were fixed before the data.
+    """
     known = {(h.name, h.role, h.kind, h.metric or "") for h in fixed}
     rows = zip(table["hypothesis"], table["role"], table["kind"], table["metric"], strict=True)
     late = pd.Series(

@@ -31,6 +31,9 @@ def check_together(hypotheses: Sequence[Hypothesis]) -> None:
     """Raise InputError where a kind lacks what it needs, or two hypotheses do not go together.
 
     A name may be there once, and there is one primary hypothesis at most.
+
+    Args:
+        hypotheses: all of a study.
     """
     for hypothesis in hypotheses:
         kind, given = KINDS[hypothesis.kind], hypothesis.given

@@ -18,6 +18,7 @@ from analysis.transitions.search import error_scale, likely, search
 Array = npt.NDArray[np.float64]
 LEVEL = 0.05
 MIN_POINTS = 6
+"""Fewest points of a series in which transitions are looked for."""
 CONFIDENCE = 0.95
 DETECTOR = "ramps"  # in the column `detector`
 AT_EDGE = "at the edge, unconfirmed"

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+import rl_slt
 from rl_slt.cli.options import (
     FLOAT,
     INTEGER,
@@ -45,7 +46,7 @@ class Commands(click.Group):
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(package_name="rl-slt")
+@click.version_option(rl_slt.__version__)
 def cli() -> None:
     """Singular learning theory for reinforcement learning: train, estimate, probe, report.
 

@@ -99,6 +99,10 @@ class ExactRegret(OfLevels):
     at finite logits. Without one a softmax policy attains the minimum nowhere: there is no LLC
     then, only a number that falls to 0 with training.
 
+    Args:
+        mdp: the levels as decision processes that are solved exactly.
+        temperature: tau, reward for each nat of entropy; 0 is the hard regret.
+
     Example:
         >>> estimate_llc(policy, grid.data(alpha=0.1), nbeta=1000.0, localization=100.0,
         ...              loss=ExactRegret(grid.mdp, temperature=0.05))
@@ -150,6 +154,10 @@ class ReturnError(OfLevels):
 
     w* is an exact minimum with loss 0, however good the policy is, so that an estimate is never
     negative; it does not tell which policy of the same return is better.
+
+    Args:
+        mdp: the levels as decision processes that are solved exactly.
+        temperature: tau, reward for each nat of entropy in the return.
     """
 
     name = "return-error"

@@ -54,7 +54,11 @@ class SGLD(Sampler):
 
 @dataclass(frozen=True)
 class OrthogonalSGLD(SGLD):
-    """SGLD with `orthogonal=True` (`estimate_llc`), which any sampler takes: its older name."""
+    """SGLD with `orthogonal=True` (`estimate_llc`), which any sampler takes: its older name.
+
+    Args:
+        step_size: as for `SGLD`.
+    """
 
     name = "orthogonal_sgld"
     orthogonal = True

@@ -14,5 +14,6 @@ KINDS: dict[str, Kind] = {
     "course": Course(),
     "prediction": Prediction(),
 }
+"""All kinds of hypotheses, by name."""
 
 __all__ = ["KINDS"]
