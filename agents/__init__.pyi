@@ -23,11 +23,12 @@ from .files import (
 from .importing import import_agent
 from .networks import NETWORKS, ActorCritic, build_network
 from .own import is_loader
-from .run import LOCK, UNNAMED, Run, safe_name
+from .run import FORMAT, LOCK, UNNAMED, Run, read_config, safe_name
 from .schedule import SCHEDULES, checkpoint_steps
 from .training import train, train_together
 
 __all__ = [
+    "FORMAT",
     "LOCK",
     "NETWORKS",
     "PPO_PRESETS",
@@ -52,6 +53,7 @@ __all__ = [
     "make_folder",
     "network_spec",
     "ppo_preset",
+    "read_config",
     "read_header",
     "read_json_object",
     "remove_leftovers",

@@ -23,6 +23,8 @@ from agents.files import read_json_object
 from rl_slt import InputError
 
 CONFIG, PROGRESS = "config.json", "progress.csv"
+FORMAT = 1
+"""Version of the folders of runs and studies (`docs/architecture.md`, "A run folder")."""
 LOCK = ".lock"
 """Name of the file that says that a run is at work."""
 UNNAMED = "unnamed"
@@ -56,9 +58,9 @@ class Run:
         """The run's frozen configuration.
 
         Raises:
-            InputError: the file is absent, is not JSON, or is not an object.
+            InputError: the file is absent, is not JSON, is not an object, or is of a newer rl-slt.
         """
-        return read_json_object(self.path / CONFIG)
+        return read_config(self.path / CONFIG)
 
     @cached_property
     def training(self) -> TrainConfig:
@@ -127,6 +129,22 @@ class Run:
         return self.path / "tables"
 
 
+def read_config(path: Path) -> dict[str, Any]:
+    """What the file that describes a run or a study says.
+
+    Args:
+        path: `config.json` or `study.json`; without a format it is of the first.
+
+    Raises:
+        InputError: it is absent, no JSON object, or of a format that a newer rl-slt writes.
+    """
+    found = read_json_object(path)
+    if (given := found.get("format", 1)) not in range(1, FORMAT + 1):
+        hint = "it was written by a newer rl-slt"
+        raise InputError.of("format", given, f"at most {FORMAT}", f"{path}: {hint}")
+    return found
+
+
 def run_entry(out: Path, arm: str, config: TrainConfig, kind: str) -> dict[str, Any]:
     """What the `config.json` of a new run holds.
 
@@ -137,6 +155,7 @@ def run_entry(out: Path, arm: str, config: TrainConfig, kind: str) -> dict[str, 
         kind: `train` or `import`.
     """
     return {
+        "format": FORMAT,
         "name": out.resolve().name,
         "arm": safe_name(arm, "arm"),
         "seed": config.seed,

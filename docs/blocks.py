@@ -4,7 +4,7 @@ A fence says its language: `python` is executed, all blocks of a page in one nam
 commands, of which those of `rl-slt` are run by its own command line; `toml` is read, as a study
 where it has arms; `text`, `bibtex` and `bash` are not run. A comment `<!-- not run: REASON -->` on
 the line before a block says that it cannot run here: its Python is compiled and its commands are
-parsed.
+parsed. A fence without a language is commands of `rl-slt`, or text.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def blocks_of(path: Path) -> list[Block]:
         Block(
             path.name,
             text.count("\n", 0, match.start("text")),
-            match["language"],
+            match["language"] or ("sh" if match["text"].startswith("rl-slt") else "text"),
             match["text"],
             match["reason"] or "",
         )

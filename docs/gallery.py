@@ -23,6 +23,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, PICTURES = ROOT / "docs" / "gallery.md", ROOT / "docs" / "gallery"
 WIDTH, COLORS = 760, 64  # pixels and colors of a picture that is kept
+DRAWN = "return document.documentElement.dataset.drawn === 'true'"
 
 
 def pictures() -> list[str]:
@@ -52,8 +53,7 @@ def photograph(pages: Sequence[Path], wanted: Sequence[str]) -> None:
         browser.set_script_timeout(300)
         for page in pages:
             browser.get(page.as_uri())
-            drawn = "return document.documentElement.dataset.drawn === 'true'"
-            WebDriverWait(browser, 180).until(lambda b: b.execute_script(drawn))
+            WebDriverWait(browser, 180).until(lambda b: b.execute_script(DRAWN))
             browser.execute_async_script("R.unfold(true).then(arguments[0])")
             for name in wanted:
                 begin, _, figure = name.removesuffix(".png").partition("-")

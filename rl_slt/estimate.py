@@ -187,6 +187,7 @@ def estimate_with(
         seed: of everything random.
         states_error: whether to estimate the sampling error over states, too.
         progress: called with (steps done, steps in all).
+        traces: as for `estimate_llc`.
 
     Raises:
         InputError: a wrong value, named in one line.

@@ -46,16 +46,24 @@ class LLCEstimate:
             0 its actions hardly depend on the state.
         logit_scale: root mean square of the logits, each state's own mean taken off.
         matched_entropy: the mean entropy that the policy was brought to, nats, or None.
-        trace: of the loss's curvature at w* (the Fisher matrix of a self-KL), with its standard
-            error over states, `trace_stderr`.
+        trace: of the loss's curvature at w* (the Fisher matrix of a self-KL).
+        trace_stderr: its standard error over states.
         relative_temperature: `K = nbeta trace / (2 localization)`, what nbeta L rises by under the
             localizer alone; NaN where the curvature is not known.
         half_d_eff: half the effective dimension `1/2 sum h / (h + localization / nbeta)` over the
-            curvature's eigenvalues h, the LLC of a quadratic loss of this curvature, with its
-            standard error over states and rows, `half_d_eff_stderr`; NaN where the loss has no
-            score rows, there is no localizer, or one direction was held.
+            curvature's eigenvalues h, the LLC of a quadratic loss of this curvature; NaN where the
+            loss has no score rows, there is no localizer, or one direction was held.
+        half_d_eff_stderr: its standard error over states and rows.
         step_size: the one in use after burn-in, in the sampler's coordinates.
-        nbeta, localization, burn_in, n_states, chains, batch_size, sampler, loss, seed: settings.
+        nbeta: inverse temperature times the number of states.
+        localization: gamma, the pull to w*, per squared unit of weight.
+        burn_in: steps of each chain before its draws.
+        n_states: N, how many states the loss is averaged over.
+        chains: how many.
+        batch_size: samples per gradient and chain.
+        sampler: its name.
+        loss: its name.
+        seed: of everything random in the estimate.
         constrained: whether weights were sampled orthogonally to the gradient at w* alone; the LLC
             is then one constrained to these directions.
         precision: of convolutions, as it was: `float32` or `bfloat16`.

@@ -28,6 +28,15 @@ def _no_test_stands_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rl_slt.pipeline.engine.throttle.lower_priority", lambda: None)
 
 
+@pytest.fixture(autouse=True)
+def _messages_on_stderr() -> Iterator[None]:
+    """What the library logs is shown as the command line shows it."""
+    from rl_slt.cli import messages_on_stderr
+
+    with messages_on_stderr():
+        yield
+
+
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A headless Chromium; the test is skipped where there is none."""

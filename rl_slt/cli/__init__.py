@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
@@ -21,6 +23,33 @@ _MACHINE = {
 }  # fmt: skip
 
 
+class _Stderr(logging.Handler):
+    """Messages of the library as lines on stderr, wherever that points now."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one message."""
+        print(self.format(record), file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def messages_on_stderr() -> Iterator[None]:
+    """What the library logs from INFO on is shown in here, each message once."""
+    logger = logging.getLogger("rl_slt")
+    if any(isinstance(handler, _Stderr) for handler in logger.handlers):
+        yield
+        return
+    handler, before = _Stderr(), (logger.level, logger.propagate)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the program and exit: 0 only on success; a user's mistake is one line on stderr."""
     sys.exit(_run(list(sys.argv[1:] if argv is None else argv)))
@@ -29,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _run(argv: list[str]) -> int:
     try:
         refuse_shadow()
-        result = cli.main(argv, prog_name="rl-slt", standalone_mode=False)
+        with messages_on_stderr():
+            result = cli.main(argv, prog_name="rl-slt", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.ClickException as error:

@@ -26,8 +26,37 @@ OUT = click.option("--out", required=True, type=PATH, help="File to write.")
 LLC, TRAINING = "rl_slt.pipeline.plan.study:LLCPlan", "agents:TrainConfig"
 
 
+JOBS = {
+    "study": "Study",
+    "train": "Train",
+    "measure": "Measure",
+    "probe": "Probe",
+    "look": "Look",
+    "report": "Report",
+}
+
+
 class Commands(click.Group):
-    """The program: an unknown command is refused in the form of every message."""
+    """The program: commands by job; an unknown one is refused in the form of every message."""
+
+    def command(self, *args: Any, job: str = "measure", **kwargs: Any) -> Any:
+        """A decorator as of any group, for a command that does a job of `JOBS`."""
+        decorate = super().command(*args, **kwargs)
+
+        def add(function: Any) -> click.Command:
+            command: click.Command = decorate(function)
+            command.job = job  # type: ignore[attr-defined]
+            return command
+
+        return add
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands under their jobs, each with its first line."""
+        for job, title in JOBS.items():
+            of_job = [c for c in self.commands.values() if c.job == job]  # type: ignore[attr-defined]
+            rows = [(str(c.name), c.get_short_help_str(200)) for c in of_job]
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -64,7 +93,7 @@ def engine_options(command: Any) -> Any:
     return click.option("--workers", type=INTEGER, help=workers)(command)
 
 
-@cli.command("run")
+@cli.command("run", job="study")
 @click.argument("study", required=False, type=PATH, metavar="[STUDY.toml]")
 @click.option(
     "--preset",
@@ -134,7 +163,10 @@ def run(
         for line in describe_plan(plan, folder, budget, seeds=seeds, **engine):
             click.echo(line)
         return 0
-    return run_study(plan, folder, budget=budget, seeds=seeds, **engine)
+    result = run_study(plan, folder, budget=budget, seeds=seeds, **engine)
+    for line in (*result.headline, f"report: {result.report.resolve()}"):
+        click.echo(line)
+    return 1 if result.failed else 0
 
 
 TRAIN = FromModel(
@@ -157,7 +189,7 @@ TRAIN = FromModel(
 )
 
 
-@cli.command("train", cls=ModelCommand, models={"changes": TRAIN})
+@cli.command("train", job="train", cls=ModelCommand, models={"changes": TRAIN})
 @click.argument("out", type=PATH)
 @click.option(
     "--arm",
@@ -206,7 +238,7 @@ def train(
     click.echo(f"run: {out}")
 
 
-@cli.command("import")
+@cli.command("import", job="train")
 @click.argument("files", nargs=-1, required=True, metavar="[LOADER] FILE...")
 @click.argument("out", type=PATH)
 @click.option("--coin", default="end", show_default=True, help="Placement it was trained with.")
@@ -227,7 +259,7 @@ def import_(
     actions: tuple[int, ...] | None, steps: tuple[int, ...] | None, trust: bool,
     settings: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Make a run of an agent trained elsewhere; several FILEs are its checkpoints.
+    """Make a run of an agent trained elsewhere, from one or several FILEs.
 
     Read are agents of stable-baselines3 (.zip), train-procgen-pytorch and CleanRL's ppo_procgen,
     and weights of the networks here (.safetensors, .pt, .pth). Of a policy of another kind, LOADER
@@ -250,7 +282,7 @@ def import_(
     click.echo(f"run: {out}")
 
 
-@cli.command("status")
+@cli.command("status", job="study")
 @RUNS
 def status(runs: tuple[Path, ...]) -> None:
     """Say what is done, running, failed and missing in runs or studies.
@@ -270,7 +302,7 @@ LLCS = FromModel(LLC, flags={"losses": "loss"},
                  bare={"profile": "[LOW:HIGH:COUNT]", "traces": "[DRAWS]"})  # fmt: skip
 
 
-@cli.command("llc", cls=ModelCommand, models={"settings": LLCS})
+@cli.command("llc", job="measure", cls=ModelCommand, models={"settings": LLCS})
 @RUNS
 @engine_options
 def llc(runs: tuple[Path, ...], settings: dict[str, Any], **engine: Any) -> int:
@@ -355,7 +387,9 @@ ESTIMATES = FromModel(
 )
 
 
-@cli.command("calibrate", cls=ModelCommand, models={"varied": VARIED, "settings": ESTIMATES})
+@cli.command(
+    "calibrate", job="measure", cls=ModelCommand, models={"varied": VARIED, "settings": ESTIMATES}
+)
 @RUN
 @click.option("--run", "names", multiple=True, help="A run of the study; repeatable [1 per arm].")
 @engine_options
@@ -363,7 +397,7 @@ def calibrate(
     run: Path, varied: dict[str, Any], settings: dict[str, Any], names: tuple[str, ...],
     **engine: Any,
 ) -> int:  # fmt: skip
-    """Find the settings at which the LLC of a run, or of a study's runs, can be trusted.
+    """Find settings at which the LLC of a run or study can be trusted.
 
     First, middle and last checkpoint are estimated at several localizations, each with the step
     size as adapted and with half of it; then with other nbeta, and with nbeta 0 as a control.
@@ -385,11 +419,11 @@ def calibrate(
 PROBES = FromModel("rl_slt.pipeline.plan.study:ProbePlan")
 
 
-@cli.command("probe", cls=ModelCommand, models={"settings": PROBES})
+@cli.command("probe", job="probe", cls=ModelCommand, models={"settings": PROBES})
 @RUNS
 @engine_options
 def probe(runs: tuple[Path, ...], settings: dict[str, Any], **engine: Any) -> int:
-    """Probe what every checkpoint of runs or studies pursues, out of distribution.
+    """Probe what checkpoints pursue where the coin lies elsewhere.
 
     \b
     Examples:
@@ -401,7 +435,7 @@ def probe(runs: tuple[Path, ...], settings: dict[str, Any], **engine: Any) -> in
     return probe(runs, settings, **engine)
 
 
-@cli.command("report")
+@cli.command("report", job="report")
 @RUNS
 @OUT
 @click.option("--format", "form", help="html, md or json [as OUT ends, else html].")
@@ -421,7 +455,7 @@ def report(runs: tuple[Path, ...], out: Path, form: str | None) -> None:
 COMPARE = FromModel("rl_slt.pipeline.plan.study:CompareSettings", flags={"placements": "coin"})
 
 
-@cli.command("compare", cls=ModelCommand, models={"settings": COMPARE})
+@cli.command("compare", job="report", cls=ModelCommand, models={"settings": COMPARE})
 @click.argument("first", type=PATH, metavar="RUN_A")
 @click.argument("second", type=PATH, metavar="RUN_B")
 @click.option("--out", required=True, type=PATH, help="Page to write, .html, .md or .json.")
@@ -431,7 +465,7 @@ def compare(
     first: Path, second: Path, out: Path, settings: dict[str, Any], step_a: int | None,
     step_b: int | None,
 ) -> None:  # fmt: skip
-    """Show where two agents differ most, how much at most, and what lies between them.
+    """Show where two agents differ, and by how much at most.
 
     The comparison is kept with the first run, and later reports of it show it too.
 
@@ -445,7 +479,7 @@ def compare(
     click.echo(f"report: {compare(first, second, out, settings, (step_a, step_b)).resolve()}")
 
 
-@cli.command("watch")
+@cli.command("watch", job="measure")
 @RUN
 @click.option("--share", type=FLOAT, default=0.1, show_default=True,
               help="Largest share of one core's time next to the training.")  # fmt: skip
@@ -453,7 +487,7 @@ def compare(
               help="Probability of any warning on a run without a transition.")  # fmt: skip
 @click.option("--once", is_flag=True, help="Stop when the checkpoints so far are estimated.")
 def watch(run: Path, share: float, error_rate: float, once: bool) -> None:
-    """Estimate the LLC of new checkpoints next to a training run and warn of transitions.
+    """Estimate the LLC of a run in training, and warn of transitions.
 
     Every event is appended as a line of JSON to RUN/watch.jsonl. The watch takes only time that no
     other program wants (on Linux), and no more than its share while training goes on.
@@ -498,7 +532,7 @@ def _line(event: dict[str, Any]) -> str:
     return "training is finished" if event["finished"] else "all checkpoints so far are estimated"
 
 
-@cli.command("validate")
+@cli.command("validate", job="measure")
 @click.option("--only", multiple=True, help="A problem by name; repeatable [all].")
 @click.option("--quick", is_flag=True, help="Four problems that take seconds.")
 @click.option("--sampler", default="auto", show_default=True, help="Sampler for all problems.")
@@ -517,7 +551,7 @@ def validate(
     seed: int,
     out: Path | None,
 ) -> int:
-    """Estimate problems whose LLC is known and print estimate, interval, truth and verdict.
+    """Estimate problems whose LLC is known, next to the truth.
 
     The exact value is that at the same nbeta, localization and weights; lambda, the limit of large
     nbeta and small localization, stands next to it. Ends with status 1 when an estimate is wrong.
@@ -543,7 +577,7 @@ def validate(
     return 1 if failed else 0
 
 
-@cli.command("rollout")
+@cli.command("rollout", job="look")
 @RUN
 @click.option("--step", type=INTEGER, help="Checkpoint [the last].")
 @click.option("--coin", default="behind", show_default=True, help="Coin placement.")
@@ -554,7 +588,7 @@ def validate(
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the action noise.")
 @click.option("--out", required=True, type=PATH, help="GIF to write, or PNG for a film strip.")
 def rollout(run: Path, out: Path, **settings: Any) -> None:
-    """Film one episode of a checkpoint on the kind of levels that the run was trained on.
+    """Film one episode of a checkpoint on levels as in its training.
 
     \b
     Example:
@@ -565,7 +599,7 @@ def rollout(run: Path, out: Path, **settings: Any) -> None:
     click.echo(f"{film(run, out, **settings)}\nclip: {out.resolve()}")
 
 
-@cli.command("field")
+@cli.command("field", job="look")
 @RUNS
 @click.option("--step", "steps", type=INTEGER, multiple=True,
               help="Checkpoint of each run; repeatable [the last].")  # fmt: skip
@@ -574,7 +608,7 @@ def rollout(run: Path, out: Path, **settings: Any) -> None:
 @click.option("--level", type=INTEGER, help="Level seed [the first of the probes' levels].")
 @click.option("--out", required=True, type=PATH, help="PNG to write.")
 def field(runs: tuple[Path, ...], out: Path, **settings: Any) -> None:
-    """Draw a policy's direction at every cell of a level, with the coin here, there and absent.
+    """Draw a policy's direction at every cell, with the coin and without.
 
     The agent is put to rest at each cell where it can stand. Length and direction of an arrow are
     the mean push of the policy's actions, its color is the value.
@@ -590,7 +624,7 @@ def field(runs: tuple[Path, ...], out: Path, **settings: Any) -> None:
     click.echo(f"field: {out.resolve()}")
 
 
-@cli.command("surface")
+@cli.command("surface", job="look")
 @RUN
 @click.option("--step", "steps", type=INTEGER, multiple=True,
               help="Checkpoint; repeatable [the last].")  # fmt: skip
@@ -624,7 +658,7 @@ def surface(run: Path, out: Path, **settings: Any) -> None:
     click.echo(f"surface: {out.resolve()}")
 
 
-@cli.command("levels")
+@cli.command("levels", job="look")
 @click.option("--coin", default="end", show_default=True, help="Coin placement.")
 @click.option("--seeds", default="0:8", show_default=True, metavar="A:B", help="Level seeds.")
 @click.option("--out", required=True, type=PATH, help="PNG to write.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import sys
+import logging
 from pathlib import Path
 
 from agents import read_json_object, write_json
@@ -13,6 +13,8 @@ from rl_slt.experiments.registry import SIZES, find_experiment
 from rl_slt.pipeline.commands.run import report_failures
 from rl_slt.pipeline.engine.jobs import Job, Outcome, open_engine
 from rl_slt.pipeline.engine.progress import meter
+
+_LOG = logging.getLogger(__name__)
 
 RECORD = "experiment.json"
 
@@ -89,7 +91,7 @@ def _open(out: Path, record: dict[str, object]) -> None:
         if (known := read_json_object(path)) != record:
             changed = ", ".join(key for key in record if known.get(key) != record[key])
             raise InputError(f"{out} holds another experiment (it differs in {changed})")
-        print(f"going on in {out}", file=sys.stderr)
+        _LOG.info("going on in %s", out)
         return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(

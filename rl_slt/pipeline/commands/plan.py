@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agents import TEMPORARY, check_device, read_json_object, write_bytes, write_json
+from agents import FORMAT, TEMPORARY, check_device, read_json_object, write_bytes, write_json
 from analysis import Hypothesis
 from analysis.probes import SUITES
 from rl_slt.errors import InputError
@@ -26,6 +26,8 @@ from rl_slt.pipeline.forecast.budget import (
 from rl_slt.pipeline.forecast.costs import Costs, measure
 from rl_slt.pipeline.forecast.work import Forecast, forecast
 from rl_slt.pipeline.plan.study import StudyPlan
+
+_LOG = logging.getLogger(__name__)
 
 _BUSY = 1.2  # seconds that pass for one of work from which on it is said
 
@@ -185,9 +187,9 @@ def _measured(plan: StudyPlan, scheduler: str | None, workers: int) -> Costs:
         for arm in plan.arms:
             check_device(plan.train_config(arm, plan.seeds[0]).device)
     began = time.perf_counter()
-    print("measuring this machine ...", file=sys.stderr, flush=True)
+    _LOG.info("measuring this machine ...")
     costs = measure(plan, workers if scheduler is None else 1)
-    print(f"measured in {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+    _LOG.info("measured in %.0f s", time.perf_counter() - began)
     return costs
 
 
@@ -224,12 +226,12 @@ def open_or_create(plan: StudyPlan, out: Path, record: Mapping[str, Any] | None 
         named = [Hypothesis.build(claim, "hypothesis").as_dict() for claim in claims]
         if late := [claim for claim in frozen["hypothesis"] if claim not in named]:
             names = ", ".join(repr(claim["name"]) for claim in late)
-            print(f"named after the data, so exploratory: {names}", file=sys.stderr)
+            _LOG.warning("named after the data, so exploratory: %s", names)
             write_json(out / "study.json", known | {"hypothesis": claims + late})
         return Study(out)
     fixed = {"fixed": {"sha256": plan.sha256, "time": _now()}}
     write_bytes(out / "study.toml", plan.file_text.encode())  # what `sha256sum study.toml` is of
-    write_json(out / "study.json", frozen | dict(record or {}) | fixed)
+    write_json(out / "study.json", {"format": FORMAT} | frozen | dict(record or {}) | fixed)
     return Study(out)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
-import sys
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from agents import check_device, read_json_object, write_bytes, write_json
 from analysis import current_setting
@@ -29,14 +32,19 @@ from rl_slt.pipeline.stages.llc import estimate_runs
 from rl_slt.pipeline.stages.probe import probe_all
 from rl_slt.pipeline.stages.train import train_study
 
+_LOG = logging.getLogger(__name__)
+
 REPORT_FORMATS = ("html", "md", "json")
 
 
 def run_study(
     plan: StudyPlan, out: Path, workers: int | None = None, scheduler: str | None = None,
     budget: str | None = None, seeds: str | None = None,
-) -> int:  # fmt: skip
+) -> StudyResult:  # fmt: skip
     """Train, estimate, probe and report every arm and seed of a plan, or some of its seeds.
+
+    Nothing is printed: progress goes to the logger `rl_slt`, so that
+    `logging.basicConfig(level="INFO")` shows it and without it only failures are seen.
 
     Args:
         plan: the study.
@@ -47,7 +55,7 @@ def run_study(
         seeds: those of the plan's to work on now, as `0:2`; the others may follow later.
 
     Returns:
-        0 when every work item succeeded, else 1.
+        The study's folder, report, statements and tables, and what failed.
 
     Raises:
         InputError: if `out` holds something else, or the plan cannot be carried out, or not
@@ -91,28 +99,48 @@ def run_study(
         page = write_report([study.path], study.path / "report.html")
     report_failures(failed)
     summary = pages.build_summary(pages.load_study(study.path))
-    for line in summary["headline"]:
-        print(line)
-    print(f"report: {page.resolve()}")
-    return 1 if failed else 0
+    return StudyResult(study.path, page, tuple(summary["headline"]), tuple(failed))
 
 
-def _run_bayes(plan: StudyPlan, out: Path, workers: int | None, scheduler: str | None) -> int:
+@dataclasses.dataclass(frozen=True)
+class StudyResult:
+    """What a study came to.
+
+    Attributes:
+        path: its folder.
+        report: the page.
+        headline: the sentences that the page begins with.
+        failed: work items that did not succeed, with the reason.
+    """
+
+    path: Path
+    report: Path
+    headline: tuple[str, ...]
+    failed: tuple[Outcome, ...]
+
+    @functools.cached_property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """All tables of the study, those of its runs joined, by name (`analysis/schema.py`)."""
+        return dict(pages.load_study(self.path).tables)
+
+
+def _run_bayes(
+    plan: StudyPlan, out: Path, workers: int | None, scheduler: str | None
+) -> StudyResult:
     """A study of the posterior over weights; the arguments are those of `run_study`."""
     with open_engine(workers, scheduler) as engine:
         study = open_or_create(plan, out)
         with stage_lock(study.path, "run"):
             failed, page = run_bayes(study, plan, engine)
     report_failures(failed)
-    print(f"phase diagrams: {page.resolve()}")
-    return 1 if failed else 0
+    return StudyResult(study.path, page, (), tuple(failed))
 
 
 @contextlib.contextmanager
 def _timed(whole: WholeStudy, stage: str) -> Iterator[None]:
     """Print how long the stage took and add it to the study's `timings.json`."""
     whole.enter(stage)
-    print(f"== {stage} ==", file=sys.stderr, flush=True)
+    _LOG.info("== %s ==", stage)
     start = time.perf_counter()
     try:
         yield
@@ -122,7 +150,7 @@ def _timed(whole: WholeStudy, stage: str) -> Iterator[None]:
         path = whole.study.path / "timings.json"
         known = read_json_object(path) if path.exists() else {}
         write_json(path, known | {stage: round(known.get(stage, 0.0) + spent, 1)})
-        print(f"{stage}: {spent:.1f} s", file=sys.stderr, flush=True)
+        _LOG.info("%s: %.1f s", stage, spent)
 
 
 def llc(
@@ -181,7 +209,7 @@ def report(paths: Sequence[Path], out: Path, form: str | None = None) -> Path:
         try:
             _finish([target], [])
         except DamagedTable as error:
-            print(f"rl-slt: {error}; {path} is reported without a new analysis", file=sys.stderr)
+            _LOG.warning("rl-slt: %s; %s is reported without a new analysis", error, path)
     ending = out.suffix[1:].lower()
     own = ending if ending in REPORT_FORMATS else "html"
     return write_report(list(paths), out, own if form is None else form)
@@ -246,8 +274,8 @@ def report_failures(failed: Sequence[Outcome]) -> None:
     """One line on stderr for each, and the traceback where a bug in rl-slt raised."""
     for outcome in failed:
         if outcome.trace:
-            print(outcome.trace, file=sys.stderr)
-        print(f"rl-slt: failed: {outcome.label}: {outcome.reason}", file=sys.stderr)
+            _LOG.error("%s", outcome.trace)
+        _LOG.error("rl-slt: failed: %s: %s", outcome.label, outcome.reason)
 
 
 def _open(paths: Sequence[Path], stage: str) -> tuple[list[Run | Study], list[Run], dict[str, Any]]:

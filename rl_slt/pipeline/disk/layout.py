@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from agents import Run, read_json_object, safe_name
+from agents import Run, read_config, safe_name
 from rl_slt.errors import InputError
 
 
@@ -22,7 +22,7 @@ class Study:
     @cached_property
     def config(self) -> dict[str, Any]:
         """The frozen study configuration."""
-        return read_json_object(self.path / "study.json")
+        return read_config(self.path / "study.json")
 
     @property
     def runs(self) -> list[Run]:

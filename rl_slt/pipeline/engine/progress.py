@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +11,8 @@ from contextvars import ContextVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+_LOG = logging.getLogger(__name__)
 
 _LINE_EVERY = 15.0  # seconds between plain lines
 Whole = Callable[[float, float | None], str]
@@ -68,13 +71,13 @@ class Meter:
         elif now - self.printed >= _LINE_EVERY:
             self.printed = now
             line = f"{self.title}: {done:,.0f}/{self.total:,.0f} ({', '.join(facts)}) {note}"
-            print(line.rstrip(), file=sys.stderr, flush=True)
+            _LOG.info("%s", line.rstrip())
 
 
 @contextlib.contextmanager
 def meter(title: str, total: float, unit: str = "") -> Iterator[Meter]:
     """A meter for a stage of `total` units of work; a unit with a name shows its rate."""
-    if not sys.stderr.isatty():
+    if not (sys.stderr.isatty() and _LOG.isEnabledFor(logging.INFO)):
         yield Meter(title, total, unit)
         return
     columns = (
@@ -95,7 +98,7 @@ def print_done(stage: str, done: str, todo: Sequence[bool], kept: int) -> None:
         kept: how many were finished before.
     """
     failed = f", {len(todo) - sum(todo)} failed" if not all(todo) else ""
-    print(f"{stage}: {sum(todo)} {done}, {kept} kept{failed}", file=sys.stderr, flush=True)
+    _LOG.info("%s: %d %s, %d kept%s", stage, sum(todo), done, kept, failed)
 
 
 def duration(seconds: float) -> str:

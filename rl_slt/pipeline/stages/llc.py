@@ -5,7 +5,7 @@ Each estimate and each profile is restartable.
 
 from __future__ import annotations
 
-import sys
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -53,6 +53,8 @@ from rl_slt.response.traces import (
 from rl_slt.samplers.chains import Progress
 from rl_slt.settings import HEADLINE, RELATIVE, Settings
 from rl_slt.versions import STAGES, version_key
+
+_LOG = logging.getLogger(__name__)
 
 
 def _plan(settings: dict[str, Any]) -> LLCPlan | None:
@@ -448,7 +450,7 @@ def estimate_runs(
         apart = [estimate for estimate in missing if estimate.key not in within]
         todo: list[Estimate | Profile] = [*lacking, *apart]
         if plan.traces is not None and missing:
-            print(describe_traces(missing, plan), file=sys.stderr, flush=True)
+            _LOG.info("%s", describe_traces(missing, plan))
         try:
             with meter("LLC", len(todo)) as bar:
                 report = lambda done, label: bar.update(done, label.removeprefix("llc of "))  # noqa: E731

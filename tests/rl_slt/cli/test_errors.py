@@ -28,7 +28,10 @@ def tree(folder: Path) -> list[tuple[str, bytes]]:
 MISTAKES = [
     (["moon"], "command='moon': must be one of run, train"),
     (["run"], "give a STUDY.toml or --preset"),
-    (["run", "--preset", "moon"], "preset='moon': must be one of alpha, coinrun, demo, gridworld"),
+    (
+        ["run", "--preset", "moon"],
+        "preset='moon': must be one of alpha, branches, coinrun, demo, gridworld",
+    ),
     (["run", "--preset", "smoke", "--seed", "x"], "seed='x': must be an integer"),
     (["run", "--preset", "smoke", "--out", "other"], "other exists and holds no study"),
     (["run", "--preset", "smoke", "--out", "foreign"], "foreign holds another study"),

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from rl_slt import SettingsModel
 from rl_slt.cli import main
-from rl_slt.cli.commands import cli
+from rl_slt.cli.commands import JOBS, cli
 from rl_slt.cli.options import FromModel, ModelCommand, parse_setting
 from rl_slt.errors import InputError
 from rl_slt.pipeline.plan.study import LLCPlan
@@ -169,3 +169,14 @@ def test_a_report_has_the_format_of_its_ending(
 def test_the_help_names_every_sampler() -> None:
     named = LLCPlan.descriptions()["sampler"].removeprefix("one of auto, ")
     assert set(named.split(", ")) == set(SAMPLERS)
+
+
+def test_help_has_every_command_once_in_one_line_under_a_job() -> None:
+    text = CliRunner().invoke(cli, ["--help"], terminal_width=80).output
+    listed = text.partition(f"{next(iter(JOBS.values()))}:\n")[2]
+    rows = [line.split(maxsplit=1) for line in listed.splitlines() if line.startswith("  ")]
+    assert sorted(name for name, _ in rows) == sorted(cli.commands)
+    assert all(line.endswith(".") for _, line in rows)
+    assert [line for line in listed.splitlines() if line.endswith(":")] == [
+        f"{title}:" for title in JOBS.values()
+    ][1:]

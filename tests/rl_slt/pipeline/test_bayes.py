@@ -57,10 +57,10 @@ def test_goals_of_policies_that_are_known() -> None:
     assert grid_goal(Fixed(torch.zeros(4, dtype=torch.float64)), grid) == "neither"
 
 
-def test_study_of_the_posterior(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_study_of_the_posterior(tmp_path: Path) -> None:
     plan = parse_study(STUDY, "tiny")
-    assert run_study(plan, tmp_path / "s", workers=0) == 0
-    assert "phase.md" in capsys.readouterr().out
+    result = run_study(plan, tmp_path / "s", workers=0)
+    assert not result.failed and result.report == tmp_path / "s" / "phase.md"
     table = pd.read_parquet(tmp_path / "s" / "tables" / "goals.parquet")
     posterior = table[table["source"] == "posterior"]
     descent = table[table["source"] == "descent"]
@@ -74,7 +74,7 @@ def test_study_of_the_posterior(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert image.shape[1] > 1.5 * image.shape[0]
     # Again: nothing is made anew.
     stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "s" / "parts").rglob("*.parquet")}
-    assert len(stamps) == 2 and run_study(plan, tmp_path / "s", workers=0) == 0
+    assert len(stamps) == 2 and not run_study(plan, tmp_path / "s", workers=0).failed
     assert stamps == {p: p.stat().st_mtime_ns for p in stamps}
 
 

@@ -60,7 +60,7 @@ direction = "less"
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("study") / "grid"
-    assert run_study(plan(), out, workers=0) == 0
+    assert not run_study(plan(), out, workers=0).failed
     return out
 
 
@@ -119,7 +119,7 @@ def test_status_counts_a_state_set_that_is_equal_by_another_name_once(
 @pytest.mark.slow
 def test_the_same_study_again_computes_nothing(study: Path) -> None:
     files = {p: p.stat().st_mtime_ns for p in study.glob("runs/*/parts/*/*/*.parquet")}
-    assert files and run_study(plan(), study, workers=0) == 0
+    assert files and not run_study(plan(), study, workers=0).failed
     assert {p: p.stat().st_mtime_ns for p in study.glob("runs/*/parts/*/*/*.parquet")} == files
 
 
@@ -256,10 +256,10 @@ def test_runs_are_split_into_groups_of_one_size() -> None:
 
 def test_a_study_done_in_parts_is_the_same_study(study: Path, tmp_path: Path) -> None:
     out = tmp_path / "grid"
-    assert run_study(plan(), out, workers=0, seeds="1:2") == 0
+    assert not run_study(plan(), out, workers=0, seeds="1:2").failed
     assert sorted(run.name for run in Study(out).runs) == ["anywhere-s1", "corner-s1"]
     assert Study(out).config["seeds"] == [0, 1]
-    assert run_study(plan(), out, workers=0, seeds="0:1") == 0
+    assert not run_study(plan(), out, workers=0, seeds="0:1").failed
     whole, parts = (pd.read_parquet(of / "tables" / "hypotheses.parquet") for of in (study, out))
     pd.testing.assert_frame_equal(whole, parts)
     with pytest.raises(InputError, match="seeds='2:3'"):

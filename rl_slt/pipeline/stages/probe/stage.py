@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ from rl_slt.pipeline.stages.probe.items import (
     make_baselines,
     states_key,
 )
+
+_LOG = logging.getLogger(__name__)
 
 
 def _checkpoints_of(settings: dict[str, Any], checkpoints: int) -> int:
@@ -126,7 +128,7 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
     made = [item.is_done for item in todo]
     for key, item in unknown.items():
         if (layouts := item.store("layouts")).has(key):
-            print(probes.met_sentence(layouts.read_item(key, "probes")), file=sys.stderr)
+            _LOG.info("%s", probes.met_sentence(layouts.read_item(key, "probes")))
     print_done("probe", "checkpoints probed", made, len(items) - len(made))
     return failed
 
