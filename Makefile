@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 OUT ?= demo
 
-.PHONY: help demo test test-slow test-faults docs venv clean
+.PHONY: help demo test test-slow test-faults docs site venv clean
 
 help:
 	@echo "make demo       install, run the demo study (two arms) into ./$(OUT), print the report's path"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-slow  the tests that need minutes"
 	@echo "make test-faults  50 kills at random moments, resumed and compared (up to 20 minutes)"
 	@echo "make docs       builds the site of docs/, strictly, and opens it (http://127.0.0.1:8000)"
+	@echo "make site       builds it into ./site (pages open without a server)"
 	@echo "make clean      remove .venv and caches (runs stay)"
 
 demo: $(VENV)/.installed
@@ -34,6 +35,9 @@ test-faults: $(VENV)/.installed-test
 
 docs: $(VENV)/.installed-test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --strict --open
+
+site: $(VENV)/.installed-test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 venv: $(VENV)/.installed-test
 

@@ -7,6 +7,7 @@ photographed in a Chromium (`PAGE-FIGURE.png` is figure FIGURE of PAGE.html).
 """
 
 import argparse
+import base64
 import io
 import os
 import re
@@ -23,6 +24,14 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, PICTURES = ROOT / "docs" / "gallery.md", ROOT / "docs" / "gallery"
 WIDTH, COLORS = 760, 64  # pixels and colors of a picture that is kept
+WHOLE = (
+    "const e = document.documentElement;"
+    "return {x: 0, y: 0, width: e.scrollWidth, height: e.scrollHeight, scale: 1}"
+)
+BOX = (
+    "const r = document.querySelector(arguments[0]).getBoundingClientRect();"
+    "return [r.left, r.top + scrollY, r.right, r.bottom + scrollY]"
+)
 DRAWN = "return document.documentElement.dataset.drawn === 'true'"
 
 
@@ -42,7 +51,6 @@ def keep(picture: Image.Image, name: str) -> None:
 def photograph(pages: Sequence[Path], wanted: Sequence[str]) -> None:
     """Keep the figures of reports that are wanted as `PAGE-FIGURE.png`."""
     from selenium import webdriver
-    from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import WebDriverWait
 
     options = webdriver.ChromeOptions()
@@ -55,12 +63,16 @@ def photograph(pages: Sequence[Path], wanted: Sequence[str]) -> None:
             browser.get(page.as_uri())
             WebDriverWait(browser, 180).until(lambda b: b.execute_script(DRAWN))
             browser.execute_async_script("R.unfold(true).then(arguments[0])")
+            shot = browser.execute_cdp_cmd(
+                "Page.captureScreenshot",
+                {"captureBeyondViewport": True, "optimizeForSpeed": True,
+                 "clip": browser.execute_script(WHOLE)},
+            )  # fmt: skip
+            whole = Image.open(io.BytesIO(base64.b64decode(shot["data"])))
             for name in wanted:
                 begin, _, figure = name.removesuffix(".png").partition("-")
                 if begin == page.stem:
-                    plot = browser.find_element(By.CSS_SELECTOR, f"#figure-{figure} .plot")
-                    browser.execute_script("arguments[0].scrollIntoView()", plot)
-                    keep(Image.open(io.BytesIO(plot.screenshot_as_png)), name)
+                    keep(whole.crop(browser.execute_script(BOX, f"#figure-{figure} .plot")), name)
     finally:
         browser.quit()
 
