@@ -72,7 +72,7 @@ def test_every_command_setting_and_column_is_in_the_reference(site: Path) -> Non
     )
     for name in COMMANDS:
         assert f'id="{name}"' in commands
-    for kind in load("site").settings_classes():
+    for kind in load("hooks").settings_classes():
         assert f'id="{kind.__name__.lower()}"' in settings
         assert all(f"<code>{name}</code>" in settings for name in kind.model_fields)
     for name, columns in schema.TABLES.items():
@@ -83,7 +83,7 @@ def test_every_command_setting_and_column_is_in_the_reference(site: Path) -> Non
 def test_a_page_that_the_navigation_does_not_name_is_a_guide() -> None:
     nav = [{"Start": ["index.md"]}, {"Guides": []}, {"Project": [{"Decisions": []}]}]
     pages = ["index.md", "new.md", "decisions/why.md", "measurements/table.md", "picture.png"]
-    assert load("site").complete_nav(nav, pages) == [
+    assert load("hooks").complete_nav(nav, pages) == [
         {"Start": ["index.md"]},
         {"Guides": ["new.md"]},
         {"Project": [{"Decisions": ["decisions/why.md"]}]},
@@ -91,7 +91,7 @@ def test_a_page_that_the_navigation_does_not_name_is_a_guide() -> None:
 
 
 def test_links_out_of_the_docs_hold_or_become_paths() -> None:
-    relink = load("site").relink
+    relink = load("hooks").relink
     table = "[table](../benchmarks/results/llc_cost.md)"
     assert relink(table, "docs/a.md", "a.md") == "[table](measurements/llc_cost.md)"
     study = relink("[it](../../studies/goal.toml)", "docs/how-to/a.md", "how-to/a.md")
@@ -106,7 +106,7 @@ def test_public_names_have_docstrings_that_describe_their_arguments(package: str
     logging.getLogger("griffe").setLevel(logging.CRITICAL)
     root = griffe.GriffeLoader(search_paths=[ROOT], docstring_parser="google").load(package)
     missing = []
-    for module, names in load("site").public_names(package).items():
+    for module, names in load("hooks").public_names(package).items():
         for name in names:
             found = root[f"{module}.{name}"]
             found = found.final_target if found.is_alias else found
