@@ -76,7 +76,12 @@ def run_page(page: Path, languages: set[str]) -> None:
     ids=lambda path: path.name,
 )
 def test_the_python_of_a_page_runs(page: Path) -> None:
-    run_page(page, {"python"})
+    try:
+        run_page(page, {"python"})
+    except ModuleNotFoundError as error:
+        if str(error.name).split(".")[0] in ("rl_slt", "envs", "agents", "analysis"):
+            raise
+        pytest.skip(f"needs {error.name}, of an extra")
 
 
 @pytest.fixture(scope="module")
