@@ -167,7 +167,7 @@ def ends(study: str, tables: Tables) -> str:
 
 def described(study: str, tables: Tables) -> str:
     """What is described and not tested, as a list."""
-    told = {"goal": _courses, "alpha": _threshold}
+    told = {"goal": _courses, "alpha": _threshold, "clones": _longer}
     return "\n".join(f"- {line}" for line in told[study](tables)) if study in told else ""
 
 
@@ -265,6 +265,40 @@ def _looked_at(tables: Tables) -> list[str]:
         f"Coins at the end, taken from mid-level starts, which `{high}` has not met in training: "
         + each("end@mid/coin_rate"),
     )]  # fmt: skip
+
+
+def _longer(tables: Tables) -> list[str]:
+    """What else differs between clones: how long they were trained, and their weights."""
+    known = tables["covariates"].sort_values("step").groupby("run").tail(1).set_index("run")
+    llc = tables["llc"][tables["llc"]["matched_entropy"].isna()].set_index("run")
+    arms, log_step = arms_of(tables), np.log(known["step"].astype(float))
+    found = [
+        "Not registered. Steps of training, weight norm, and information between state and action "
+        "(nats): "
+        + "; ".join(
+            f"`{arm}` {known.loc[of, 'step'].min():,} to {known.loc[of, 'step'].max():,}, "
+            f"{said(known.loc[of, 'weight_norm'], '.1f')}, "
+            f"{said(llc.loc[of, 'information'])}"
+            for arm, of in arms.items()
+        )
+        + "."
+    ]
+    pair = {arm: arms[arm] for arm in ("walker-close", "seeker")}
+    runs = [run for of in pair.values() for run in of]
+    higher = pd.Series([float(run in pair["seeker"]) for run in runs], runs)
+    texts = []
+    for name, control in (("steps", log_step), ("weight norms", known["weight_norm"])):
+        r = (np.corrcoef(control[of], llc.loc[of, "llc"])[0, 1] for of in pair.values())
+        inside = " and ".join(f"{value:.2f}" for value in r)
+        given = np.column_stack([np.ones(len(runs)), higher, control[runs]])
+        fit, *_ = np.linalg.lstsq(given, values := llc.loc[runs, "llc"].to_numpy(), rcond=None)
+        free = len(runs) - 3
+        spread = ((values - given @ fit) ** 2).sum() / free
+        half = stats.t.ppf(0.975, free) * np.sqrt(spread * np.linalg.inv(given.T @ given)[1, 1])
+        texts.append(f"at equal {name} {fit[1]:.1f} [{fit[1] - half:.1f}, {fit[1] + half:.1f}] "
+                     f"(r with the LLC within the two arms {inside})")  # fmt: skip
+    return [*found, f"Not registered. `seeker` less `walker-close` {'; '.join(texts)}: linear, "
+            "in the logarithm of steps."]  # fmt: skip
 
 
 def apart(values: pd.Series, arms: Mapping[str, list[str]]) -> tuple[float, float, float]:
