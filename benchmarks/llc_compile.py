@@ -16,10 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from llc_nets import case
 from torch import Tensor
 from torch.func import grad_and_value, vmap
 
-from agents import build_network
 from rl_slt import PolicyData, PolicyKL
 from rl_slt.gradients.flat import FlatPolicy, match_parameters
 from rl_slt.gradients.traced import TracedGradient
@@ -38,10 +38,9 @@ def cpu_seconds() -> float:
 def networks() -> dict[str, tuple[torch.nn.Module, Tensor]]:
     torch.manual_seed(0)
     layers = (torch.nn.Linear(16, 64), torch.nn.Tanh(), torch.nn.Linear(64, 8))
-    frames = torch.randint(0, 256, (BATCH, 64, 64, 3), dtype=torch.uint8)
     return {
         "MLP": (torch.nn.Sequential(*layers), torch.randn(BATCH, 16)),
-        "patch": (build_network("patch"), frames),
+        "CNN of nn.Conv2d": case("cnn", BATCH)[:2],
     }
 
 
