@@ -40,6 +40,10 @@ _OWN: dict[str, str] = {
         seed:i step:i estimate_id:s setting_id:s loss:s states:s probe:s of_states:s samples:i
         share:f influence:f stderr:f correlation:f correlation_stderr:f distinct:f draws:i
         status:s""",
+    "susceptibilities": """
+        seed:i step:i estimate_id:s setting_id:s loss:s states:s component:s weights:i perturb:s
+        observable:s value:f stderr:f llc:f llc_stderr:f nbeta:f localization:f draws:i status:s
+        message:s seconds:f""",
     "llc_draws": "step:i estimate_id:s loss:s states:s chain:i draw:i loss_value:f",
     "episodes": """
         step:i policy:s mode:s probe:s placement:s level_seed:i ret:f length:i outcome:s

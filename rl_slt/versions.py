@@ -16,6 +16,7 @@ STAGES: dict[str, int] = {
     "llc": 12,  # the estimator itself, too
     "profile": 2,
     "influence": 1,
+    "susceptibility": 1,
     "bayes": 1,
     "calibrate": 4,
     "covariates": 4,
@@ -40,6 +41,7 @@ _READS: dict[str, tuple[str, ...]] = {  # of what is kept; tables are made again
     "llc": ("states", "episodes"),
     "profile": ("llc",),
     "influence": ("llc",),
+    "susceptibility": ("llc", "fixed_states"),
     "calibrate": ("llc",),
     "covariates": ("states",),
     "probe": ("levels",),

@@ -1,9 +1,20 @@
 from .actors import Actor, BatchStep, network_actor
 from .clips import Clip, pick_levels, render_clip
-from .counterfactual import counterfactual_rows, distance_rows, run_counterfactual
+from .counterfactual import (
+    coin_preference,
+    counterfactual_rows,
+    distance_rows,
+    run_counterfactual,
+)
 from .fixed_states import FixedStates, collect_fixed_states
 from .goals import COIN_GOALS, GRID_GOALS, coin_shares, goal_of, grid_shares
-from .gridworld import DECIDED, first_reached, grid_goal, probe_gridworld
+from .gridworld import (
+    DECIDED,
+    corner_preference,
+    first_reached,
+    grid_goal,
+    probe_gridworld,
+)
 from .held_out import met_rows, met_sentence, without_met
 from .intervals import crossed_interval, quantile_interval, rate_draws, wilson
 from .linear_probe import MIN_LEVELS, linear_probe_rows, read_direction, run_linear_probe
@@ -51,9 +62,11 @@ __all__ = [
     "Probe",
     "ProbeSuite",
     "Score",
+    "coin_preference",
     "coin_shares",
     "collect_fixed_states",
     "control_of",
+    "corner_preference",
     "counterfactual_rows",
     "crossed_interval",
     "distance_rows",

@@ -6,7 +6,7 @@ same states for every policy and checkpoint (`analysis.probes.fixed_states`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,35 @@ def run_counterfactual(
         value_change=(values - values[base]).numpy(),
     )  # fmt: skip
     return out[~absent].reset_index(drop=True)
+
+
+def coin_preference(
+    states: FixedStates, classes: Sequence[Sequence[int]] | None
+) -> Callable[[torch.nn.Module], float]:
+    """`toward:left` of a policy, as a function of it: how a coin to the left draws it there.
+
+    The mean over states of the change of P(move left) - P(move right) that the coin makes.
+
+    Args:
+        states: from `collect_fixed_states`.
+        classes: of actions that the policy's logits are of; None is each by itself.
+    """
+    table = states.table
+    left = np.flatnonzero((table["condition"] == "moved") & (table["dx"] < 0))
+    absent = np.flatnonzero(table["condition"] == "none")
+    plain = dict(zip(table["level_seed"].iloc[absent], range(len(absent)), strict=True))
+    base = torch.tensor([plain[level] for level in table["level_seed"].iloc[left]])
+    away = DIRECTION if classes is None else DIRECTION[[members[0] for members in classes]]
+    push = torch.from_numpy(-away).double()
+    frames = torch.from_numpy(states.frames[np.concatenate([left, absent])])
+
+    def preference(policy: torch.nn.Module) -> float:
+        with torch.no_grad():
+            logits = torch.cat([logits_of(policy(part)) for part in frames.split(512)])
+        drift = logits.double().softmax(1) @ push
+        return float((drift[: len(left)] - drift[len(left) :][base]).mean())
+
+    return preference
 
 
 def _outputs(

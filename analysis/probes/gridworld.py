@@ -6,6 +6,7 @@ What they are called and mean stands in `analysis.probes.records`.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pandas as pd
 import torch
@@ -96,6 +97,21 @@ def grid_goal(policy: nn.Module, grid: CheeseGrid) -> str:
         if float(first[apart].mean()) >= DECIDED:
             return goal
     return "neither"
+
+
+def corner_preference(grid: CheeseGrid) -> Callable[[nn.Module], float]:
+    """P(corner first) - P(cheese first) of a policy, as a function of it.
+
+    The mean over starts from which they lie on different ways.
+    """
+    states, apart = torch.from_numpy(grid.observations), torch.from_numpy(grid.apart)
+
+    def preference(policy: nn.Module) -> float:
+        probs = log_probs(policy, states.to(next(policy.parameters()).dtype)).exp()
+        corner, cheese = first_reached(probs, grid)
+        return float((corner - cheese)[apart].mean())
+
+    return preference
 
 
 def toward_cheese(probs: Tensor, grid: CheeseGrid) -> Tensor:

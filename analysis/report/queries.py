@@ -68,6 +68,14 @@ def influence_rows(data: StudyData) -> pd.DataFrame:
     return frame.drop_duplicates(by, keep="last").sort_values(by, ignore_index=True)
 
 
+@once
+def susceptibility_rows(data: StudyData) -> pd.DataFrame:
+    """What components answer to perturbations, a row each, those of the latest setting."""
+    frame = data.table("susceptibilities").dropna(subset=["run", "step"])
+    by = ["run", "observable", "perturb", "component", "step"]
+    return frame.drop_duplicates(by, keep="last").sort_values(by, ignore_index=True)
+
+
 def _estimates(data: StudyData, *, to_self: bool, at_matched_entropy: bool) -> pd.DataFrame:
     frame = data.table("llc").dropna(subset=["run", "step"])
     matched = frame.reindex(columns=["matched_entropy"])["matched_entropy"].notna()

@@ -368,6 +368,51 @@ def influence(run: Path, settings: dict[str, Any], **options: Any) -> None:
         click.echo(line)
 
 
+TILTS = FromModel(
+    LLC,
+    only=(*RESPONSES.only, "checkpoints"),
+    once=("losses", "states"),
+    flags={"losses": "loss"},
+    defaults={"states": "frozen", "traces": "50"},
+)
+
+
+@cli.command("susceptibility", cls=ModelCommand, models={"settings": TILTS})
+@RUN
+@click.option("--component", "components", multiple=True,
+              help="Weights that are sampled, as 'body.conv1.*', or all; repeatable "
+              "[all, and each layer].")  # fmt: skip
+@click.option("--perturb", "perturbs", multiple=True,
+              help="State set that the data move to, or SET@LEVEL; repeatable "
+              "[probe:behind; in a gridworld frozen:anywhere].")  # fmt: skip
+@click.option("--observable", "observables", multiple=True,
+              help="What answers: loss or goal; repeatable [loss].")  # fmt: skip
+@click.option("--step", type=INTEGER, help="One checkpoint [as --checkpoints says].")
+@click.option("--tilt-states", type=INTEGER, default=256, show_default=True,
+              help="States of each perturbation.")  # fmt: skip
+@engine_options
+def susceptibility(run: Path, settings: dict[str, Any], **options: Any) -> int:
+    """Ask what parts of the weights answer to a tilt of the data towards other states.
+
+    `-nbeta Cov(observable, L' - L)` over draws of each component's posterior, L' the loss of the
+    other states: the change of the observable for a small share of them, per unit of share. The
+    goal score is the coin's (CoinRun) or the corner's pull (gridworld). See docs/traces.md.
+
+    \b
+    Examples:
+      rl-slt susceptibility runs/a --checkpoints 4
+      rl-slt susceptibility runs/a --component 'body.conv1.*' --perturb probe:behind
+      rl-slt susceptibility runs/g --loss exact-regret:temperature=0.01 --nbeta 1000
+          --localization 100 --perturb frozen:anywhere --observable loss --observable goal
+    """
+    from rl_slt.pipeline.commands.response import susceptibility
+
+    lines, status = susceptibility(run, settings, **options)
+    for line in lines:
+        click.echo(line)
+    return status
+
+
 VARIED = FromModel("rl_slt.settings:Varied", defaults={"exact_states": "256"})
 ESTIMATES = FromModel(
     LLC,

@@ -21,6 +21,7 @@ from rl_slt.known.problem import Answer, sampling
 from rl_slt.known.problems import Weights
 from rl_slt.losses.base import Policy, logits_of
 from rl_slt.response.covariance import covariance
+from rl_slt.response.susceptibility import susceptibility
 from rl_slt.response.traces import Tracing
 from rl_slt.result import LLCEstimate
 from rl_slt.samplers.base import Sampler
@@ -130,6 +131,11 @@ class Regression:
         k = self.x @ covariance @ self.x.T
         return 0.5 * k**2 + np.outer(self.residuals, self.residuals) * k
 
+    def susceptibility(self, members: slice | np.ndarray) -> float:
+        """`-nbeta Cov(L, L' - L)`, L' the mean loss of some samples."""
+        to_own = self.covariance().mean(0)
+        return -self.nbeta * float(to_own[members].mean() - to_own.mean())
+
     def estimate(
         self, sampler: Sampler | None, batch_size: int | None, seed: int,
         sets: Mapping[str, PolicyData] | None = None, **settings: Any,
@@ -171,6 +177,18 @@ def held(sampler: Sampler | None, batch_size: int | None, seed: int) -> Answer:
     return Answer(e, -float(value), float(stderr), -scale * float(exact))
 
 
+def tilted(sampler: Sampler | None, batch_size: int | None, seed: int) -> Answer:
+    """What nbeta L answers to a tilt of the data towards their second half, per unit of share."""
+    problem = Regression()
+    half = len(problem.x) // 2
+    other = problem.data.take(slice(half, None))
+    e = problem.estimate(sampler, batch_size, seed, {"other": other})
+    assert e.traces is not None
+    value, stderr = (problem.nbeta * x for x in susceptibility(e.traces, "other"))
+    exact = problem.nbeta * problem.susceptibility(slice(half, None))
+    return Answer(e, value, stderr, exact)
+
+
 ANSWERS: dict[str, Callable[[Sampler | None, int | None, int], Answer]] = {
     "symmetry-permutation": partial(
         symmetry, lambda policy: permuted(policy, torch.tensor([3, 0, 5, 1, 4, 2]))
@@ -178,5 +196,6 @@ ANSWERS: dict[str, Callable[[Sampler | None, int | None, int], Answer]] = {
     "symmetry-scale": partial(symmetry, lambda policy: rescaled(policy, 4.0)),
     "traces-regression": contribution,
     "influence-regression": held,
+    "susceptibility-regression": tilted,
     **volumes.ANSWERS,
 }

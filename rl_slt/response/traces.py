@@ -6,7 +6,6 @@ over all of them. How many a tenth of the estimate buys is known before the chai
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,10 +29,10 @@ if TYPE_CHECKING:
 
 OWN = "states"  # the set that the loss L of the posterior is averaged over
 CHUNK = 512  # samples in one pass
-# A gradient of one sample in a chain takes as long as the losses of five alone; so many losses for
-# each are a tenth of an estimate, in which setting up and the error over states count, too.
-LOSSES_PER_GRADIENT = 0.5
-LEAST_FOR_ERROR = 4  # draws of each chain
+# So many losses for each gradient of a sample in a chain add about 8 % to an estimate, in which
+# setting up and the error over states count, too (`benchmarks/results/llc_traces.md`).
+LOSSES_PER_GRADIENT = 0.4
+FEW = 16  # draws of each chain, below which they are too far apart to remember each other
 LEAST_DRAWS, MOST_BYTES = 2, 1 << 28  # of each chain; of all losses kept
 
 Observable = Callable[[nn.Module], float]
@@ -127,7 +126,7 @@ class Traces:
 
         Returns:
             A row for each group: of_states, samples, share (of all weight), value, stderr (Monte
-            Carlo, NaN with fewer than 4 draws of each chain) and draws (of all chains).
+            Carlo) and draws (of all chains).
         """
         excess = self.nbeta * (self.of() - self.at_center[self._members(OWN)])
         weights = self.origin_of()["weight"].to_numpy(float)
@@ -136,8 +135,8 @@ class Traces:
             index = where.to_numpy()
             share = weights[index].sum() / weights.sum()
             found = excess[..., index] @ weights[index] / weights[index].sum()
-            few = found.shape[1] < LEAST_FOR_ERROR
-            error = math.nan if few else mean_stderr(found)
+            few = found.shape[1] < FEW
+            error = found.std(ddof=1) / found.size**0.5 if few else mean_stderr(found)
             rows.append((name, len(index), share, float(found.mean()), error, found.size))
         columns = ["of_states", "samples", "share", "value", "stderr", "draws"]
         return pd.DataFrame(rows, columns=columns)

@@ -26,6 +26,7 @@ FIGURES: tuple[FigureRecord, ...] = (
     early.EARLY,
     response.CONTRIBUTIONS,
     response.INFLUENCES,
+    response.SUSCEPTIBILITIES,
     slices.NEAR,
     slices.BETWEEN,
 )

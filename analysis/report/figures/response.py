@@ -9,7 +9,12 @@ from analysis.report.figures.axes import shared_axis
 from analysis.report.figures.lines import baseline_line, run_lines
 from analysis.report.figures.model import Figure, FigureRecord, Panel, Series
 from analysis.report.labels import states_short
-from analysis.report.queries import contribution_rows, influence_rows, states_in_order
+from analysis.report.queries import (
+    contribution_rows,
+    influence_rows,
+    states_in_order,
+    susceptibility_rows,
+)
 from analysis.report.seed_means import Z95
 
 
@@ -60,6 +65,40 @@ def _influences(data: StudyData) -> Iterator[Figure]:
         yield Figure(panels, series, alt, axis=shared_axis(data))
 
 
+def _susceptibilities(data: StudyData) -> Iterator[Figure]:
+    """Per perturbation, observable and component a panel, a line for each arm; none without."""
+    rows = susceptibility_rows(data)
+    half = Z95 * rows["stderr"].astype(float)
+    rows = rows.assign(
+        ci_low=rows["value"] - half, ci_high=rows["value"] + half, flag=rows["status"]
+    )
+    panels: list[Panel] = []
+    series: list[Series] = []
+    for (seen, tilt, part), mine in rows.groupby(["observable", "perturb", "component"], sort=True):
+        key = f"{seen}:{tilt}:{part}"
+        lines = [line for i, arm in enumerate(data.arms) for line in run_lines(mine, arm, i, key)]
+        steps = [x for line in lines for x in line.x]
+        label = "per unit of share" if seen != "loss" else "nats per unit of share"
+        panels.append(Panel(key, f"{part}: {seen} to {tilt}", label, height=100))
+        series += [*lines, baseline_line(0.0, key, "none", [min(steps), max(steps)])]
+    if series:
+        alt = f"Lines of {len(panels)} susceptibilities over environment steps."
+        yield Figure(panels, series, alt, axis=shared_axis(data))
+
+
+SUSCEPTIBILITIES = FigureRecord(
+    id="susceptibility",
+    section="parts",
+    title="What components of the weights answer to other states",
+    caption=(
+        "The change of an observable (the loss on the states, or the goal score) when a small "
+        "share of the data is moved to other states, per unit of share, over the posterior of one "
+        "component's weights alone. Bands: 95 % intervals of the chains; one that holds zero tells "
+        "nothing. Checkpoints whose estimate is not sound have no value."
+    ),
+    needs="No susceptibilities were asked for; `rl-slt susceptibility RUN` finds them.",
+    draw=_susceptibilities,
+)
 INFLUENCES = FigureRecord(
     id="influence",
     section="parts",

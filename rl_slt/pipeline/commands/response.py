@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,17 +14,28 @@ import pandas as pd
 from agents import Run, load_policy, make_folder, write_atomic, write_bytes
 from rl_slt import estimate_with
 from rl_slt.errors import InputError
+from rl_slt.pipeline.commands.run import report_failures
 from rl_slt.pipeline.disk.layout import open_run
 from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.disk.store import ItemStore, digest, write_table
+from rl_slt.pipeline.engine.jobs import open_engine
 from rl_slt.pipeline.engine.progress import meter
+from rl_slt.pipeline.engine.work import run_items
 from rl_slt.pipeline.environments import environment_of
 from rl_slt.pipeline.plan.by_name import build_loss, fit_batch
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages.llc import Estimate, load_inputs, plan_estimates
+from rl_slt.pipeline.stages.susceptibility import (
+    Susceptibility,
+    check_components,
+    check_observables,
+    make,
+    parse_tilt,
+)
 from rl_slt.response.covariance import LEAST_DRAWS, covariance
 from rl_slt.response.influence import Influence
 from rl_slt.response.influence import influence as influence_of
+from rl_slt.response.susceptibility import LOSS
 from rl_slt.response.traces import OWN, Traces, check_installed
 from rl_slt.versions import STAGES, version_key
 
@@ -104,13 +116,85 @@ def influence(
     return [*lines, f"table, heat map and frames: {folder.resolve()}"]
 
 
+def susceptibility(
+    path: Path,
+    settings: dict[str, Any],
+    *,
+    components: Sequence[str],
+    perturbs: Sequence[str],
+    observables: Sequence[str],
+    step: int | None,
+    tilt_states: int,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> tuple[list[str], int]:
+    """Find what parts of a run's weights answer to a tilt of its data towards other states.
+
+    Args:
+        path: of the run.
+        settings: of `LLCPlan`, as for `influence`.
+        components: patterns of parameters; none is all weights together and each layer.
+        perturbs: state sets, or `SET@LEVEL`; none is the game's usual one.
+        observables: `loss` and `goal`; none is the loss.
+        step: of one checkpoint; None is those of the settings.
+        tilt_states: states of each perturbation.
+        workers: as for `open_engine`.
+        scheduler: as for `open_engine`.
+
+    Returns:
+        Lines that say what was found, and the exit status.
+
+    Raises:
+        InputError: a wrong value.
+    """
+    run = open_run(path)
+    plan = _plan({"states": ("frozen",)} | settings)
+    if tilt_states < 2:
+        raise InputError.of("tilt_states", tilt_states, "an integer at least 2")
+    train, seen = run.training, tuple(observables) or (LOSS,)
+    check_observables(train, seen)
+    names = tuple(perturbs) or (environment_of(train).tilt,)
+    tilts = tuple((name, parse_tilt(train, name, plan, tilt_states)) for name in names)
+    last = run.checkpoint(step)
+    check_components(load_policy(last.path), components)
+    estimates = plan_estimates(run, plan, [train.coin])
+    if step is not None:
+        estimates = [_estimate(run, plan, last.step)]
+    items = [
+        Susceptibility(
+            e.run, e.step, e.checkpoint, e.weights, e, tuple(components), tilts, seen
+        )
+        for e in estimates
+    ]  # fmt: skip
+    store = ItemStore(run.path, Susceptibility.kind)
+    with stage_lock(run.path, Susceptibility.kind), open_engine(workers, scheduler) as engine:
+        todo = [item for item in items if not item.done]
+        with meter("susceptibility", len(todo)) as bar:
+            failed = run_items(todo, make, engine, bar.update)
+        write_table("susceptibilities", store.read("susceptibilities"), run)
+    report_failures(failed)
+    done = [store.read_item(item.key, "susceptibilities") for item in items if item.done]
+    return [_line(row) for table in done for row in table.to_dict("records")], int(bool(failed))
+
+
+def _line(row: dict[Any, Any]) -> str:
+    """A susceptibility in words."""
+    value = f"{row['value']:+.3g} ± {row['stderr']:.2g}"
+    if row["status"] != "ok":
+        value = f"none: the estimate is {row['status']}: {row['message']}"
+    elif abs(row["value"]) < 1.96 * row["stderr"]:
+        value += " (not told from 0)"
+    answer = f"{row['observable']} to {row['perturb']}: {value}"
+    return f"step {row['step']:>9,}  {row['component']:<16} {answer}"
+
+
 def _plan(settings: dict[str, Any]) -> LLCPlan:
     """The plan of estimates whose draws are kept.
 
     Raises:
         InputError: too few draws are kept to tell an error.
     """
-    plan = LLCPlan.build({"traces": KEPT} | settings, "settings").replace(checkpoints=EVERY)
+    plan = LLCPlan.build({"traces": KEPT} | settings, "settings")
     kept = min(plan.traces or KEPT, plan.draws)
     if kept < LEAST_DRAWS:
         name = "traces" if plan.draws >= LEAST_DRAWS else "draws"
@@ -120,7 +204,7 @@ def _plan(settings: dict[str, Any]) -> LLCPlan:
 
 def _estimate(run: Run, plan: LLCPlan, step: int) -> Estimate:
     """The estimate of a checkpoint."""
-    planned = plan_estimates(run, plan, [run.training.coin])
+    planned = plan_estimates(run, plan.replace(checkpoints=EVERY), [run.training.coin])
     return next(item for item in planned if item.step == step)
 
 

@@ -18,12 +18,13 @@ def data(tmp_path_factory: pytest.TempPathFactory, write_study) -> StudyData:  #
     for run in sorted((study / "runs").iterdir()):
         llc = pd.read_parquet(run / "tables" / "llc.parquet")
         llc = llc[llc["states"] == "frozen"]
-        for table in ("contributions", "influence"):
+        for table in ("contributions", "influence", "susceptibilities"):
             rows = [
                 {"run": run.name, "step": row["step"], "estimate_id": row["estimate_id"],
                  "states": "frozen", "probe": "probe:behind", "of_states": kind, "share": share,
                  "value": 20 + share, "stderr": 1.0, "correlation": share,
-                 "correlation_stderr": 0.1, "status": "ok"}
+                 "correlation_stderr": 0.1, "status": "ok",
+                 "observable": "loss", "perturb": "probe:behind", "component": kind}
                 for row in llc.to_dict("records") for kind, share in KINDS.items()
             ]  # fmt: skip
             frame = pd.DataFrame(rows).reindex(columns=[*schema.TABLES[table]])
@@ -42,7 +43,7 @@ def test_contributions_are_the_rows_of_the_estimates_shown(data: StudyData) -> N
         "no coin in view (on shared states, 75% of them)",
     ]
     line = next(s for s in drawn.series if s.run == "end-s0" and s.panel.endswith(":coin in view"))
-    assert set(line.y) == {20.25} and set(line.high) == {20.25 + 1.96}
+    assert set(line.y) == {20.25} and line.high[0] == pytest.approx(20.25 + 1.96, abs=1e-3)
 
 
 def test_influences_are_correlations_with_zero_beside_them(data: StudyData) -> None:
@@ -52,6 +53,16 @@ def test_influences_are_correlations_with_zero_beside_them(data: StudyData) -> N
     mine = [s for s in drawn.series if s.panel == key]
     assert [s.name for s in mine] == ["end", "behind", "none"]
     assert set(mine[0].y) == {0.75} and set(mine[-1].y) == {0.0}
+
+
+def test_susceptibilities_have_a_panel_for_each_component(data: StudyData) -> None:
+    drawn = figure(data, "susceptibility")
+    assert [panel.title for panel in drawn.panels] == [
+        f"{kind}: loss to probe:behind" for kind in KINDS
+    ]
+    mine = [s for s in drawn.series if s.panel == "loss:probe:behind:coin in view"]
+    assert [s.name for s in mine] == ["end", "behind", "none"]
+    assert set(mine[0].y) == {20.25} and mine[0].low[0] == pytest.approx(18.29, abs=1e-3)
 
 
 def test_the_page_has_the_section_only_where_there_is_something(

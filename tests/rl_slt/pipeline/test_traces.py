@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from agents import load_policy
 from rl_slt import InputError, Traces
-from rl_slt.pipeline.commands.response import influence
+from rl_slt.pipeline.commands.response import influence, susceptibility
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.engine.jobs import SerialEngine
 from rl_slt.pipeline.plan.study import LLCPlan
@@ -73,6 +74,32 @@ def test_influences_are_kept_with_their_pictures(tmp_path: Path) -> None:
     replace(t, status="failed", message="chains disagree").save(kept)
     with pytest.raises(InputError, match="no influence: the estimate is failed: chains disagree"):
         influence(run.path, few, **ask)
+
+
+def test_components_answer_to_perturbations(tmp_path: Path) -> None:
+    """Each is sampled by itself at the temperature of all; the same command again adds nothing."""
+    run = Run(sound_run(tmp_path / "run", steps=(0,)))
+    few = {"n_states": 48, "chains": 2, "draws": 80, "burn_in": 40, "batch_size": 24, "traces": 20}
+    ask: dict[str, Any] = dict(
+        components=("body.conv1.*", "policy_head.*"), perturbs=("frozen:behind", "frozen:end@7"),
+        observables=("loss", "goal"), step=None, tilt_states=16, workers=0,
+    )  # fmt: skip
+    lines, status = susceptibility(run.path, few, **ask)
+    table = pd.read_parquet(run.tables / "susceptibilities.parquet")
+    assert status == 0 and len(lines) == len(table) == 8
+    assert set(table["perturb"]) == {"frozen:behind", "frozen:end@7"}
+    sizes = dict(zip(table["component"], table["weights"], strict=True))
+    network = load_policy(run.checkpoint().path)
+    named = dict(network.named_parameters())
+    for part, size in sizes.items():
+        mine = [p.numel() for name, p in named.items() if name.startswith(part[:-1])]
+        assert size == sum(mine)
+    assert table["nbeta"].nunique() == table["localization"].nunique() == 1
+    ok = table["status"] == "ok"
+    assert (table["value"].notna() == ok).all() and (table["stderr"].dropna() > 0).all()
+    assert susceptibility(run.path, few, **ask)[0] == lines
+    with pytest.raises(InputError, match="observable='moon': must be one of loss, goal"):
+        susceptibility(run.path, few, **ask | {"observables": ("moon",)})
 
 
 @pytest.mark.parametrize("value", ["1", "many", True, -3])

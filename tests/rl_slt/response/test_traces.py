@@ -104,8 +104,8 @@ def test_how_many_draws_are_kept() -> None:
     def kept(draws: int | None, samples: int = 2048, batch: int = 64) -> int:
         return draws_kept(Tracing(draws=draws), samples, 4, 280, 200, batch)
 
-    assert kept(None) == int(LOSSES_PER_GRADIENT * 280 * 64 / 2048) == 4
-    assert kept(None, batch=2048) == 140  # a gradient over all data costs more than all losses
+    assert kept(None) == int(LOSSES_PER_GRADIENT * 280 * 64 / 2048) == 3
+    assert kept(None, batch=2048) == 112  # a gradient over all data costs more than all losses
     assert kept(50) == 50 and kept(900) == 200
     assert kept(200, samples=10**6) == 16  # 2^28 bytes
     with pytest.raises(InputError, match="traces=1: must be True, or at least 2 draws"):
