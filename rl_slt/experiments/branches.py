@@ -320,10 +320,10 @@ def page(tables: Mapping[str, pd.DataFrame]) -> Page:
                     for r in part.itertuples()
                 )
                 statements.append(f"{world}, {arm}, {kind}: share that keeps the goal {text}")
-            axes.set(ylim=(-0.04, 1.04), xlabel=f"branch point, {of.unit}",
+            axes.set(ylim=(-0.04, 1.3), xlabel=f"branch point, {of.unit}",
                      ylabel="share with the trunk's goal",
                      title=f"branches of trunks on {arm}")  # fmt: skip
-            axes.legend(fontsize=8, title="data after the branch point")
+            axes.legend(fontsize=8, title="data after the branch point", loc="upper left", ncols=3)
     text = (
         "same: the trunk's data and a new seed. swap: the other arm's data to the end. while: the "
         "other arm's data for some steps, then the trunk's. Jeffreys' 95 % intervals over trunks. "
