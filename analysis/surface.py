@@ -149,18 +149,21 @@ def draw_surfaces(
         cliffs: on these lines.
         labels: columns of planes to show, and what they are called.
     """
-    columns = len(labels) + 1
-    figure = Figure(figsize=(3.6 * columns, 3.1 * len(lines)), layout="constrained")
-    panels = figure.subplots(len(lines), columns, squeeze=False)
-    for row, (title, one) in zip(panels, lines.items(), strict=True):
+    # Lines alone stand three in a row.
+    columns = len(labels) + 1 if labels else min(3, len(lines))
+    rows = len(lines) if labels else -(-len(lines) // columns)
+    figure = Figure(figsize=(3.6 * columns, 3.1 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False)
+    last = panels[:, -1] if labels else panels.flat
+    for row, (title, table) in zip(panels, planes.items(), strict=False):
         for axes, (column, label) in zip(row, labels.items(), strict=False):
-            grid = planes[title].pivot(index="x1", columns="x0", values=column)
+            grid = table.pivot(index="x1", columns="x0", values=column)
             image = axes.pcolormesh(grid.columns, grid.index, grid.to_numpy(float), cmap="viridis")
             axes.plot(0, 0, "r+", ms=9)
             axes.set(xlabel="along the policy gradient", ylabel="along a random direction",
                      title=f"{title}: {label}")  # fmt: skip
             figure.colorbar(image, ax=axes)
-        axes = row[-1]
+    for axes, (title, one) in zip(last, lines.items(), strict=False):
         axes.errorbar(one["x0"], one["ret"], one["ret_stderr"], fmt="o-", ms=3)
         for cliff in cliffs[title]:
             axes.axvspan(cliff.start, cliff.end, color="C3", alpha=0.25)

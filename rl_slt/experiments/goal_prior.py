@@ -193,8 +193,8 @@ def posterior(
     good = np.array([found.mean(r).mixed and found.mean(r, found.loss[:, r]).mixed
                      for r in range(len(NBETAS))])  # fmt: skip
     # A level can be believed where the rungs did that nearly all of its draws come from.
-    mixed = [float(good[rung[(regret <= row.high) & (regret > row.low)]].mean()) > 0.95
-             for row in table.itertuples()]  # fmt: skip
+    edges = table[["low", "high"]].to_numpy(float)
+    mixed = [good[rung[(regret > low) & (regret <= high)]].mean() > 0.95 for low, high in edges]
     return table.assign(least=float(regret.min()), mixed=mixed)
 
 
@@ -325,8 +325,8 @@ def page(tables: Mapping[str, pd.DataFrame]) -> Page:
     text = (
         "Left to right: from random weights to low regret. Bars: 95 %, over weights of the prior, "
         "ladders of the posterior, trainings. Levels with fewer than ten weights, or "
-        f"from ladders that did not mix, are not shown. A goal is reached first from {DECIDED:.0%} of "
-        "the starts that tell, exactly."
+        "from ladders that did not mix, are not shown. A goal is what is reached first from "
+        f"{DECIDED:.0%} of the starts that tell, exactly."
     )
     return Page(
         statements,
