@@ -24,6 +24,7 @@ from .series import (
     setting_of,
 )
 from .staircase import staircase
+from .steering import CoinVector, coin_vector, describe_steering, part_of, steer_states, steer_suite
 from .surface import (
     Cliff,
     agreement,
@@ -41,14 +42,17 @@ __all__ = [
     "KINDS",
     "MIN_POINTS",
     "Cliff",
+    "CoinVector",
     "Hypothesis",
     "agreement",
     "along",
     "associate",
     "change_stderr",
     "check_together",
+    "coin_vector",
     "current_setting",
     "demote",
+    "describe_steering",
     "detect_in_all",
     "detect_transitions",
     "draw_fields",
@@ -63,6 +67,7 @@ __all__ = [
     "line",
     "measured_columns",
     "parse_hypotheses",
+    "part_of",
     "path_dependence",
     "plane",
     "policy_field",
@@ -73,5 +78,7 @@ __all__ = [
     "setting_of",
     "settling_step",
     "staircase",
+    "steer_states",
+    "steer_suite",
     "with_doses",
 ]

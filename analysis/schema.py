@@ -44,6 +44,14 @@ _OWN: dict[str, str] = {
         seed:i step:i estimate_id:s setting_id:s loss:s states:s component:s weights:i perturb:s
         observable:s value:f stderr:f llc:f llc_stderr:f nbeta:f localization:f draws:i status:s
         message:s seconds:f""",
+    "volume": """
+        seed:i step:i estimate_id:s setting_id:s loss:s states:s quantity:s method:s nbeta:f
+        localization:f relative_temperature:f cutoff:f radius:f keep:f score:f score_stderr:f
+        free_energy:f free_energy_stderr:f minus_log_share:f minus_log_share_stderr:f bias:f ess:f
+        directions:i status:s message:s""",
+    "steering": """
+        step:i module:s side:s strength:f probe:s metric:s change:s value:f ci_low:f ci_high:f
+        without:f least:f most:f n:i""",
     "llc_draws": "step:i estimate_id:s loss:s states:s chain:i draw:i loss_value:f",
     "episodes": """
         step:i policy:s mode:s probe:s placement:s level_seed:i ret:f length:i outcome:s

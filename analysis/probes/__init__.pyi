@@ -7,6 +7,7 @@ from .counterfactual import (
     run_counterfactual,
 )
 from .fixed_states import FixedStates, collect_fixed_states
+from .goal_scores import GOAL_SCORES, GoalScore, GoalScores
 from .goals import COIN_GOALS, GRID_GOALS, coin_shares, goal_of, grid_shares
 from .gridworld import (
     DECIDED,
@@ -47,6 +48,7 @@ __all__ = [
     "FIXED_STATE_GOALS",
     "FIXED_STATE_METRICS",
     "FIXED_STATE_PROBES",
+    "GOAL_SCORES",
     "GRID_GOALS",
     "GRID_PROBES",
     "MIN_LEVELS",
@@ -59,6 +61,8 @@ __all__ = [
     "Clip",
     "FixedStateMetric",
     "FixedStates",
+    "GoalScore",
+    "GoalScores",
     "Probe",
     "ProbeSuite",
     "Score",

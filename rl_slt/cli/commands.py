@@ -413,6 +413,45 @@ def susceptibility(run: Path, settings: dict[str, Any], **options: Any) -> int:
     return status
 
 
+VOLUMES = FromModel(
+    LLC,
+    only=("losses", "states", "n_states", "localization", "params", "gauge", "chains", "draws",
+          "burn_in", "batch_size", "profile", "seed"),
+    once=("losses", "states"),
+    flags={"losses": "loss"},
+    defaults={"states": "frozen", "profile": "5, 15, 50, 150, 500"},
+)  # fmt: skip
+
+
+@cli.command("volume", job="measure", cls=ModelCommand, models={"settings": VOLUMES})
+@RUN
+@click.option("--step", type=INTEGER, help="Checkpoint [the last].")
+@click.option("--goal", "goals", multiple=True,
+              help="coin, left-coin, right or none; repeatable [all].")  # fmt: skip
+@click.option("--radius", "radii", type=Number(float), multiple=True,
+              help="Of the localizer of goals, times |w*|; repeatable [0.3, 1, 3].")  # fmt: skip
+@click.option("--directions", type=INTEGER, default=128, show_default=True,
+              help="Rays at each resolution, and of each goal.")  # fmt: skip
+@click.option("--particles", type=INTEGER, default=64, show_default=True,
+              help="Of each population of the splitting.")  # fmt: skip
+@click.option("--out", type=PATH, help="CSV to write, too.")
+def volume(run: Path, settings: dict[str, Any], **options: Any) -> None:
+    """Measure the share of the localizer's mass that keeps a policy, or a goal of it.
+
+    Free energy and local volume by integration of the LLC over nbeta, by the Gaussian formula and
+    along rays; of a goal by splitting. A number without support is refused.
+
+    \b
+    Examples:
+      rl-slt volume runs/a
+      rl-slt volume demo/runs/behind-s0 --step 57344 --states frozen:behind --n-states 512
+    """
+    from rl_slt.pipeline.commands.volume import volume
+
+    for line in volume(run, settings, **options):
+        click.echo(line)
+
+
 VARIED = FromModel("rl_slt.settings:Varied", defaults={"exact_states": "256"})
 ESTIMATES = FromModel(
     LLC,
@@ -701,6 +740,38 @@ def surface(run: Path, out: Path, **settings: Any) -> None:
     for line in surface(run, out, **settings):
         click.echo(line)
     click.echo(f"surface: {out.resolve()}")
+
+
+@cli.command("steer", job="probe")
+@RUN
+@click.option("--module", default="body.fc", show_default=True, help="A module of the network.")
+@click.option("--side", default="left", show_default=True, help="Where the coin lies.")
+@click.option("--strength", type=FLOAT, default=1.0, show_default=True,
+              help="Times the vector that is added.")  # fmt: skip
+@click.option("--step", type=INTEGER, help="Checkpoint [the last].")
+@click.option("--probe", "probes", multiple=True,
+              help="Placement to play; repeatable [none@mid, behind].")  # fmt: skip
+@click.option("--levels", type=INTEGER, default=60, show_default=True, help="Held-out levels.")
+@click.option("--controls", type=INTEGER, default=4, show_default=True,
+              help="Random vectors of the same norm.")  # fmt: skip
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of what is random.")
+@click.option("--out", type=PATH, help="CSV to write, too.")
+def steer(run: Path, **settings: Any) -> None:
+    """Steer a policy along the direction of a coin in one of its modules, and probe it again.
+
+    The vector is the difference of the module's mean activation with the coin on one side and with
+    none, on the same states. It is added, its component is replaced by the mean without a coin,
+    and the activation is patched; random vectors of the same norm stand next to it.
+
+    \b
+    Examples:
+      rl-slt steer demo/runs/behind-s0
+      rl-slt steer runs/a --module body.conv2 --side left --strength 2 --probe none@mid
+    """
+    from rl_slt.pipeline.commands.steer import steer
+
+    for line in steer(run, **settings):
+        click.echo(line)
 
 
 @cli.command("levels", job="look")

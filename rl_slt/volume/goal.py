@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -107,7 +108,7 @@ def goal_volume(
             "splitting": _split(lambda x: relative(flat.w_star + width * x), keep, flat.w_star,
                                 particles, seed),
             "gaussian": linear,
-            "rays": rays.share(kept(keep)),
+            "rays": _at_least(rays.share(kept(keep))),
         }  # fmt: skip
         rows += [
             {"keep": keep, "method": method, "score": at_center,
@@ -115,6 +116,13 @@ def goal_volume(
             for method, share in found.items()
         ]  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def _at_least(share: Share) -> Share:
+    """The share, with the error that so many rays leave where all keep the goal."""
+    if share.message:
+        return share
+    return replace(share, stderr=math.hypot(share.stderr, 1 / share.directions))
 
 
 def _split(
@@ -142,7 +150,8 @@ def _split(
     if message:
         return refused(message)
     relative = shares.std(ddof=1) / shares.mean() / math.sqrt(POPULATIONS)
-    return Share(-math.log(shares.mean()), float(relative))
+    # Where every particle keeps the goal, one of the next might not.
+    return Share(-math.log(shares.mean()), math.hypot(relative, 1 / (POPULATIONS * particles)))
 
 
 def share_columns(share: Share) -> dict[str, object]:

@@ -1,0 +1,280 @@
+"""Activation steering and patching: does a direction inside a network carry its goal?
+
+The vector of a coin is the difference of a module's mean activation on the same states with the
+coin on one side and with none (Turner et al. 2023, arXiv 2308.10248; in a maze agent arXiv
+2310.08043). Added where there is no coin it should do what the coin does; its component set to the
+mean without a coin should take the coin's effect away; and the whole activation taken over from the
+state with the coin (patching) should bring the share of the effect that goes through the module.
+Random vectors of the same norm are the control: any push that is as long may do as much.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from analysis.probes import GoalScores, ProbeSuite, run_suite
+from analysis.probes.intervals import mean_interval, quantile_interval, rate_draws
+from envs import DIRECTION, logits_of
+from rl_slt import InputError
+
+DRIFT = "drift"  # P(move right) - P(move left)
+ADD, RANDOM, REPLACE, PATCH = "add", "random", "replace", "patch"
+LENGTH = "length"
+OUTCOMES = {"coin_rate": "coin_collected", "end_rate": "end_reached"}
+Change = Callable[[Tensor], Tensor]
+
+
+@contextmanager
+def hooked(policy: nn.Module, module: str, change: Change) -> Iterator[nn.Module]:
+    """The policy with the output of a module changed, as long as the block lasts.
+
+    Args:
+        policy: left unchanged afterwards.
+        module: its name among `policy.named_modules()`.
+        change: from the module's output `[B, ...]` to what stands in its place.
+
+    Raises:
+        InputError: there is no such module, or its output is no tensor.
+    """
+    part = part_of(policy, module)
+
+    def hook(_: nn.Module, __: object, out: object) -> Tensor:
+        if not isinstance(out, Tensor):
+            raise InputError.of("module", module, "one whose output is a tensor")
+        return change(out)
+
+    handle = part.register_forward_hook(hook)
+    try:
+        yield policy
+    finally:
+        handle.remove()
+
+
+def part_of(policy: nn.Module, module: str) -> nn.Module:
+    """The module of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    parts = {name: part for name, part in policy.named_modules() if name}
+    if module not in parts:
+        raise InputError.of("module", module, f"one of {', '.join(parts)}")
+    return parts[module]
+
+
+@torch.no_grad()
+def activations(policy: nn.Module, module: str, frames: Tensor) -> Tensor:
+    """A module's output `[B, ...]` on frames `[B, 64, 64, 3]`."""
+    found: list[Tensor] = []
+    with hooked(policy, module, lambda out: found.append(out.clone()) or out):  # type: ignore[func-returns-value]
+        policy(frames)
+    if len(found) != 1:
+        raise InputError.of("module", module, "one that is called once for each output")
+    return found[0]
+
+
+@dataclass(frozen=True, eq=False)
+class CoinVector:
+    """The direction of a coin in a module.
+
+    Attributes:
+        module: its name.
+        vector: mean activation with the coin less that without `[...]`.
+        without: mean activation without a coin `[...]`.
+    """
+
+    module: str
+    vector: Tensor
+    without: Tensor
+
+    def add(self, strength: float = 1.0) -> Change:
+        """Add so many times the vector."""
+        return lambda out: out + strength * self.vector
+
+    def replace(self) -> Change:
+        """Set the component along the vector to what it is on average without a coin."""
+        unit = self.vector / self.vector.norm()
+
+        def change(out: Tensor) -> Tensor:
+            along = ((out - self.without) * unit).flatten(1).sum(1)
+            return out - along.view(-1, *[1] * unit.ndim) * unit
+
+        return change
+
+    def random(self, generator: torch.Generator, strength: float = 1.0) -> Change:
+        """Add a vector of the same norm in a random direction."""
+        noise = torch.randn(self.vector.shape, generator=generator)
+        noise *= strength * self.vector.norm() / noise.norm()
+        return lambda out: out + noise
+
+
+def coin_vector(policy: nn.Module, module: str, scores: GoalScores, side: str) -> CoinVector:
+    """The vector of a coin on one side (`left` or `right`), from every other level of the states.
+
+    Args:
+        policy: from frames to logits, or (logits, values).
+        module: name of one of its modules.
+        scores: states of levels; the others are left to measure on.
+        side: where the coin lies.
+
+    Raises:
+        InputError: there is no such module, or the coin changes nothing in it.
+    """
+    none = activations(policy, module, scores.frames("none")[::2])
+    coin = activations(policy, module, scores.frames(side)[::2])
+    vector = (coin - none).mean(0)
+    if not float(vector.norm()) > 0:
+        raise InputError.of("module", module, "one in which a coin changes something")
+    return CoinVector(module, vector, none.mean(0))
+
+
+def steer_states(
+    policy: nn.Module, vector: CoinVector, scores: GoalScores, side: str, *,
+    strength: float = 1.0, controls: int = 8, seed: int = 0,
+) -> pd.DataFrame:  # fmt: skip
+    """What steering changes in P(move right) - P(move left) on states of the levels left over.
+
+    Args:
+        policy: as in `coin_vector`.
+        vector: of `coin_vector`, with the same states and side.
+        scores: states of levels.
+        side: where the coin lies.
+        strength: times the vector that is added.
+        controls: random vectors.
+        seed: of these.
+
+    Returns:
+        A row for each change: `coin` (the coin itself, for comparison), `add` and `random` (the
+        mean over random vectors) and `patch` on states without a coin, `replace` on states with
+        it; columns probe, metric (`drift`), change, value (mean paired difference), ci_low,
+        ci_high (95 %, over levels), without (the mean before), n. Of `random` also `least` and
+        `most`, the smallest and largest mean of a single vector.
+    """
+    none, coin = scores.frames("none")[1::2], scores.frames(side)[1::2]
+    base = {"none": drift(policy, none), "coin": drift(policy, coin)}
+
+    def under(change: Change, frames: Tensor) -> np.ndarray:
+        with hooked(policy, vector.module, change):
+            return drift(policy, frames)
+
+    with_coin = activations(policy, vector.module, coin)
+    generator = torch.Generator().manual_seed(seed)
+    pushes = np.array(
+        [under(vector.random(generator, strength), none) for _ in range(controls)]
+    ).reshape(controls, len(none))
+    found = {
+        "coin": ("none", base["coin"]),
+        ADD: ("none", under(vector.add(strength), none)),
+        RANDOM: ("none", pushes.mean(0)),
+        PATCH: ("none", under(lambda out: with_coin, none)),
+        REPLACE: ("coin", under(vector.replace(), coin)),
+    }
+    rows = []
+    for change, (of, values) in found.items():
+        rows.append(_row("states", DRIFT, change, values - base[of], base[of]))
+    table = pd.DataFrame(rows)
+    each = (pushes - base["none"]).mean(1)
+    table.loc[table["change"] == RANDOM, ["least", "most"]] = [each.min(), each.max()]
+    return table
+
+
+def drift(policy: nn.Module, frames: Tensor) -> np.ndarray:
+    """P(move right) - P(move left) on frames `[B]`."""
+    with torch.no_grad():
+        p = logits_of(policy(frames)).double().softmax(-1)
+    return (p @ torch.from_numpy(DIRECTION).double()).numpy()
+
+
+def steer_suite(
+    policy: nn.Module, vector: CoinVector, suite: ProbeSuite, *,
+    strength: float = 1.0, controls: int = 3, seed: int = 0,
+) -> pd.DataFrame:  # fmt: skip
+    """What steering changes in rollouts, on the same levels and random numbers.
+
+    Args:
+        policy: as in `coin_vector`.
+        vector: of `coin_vector`.
+        suite: probes and levels.
+        strength: times the vector that is added.
+        controls: random vectors, each played by itself.
+        seed: of action noise and random vectors.
+
+    Returns:
+        Rows as of `steer_states` for each probe, metric (`coin_rate`, `end_rate`, `length`) and
+        change (`add`, `random`, `replace`).
+    """
+
+    def play(change: Change | None) -> pd.DataFrame:
+        if change is None:
+            return _played(policy, suite, seed)
+        with hooked(policy, vector.module, change):
+            return _played(policy, suite, seed)
+
+    generator = torch.Generator().manual_seed(seed)
+    base = play(None)
+    pushes = [vector.random(generator, strength) for _ in range(controls)]
+    found = {ADD: [vector.add(strength)], REPLACE: [vector.replace()], RANDOM: pushes}
+    rows = []
+    for change, changes in found.items():
+        plays = [play(one) for one in changes]
+        for probe, metric in itertools.product(suite.placements, (*OUTCOMES, LENGTH)):
+            if plays:
+                before = base[probe, metric].to_numpy()
+                after = np.stack([play[probe, metric].to_numpy() for play in plays])
+                row = _row(probe, metric, change, after.mean(0) - before, before)
+                if (
+                    metric in OUTCOMES
+                ):  # where no level changed, the interval has a width all the same
+                    drawn = rate_draws(np.column_stack([before, *after]))
+                    spread = drawn[:, 1:].mean(1) - drawn[:, 0]
+                    ends = quantile_interval(spread, float((after - before).mean()))
+                    row["ci_low"], row["ci_high"] = ends
+                if change == RANDOM:
+                    each = (after - before).mean(1)
+                    row |= {"least": each.min(), "most": each.max()}
+                rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _played(policy: nn.Module, suite: ProbeSuite, seed: int) -> pd.DataFrame:
+    """Outcomes `[levels, (probe, metric)]`."""
+    table = run_suite(policy, suite, seed=seed, blind_paths=False).set_index("level_seed")
+    columns = {}
+    for probe, part in table.groupby("probe"):
+        for metric, outcome in OUTCOMES.items():
+            columns[probe, metric] = part[outcome].astype(float)
+        columns[probe, LENGTH] = part["length"].astype(float)
+    return pd.DataFrame(columns)
+
+
+def _row(
+    probe: str, metric: str, change: str, differences: np.ndarray, before: np.ndarray
+) -> dict[str, object]:
+    low, high = mean_interval(differences)
+    return {
+        "probe": probe, "metric": metric, "change": change, "value": float(differences.mean()),
+        "ci_low": low, "ci_high": high, "without": float(before.mean()), "n": len(differences),
+        "least": np.nan, "most": np.nan,
+    }  # fmt: skip
+
+
+def describe_steering(table: pd.DataFrame) -> list[str]:
+    """A table of `steer_states` and `steer_suite` in lines."""
+    lines = []
+    for row in table.to_dict("records"):
+        apart = ""
+        if row["least"] == row["least"]:
+            apart = f"; single vectors {row['least']:+.2f} to {row['most']:+.2f}"
+        lines.append(
+            f"{row['probe']:<9} {row['metric']:<9} {row['change']:<8} {row['value']:+.2f} "
+            f"[{row['ci_low']:+.2f}, {row['ci_high']:+.2f}] from {row['without']:+.2f}{apart}"
+        )
+    return lines

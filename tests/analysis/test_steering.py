@@ -1,0 +1,126 @@
+"""Steering of a policy with a linear coin feature, where every effect is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+
+from analysis.probes import FixedStates, GoalScores, ProbeSuite
+from analysis.steering import (
+    CoinVector,
+    coin_vector,
+    drift,
+    hooked,
+    steer_states,
+    steer_suite,
+)
+from envs import PLAIN_FLAT
+from rl_slt import InputError
+
+LEFT, RIGHT, WIDTH = 1, 7, 24  # actions; units of the eye
+EFFECT = 3.0  # logits that a coin on the left takes from moving right
+
+
+class Seer(nn.Module):
+    """It moves right, but for a coin on the left, which one direction of its eye shows.
+
+    The first pixel's first channel is 255 where a coin is on the left, its second where on the
+    right; the third says something else that the policy does not use.
+    """
+
+    def __init__(self, always: float = 0.0) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.eye, self.blind = nn.Linear(3, WIDTH, bias=False), nn.Identity()
+        self.head = nn.Linear(WIDTH, 15)
+        basis = torch.linalg.qr(torch.randn(WIDTH, 3, generator=generator))[0]
+        self.eye.weight.data = basis
+        self.head.weight.data.zero_()
+        self.head.weight.data[RIGHT] = -EFFECT * basis[:, 0]
+        self.head.bias.data.fill_(-30.0)
+        self.head.bias.data[RIGHT], self.head.bias.data[LEFT] = 1.0, 0.0
+
+    def forward(self, frames: Tensor) -> Tensor:
+        seen = frames[:, 0, 0].float() / 255
+        self.blind(seen[:, 2:])
+        logits: Tensor = self.head(self.eye(seen))
+        return logits
+
+
+def states(levels: int = 8) -> FixedStates:
+    rows, frames = [], []
+    for level in range(levels):
+        for condition, dx in (("none", np.nan), ("moved", -3.0), ("moved", 3.0), ("moved", -5.0)):
+            frame = np.zeros((64, 64, 3), np.uint8)
+            frame[0, 0] = (255 * (dx < 0), 255 * (dx > 0), 20 * level)
+            frames.append(frame)
+            rows.append((level, condition, dx, 0.0))
+    table = pd.DataFrame(rows, columns=["level_seed", "condition", "dx", "dy"])
+    return FixedStates(np.stack(frames), table)
+
+
+def values(table: pd.DataFrame, column: str = "value") -> dict[str, float]:
+    return dict(zip(table["change"], table[column].astype(float), strict=True))
+
+
+def moved(logit: float) -> float:
+    """P(right) - P(left) where the two differ by a logit and nothing else is likely."""
+    return float(np.tanh(logit / 2))
+
+
+def test_each_change_does_what_is_known_of_a_linear_feature() -> None:
+    policy, scores = Seer(), GoalScores(states())
+    vector = coin_vector(policy, "eye", scores, "left")
+    assert torch.allclose(vector.vector, policy.eye.weight[:, 0], atol=1e-6)
+    effect = moved(1 - EFFECT) - moved(1)
+    table = steer_states(policy, vector, scores, "left", controls=64)
+    found = values(table)
+    assert table["n"].eq(4).all() and values(table, "without")["add"] == pytest.approx(moved(1))
+    for change in ("coin", "add", "patch"):
+        assert found[change] == pytest.approx(effect, abs=1e-6)
+    assert found["replace"] == pytest.approx(-effect, abs=1e-6)
+    # Of a random vector of that length the head sees a normal part of variance 1 / width.
+    pushes = 1 - EFFECT * np.random.default_rng(0).normal(size=100_000) / WIDTH**0.5
+    away = np.tanh(pushes / 2) - moved(1)
+    assert found["random"] == pytest.approx(away.mean(), abs=3 * away.std() / 8)
+    least, most = (values(table, name)["random"] for name in ("least", "most"))
+    assert effect < least < found["random"] < most  # none of 64 does as much as the coin
+    twice = values(steer_states(policy, vector, scores, "left", strength=2.0, controls=2))
+    assert twice["add"] == pytest.approx(moved(1 - 2 * EFFECT) - moved(1), abs=1e-6)
+
+
+def test_a_module_that_the_goal_does_not_go_through_changes_nothing() -> None:
+    policy, scores = Seer(), GoalScores(states())
+    with pytest.raises(InputError, match="one in which a coin changes something"):
+        coin_vector(policy, "blind", scores, "left")
+    right = coin_vector(policy, "eye", scores, "right")  # seen, and not used
+    found = values(steer_states(policy, right, scores, "right", controls=2))
+    assert max(abs(found[name]) for name in ("coin", "add", "patch", "replace")) < 1e-6
+
+
+def test_hooks_are_taken_off_and_wrong_modules_refused() -> None:
+    policy = Seer()
+    frames = GoalScores(states()).frames("none")
+    before = drift(policy, frames)
+    with pytest.raises(RuntimeError), hooked(policy, "eye", lambda out: out + 1):
+        assert np.abs(drift(policy, frames) - before).max() > 0.01
+        raise RuntimeError
+    assert np.array_equal(drift(policy, frames), before)
+    with pytest.raises(InputError, match="module='moon': must be one of eye, blind, head"):
+        coin_vector(policy, "moon", GoalScores(states()), "left")
+
+
+def test_a_steered_agent_turns_around_in_rollouts() -> None:
+    policy = Seer()
+    vector = CoinVector("eye", 3 * policy.eye.weight[:, 0].detach(), torch.zeros(WIDTH))
+    policy.head.bias.data[RIGHT] = 12.0  # hardly ever left by itself
+    policy.head.weight.data *= 4
+    suite = ProbeSuite(name="few", placements=("none@mid",), n_levels=4, time_limit=60,
+                       settings=PLAIN_FLAT)  # fmt: skip
+    table = steer_suite(policy, vector, suite, controls=2)
+    ends, lengths = (table[table["metric"] == name] for name in ("end_rate", "length"))
+    reached = values(ends, "without")["add"]
+    assert reached >= 0.75 and ends["n"].eq(4).all()
+    assert values(ends)["add"] == -reached and values(ends)["replace"] == 0
+    assert values(lengths)["add"] > 10 and values(lengths)["replace"] == 0
