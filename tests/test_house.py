@@ -94,6 +94,29 @@ def test_the_roots_import_nothing_of_ours() -> None:
     assert len(re.findall(r"^class \w*InputError\b", text, re.MULTILINE)) == 1
 
 
+def test_library_code_logs_and_does_not_print() -> None:
+    """Results are printed by the command line and by what stands right behind a command."""
+    may = ("rl_slt/cli", "rl_slt/pipeline/commands")
+    printing = [
+        str(path)
+        for path in MODULES
+        if not str(path).startswith(may)
+        for node in ast.walk(ast.parse((ROOT / path).read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print"
+    ]
+    assert printing == []
+
+
+def test_the_version_is_one() -> None:
+    text = (ROOT / "CITATION.cff").read_text()
+    said = re.findall(r"^(?:version|date-released): (.*)$", text, re.MULTILINE)
+    version, date = re.findall(
+        r"^## \[(\d.*?)\] - (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.M
+    )[0]
+    assert said == [version, date] and importlib.import_module("rl_slt").__version__ == version
+    assert f"{{{version}}}" in (ROOT / "docs" / "citation.md").read_text()
+
+
 @pytest.mark.parametrize(("folder", "most"), [("rl_slt", 16), ("rl_slt/pipeline", 12)])
 def test_tops_stay_small(folder: str, most: int) -> None:
     assert sum(path.parent == Path(folder) for path in MODULES) <= most

@@ -129,3 +129,12 @@ def test_loading_needs_no_stable_baselines3(checkpoint: Checkpoint) -> None:
         cwd=Path(__file__).parents[2],
     )
     assert out.stdout == "loaded\n" and out.stderr == ""
+
+
+def test_a_run_of_a_newer_format_is_refused(tmp_path: Path) -> None:
+    for given in ({}, {"format": 1}):
+        (tmp_path / "config.json").write_text(json.dumps(given))
+        assert agents.Run(tmp_path).config == given
+    (tmp_path / "config.json").write_text('{"format": 2}')
+    with pytest.raises(InputError, match=r"format=2: must be at most 1; .*newer rl-slt"):
+        _ = agents.Run(tmp_path).config

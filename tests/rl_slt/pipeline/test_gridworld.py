@@ -1,6 +1,7 @@
 """A study of the gridworld, from training to the page, and what its losses are averaged over."""
 
 import html
+import logging
 import re
 from pathlib import Path
 
@@ -62,6 +63,21 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("study") / "grid"
     assert not run_study(plan(), out, workers=0).failed
     return out
+
+
+def test_a_study_from_python_is_quiet_and_gives_its_tables(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logger = logging.getLogger("rl_slt")
+    monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(logger, "propagate", True)
+    logger.setLevel(logging.NOTSET)
+    result = run_study(plan(), study, workers=0)
+    assert capfd.readouterr() == ("", "") and not result.failed
+    assert result.report == study / "report.html" and result.headline
+    stored = pd.read_parquet(study / "tables" / "hypotheses.parquet")
+    pd.testing.assert_frame_equal(result.tables["hypotheses"], stored)
+    assert set(result.tables["llc"]["run"]) == {run.name for run in Study(study).runs}
 
 
 def plan(text: str = STUDY) -> StudyPlan:
