@@ -27,7 +27,12 @@ Measure = Callable[[nn.Module], Mapping[str, float]]
 
 
 def random_direction(policy: nn.Module, seed: int) -> Tensor:
-    """A filter-normalized random direction `[d]`, in the order of the policy's parameters."""
+    """A filter-normalized random direction `[d]`, in the order of the policy's parameters.
+
+    Args:
+        policy: whose weights give the norm of each filter.
+        seed: of the direction.
+    """
     generator = torch.Generator().manual_seed(seed)
     parts = []
     for weight in policy.parameters():
@@ -67,21 +72,36 @@ def along(
 
 
 def line(reach: float) -> np.ndarray:
-    """Offsets of a line from 0 to `reach`: ten steps, the first in ten fine ones."""
+    """Offsets of a line from 0 to `reach`: ten steps, the first in ten fine ones.
+
+    Args:
+        reach: the largest offset.
+    """
     step = reach / COARSE
     return np.concatenate([[0.0], step * np.arange(1, FINE + 1) / FINE,
                            step * np.arange(2, COARSE + 1)])  # fmt: skip
 
 
 def plane(reach: float, points: int) -> np.ndarray:
-    """Offsets `[points^2, 2]` of a square from `-reach` to `reach` along both directions."""
+    """Offsets `[points^2, 2]` of a square from `-reach` to `reach` along both directions.
+
+    Args:
+        reach: largest offset along each direction, either way.
+        points: along each side.
+    """
     x = np.linspace(-reach, reach, points)
     return np.stack(np.meshgrid(x, x, indexing="ij"), -1).reshape(-1, 2)
 
 
 @dataclass(frozen=True)
 class Cliff:
-    """A fall of the return along a line, from one offset to another."""
+    """A fall of the return along a line, from one offset to another.
+
+    Attributes:
+        start: offset at which the fall begins, in the line's unit.
+        end: offset at which it ends.
+        fall: of the return, in the game's units.
+    """
 
     start: float
     end: float

@@ -4,7 +4,8 @@ A fence says its language: `python` is executed, all blocks of a page in one nam
 commands, of which those of `rl-slt` are run by its own command line; `toml` is read, as a study
 where it has arms; `text`, `bibtex` and `bash` are not run. A comment `<!-- not run: REASON -->` on
 the line before a block says that it cannot run here: its Python is compiled and its commands are
-parsed. A fence without a language is commands of `rl-slt`, or text.
+parsed. A fence without a language is commands of `rl-slt`, or text;
+indented commands are parsed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import shlex
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import click
@@ -23,6 +25,7 @@ _BLOCK = re.compile(
     r"```(?P<language>\w*)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
+_INDENTED = re.compile(r"\n\n((?: {4}rl-slt [^\n]*\n(?: {4,}[^\n]*\n)*)+)")
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,12 @@ class Block:
 def blocks_of(path: Path) -> list[Block]:
     """All code blocks of a page, in order."""
     text = path.read_text()
-    return [
+    plain = _BLOCK.sub(lambda match: "\n" * match[0].count("\n"), text)
+    indented = [
+        Block(path.name, plain.count("\n", 0, match.start(1)), "sh", dedent(match[1]), "indented")
+        for match in _INDENTED.finditer(plain)
+    ]
+    return indented + [
         Block(
             path.name,
             text.count("\n", 0, match.start("text")),
