@@ -195,6 +195,7 @@ def _plan(settings: dict[str, Any]) -> LLCPlan:
         InputError: too few draws are kept to tell an error.
     """
     plan = LLCPlan.build({"traces": KEPT} | settings, "settings")
+    plan = plan.replace(traces=plan.traces or KEPT)
     kept = min(plan.traces or KEPT, plan.draws)
     if kept < LEAST_DRAWS:
         name = "traces" if plan.draws >= LEAST_DRAWS else "draws"
