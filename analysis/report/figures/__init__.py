@@ -10,6 +10,7 @@ from analysis.report.figures import (
     response,
     slices,
     timeline,
+    volume,
 )
 from analysis.report.figures.model import Figure, FigureRecord, Series
 
@@ -27,6 +28,8 @@ FIGURES: tuple[FigureRecord, ...] = (
     response.CONTRIBUTIONS,
     response.INFLUENCES,
     response.SUSCEPTIBILITIES,
+    volume.VOLUMES,
+    volume.STEERING,
     slices.NEAR,
     slices.BETWEEN,
 )

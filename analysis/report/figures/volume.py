@@ -1,0 +1,93 @@
+"""Figures of volumes of checkpoints, and of what steering changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from analysis.report.data import StudyData
+from analysis.report.figures.axes import log_axis
+from analysis.report.figures.lines import run_lines
+from analysis.report.figures.model import Figure, FigureRecord, Panel, Series, integers, numbers
+from analysis.report.queries import last_rows
+from analysis.report.seed_means import Z95
+
+_DASHES = {"integration": "", "gaussian": "dash", "rays": "dot"}
+
+
+def _volumes(data: StudyData) -> Iterator[Figure]:
+    """The free energy over resolutions, a line for each arm and method; none without rows."""
+    rows = data.table("volume").dropna(subset=["run", "step", "relative_temperature"])
+    rows = last_rows(rows[(rows["quantity"] == "policy") & (rows["status"] != "refused")])
+    half = Z95 * rows["free_energy_stderr"]
+    rows = rows.assign(
+        step=rows["relative_temperature"].map(lambda k: float(f"{k:.3g}")),
+        value=rows["free_energy"], ci_low=rows["free_energy"] - half,
+        ci_high=rows["free_energy"] + half, flag=rows["status"],
+    )  # fmt: skip
+    rows = rows.drop_duplicates(["run", "states", "method", "step"], keep="last")
+    series = [
+        replace(line, note=method, dash=dash)
+        for method, dash in _DASHES.items()
+        for i, arm in enumerate(data.arms)
+        for line in run_lines(rows[rows["method"] == method], arm, i, "volume")
+    ]
+    if series:
+        panel = Panel("volume", "Free energy", "-log share of the localizer, nats", height=240,
+                      log=True)  # fmt: skip
+        axis = log_axis("relative temperature", rows["step"])
+        alt = "Lines of the free energy over relative temperature, by three methods."
+        yield Figure([panel], series, alt, axis=axis)
+
+
+def _steering(data: StudyData) -> Iterator[Figure]:
+    """A row for each probe and change, a point for each run; none without rows."""
+    rows = data.table("steering").dropna(subset=["run", "step"])
+    rows = last_rows(rows[rows["metric"] != "length"])
+    by = ["run", "probe", "metric", "change"]
+    rows = rows.drop_duplicates(by, keep="last")
+    keys = rows["probe"] + " " + rows["metric"] + ": " + rows["change"]
+    rows = rows.assign(key=keys)
+    names = [str(key) for key in keys.unique()]
+    series = [
+        Series(
+            "steering", arm, "seed", i, [str(key) for key in part["key"]], numbers(part["value"]),
+            run=str(run), low=numbers(part["ci_low"]), high=numbers(part["ci_high"]),
+            n=integers(part["n"]), step=[int(s) for s in part["step"]],
+        )
+        for i, arm in enumerate(data.arms)
+        for run, part in rows[rows["arm"] == arm].groupby("run")
+    ]  # fmt: skip
+    if series:
+        axis = {"rows": [{"key": k, "title": k.partition(":")[0], "metric": k.partition(": ")[2]}
+                         for k in names]}  # fmt: skip
+        panel = Panel("steering", "", "difference", (-2.0, 2.0), 40 * len(names))
+        yield Figure([panel], series, "Dot plot of what steering changes.", axis=axis)
+
+
+VOLUMES = FigureRecord(
+    id="volume",
+    section="parts",
+    title="How much of the localizer's mass keeps the policy",
+    caption=(
+        "Free energy of the last checkpoints over resolutions: by integration of the LLC, dashed "
+        "by the Gaussian formula, dotted along rays, where these have support. Bands: 95 %."
+    ),
+    x_title="relative temperature K (log scale)",
+    needs="No volumes were measured; `rl-slt volume RUN` measures them.",
+    draw=_volumes,
+)
+STEERING = FigureRecord(
+    id="steering",
+    section="parts",
+    kind="dots",
+    title="What a coin's direction inside the network does",
+    caption=(
+        "Paired difference when the vector of a coin is added, random vectors of its norm are "
+        "(the control), its component is replaced, or the activation patched; `coin` is what the "
+        "coin itself does. drift: P(move right) - P(move left). Bars: 95 % intervals over levels."
+    ),
+    x_title="difference to the agent as it is",
+    needs="Nothing was steered; `rl-slt steer RUN` does.",
+    draw=_steering,
+)
