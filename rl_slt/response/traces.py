@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 OWN = "states"  # the set that the loss L of the posterior is averaged over
 CHUNK = 512  # samples in one pass
-# So many losses for each gradient of a sample in a chain add about 8 % to an estimate, in which
+# So many losses for each gradient of a sample in a chain add about 9 % to an estimate, in which
 # setting up and the error over states count, too (`benchmarks/results/llc_traces.md`).
 LOSSES_PER_GRADIENT = 0.4
 FEW = 16  # draws of each chain, below which they are too far apart to remember each other
