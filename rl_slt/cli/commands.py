@@ -351,7 +351,7 @@ RESPONSES = FromModel(
               help="How many of them.")  # fmt: skip
 @click.option("--out", type=PATH, help="Folder [influence/STEP in the run].")
 def influence(run: Path, settings: dict[str, Any], **options: Any) -> None:
-    """Ask which training states hold what a policy does on the states of a probe.
+    """Ask which training states hold what a policy does on others.
 
     The Bayesian influence function: minus the covariance, over draws of the posterior, of the
     losses of two states. Writes a table, a heat map and a sheet of frames, and says how many
@@ -392,7 +392,7 @@ TILTS = FromModel(
               help="States of each perturbation.")  # fmt: skip
 @engine_options
 def susceptibility(run: Path, settings: dict[str, Any], **options: Any) -> int:
-    """Ask what parts of the weights answer to a tilt of the data towards other states.
+    """Ask what parts of the weights answer to a tilt of the data.
 
     `-nbeta Cov(observable, L' - L)` over draws of each component's posterior, L' the loss of the
     other states: the change of the observable for a small share of them, per unit of share. The
@@ -436,7 +436,7 @@ VOLUMES = FromModel(
               help="Of each population of the splitting.")  # fmt: skip
 @click.option("--out", type=PATH, help="CSV to write, too.")
 def volume(run: Path, settings: dict[str, Any], **options: Any) -> None:
-    """Measure the share of the localizer's mass that keeps a policy, or a goal of it.
+    """Measure the share of nearby weights that keep the policy.
 
     Free energy and local volume by integration of the LLC over nbeta, by the Gaussian formula and
     along rays; of a goal by splitting. A number without support is refused.
@@ -481,7 +481,7 @@ def calibrate(
     run: Path, varied: dict[str, Any], settings: dict[str, Any], names: tuple[str, ...],
     **engine: Any,
 ) -> int:  # fmt: skip
-    """Find settings at which the LLC of a run or study can be trusted.
+    """Find settings at which the LLC of runs can be trusted.
 
     First, middle and last checkpoint are estimated at several localizations, each with the step
     size as adapted and with half of it; then with other nbeta, and with nbeta 0 as a control.
@@ -571,7 +571,7 @@ def compare(
               help="Probability of any warning on a run without a transition.")  # fmt: skip
 @click.option("--once", is_flag=True, help="Stop when the checkpoints so far are estimated.")
 def watch(run: Path, share: float, error_rate: float, once: bool) -> None:
-    """Estimate the LLC of a run in training, and warn of transitions.
+    """Estimate the LLC of a run in training; warn of transitions.
 
     Every event is appended as a line of JSON to RUN/watch.jsonl. The watch takes only time that no
     other program wants (on Linux), and no more than its share while training goes on.
@@ -725,7 +725,7 @@ def field(runs: tuple[Path, ...], out: Path, **settings: Any) -> None:
               help="Seed of directions, levels and actions.")  # fmt: skip
 @click.option("--out", required=True, type=PATH, help="PNG to write; next to it a CSV.")
 def surface(run: Path, out: Path, **settings: Any) -> None:
-    """Draw what a policy earns on a plane through its weights, and count cliffs.
+    """Draw what a policy earns on a plane through its weights.
 
     The plane is spanned by the policy gradient and a filter-normalized random direction; shown are
     return, KL from the checkpoint and goal. In a gridworld all of it is exact.
@@ -757,7 +757,7 @@ def surface(run: Path, out: Path, **settings: Any) -> None:
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of what is random.")
 @click.option("--out", type=PATH, help="CSV to write, too.")
 def steer(run: Path, **settings: Any) -> None:
-    """Steer a policy along the direction of a coin in one of its modules, and probe it again.
+    """Steer a policy along a module's coin direction, and probe it.
 
     The vector is the difference of the module's mean activation with the coin on one side and with
     none, on the same states. It is added, its component is replaced by the mean without a coin,

@@ -1,5 +1,6 @@
 """The site builds strictly and offline, and holds every page, public name, command and setting."""
 
+import ast
 import importlib.util
 import json
 import logging
@@ -135,3 +136,24 @@ def field_text(package: str, name: str, field: str) -> str:
     kind = getattr(importlib.import_module(package), name)
     texts = kind.descriptions() if hasattr(kind, "descriptions") else {}
     return json.dumps(texts.get(field, "")) if field in texts else ""
+
+
+def test_the_gallery_has_every_figure_of_the_report_and_every_call_that_draws() -> None:
+    from analysis.report.figures import FIGURES
+
+    text = (ROOT / "docs" / "gallery.md").read_text()
+    for record in FIGURES:
+        assert f"-{record.id}" in text or record.title in text, record.id
+    by_command = {"field.py": "rl-slt field", "surface.py": "rl-slt surface",
+                  "influence.py": "rl-slt influence"}  # fmt: skip
+    drawing = [
+        (path.name, node.name)
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        if "report" not in path.parts
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and getattr(node.returns, "id", "") == "Figure"
+    ]
+    assert len(drawing) > 5
+    for file, name in drawing:
+        assert by_command.get(file, f"{name}(") in text, (file, name)
