@@ -7,20 +7,22 @@ R.draw.dots = (figure) => {
   const offset = (color) => -0.06 - 0.2 * (arms.indexOf(color) / Math.max(1, arms.length - 1));
   const pooled = new Set(figure.series.filter((s) => s.role === "mean").map((s) => s.color));
   const traces = figure.series.map((s) => R.dotTrace(s, place, offset, pooled.has(s.color)));
+  const [low, high] = figure.panels[0].range || [0, 1], wide = high - low;
+  const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => low + share * wide);
   return {
     traces,
     layout: R.layout({
       height: rows.length * height + 46, margin: { l: 14, r: 14, t: 6, b: 40 },
       hovermode: "closest",
-      xaxis: { range: [-0.03, 1.03], tickvals: [0, 0.25, 0.5, 0.75, 1], fixedrange: true,
-        ticktext: ["0", "0.25", "0.5", "0.75", "1"], zeroline: false, gridcolor: R.css("--rule"),
+      xaxis: { range: [low - 0.03 * wide, high + 0.03 * wide], tickvals: ticks, fixedrange: true,
+        ticktext: ticks.map(String), zeroline: false, gridcolor: R.css("--rule"),
         title: { text: R.esc(figure.x_title), font: { size: 12 }, standoff: 6 } },
       yaxis: { range: [-rows.length + 0.5, 0.6], visible: false, fixedrange: true },
       annotations: rows.map((r, i) => ({
         xref: "x domain", x: 0, xanchor: "left", y: -i + 0.3, yref: "y", showarrow: false,
         text: `<b>${R.esc(r.title)}</b>  <span style="color:${R.css("--ink-3")}">` +
           `${R.esc(r.metric)}</span>`, font: { size: 12, color: R.css("--ink") } })),
-      shapes: rows.map((_, i) => ({ type: "line", xref: "x", x0: 0, x1: 1, y0: -i - 0.16,
+      shapes: rows.map((_, i) => ({ type: "line", xref: "x", x0: low, x1: high, y0: -i - 0.16,
         y1: -i - 0.16, layer: "below", line: { width: 1, color: R.css("--rule-2") } })),
     }),
   };
