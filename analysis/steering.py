@@ -61,6 +61,10 @@ def hooked(policy: nn.Module, module: str, change: Change) -> Iterator[nn.Module
 def part_of(policy: nn.Module, module: str) -> nn.Module:
     """The module of that name.
 
+    Args:
+        policy: that it is a part of.
+        module: its name, as in `policy.named_modules()`.
+
     Raises:
         InputError: there is none.
     """
@@ -267,7 +271,11 @@ def _row(
 
 
 def describe_steering(table: pd.DataFrame) -> list[str]:
-    """A table of `steer_states` and `steer_suite` in lines."""
+    """A table of `steer_states` and `steer_suite` in lines.
+
+    Args:
+        table: rows of both.
+    """
     lines = []
     for row in table.to_dict("records"):
         apart = ""
