@@ -53,9 +53,11 @@ def tables_of(study: str) -> Tables:
     every = {}
     for name in ("llc", "profile", "probes", "covariates"):
         paths = sorted(kept.glob(f"runs/*/tables/{name}.parquet"))
-        every[name] = pd.concat(map(pd.read_parquet, paths), ignore_index=True)
+        parts = [pd.read_parquet(path) for path in paths]
+        every[name] = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     rows = every["llc"]
     plain, shared = rows["gauge"].eq("none"), ~rows["states"].str.contains(":")
+    plain &= not plain.all()  # networks without a gauge have no other
     every |= {"llc": current_setting(rows[~plain & shared]), "plain": rows[plain],
               "at the end": rows[~shared]}  # fmt: skip
     llc, probes = every["llc"], every["probes"]
@@ -167,7 +169,7 @@ def ends(study: str, tables: Tables) -> str:
 
 def described(study: str, tables: Tables) -> str:
     """What is described and not tested, as a list."""
-    told = {"goal": _courses, "alpha": _threshold, "clones": _longer}
+    told = {"goal": _courses, "alpha": _threshold, "clones": _longer, "regret": _from_minimum}
     return "\n".join(f"- {line}" for line in told[study](tables)) if study in told else ""
 
 
@@ -299,6 +301,24 @@ def _longer(tables: Tables) -> list[str]:
                      f"(r with the LLC within the two arms {inside})")  # fmt: skip
     return [*found, f"Not registered. `seeker` less `walker-close` {'; '.join(texts)}: linear, "
             "in the logarithm of steps."]  # fmt: skip
+
+
+def _from_minimum(tables: Tables) -> list[str]:
+    """The LLC of the regret where w* is not quite at its minimum: counted from there instead."""
+    rows = tables["llc"]
+    above, least = rows["loss_mean"] - rows["minimum"], rows["loss_init"] - rows["minimum"]
+    rows = rows.assign(whole=rows["nbeta"] * above, share=least / above)
+
+    def ends(column: str, form: str) -> str:
+        values = last(tables, rows.pivot_table(index="step", columns="run", values=column))
+        return "; ".join(f"`{arm}` {said(values[of], form)}" for arm, of in arms_of(tables).items())
+
+    known = rows["llc"].notna()
+    return [f"Not registered. {line}." for line in (
+        f"Of {len(rows)} estimates along training {known.sum()} have a number",
+        f"Share of what chains lie above the regret's minimum that is there at w*: "
+        f"{ends('share', '.2f')}. Counted from the minimum the LLC is {ends('whole', '.1f')}",
+    )]  # fmt: skip
 
 
 def apart(values: pd.Series, arms: Mapping[str, list[str]]) -> tuple[float, float, float]:
