@@ -174,7 +174,8 @@ def _tables(path: Path, runs: list[RunData], is_study: bool, note: Note) -> dict
 def _own_rows(run: RunData, table: str, note: Note) -> pd.DataFrame:
     frame = _read_table(run.path / "tables" / f"{table}.parquet", table, note)
     frame = frame[frame["run"] != schema.ALL_RUNS]  # statistics over the runs of a "study" of one
-    alien = frame["run"].notna() & (frame["run"] != run.name)
+    own = [run.name, run.config.get("name")]  # the second where the folder was renamed or copied
+    alien = frame["run"].notna() & ~frame["run"].isin(own)
     if n := int(alien.sum()):
         note(f"{run.name}/tables/{table}.parquet has {n} rows of other runs; unused.")
     return frame[~alien].assign(run=run.name)

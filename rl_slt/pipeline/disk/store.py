@@ -133,8 +133,8 @@ class ItemStore:
         return pd.concat(frames, ignore_index=True) if frames else schema.empty(table)
 
     def read_item(self, key: str, table: str) -> pd.DataFrame:
-        """One table of one finished item."""
-        return read_table(self.root / key / f"{table}.parquet")
+        """One table of one finished item; of a run that was copied, under its new folder's name."""
+        return read_table(self.root / key / f"{table}.parquet").assign(run=self.run.name)
 
 
 @dataclass(frozen=True)

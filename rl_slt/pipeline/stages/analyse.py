@@ -208,10 +208,13 @@ def series_of(
 
 
 def table_of(run: Run, name: str) -> pd.DataFrame:
-    """A table of the run; one without rows where it is not there yet."""
+    """A table of the run; one without rows where it is not there yet.
+
+    A run may have been copied, with tables that name the first: the folder counts.
+    """
     path = run.tables / f"{name}.parquet"
-    frame = read_table(path).assign(arm=run.arm) if path.exists() else schema.empty(name)
-    return schema.conform(name, frame)
+    frame = read_table(path) if path.exists() else schema.empty(name)
+    return schema.conform(name, frame.assign(run=run.name, arm=run.arm))
 
 
 def _over_runs(runs: Sequence[Run], name: str) -> pd.DataFrame:

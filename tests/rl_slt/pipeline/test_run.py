@@ -18,12 +18,14 @@ import torch
 from agents.networks import strided
 from analysis import schema
 from analysis.probes import SUITES
+from analysis.report import load_study
 from rl_slt import PolicyData
 from rl_slt.cli import main
 from rl_slt.pipeline.commands.status import describe
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages import llc
+from rl_slt.pipeline.stages.analyse import analyse_run
 from rl_slt.pipeline.stages.llc import load_inputs, plan_estimates
 from rl_slt.pipeline.states import StateSetSpec
 from tests.rl_slt.other_device import other_device
@@ -242,6 +244,18 @@ def test_the_return_is_discounted_as_in_training(
     (unit, *_) = plan_estimates(run, plan, ["end"])
     loss = load_inputs(unit)[2]
     assert (loss.discount, loss.clip) == (0.9, 5)
+
+
+def test_a_copied_run_has_the_name_of_its_folder(study: Path, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(min((study / "runs").iterdir()), tmp_path / "copy"))
+    shown = load_study(run.path)
+    assert set(shown.tables["llc"]["run"]) == {"copy"}
+    assert not [line for line in shown.missing if "of other runs" in line]
+    llc.assemble(run)  # as `rl-slt llc` does, which leaves the tables of the probes as they were
+    analyse_run(run)
+    for name in ("llc", "associations"):
+        named = set(pd.read_parquet(run.tables / f"{name}.parquet")["run"])
+        assert named - {schema.ALL_RUNS} == {"copy"}, name
 
 
 def test_states_of_a_probe_are_the_checkpoints_own_on_the_probes_levels(

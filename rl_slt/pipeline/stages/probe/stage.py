@@ -146,12 +146,15 @@ def assemble(run: Run, items: Sequence[ProbeItem]) -> None:
     kinds = ("probe", *_OF_SUITES, "fixed_states")
     store, base, layouts, fixed = (ItemStore(run.path, kind) for kind in kinds)
     own = current_setting(store.read("episodes"), ["mode"], asked={item.setting for item in items})
-    played = [base.read_item(key, "episodes").assign(run=run.name)
-              for key in sorted(set(own.get("setting_id", []))) if base.has(key)]  # fmt: skip
+    played = [
+        base.read_item(key, "episodes")
+        for key in sorted(set(own.get("setting_id", [])))
+        if base.has(key)
+    ]
     asked = {item.fixed_states_setting for item in items if item.states}
     rows = current_setting(fixed.read("probes"), [], asked=asked)
     by_distance = _under(rows, fixed.read("counterfactual"))
-    about = _under(own, layouts.read("probes")).assign(run=run.name)
+    about = _under(own, layouts.read("probes"))
     found = _joined("probes", [_under(own, store.read("probes")), rows, about])
     _write("episodes", [_in_order(own, ["step", "mode", "probe", "level_seed"]), *played], run)
     _write("probes", [_in_order(found, ["step", "probe", "metric"])], run)
