@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import t
 from torch import Tensor
 
 from agents import Run, load_policy, network_spec, ppo_preset, train
@@ -308,8 +309,9 @@ def page(tables: Mapping[str, pd.DataFrame]) -> Page:
             for color, source in enumerate(sources):
                 part = table[(table["alpha"] == alpha) & (table["source"] == source)]
                 part = part[part["n"].ge(10) & part["mixed"].astype(bool)]
+                half = t.ppf(0.975, part["groups"] - 1) * part[f"{goal}_stderr"]  # of few ladders
                 axes.errorbar(
-                    np.sqrt(part["low"] * part["high"]), part[goal], 1.96 * part[f"{goal}_stderr"],
+                    np.sqrt(part["low"] * part["high"]), part[goal], half,
                     fmt="o-", ms=3, lw=1, color=f"C{color}", label=source,
                 )  # fmt: skip
             axes.set(xscale="log", ylim=(-0.03, 1.03))

@@ -1,13 +1,24 @@
 """Goals of random weights: numbers of many networks at once, and what the posterior must hold."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from matplotlib.collections import LineCollection
 
 from agents import network_spec
 from analysis.probes import grid_goal
 from rl_slt import ExactRegret
-from rl_slt.experiments.goal_prior import LEVELS, Mouse, counted, posterior, prior, trainings
+from rl_slt.experiments.goal_prior import (
+    COINRUN,
+    LEVELS,
+    Mouse,
+    counted,
+    page,
+    posterior,
+    prior,
+    trainings,
+)
 
 
 def test_many_networks_at_once_are_as_one_by_one() -> None:
@@ -57,3 +68,14 @@ def test_trainings_where_the_cheese_lies_anywhere_end_at_the_cheese() -> None:
     table = trainings(None, 1.0, "network", 6, 400, 1.0, 1.0, 0)  # type: ignore[arg-type]
     assert (table["groups"] <= 6).all() and table["n"].max() <= 6
     assert table.sort_values("low")["cheese"].iloc[0] == 1
+
+
+def test_bars_of_few_ladders_are_intervals_of_few() -> None:
+    """Student's t with three degrees of freedom: 3.18 standard errors, not 1.96."""
+    row = dict(alpha=0.0, source="posterior", low=0.1, high=0.12, n=300, groups=4, corner=0.5,
+               corner_stderr=0.1, cheese=0.0, cheese_stderr=0.0, least=0.1, mixed=True)  # fmt: skip
+    tables = {"shares": pd.DataFrame([row]), "coinrun": pd.DataFrame(columns=list(COINRUN))}
+    axes = page(tables).figures[0][1].axes[0]
+    (bars,) = (c for c in axes.collections if isinstance(c, LineCollection))
+    low, high = bars.get_segments()[0][:, 1]
+    assert (high - low) / 2 == pytest.approx(0.318, abs=0.001)
