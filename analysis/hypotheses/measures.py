@@ -238,9 +238,10 @@ class Measures:
         last = np.full(len(self.runs), len(steps) - 1)
         for arm in set(arms[runs]):
             last[arms == arm] = at[arms[runs] == arm].max()
-        for run, end in self.ends.items():
-            if run in place:
-                last[place[run]] = np.searchsorted(steps, end)
+        ended = {self.arm[run] for run in self.ends if run in place}
+        for run, i in place.items():
+            if self.arm[run] in ended:  # those of its runs that did not are not done
+                last[i] = np.searchsorted(steps, self.ends[run]) if run in self.ends else -1
         unsure = np.zeros(table.shape, bool)
         if "status" in rows:
             unsure[runs, at] = ~rows["status"].isin(("", "ok"))
@@ -281,7 +282,7 @@ class Course:
         steps: environment steps, `[t]`.
         table: `[runs, t]`, NaN where it is not defined.
         last: the place of the last step of each run's arm, or of the run's own end where a
-            criterion ended its training, `[runs]`.
+            criterion ended its training, `[runs]`; -1 where runs of its arm so ended, but not it.
         unsure: where it is of an estimate that did not pass its checks, bool `[runs, t]`.
     """
 
@@ -304,7 +305,8 @@ class Course:
             InputError: no run has that step.
         """
         if step == "last":
-            return np.asarray(self.table[np.arange(len(self.runs)), self.last])
+            values = self.table[np.arange(len(self.runs)), self.last]
+            return np.where(self.last < 0, np.nan, values)
         place = int(np.searchsorted(self.steps, step))
         if place == len(self.steps) or self.steps[place] != step:
             raise InputError.of("step", step, f"last or one of {', '.join(map(str, self.steps))}")
@@ -315,7 +317,8 @@ def apart(series: Course, metric: Course, step: int | str) -> str:
     """A note where the last steps of two measures differ in some run; empty where none does."""
     if step != "last":
         return ""
-    ends = zip(series.steps[series.last], metric.steps[metric.last], strict=True)
+    known = series.last >= 0
+    ends = zip(series.steps[series.last[known]], metric.steps[metric.last[known]], strict=True)
     differ = [pair for pair in ends if pair[0] != pair[1]]
     if not differ:
         return ""

@@ -84,7 +84,7 @@ def trend_test(
     absent = ", ".join(arm for arm in scores if arm not in arms)
     lost = f"arms without a value: {absent}" if absent else ""
     places = zip(course.runs, course.last, strict=True)
-    lasts = {data.arm[r]: course.steps[k] for r, k in places if r not in data.ends}
+    lasts = {data.arm[r]: course.steps[k] for r, k in places if k >= 0 and r not in data.ends}
     uneven = len(set(map(lasts.get, arms))) > 1 and hypothesis.step == "last"
     ends = ", ".join(f"{arm} {lasts.get(arm, 'by itself')}" for arm in arms) if uneven else ""
     ends = f"arms end at different steps: {ends}" if ends else ""

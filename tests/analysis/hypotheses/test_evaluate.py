@@ -344,6 +344,12 @@ def test_the_last_step_of_a_run_that_ended_by_itself_is_its_own() -> None:
         assert row["n"] == 9 and "end-s1" in row["message"]
     row = evaluate_hypotheses(llc.assign(step=steps), probes, [claim]).iloc[0]
     assert not row["n"] or row["n"] < 10  # nothing says that they ended there
+    going_on = llc["run"].eq("behind-s4")  # further than all that ended, and not at its own end
+    table = llc.assign(step=steps.mask(going_on, 1000))
+    row = evaluate_hypotheses(
+        table, probes, [claim], covariates=covariates[covariates["run"] != "behind-s4"]
+    ).iloc[0]
+    assert row["n"] == 9 and "behind-s4" in row["message"]
 
 
 def test_arms_that_are_missing_or_end_elsewhere_are_named() -> None:
