@@ -286,21 +286,39 @@ def _longer(tables: Tables) -> list[str]:
         + "."
     ]
     pair = {arm: arms[arm] for arm in ("walker-close", "seeker")}
-    runs = [run for of in pair.values() for run in of]
-    higher = pd.Series([float(run in pair["seeker"]) for run in runs], runs)
-    texts = []
-    for name, control in (("steps", log_step), ("weight norms", known["weight_norm"])):
-        r = (np.corrcoef(control[of], llc.loc[of, "llc"])[0, 1] for of in pair.values())
-        inside = " and ".join(f"{value:.2f}" for value in r)
-        given = np.column_stack([np.ones(len(runs)), higher, control[runs]])
-        fit, *_ = np.linalg.lstsq(given, values := llc.loc[runs, "llc"].to_numpy(), rcond=None)
-        free = len(runs) - 3
-        spread = ((values - given @ fit) ** 2).sum() / free
-        half = stats.t.ppf(0.975, free) * np.sqrt(spread * np.linalg.inv(given.T @ given)[1, 1])
-        texts.append(f"at equal {name} {fit[1]:.1f} [{fit[1] - half:.1f}, {fit[1] + half:.1f}] "
-                     f"(r with the LLC within the two arms {inside})")  # fmt: skip
-    return [*found, f"Not registered. `seeker` less `walker-close` {'; '.join(texts)}: linear, "
-            "in the logarithm of steps."]  # fmt: skip
+    came = {arm: [r for r in of if log_step[r] < log_step.max()] for arm, of in pair.items()}
+    for among, some in (("", pair), (" without the clones that took all steps", came)):
+        texts = []
+        for name, control in (("steps", log_step), ("weight norms", known["weight_norm"])):
+            r = (np.corrcoef(control[of], llc.loc[of, "llc"])[0, 1] for of in some.values())
+            inside = " and ".join(f"{value:.2f}" for value in r)
+            ends = "{:.1f} [{:.1f}, {:.1f}]".format(*_held_equal(llc["llc"], control, some))
+            texts.append(f"at equal {name} {ends} (r with the LLC within the two arms {inside})")
+        norms = " and ".join(
+            f"{norm.min():.1f} to {norm.max():.1f}"
+            for norm in (known.loc[of, "weight_norm"] for of in some.values())
+        )
+        found.append(f"Not registered. `seeker` less `walker-close`{among} {'; '.join(texts)}: "
+                     "linear, in the logarithm of steps, with one slope; weight norms of the "
+                     f"closer walker and of the seeker {norms}.")  # fmt: skip
+    sure = {arm: arms[arm] for arm in ("walker-sure", "right-sure")}
+    ends = "{:.1f} [{:.1f}, {:.1f}]".format(*apart(llc["llc"], sure))
+    return [*found, f"Not registered. `right-sure` less `walker-sure` {ends} (Welch's interval)."]
+
+
+def _held_equal(
+    values: pd.Series, control: pd.Series, arms: Mapping[str, list[str]]
+) -> tuple[float, float, float]:
+    """Difference of two arms at equal control, one slope for both, with Student's 95 % interval."""
+    runs = [run for of in arms.values() for run in of]
+    second = [float(run in [*arms.values()][1]) for run in runs]
+    given = np.column_stack([np.ones(len(runs)), second, control[runs]])
+    y = values[runs].to_numpy(dtype=float)
+    fit, *_ = np.linalg.lstsq(given, y, rcond=None)
+    free = len(runs) - 3
+    spread = ((y - given @ fit) ** 2).sum() / free
+    half = stats.t.ppf(0.975, free) * np.sqrt(spread * np.linalg.inv(given.T @ given)[1, 1])
+    return float(fit[1]), float(fit[1] - half), float(fit[1] + half)
 
 
 def _from_minimum(tables: Tables) -> list[str]:
@@ -313,9 +331,9 @@ def _from_minimum(tables: Tables) -> list[str]:
         values = last(tables, rows.pivot_table(index="step", columns="run", values=column))
         return "; ".join(f"`{arm}` {said(values[of], form)}" for arm, of in arms_of(tables).items())
 
-    known = rows["llc"].notna()
+    early = rows.loc[rows["step"] < rows["step"].max(), "llc"]
     return [f"Not registered. {line}." for line in (
-        f"Of {len(rows)} estimates along training {known.sum()} have a number",
+        f"Of {len(early)} estimates before the end {early.notna().sum()} have a number",
         f"Share of what chains lie above the regret's minimum that is there at w*: "
         f"{ends('share', '.2f')}. Counted from the minimum the LLC is {ends('whole', '.1f')}",
     )]  # fmt: skip
