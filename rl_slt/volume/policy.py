@@ -264,6 +264,7 @@ def _gaussian(
 def _below(mean: float, variance: float) -> float:
     """`log E[exp(X); X <= mean]` of a Gamma distributed X."""
     a, scale = mean**2 / variance, variance / mean
-    # int_0^m x^(a-1) exp((1 - 1/scale) x) dx = m^a / a 1F1(a; a + 1; (1 - 1/scale) m)
-    rest = float(hyp1f1(a, a + 1, (1 - 1 / scale) * mean))
-    return a * math.log(mean / scale) - math.log(a) - float(gammaln(a)) + math.log(rest)
+    # int_0^m x^(a-1) exp(z x / m) dx = m^a / a 1F1(a; a + 1; z) = m^a / a exp(z) 1F1(1; a + 1; -z)
+    z = (1 - 1 / scale) * mean
+    rest = z + math.log(float(hyp1f1(1, a + 1, -z)))
+    return a * math.log(mean / scale) - math.log(a) - float(gammaln(a)) + rest

@@ -5,14 +5,15 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.stats import chi2, norm
+from scipy.special import logsumexp
+from scipy.stats import chi2, gamma, norm
 from torch import Tensor, nn
 
 from rl_slt import InputError, goal_volume, local_volume
 from rl_slt.known import volumes
 from rl_slt.known.problem import Problem
 from rl_slt.known.problems import Weights, crossing, quadratic, reduced_rank, tabular
-from rl_slt.volume.policy import by_rays
+from rl_slt.volume.policy import _below, by_rays
 from rl_slt.volume.rays import Share, share_of
 
 CURVATURES = (4.0, 2.0, 1.0, 0.5, 0.0)
@@ -20,6 +21,15 @@ CURVATURES = (4.0, 2.0, 1.0, 0.5, 0.0)
 
 def rays(problem: Problem, cutoff: float = math.nan, directions: int = 128) -> tuple[Share, Share]:
     return by_rays(volumes.target_of(problem), cutoff, directions, 0)
+
+
+@pytest.mark.parametrize(("mean", "variance"), [(30.0, 20.0), (2000.0, 1000.0), (900.0, 1200.0)])
+def test_the_part_of_a_gamma_below_its_mean(mean: float, variance: float) -> None:
+    """Also where exp(mean) is beyond a double."""
+    shape, scale = mean**2 / variance, variance / mean
+    x = (np.arange(400_000) + 0.5) / 400_000 * mean
+    exact = logsumexp(gamma.logpdf(x, shape, scale=scale) + x) + math.log(mean / 400_000)
+    assert _below(mean, variance) == pytest.approx(exact, abs=1e-3)
 
 
 def test_rays_are_exact_where_the_loss_is_quadratic() -> None:
