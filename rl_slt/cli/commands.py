@@ -402,8 +402,8 @@ def susceptibility(run: Path, settings: dict[str, Any], **options: Any) -> int:
     Examples:
       rl-slt susceptibility runs/a --checkpoints 4
       rl-slt susceptibility runs/a --component 'body.conv1.*' --perturb probe:behind
-      rl-slt susceptibility runs/g --loss exact-regret:temperature=0.01 --nbeta 1000
-          --localization 100 --perturb frozen:anywhere --observable loss --observable goal
+      rl-slt susceptibility runs/g --loss exact-regret:temperature=0.01 --nbeta 300
+          --localization 10 --perturb frozen:anywhere --observable loss --observable goal
     """
     from rl_slt.pipeline.commands.response import susceptibility
 

@@ -10,6 +10,7 @@ it is that component's answer.
 
 from __future__ import annotations
 
+from rl_slt.errors import InputError
 from rl_slt.posterior.spectrum import Measured
 from rl_slt.response.covariance import covariance
 from rl_slt.response.traces import Traces
@@ -27,7 +28,7 @@ def susceptibility(traces: Traces, perturb: str, observable: str = LOSS) -> Meas
 
     Raises:
         InputError: the verdict of the estimate is not ok, draws are too few, or there is no such
-            set.
+            set or observable.
 
     Example:
         >>> e = estimate_llc(policy, states, params="body.conv1.*",
@@ -35,7 +36,9 @@ def susceptibility(traces: Traces, perturb: str, observable: str = LOSS) -> Meas
         >>> susceptibility(e.traces, "behind")
     """
     traces.require_ok("susceptibility")
-    own = traces.mean()
+    own, known = traces.mean(), (LOSS, *traces.observables)
+    if observable not in known:
+        raise InputError.of("observable", observable, f"one of {', '.join(known)}")
     observed = own if observable == LOSS else traces.observables[observable]
     found = covariance(observed[..., None], (traces.mean(perturb) - own)[..., None])
     return Measured(

@@ -58,6 +58,13 @@ def test_it_is_what_sampling_with_the_data_moved_finds() -> None:
     assert abs(of_loss - PROBLEM.susceptibility(OTHER.numpy())) < 4 * error
 
 
+def test_an_unknown_observable_is_named() -> None:
+    e = PROBLEM.estimate(HMC(), None, 0, {"other": PROBLEM.data}, draws=60, burn_in=60)
+    assert e.traces is not None and e.status == "ok"
+    with pytest.raises(InputError, match="observable='moon': must be one of loss"):
+        susceptibility(e.traces, "other", "moon")
+
+
 def test_there_is_none_where_the_verdict_is_not_ok() -> None:
     problem = Regression(n=12, d=3)
     problem.policy.w.data += 1.0
