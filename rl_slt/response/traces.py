@@ -294,7 +294,7 @@ class Recorder:
             [self._origin(name, samples) for name, samples in self.samples.items()],
             ignore_index=True,
         )
-        self.stride, self.most = 1, 0
+        self.most, self.of = 0, 1
         self.at: list[int] = []
         self.rows: list[NDArray[np.float32]] = []
         self.others: list[NDArray[np.float64]] = []
@@ -302,14 +302,13 @@ class Recorder:
 
     def plan(self, chains: int, steps: int, draws: int, batch: int) -> None:
         """Choose the draws to keep; the arguments are those of `draws_kept`."""
-        kept = draws_kept(self.tracing, len(self.origin), chains, steps, draws, batch)
-        self.stride, self.most = max(1, draws // kept), kept
+        self.most = draws_kept(self.tracing, len(self.origin), chains, steps, draws, batch)
+        self.of = draws
 
     def __call__(self, deltas: Tensor) -> None:
         """See a draw of all chains, weights minus w* `[C, d]`, and keep it if it is due."""
-        due = self.drawn % self.stride == self.stride - 1
-        self.drawn += 1
-        if not due:
+        before, self.drawn = self.drawn * self.most // self.of, self.drawn + 1
+        if self.drawn * self.most // self.of == before:
             return
         losses = [self._losses(self.target.flat.w_star + delta) for delta in deltas]
         self.at.append(self.drawn - 1)
@@ -318,7 +317,7 @@ class Recorder:
         if len(self.rows) >= 2 * self.most:  # draws were added: keep every second one
             for kept in (self.at, self.rows, self.others):
                 del kept[::2]
-            self.stride *= 2
+            self.of *= 2
 
     def traces(self, status: str, message: str) -> Traces:
         """What was kept, with the verdict of the estimate."""

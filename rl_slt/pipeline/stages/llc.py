@@ -6,6 +6,7 @@ Each estimate and each profile is restartable.
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -202,8 +203,18 @@ class Estimate(WorkItem):
     @property
     def done(self) -> bool:
         """Whether there is all that was asked for."""
-        traced = self.plan.traces is None or self.traces.is_file()
-        return traced and self.store.has(self.key)
+        return self.store.has(self.key) and (self.plan.traces is None or self._traced())
+
+    def _traced(self) -> bool:
+        """Whether as many draws are kept as are asked for, or all that there are."""
+        store = ItemStore(Path(self.run), "traces")
+        if not (self.traces.is_file() and store.has(self.key)):
+            return False
+        table, plan = store.read_item(self.key, "contributions"), self.plan
+        kept, samples = int(table["draws"].max()) // plan.chains, int(table["samples"].sum())
+        if not plan.traces or not kept:  # a tenth of the cost, or an estimate that was refused
+            return True
+        return kept >= draws_kept(Tracing(plan.traces), samples, plan.chains, 0, plan.draws, 0)
 
     def keep_traces(self, traces: Traces, columns: dict[str, Any]) -> None:
         """Store losses of states at draws, and what kinds of states bring to the LLC."""
@@ -213,7 +224,9 @@ class Estimate(WorkItem):
             **known, estimate_id=self.key, setting_id=self.setting, status=traces.status,
             version=STAGES["llc"],
         )  # fmt: skip
-        ItemStore(Path(self.run), "traces").put(self.key, {"contributions": table})
+        store = ItemStore(Path(self.run), "traces")
+        shutil.rmtree(store.root / self.key, ignore_errors=True)  # of fewer draws
+        store.put(self.key, {"contributions": table})
         make_folder(self.traces.parent)
         write_atomic(self.traces, traces.save)
 

@@ -47,8 +47,13 @@ def test_an_estimate_made_before_gets_them_and_stays(
     assert own == pytest.approx(row["llc"], rel=0.5)
     again = llc.plan_estimates(run, asked, ["behind", "end"])
     assert [e.done for e in again] == [True] and [e.key for e in again] == [estimate]
-    (run.path / "traces" / f"{estimate}.nc").unlink()
-    assert [e.done for e in again] == [False]
+    (more,) = llc.plan_estimates(run, PLAN.replace(traces=25), ["behind", "end"])
+    assert not more.done  # fewer draws are kept than it asks for
+    llc.make(more)
+    assert more.done and Traces.load(more.traces).losses.shape == (2, 25, 48)
+    assert all(e.done for e in again)
+    more.traces.unlink()
+    assert [e.done for e in (more, *again)] == [False, False]
 
 
 def test_influences_are_kept_with_their_pictures(tmp_path: Path) -> None:

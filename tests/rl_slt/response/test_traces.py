@@ -37,6 +37,8 @@ def test_their_mean_is_the_loss_of_the_headline_draw_by_draw() -> None:
     np.testing.assert_allclose(e.traces.mean(), loss, rtol=1e-4, atol=1e-6)
     other = short(Tracing(draws=2), gauge="none").traces
     assert other is not None and other.draw.tolist() == [19, 39]
+    most = short(Tracing(draws=30)).traces  # no more than asked for
+    assert most is not None and most.losses.shape[1] == 30 and np.diff(most.draw).max() == 2
 
 
 @pytest.mark.filterwarnings("ignore:this LLC is")
