@@ -1,0 +1,56 @@
+"""`rl-slt volume` and `rl-slt steer` on a run: what they keep, and that it is made once."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
+from rl_slt import InputError
+from rl_slt.pipeline.commands import volume as command
+from rl_slt.pipeline.commands.steer import steer
+from rl_slt.pipeline.commands.volume import volume
+from tests.rl_slt.cli.conftest import sound_run
+
+RIGHT = 7  # action
+
+
+def test_volumes_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "LEVELS", 4)
+    run, spec = sound_run(tmp_path / "run", steps=()), NetworkSpec("small", {})
+    policy = spec.build()
+    policy.get_parameter("policy_head.bias").data[RIGHT] += 4.0
+    save_checkpoint(run, 0, policy, spec, {})
+    write_index(run, finished=True)
+    few: dict[str, Any] = {"params": "policy_head.bias", "n_states": 24, "chains": 2,
+                           "draws": 20, "burn_in": 10, "batch_size": 12,
+                           "profile": (5.0,)}  # fmt: skip
+    ask: dict[str, Any] = dict(goals=("right",), radii=(0.1,), directions=64, particles=4)
+    lines = volume(run, few, **ask, out=tmp_path / "v.csv")
+    table = pd.read_parquet(run / "tables" / "volume.parquet")
+    assert len(lines) == 1 + len(table) == 1 + 3 + 2 * 3
+    kept, goal = (table[table["quantity"] == name] for name in ("policy", "right"))
+    assert kept["relative_temperature"].round(6).eq(5).all() and kept["cutoff"].gt(0).all()
+    assert set(goal["method"]) == {"splitting", "gaussian", "rays"}
+    assert goal["radius"].eq(0.1).all() and set(goal["keep"]) == {0.0, 0.5}
+    assert (goal["score"] > 0.5).all() and goal["minus_log_share"].abs().max() < 0.01
+    for name, part in (("free_energy", kept), ("minus_log_share", goal)):
+        assert (part[name].notna() == (part["status"] != "refused")).all()
+        assert (part[name].dropna() > -1e-9).all()
+    assert len(pd.read_csv(tmp_path / "v.csv")) == len(table)
+    assert volume(run, few, **ask) == lines
+    with pytest.raises(InputError, match=r"radius=-1: must be above 0"):
+        volume(run, few, **ask | {"radii": (-1,)})
+
+
+def test_steering_of_a_run(tmp_path: Path) -> None:
+    run = sound_run(tmp_path / "run", steps=(0,))
+    ask: dict[str, Any] = dict(probes=("behind",), levels=8, controls=2)
+    lines = steer(run, **ask, out=tmp_path / "s.csv")
+    table = pd.read_parquet(run / "tables" / "steering.parquet")
+    assert len(lines) == 1 + len(table) == 1 + 5 + 3 * 3
+    assert set(table["probe"]) == {"states", "behind"} and table["module"].eq("body.fc").all()
+    assert (table["ci_low"] <= table["value"]).all() and (table["value"] <= table["ci_high"]).all()
+    assert len(pd.read_csv(tmp_path / "s.csv")) == len(table)
+    assert steer(run, **ask) == lines
