@@ -86,7 +86,7 @@ def plot_scores(probes: pd.DataFrame) -> Figure:
                 elif name in lines:
                     _point(axis, (i + 0.5) / len(known), lines[name], name, f"C{i % 10}")
             axis.axhline(0, color="#999999", linewidth=0.8)
-        across[0].set_ylabel(panel.label)
+        across[0].set_ylabel(panel.label, fontsize=8.5)  # so that rows' labels do not meet
         across[0].set_ylim(panel.limits)
         handles = {text.get_label(): text for axis in across for text in axis.lines
                    if not str(text.get_label()).startswith("_")}  # fmt: skip
