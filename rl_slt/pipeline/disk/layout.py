@@ -76,6 +76,8 @@ def open_path(path: Path) -> Run | Study:
     """
     if not path.exists():
         raise InputError(f"no such run or study: {path}")
+    if path.name in ("", ".."):  # of `rl-slt llc .`: a run has the name of its folder
+        path = path.resolve()
     _check_links(path)
     if (path / "study.json").is_file():
         return Study(path)

@@ -22,7 +22,7 @@ from analysis.report import load_study
 from rl_slt import PolicyData
 from rl_slt.cli import main
 from rl_slt.pipeline.commands.status import describe
-from rl_slt.pipeline.disk.layout import Run
+from rl_slt.pipeline.disk.layout import Run, open_run
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages import llc
 from rl_slt.pipeline.stages.analyse import analyse_run
@@ -256,6 +256,17 @@ def test_a_copied_run_has_the_name_of_its_folder(study: Path, tmp_path: Path) ->
     for name in ("llc", "associations"):
         named = set(pd.read_parquet(run.tables / f"{name}.parquet")["run"])
         assert named - {schema.ALL_RUNS} == {"copy"}, name
+
+
+def test_the_run_that_one_stands_in_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "a" / "config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path / "a")
+    assert open_run(Path(".")).name == "a"
+    monkeypatch.chdir(tmp_path / "a" / "checkpoints")
+    assert open_run(Path("..")).name == "a"
 
 
 def test_states_of_a_probe_are_the_checkpoints_own_on_the_probes_levels(
