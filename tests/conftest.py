@@ -18,6 +18,8 @@ def _one_torch_thread() -> None:
 def _no_games_of_other_modules() -> Iterator[None]:
     """Games that a module made wait to be used again: over all modules they came to gigabytes."""
     yield
+    if "rl_slt.pipeline.states" in sys.modules:
+        sys.modules["rl_slt.pipeline.states"].shared_env.cache_clear()
     if "envs.native" in sys.modules:
         sys.modules["envs.native"].drop_released()
 
