@@ -194,10 +194,18 @@ def settings_classes() -> list[type]:
     """Every public class of settings of the four packages."""
     from rl_slt.settings_model import SettingsModel
 
-    for package in PACKAGES:
-        for module in pkgutil.walk_packages([str(ROOT / package)], f"{package}."):
-            if "SettingsModel" in _source(module.name):
-                importlib.import_module(module.name)
+    sources = {
+        module.name: _source(module.name)
+        for package in PACKAGES
+        for module in pkgutil.walk_packages([str(ROOT / package)], f"{package}.")
+    }
+    names, known = {"SettingsModel"}, set[str]()
+    while names > known:  # a class of settings may be below another one
+        known, bases = set(names), "|".join(names)
+        for module, source in sources.items():
+            if re.search(rf"^class \w+\(.*\b({bases})\b", source, re.MULTILINE):
+                importlib.import_module(module)
+        names |= {kind.__name__ for kind in _below(SettingsModel)}
     found = {kind for kind in _below(SettingsModel) if not kind.__name__.startswith("_")}
     return sorted((k for k in found if k.__module__.split(".")[0] in PACKAGES),
                   key=lambda kind: kind.__name__)  # fmt: skip

@@ -72,6 +72,7 @@ def write_study(
     text = json.dumps({"hypothesis": claims})  # as of a plan that was made in Python
     (out / "study.toml").write_text(text)
     study = {
+        "format": 1,
         "name": "demo",
         "question": "Does an agent trained with the coin at the end learn to go right, and is "
         "that a simpler policy than going for the coin?",

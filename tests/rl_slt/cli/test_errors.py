@@ -30,7 +30,7 @@ MISTAKES = [
     (["run"], "give a STUDY.toml or --preset"),
     (
         ["run", "--preset", "moon"],
-        "preset='moon': must be one of alpha, branches, coinrun, demo, gridworld",
+        "preset='moon': must be one of alpha, branches, coinrun, demo, goal-prior, gridworld",
     ),
     (["run", "--preset", "smoke", "--seed", "x"], "seed='x': must be an integer"),
     (["run", "--preset", "smoke", "--out", "other"], "other exists and holds no study"),
