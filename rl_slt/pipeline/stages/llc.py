@@ -511,9 +511,11 @@ def describe_traces(missing: Sequence[Estimate], plan: LLCPlan) -> str:
         InputError: what stores them is not installed.
     """
     check_installed()
+    sampler = plan.settings().sampler
     kept = draws_kept(
         Tracing(draws=plan.traces or None), plan.n_states, plan.chains,
-        plan.burn_in + plan.draws, plan.draws, plan.batch_size,
+        plan.burn_in + plan.draws, plan.draws,
+        plan.n_states if sampler is not None and sampler.full_batch else plan.batch_size,
     )  # fmt: skip
     return describe_size(kept, len(missing), plan.chains, plan.n_states)
 

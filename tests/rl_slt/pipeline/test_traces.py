@@ -56,6 +56,12 @@ def test_an_estimate_made_before_gets_them_and_stays(
     assert [e.done for e in (more, *again)] == [False, False]
 
 
+def test_the_size_said_before_is_of_the_sampler() -> None:
+    plan = LLCPlan(traces=0)
+    assert "4 chains x 3 draws x 2,048" in llc.describe_traces([], plan)
+    assert "4 chains x 112 draws" in llc.describe_traces([], plan.replace(sampler="hmc"))
+
+
 def test_influences_are_kept_with_their_pictures(tmp_path: Path) -> None:
     """The same command again reads the draws; what is asked of a failed estimate is refused."""
     run = Run(sound_run(tmp_path / "run", steps=(0,)))
