@@ -401,6 +401,25 @@ def draw(tables: Tables, path: Path) -> None:
     plt.close(figure)
 
 
+def draw_ends(tables: Tables, path: Path) -> None:
+    """LLC of each agent at its end: by arm, with the mean over seeds, and against weight norm."""
+    known = tables["covariates"].sort_values("step").groupby("run").tail(1).set_index("run")
+    llc, arms = last(tables, series(tables)), arms_of(tables)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained", sharey=True)
+    for place, (arm, runs) in enumerate(arms.items()):
+        color = plt.cm.tab10(place)
+        mean, low, high, _ = over_seeds(llc[runs])
+        left.scatter(np.full(len(runs), place - 0.15), llc[runs], s=14, color=color, alpha=0.6)
+        left.errorbar(place + 0.15, mean, [[mean - low], [high - mean]], color=color, fmt="o")
+        right.scatter(known.loc[runs, "weight_norm"], llc[runs], s=14, color=color, label=arm)
+    left.set_xticks(range(len(arms)), arms, rotation=30, ha="right")
+    left.set(ylabel="LLC at the end", title="agents, mean and 95 % interval over seeds")
+    right.set(xlabel="weight norm", title="the same agents by weight norm")
+    right.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
 def band(axis: plt.Axes, frame: pd.DataFrame, label: str, color: object) -> None:
     """Runs as thin lines, their mean, and Student's 95 % interval over seeds."""
     axis.plot(frame.index, frame.to_numpy(), color=color, lw=0.5, alpha=0.5)
@@ -430,9 +449,10 @@ def main() -> None:
     if check:
         raise SystemExit(page(text) != text and f"{PAGE} holds other numbers")
     PAGE.write_text(page(text))
-    for study in ("goal", "alpha"):
+    for study in STUDIES:
         if tables := tables_of(study):
-            draw(tables, PAGE.with_name(f"findings-{study}.png"))
+            by = draw if study in ("goal", "alpha") else draw_ends
+            by(tables, PAGE.with_name(f"findings-{study}.png"))
 
 
 if __name__ == "__main__":
