@@ -427,7 +427,8 @@ VOLUMES = FromModel(
 @RUN
 @click.option("--step", type=INTEGER, help="Checkpoint [the last].")
 @click.option("--goal", "goals", multiple=True,
-              help="coin, left-coin, right or none; repeatable [all].")  # fmt: skip
+              help="coin, left-coin, right or none; repeatable [all; outside "
+              "coinrun none].")  # fmt: skip
 @click.option("--radius", "radii", type=Number(float), multiple=True,
               help="Of the localizer of goals, times |w*|; repeatable [0.3, 1, 3].")  # fmt: skip
 @click.option("--directions", type=INTEGER, default=128, show_default=True,

@@ -10,6 +10,7 @@ import torch
 
 from agents import Run, load_policy, write_bytes
 from analysis.probes import GOAL_SCORES, GoalScores
+from envs import find_game
 from rl_slt.errors import InputError
 from rl_slt.pipeline.commands.run import check_file
 from rl_slt.pipeline.disk.layout import open_run
@@ -38,6 +39,7 @@ RADII = (0.3, 1.0, 3.0)  # of the localizers of goals, times the norm of the wei
 LEVELS = 60  # of the states that goals are asked on
 Z = 2.0  # standard errors that a goal's score must be away from 0
 POLICY = "policy"
+OF_GOALS = ["radius", "keep", "score", "score_stderr"]
 
 
 def volume(
@@ -60,7 +62,7 @@ def volume(
         path: of the run.
         settings: of `LLCPlan`; `profile` names the resolutions.
         step: of the checkpoint; None is the last.
-        goals: of `GOAL_SCORES`; none is each that the checkpoint has.
+        goals: of `GOAL_SCORES`; none is all, and of a game without probes no goal.
         radii: of the localizers of goals, times the norm of the weights; none is `RADII`.
         directions: rays at each resolution, and of each goal.
         particles: of the splitting.
@@ -86,8 +88,11 @@ def volume(
     if build_loss(plan.losses[0]).redrawn or build_loss(plan.losses[0]).needs:
         raise InputError.of("loss", plan.losses[0], "a fixed one of states, as kl, for a volume")
     found = run.checkpoint(step)
-    wanted = tuple(goals) or tuple(GOAL_SCORES)
+    game = find_game(run.training.game)
+    wanted = tuple(goals) or (tuple(GOAL_SCORES) if game.has_probes else ())
     wanted = () if "none" in wanted else wanted
+    if wanted and not game.has_probes:
+        raise InputError.of("goals", wanted[0], f"none in the game {run.training.game}")
     (item,) = [
         p for p in plan_profiles(plan_estimates(run, plan, [run.training.coin]), plan)
         if p.step == found.step
@@ -141,7 +146,9 @@ def _measure(
                 params=settings.params, gauge=settings.gauge,
             )  # fmt: skip
             parts.append(found.assign(quantity=goal, score_stderr=stderr, radius=radius))
-    return pd.concat(parts, ignore_index=True).assign(
+    table = pd.concat(parts, ignore_index=True)
+    table = table.reindex(columns=table.columns.union(OF_GOALS, sort=False))
+    return table.assign(
         run=run.name, seed=run.seed, step=item.step, loss=estimate.loss,
         states=estimate.states.name, version=STAGES["volume"],
     )  # fmt: skip

@@ -11,7 +11,7 @@ from rl_slt import InputError
 from rl_slt.pipeline.commands import volume as command
 from rl_slt.pipeline.commands.steer import steer
 from rl_slt.pipeline.commands.volume import volume
-from tests.rl_slt.cli.conftest import sound_run
+from tests.rl_slt.cli.conftest import change_config, sound_run
 
 RIGHT = 7  # action
 
@@ -42,6 +42,11 @@ def test_volumes_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert volume(run, few, **ask) == lines
     with pytest.raises(InputError, match=r"radius=-1: must be above 0"):
         volume(run, few, **ask | {"radii": (-1,)})
+
+    assert len(volume(run, few, **ask | {"goals": ("none",)})) == 1 + 3
+    change_config(run, game="maze")
+    with pytest.raises(InputError, match="goals='right': must be none in the game maze"):
+        volume(run, few, **ask)
 
 
 def test_steering_of_a_run(tmp_path: Path) -> None:
