@@ -174,7 +174,19 @@ def susceptibility(
         write_table("susceptibilities", store.read("susceptibilities"), run)
     report_failures(failed)
     done = [store.read_item(item.key, "susceptibilities") for item in items if item.done]
-    return [_line(row) for table in done for row in table.to_dict("records")], int(bool(failed))
+    rows = [row for table in done for row in table.to_dict("records")]
+    known = [row for row in rows if row["status"] == "ok"]
+    told = sum(map(_told, known))
+    lines = [_line(row) for row in rows]
+    if len(known) > 1:
+        chance = 0.05 * len(known)
+        lines.append(f"{told} of {len(known)} are told from 0; {chance:.1g} would be by chance")
+    return lines, int(bool(failed))
+
+
+def _told(row: dict[Any, Any]) -> bool:
+    """Whether a susceptibility alone is told from 0 at 5 %."""
+    return bool(abs(row["value"]) >= 1.96 * row["stderr"])
 
 
 def _line(row: dict[Any, Any]) -> str:
@@ -182,7 +194,7 @@ def _line(row: dict[Any, Any]) -> str:
     value = f"{row['value']:+.3g} ± {row['stderr']:.2g}"
     if row["status"] != "ok":
         value = f"none: the estimate is {row['status']}: {row['message']}"
-    elif abs(row["value"]) < 1.96 * row["stderr"]:
+    elif not _told(row):
         value += " (not told from 0)"
     answer = f"{row['observable']} to {row['perturb']}: {value}"
     return f"step {row['step']:>9,}  {row['component']:<16} {answer}"
