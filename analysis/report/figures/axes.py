@@ -8,7 +8,14 @@ from typing import Any
 
 from analysis.report.data import StudyData
 from analysis.report.labels import short
-from analysis.report.queries import coin_rows, llc_rows, main_probe_rows, once
+from analysis.report.queries import (
+    coin_rows,
+    influence_rows,
+    llc_rows,
+    main_probe_rows,
+    once,
+    susceptibility_rows,
+)
 
 _MANY = 4
 _SLACK = 0.02  # so that a run of 999,424 steps still gets its tick at 1M
@@ -20,7 +27,8 @@ def shared_axis(data: StudyData) -> dict[str, Any]:
 
     Earlier updates would stretch the log axis to where nothing else was measured.
     """
-    tables = (llc_rows(data), main_probe_rows(data), coin_rows(data))
+    of = (llc_rows, main_probe_rows, coin_rows, influence_rows, susceptibility_rows)
+    tables = [rows(data) for rows in of]
     steps = [float(s) for table in tables if len(table) for s in table["step"]]
     first = min((s for s in steps if s > 0), default=0.0)
     curves = [run.progress["step"] for run in data.runs if len(run.progress)]

@@ -1,5 +1,6 @@
 """Figures of what states and parts contribute: the tables' rows, and nothing without them."""
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -27,6 +28,8 @@ def data(tmp_path_factory: pytest.TempPathFactory, write_study) -> StudyData:  #
                  "observable": "loss", "perturb": "probe:behind", "component": kind}
                 for row in llc.to_dict("records") for kind, share in KINDS.items()
             ]  # fmt: skip
+            if table == "susceptibilities":  # of a checkpoint without an LLC of its own
+                rows += [row | {"step": 3} for row in rows if row["step"] == llc["step"].max()]
             frame = pd.DataFrame(rows).reindex(columns=[*schema.TABLES[table]])
             schema.conform(table, frame).to_parquet(run / "tables" / f"{table}.parquet")
     return load_study(study)
@@ -53,6 +56,12 @@ def test_influences_are_correlations_with_zero_beside_them(data: StudyData) -> N
     mine = [s for s in drawn.series if s.panel == key]
     assert [s.name for s in mine] == ["end", "behind", "none"]
     assert set(mine[0].y) == {0.75} and set(mine[-1].y) == {0.0}
+
+
+def test_the_axis_holds_checkpoints_without_an_llc(data: StudyData) -> None:
+    drawn = figure(data, "susceptibility")
+    assert min(x for s in drawn.series for x in s.x if x > 0) == 3
+    assert drawn.axis is not None and drawn.axis["range"][0] <= math.log10(3)
 
 
 def test_susceptibilities_have_a_panel_for_each_component(data: StudyData) -> None:
