@@ -23,7 +23,10 @@ PAGES = [
 ]
 LANGUAGES = {"python", "sh", "toml", "text", "bibtex"}
 # Seconds of CPU and more: trainings, studies, calibrations.
-SLOW = {"train.md", "own-study.md", "gallery.md", "probes.md", "experiments.md", "gridworld.md"}
+SLOW = {
+    "train.md", "own-study.md", "gallery.md", "probes.md", "experiments.md", "gridworld.md",
+    "volume.md",
+}  # fmt: skip
 WITH_PYTHON = [p for p in PAGES if any(b.language == "python" for b in blocks_of(p))]
 
 

@@ -173,6 +173,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     made.close()
 
 
+@pytest.mark.slow
 def test_a_cluster_of_its_own_gives_the_same_numbers_and_its_loss_is_told(
     cluster: Cluster, run: Run, plan: LLCPlan, tmp_path: Path
 ) -> None:
