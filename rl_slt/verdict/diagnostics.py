@@ -145,7 +145,8 @@ def diagnose(
             warnings.append(f"{why}, and the step was chosen by its mean: {remedy}")
     if noise_bias > BIAS_SUSPECT:
         level = failures if noise_bias > BIAS_FAILED else warnings
-        level.append(f"the noise of the batches adds up to {noise_bias:.0%} to it: {remedy}")
+        much = f"up to {noise_bias:.0%}" if noise_bias <= 10 else "more than ten times as much"
+        level.append(f"the noise of the batches adds {much} to it: {remedy}")
     mean = float(excess.mean())
     taken = 0.0 if slope is None else _share_taken(slope, mean)
     rest = above / max(mean + above, above) if above > 0 else 0.0

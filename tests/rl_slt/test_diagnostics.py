@@ -95,6 +95,13 @@ def test_a_center_above_the_minimum_is_none(share: float, status: str) -> None:
     assert (f"{share:.0%} of what chains" in d.message) == (status == "suspect")
 
 
+def test_noise_is_not_told_against_an_estimate_of_nothing() -> None:
+    """Where the estimate is next to 0 a share of it is a number without meaning."""
+    excess = np.random.default_rng(0).normal(3.0, 1.0, (4, 200))
+    for share, said in ((0.4, "up to 40% to it"), (3e11, "more than ten times as much to it")):
+        assert f"the noise of the batches adds {said}" in diagnose(excess, noise_bias=share).message
+
+
 def test_of_no_draws_only_the_reason_is_known() -> None:
     d = diagnose(np.empty((4, 0)), undefined="a plateau", above=100.0)
     assert (d.status, d.message) == ("failed", "a plateau") and math.isnan(d.rhat)
