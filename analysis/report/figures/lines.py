@@ -130,6 +130,14 @@ def baseline_line(value: float, panel: str, name: str, steps: list[int]) -> Seri
     return Series(panel, name, "baseline", -1, steps, [value] * len(steps))
 
 
+def with_bands(rows: pd.DataFrame, of: str = "value", stderr: str = "stderr") -> pd.DataFrame:
+    """Rows with what `run_lines` draws of a column: its value, nominal 95 % interval, and flag."""
+    half = Z95 * rows[stderr].astype(float)
+    return rows.assign(
+        value=rows[of], ci_low=rows[of] - half, ci_high=rows[of] + half, flag=rows["status"]
+    )
+
+
 def run_lines(
     rows: pd.DataFrame, arm: str, color: int, panel: str, bounds: Bounds = ANY
 ) -> list[Series]:

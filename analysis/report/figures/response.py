@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from analysis.report.data import StudyData
 from analysis.report.figures.axes import shared_axis
-from analysis.report.figures.lines import baseline_line, run_lines
+from analysis.report.figures.lines import baseline_line, run_lines, with_bands
 from analysis.report.figures.model import Figure, FigureRecord, Panel, Series
 from analysis.report.labels import states_short
 from analysis.report.queries import (
@@ -15,16 +15,12 @@ from analysis.report.queries import (
     states_in_order,
     susceptibility_rows,
 )
-from analysis.report.seed_means import Z95
 
 
 def _contributions(data: StudyData) -> Iterator[Figure]:
     """Per state set and kind of state a panel, a line for each arm; no figure without rows."""
     rows = contribution_rows(data)
-    half = Z95 * rows["stderr"].astype(float)
-    rows = rows.assign(
-        ci_low=rows["value"] - half, ci_high=rows["value"] + half, flag=rows["status"]
-    )
+    rows = with_bands(rows)
     panels: list[Panel] = []
     series: list[Series] = []
     for states in states_in_order(rows):
@@ -46,11 +42,7 @@ def _contributions(data: StudyData) -> Iterator[Figure]:
 def _influences(data: StudyData) -> Iterator[Figure]:
     """Per probe and kind of training state a panel, a line for each arm; none without rows."""
     rows = influence_rows(data)
-    half = Z95 * rows["correlation_stderr"].astype(float)
-    rows = rows.assign(
-        value=rows["correlation"], ci_low=rows["correlation"] - half,
-        ci_high=rows["correlation"] + half, flag=rows["status"],
-    )  # fmt: skip
+    rows = with_bands(rows, "correlation", "correlation_stderr")
     panels: list[Panel] = []
     series: list[Series] = []
     for (states, probe, kind), part in rows.groupby(["states", "probe", "of_states"], sort=True):
@@ -68,10 +60,7 @@ def _influences(data: StudyData) -> Iterator[Figure]:
 def _susceptibilities(data: StudyData) -> Iterator[Figure]:
     """Per perturbation, observable and component a panel, a line for each arm; none without."""
     rows = susceptibility_rows(data)
-    half = Z95 * rows["stderr"].astype(float)
-    rows = rows.assign(
-        ci_low=rows["value"] - half, ci_high=rows["value"] + half, flag=rows["status"]
-    )
+    rows = with_bands(rows)
     panels: list[Panel] = []
     series: list[Series] = []
     for (seen, tilt, part), mine in rows.groupby(["observable", "perturb", "component"], sort=True):

@@ -7,10 +7,9 @@ from dataclasses import replace
 
 from analysis.report.data import StudyData
 from analysis.report.figures.axes import log_axis
-from analysis.report.figures.lines import run_lines
+from analysis.report.figures.lines import run_lines, with_bands
 from analysis.report.figures.model import Figure, FigureRecord, Panel, Series, integers, numbers
 from analysis.report.queries import last_rows
-from analysis.report.seed_means import Z95
 
 _DASHES = {"integration": "", "gaussian": "dash", "rays": "dot"}
 
@@ -19,12 +18,9 @@ def _volumes(data: StudyData) -> Iterator[Figure]:
     """The free energy over resolutions, a line for each arm and method; none without rows."""
     rows = data.table("volume").dropna(subset=["run", "step", "relative_temperature"])
     rows = last_rows(rows[(rows["quantity"] == "policy") & (rows["status"] != "refused")])
-    half = Z95 * rows["free_energy_stderr"]
-    rows = rows.assign(
-        step=rows["relative_temperature"].map(lambda k: float(f"{k:.3g}")),
-        value=rows["free_energy"], ci_low=rows["free_energy"] - half,
-        ci_high=rows["free_energy"] + half, flag=rows["status"],
-    )  # fmt: skip
+    rows = with_bands(rows, "free_energy", "free_energy_stderr").assign(
+        step=rows["relative_temperature"].map(lambda k: float(f"{k:.3g}"))
+    )
     rows = rows.drop_duplicates(["run", "states", "method", "step"], keep="last")
     series = [
         replace(line, note=method, dash=dash)
