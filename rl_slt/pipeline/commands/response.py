@@ -24,7 +24,7 @@ from rl_slt.pipeline.engine.work import run_items
 from rl_slt.pipeline.environments import environment_of
 from rl_slt.pipeline.plan.by_name import build_loss, fit_batch
 from rl_slt.pipeline.plan.study import LLCPlan
-from rl_slt.pipeline.stages.llc import Estimate, load_inputs, plan_estimates
+from rl_slt.pipeline.stages.llc import EVERY, Estimate, load_inputs, plan_estimates
 from rl_slt.pipeline.stages.susceptibility import (
     Susceptibility,
     check_components,
@@ -40,7 +40,6 @@ from rl_slt.response.traces import OWN, Traces, check_installed
 from rl_slt.versions import STAGES, version_key
 
 KEPT = 50  # draws of each chain
-EVERY = 10**9  # checkpoints: the one asked for is among them
 
 
 def influence(

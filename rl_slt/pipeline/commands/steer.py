@@ -16,7 +16,7 @@ from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.disk.store import ItemStore, digest, file_digest, write_table
 from rl_slt.pipeline.engine.progress import meter
 from rl_slt.pipeline.plan.study import ProbePlan
-from rl_slt.pipeline.stages.probe.items import shared_states, states_key
+from rl_slt.pipeline.stages.probe.items import shared_states, states_file
 from rl_slt.pipeline.stages.probe.stage import plan_suite
 from rl_slt.versions import STAGES, version_key
 
@@ -77,8 +77,8 @@ def steer(
     with stage_lock(run.path, "steering"), meter("steer", 1.0) as bar:
         if not store.has(key):
             cache = run.path.resolve() / "parts" / "states"
-            file = cache / f"probe-{states_key(suite, levels)}.npz"
-            scores = GoalScores(shared_states(str(file), suite, levels))
+            file = states_file(cache, suite, levels)
+            scores = GoalScores(shared_states(file, suite, levels))
             vector = coin_vector(policy, module, scores, side)
             same = {"strength": strength, "controls": controls, "seed": seed}
             parts = [steer_states(policy, vector, scores, side, **same)]  # type: ignore[arg-type]

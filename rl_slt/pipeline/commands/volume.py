@@ -20,6 +20,7 @@ from rl_slt.pipeline.engine.progress import meter
 from rl_slt.pipeline.plan.by_name import build_loss, fit_batch
 from rl_slt.pipeline.plan.study import LLCPlan, ProbePlan
 from rl_slt.pipeline.stages.llc import (
+    EVERY,
     Profile,
     assemble,
     load_inputs,
@@ -27,14 +28,13 @@ from rl_slt.pipeline.stages.llc import (
     plan_estimates,
     plan_profiles,
 )
-from rl_slt.pipeline.stages.probe.items import shared_states, states_key
+from rl_slt.pipeline.stages.probe.items import shared_states, states_file
 from rl_slt.pipeline.stages.probe.stage import plan_suite
 from rl_slt.settings import RELATIVE, RESOLUTIONS
 from rl_slt.versions import STAGES, version_key
 from rl_slt.volume.goal import goal_volume
 from rl_slt.volume.policy import volumes
 
-EVERY = 10**9  # checkpoints: the one asked for is among them
 RADII = (0.3, 1.0, 3.0)  # of the localizers of goals, times the norm of the weights
 LEVELS = 60  # of the states that goals are asked on
 Z = 2.0  # standard errors that a goal's score must be away from 0
@@ -158,8 +158,7 @@ def _scores(run: Run, cache: Path) -> GoalScores:
     """Goal scores on held-out states, the same for all checkpoints."""
     suite = plan_suite(run, ProbePlan())
     levels = min(LEVELS, suite.n_levels)
-    file = cache / f"probe-{states_key(suite, levels)}.npz"
-    return GoalScores(shared_states(str(file), suite, levels))
+    return GoalScores(shared_states(states_file(cache, suite, levels), suite, levels))
 
 
 def _lines(table: pd.DataFrame) -> list[str]:

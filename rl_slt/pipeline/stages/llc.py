@@ -56,6 +56,7 @@ from rl_slt.settings import HEADLINE, RELATIVE, Settings
 from rl_slt.versions import STAGES, version_key
 
 _LOG = logging.getLogger(__name__)
+EVERY = 10**9  # checkpoints of a plan: any one asked for is among them
 
 
 def _plan(settings: dict[str, Any]) -> LLCPlan | None:

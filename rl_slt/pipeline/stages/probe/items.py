@@ -88,6 +88,11 @@ class ProbeItem:
         return self.store("probe").has(self.key) and self.has_fixed_states
 
 
+def states_file(cache: Path, suite: probes.ProbeSuite, n: int) -> str:
+    """Where the states on the first n levels of a suite are kept."""
+    return str(cache / f"probe-{states_key(suite, n)}.npz")
+
+
 def states_key(suite: probes.ProbeSuite, n: int) -> str:
     """Hash of everything that the states of the fixed-state probes depend on."""
     first = [suite.levels[0], n, suite.met]

@@ -34,7 +34,7 @@ from rl_slt.pipeline.stages.probe.items import (
     look_up_layouts,
     make,
     make_baselines,
-    states_key,
+    states_file,
 )
 
 _LOG = logging.getLogger(__name__)
@@ -204,7 +204,7 @@ def plan_items(run: Run, plan: ProbePlan, cache: Path) -> list[ProbeItem]:
             suite=suite,
             seed=plan.seed,
             states=states,
-            states_file=str(cache / f"probe-{states_key(suite, states)}.npz"),
+            states_file=states_file(cache, suite, states),
         )
         for c in run.checkpoints
         if c.step in kept
