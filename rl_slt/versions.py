@@ -27,7 +27,7 @@ STAGES: dict[str, int] = {
     "grid_probes": 1,
     "fixed_states": 5,  # counterfactual and linear probe
     "clips": 5,
-    "compare": 5,
+    "compare": 6,
     "transitions": 5,
     "associations": 5,
     "staircase": 1,

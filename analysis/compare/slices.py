@@ -14,8 +14,8 @@ import torch
 from rl_slt import InputError
 
 Weights = dict[str, torch.Tensor]
-# A number, or a number with its standard error.
-Value = float | tuple[float, float]
+# A number, or a number with the ends of its 95 % interval.
+Value = float | tuple[float, float, float]
 Measure = Callable[[torch.nn.Module], Value]
 
 
@@ -131,7 +131,7 @@ def take_slices(
         policy: left unchanged; every measure sees a copy in eval mode.
         directions: lines through the policy.
         measures: by name, functions of a policy: a loss on fixed states, or the return of
-            rollouts (with its standard error). Give them fixed seeds, so that neighboring
+            rollouts (with its interval). Give them fixed seeds, so that neighboring
             points differ by weights alone.
         radius: largest distance either way, in Euclidean weight distance, for directions without
             a length; those with one run from `-beyond` to `1 + beyond` lengths.
@@ -141,7 +141,7 @@ def take_slices(
 
     Returns:
         Columns direction, kind, distance, fraction (of the length; NaN without one), measure,
-        value, stderr (NaN where the measure gives none).
+        value, ci_low, ci_high (NaN where the measure gives none).
 
     Raises:
         InputError: for a radius that is not positive, or fewer than 3 points.
@@ -163,13 +163,12 @@ def take_slices(
             fraction = math.nan if line.length is None else distance / line.length
             for name, measure in measures.items():
                 result = measure(moved)
-                value, stderr = result if isinstance(result, tuple) else (result, math.nan)
-                rows.append((line.name, line.kind, distance, fraction, name,
-                             float(value), float(stderr)))  # fmt: skip
+                found = result if isinstance(result, tuple) else (result, math.nan, math.nan)
+                rows.append((line.name, line.kind, distance, fraction, name, *map(float, found)))
             done += 1
             if progress is not None:
                 progress(done, total)
-    names = ["direction", "kind", "distance", "fraction", "measure", "value", "stderr"]
+    names = ["direction", "kind", "distance", "fraction", "measure", "value", "ci_low", "ci_high"]
     return pd.DataFrame(rows, columns=names)
 
 

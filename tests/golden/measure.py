@@ -494,7 +494,9 @@ def compare(material: Material) -> Numbers:
         measure = str(line["measure"])
         of = next((run for run in ("a", "b") if f"{run}@" in measure), measure)
         name = f"{line['kind']} {line['distance']:.4f} {of}"
-        numbers[name] = plain(line["value"])
+        for column in ("value", "ci_low", "ci_high"):
+            if line[column] is not None:
+                numbers[f"{name} {column}"] = plain(line[column])
     return numbers
 
 

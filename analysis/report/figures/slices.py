@@ -13,7 +13,6 @@ from analysis.report.comparisons import comparisons
 from analysis.report.data import StudyData
 from analysis.report.figures.axes import linear_axis
 from analysis.report.figures.model import Figure, FigureRecord, Panel, Series, numbers
-from analysis.report.seed_means import Z95
 
 _COLORS = {"random": 5, "gradient": 6, "between": 4}  # by kind of line
 
@@ -38,14 +37,14 @@ def _figure(rows: pd.DataFrame, x_title: str, id_: str, title: str) -> Figure:
         panels.append(Panel(name, name[:1].upper() + name[1:], label, height=110))
         for (kind, line), points in part.groupby(["kind", "direction"], sort=False):
             points = points.sort_values("x")
-            half = Z95 * points["stderr"].astype(float)
-            known = bool(half.notna().any())
+            ends = points.reindex(columns=["ci_low", "ci_high"]).astype(float)
+            known = bool(ends.notna().any(axis=None))
             series.append(
                 Series(
                     name, str(line), "mean", _COLORS.get(str(kind), 5),
                     numbers(points["x"]), numbers(points["value"]),
-                    low=numbers(points["value"] - half) if known else [],
-                    high=numbers(points["value"] + half) if known else [],
+                    low=numbers(ends["ci_low"]) if known else [],
+                    high=numbers(ends["ci_high"]) if known else [],
                 )
             )  # fmt: skip
     alt = f"Lines of {', '.join(p.title for p in panels)} over {x_title}."
@@ -70,7 +69,8 @@ NEAR = FigureRecord(
     title="Around an agent",
     caption=(
         "Loss and return at weights moved along a random line (each filter in proportion) and "
-        "along the gradient of the KL from the other agent. A flat valley keeps its behavior."
+        "along the gradient of the KL from the other agent. A flat valley keeps its behavior. "
+        "Bands: 95 % intervals over episodes."
     ),
     x_title="distance in weight space, % of the norm of the weights",
     needs="The comparison holds no lines around the agent.",

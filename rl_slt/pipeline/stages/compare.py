@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from agents import Checkpoint, TrainConfig, atomic_dir, load_policy, write_json
 from analysis import compare
+from analysis.probes import wilson
 from envs import (
     ENVS,
     FROZEN_LEVELS,
@@ -216,10 +217,12 @@ def kinds(info: dict[str, Any]) -> list[str]:
 
 def mean_return(
     policy: nn.Module, train: TrainConfig, episodes: int, seed: int
-) -> tuple[float, float]:
-    """Mean raw return and its standard error over the first episode of each environment.
+) -> tuple[float, float, float]:
+    """Mean raw return over the first episode of each environment, and its 95 % interval.
 
-    Levels, starts and the noise of actions are the same for every policy.
+    Levels, starts and the noise of actions are the same for every policy. An episode earns all or
+    nothing, so that the mean is a rate: Wilson's interval stays within what can be earned, and has
+    a width where all of few episodes ended alike.
     """
     vector = shared_env(train.coin, train.settings, FROZEN_LEVELS, train.time_limit, episodes)
     act = NetworkPolicy(policy, "sampled", seed)
@@ -229,8 +232,9 @@ def mean_return(
         going &= ~(step.terminated | step.truncated)
         if not going.any():
             break
-    error = float(total.std(ddof=1)) / episodes**0.5 if episodes > 1 else float("nan")
-    return float(total.mean()), error
+    _, most = compare.RANGES["ret"]
+    low, high = wilson(round(float(total.sum()) / most), episodes)
+    return float(total.mean()), most * low, most * high
 
 
 def measure_slices(

@@ -28,14 +28,14 @@ def test_along_the_gradient_a_bowl_is_a_parabola(net: torch.nn.Module) -> None:
     assert table["distance"].tolist() == pytest.approx([-0.5, -0.25, 0, 0.25, 0.5])
     truth = [(norm + d) ** 2 for d in table["distance"]]
     assert table["value"].tolist() == pytest.approx(truth, rel=1e-5)
-    assert table["stderr"].isna().all() and table["fraction"].isna().all()
+    assert table[["ci_low", "ci_high"]].isna().all(axis=None) and table["fraction"].isna().all()
 
 
 def test_a_direction_to_another_policy_ends_there(net: torch.nn.Module) -> None:
     torch.manual_seed(1)
     other = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
     x = torch.randn(7, 3)
-    measures = {"loss": lambda p: (float(p(x).square().mean()), 0.1)}
+    measures = {"loss": lambda p: (float(p(x).square().mean()), 0.0, 0.1)}
     table = take_slices(net, [between(net, other)], measures, radius=1, points=6)
     by_place = table.set_index("fraction")
     for policy in (net, other):
@@ -46,7 +46,7 @@ def test_a_direction_to_another_policy_ends_there(net: torch.nn.Module) -> None:
         math.sqrt(sum(float((a - b).square().sum()) for a, b in
                       zip(net.parameters(), other.parameters(), strict=True)))
     )  # fmt: skip
-    assert set(table["stderr"]) == {0.1}
+    assert set(table["ci_low"]) == {0.0} and set(table["ci_high"]) == {0.1}
     assert len(table) == len(set(table["fraction"])) == 8
 
 

@@ -56,7 +56,8 @@ def write_comparison(run: Path) -> Path:
     slices = [
         {"direction": line, "kind": kind, "distance": float(d), "measure": measure, "norm": 20.0,
          "fraction": float((d + 2) / 4) if kind == "between" else None,
-         "value": float(abs(d)), "stderr": 0.2 if measure == "return" else None}
+         "value": float(abs(d)), "ci_low": 0.0 if measure == "return" else None,
+         "ci_high": 2.5 if measure == "return" else None}
         for kind, line in (("random", "random 1"), ("gradient", "gradient"), ("between", "between"))
         for measure in ("KL from end-s0@1000000", "KL from behind-s0@1000000", "return")
         for d in distance

@@ -57,6 +57,9 @@ def test_a_comparison_is_whole_and_made_once(run: Path, monkeypatch: pytest.Monk
     assert own.loc[own["distance"] == 0, "value"].abs().max() < 1e-6
     to = slices[(slices["measure"] == "KL from r@1000") & (slices["fraction"] == 1)]
     assert to["value"].abs().max() < 1e-6
+    earned = slices[slices["measure"] == "return"]  # of 2 episodes: all ends alike happen
+    assert (earned["ci_high"] - earned["ci_low"] > 3).all()
+    assert earned["ci_low"].min() >= 0 and earned["ci_high"].max() <= 10
     plays = pd.read_parquet(folder / "plays.parquet")
     assert plays["player"].tolist() == ["a"] * 4 + ["b"] * 4 and set(plays["limit"]) == {20}
     assert set(plays["level_seed"]) == {*range(FROZEN_LEVELS[0], FROZEN_LEVELS[0] + 4)}
