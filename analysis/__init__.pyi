@@ -12,6 +12,7 @@ from .hypotheses import (
     with_doses,
 )
 from .influence import draw_frames, draw_heat_map
+from .known import KNOWN_ANSWERS
 from .pathdependence import path_dependence
 from .prediction import predict_goal
 from .schema import measured_columns
@@ -40,6 +41,7 @@ from .transitions import MIN_POINTS, detect_in_all, detect_transitions, settling
 __all__ = [
     "FIELD_COINS",
     "KINDS",
+    "KNOWN_ANSWERS",
     "MIN_POINTS",
     "Cliff",
     "CoinVector",

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.estimate import estimate_with
 from rl_slt.known import volumes
-from rl_slt.known.problem import Answer, sampling
+from rl_slt.known.problem import Answer, Known, sampling
 from rl_slt.known.problems import Weights
 from rl_slt.losses.base import Policy, logits_of
 from rl_slt.response.covariance import covariance
@@ -189,7 +189,7 @@ def tilted(sampler: Sampler | None, batch_size: int | None, seed: int) -> Answer
     return Answer(e, value, stderr, exact)
 
 
-ANSWERS: dict[str, Callable[[Sampler | None, int | None, int], Answer]] = {
+ANSWERS: dict[str, Known] = {
     "symmetry-permutation": partial(
         symmetry, lambda policy: permuted(policy, torch.tensor([3, 0, 5, 1, 4, 2]))
     ),

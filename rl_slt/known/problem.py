@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -61,6 +62,10 @@ class Answer(NamedTuple):
     exact: float
     exact_error: float = 0.0
     lambda_: float = math.nan
+
+
+Known = Callable[[Sampler | None, int | None, int], Answer]
+"""From sampler (None: the default), batch size (None: all data) and seed to an answer."""
 
 
 def sampling(sampler: Sampler | None, batch_size: int | None, n: int) -> dict[str, Any]:

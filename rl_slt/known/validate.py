@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from rl_slt.errors import InputError
 from rl_slt.estimate import estimate_with
 from rl_slt.known.answers import ANSWERS
-from rl_slt.known.problem import sampling
+from rl_slt.known.problem import Known, sampling
 from rl_slt.known.problems import PROBLEMS, Problem
 from rl_slt.result import LLCEstimate
 from rl_slt.samplers.base import Sampler
@@ -31,38 +31,43 @@ def validate(
     sampler: Sampler | None = None,
     batch_size: int | None = None,
     seed: int = 0,
+    further: Mapping[str, Known] | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Estimate problems with known answers and compare.
 
     Args:
-        names: of `known_names()`; None is all.
+        names: of `known_names()` and of `further`; None is all.
         sampler: for all problems; None is what each gets by default: HMC over all data, or BAOAB
             where a `batch_size` is given.
         batch_size: samples per gradient and chain (all, of a problem with fewer); None is 64.
         seed: of the chains.
+        further: known answers of measures that are not the estimator's, by name.
         progress: called with (problems done, problems in all).
 
     Returns:
-        One row per problem: estimate (column `llc`; of some of `rl_slt.known.answers` another
-        number), standard error, 95 % interval (`low`, `high`), the exact value at the same
-        settings, `lambda` (the limit of large nbeta and small localization), what these take away
-        from it in the exact value (`finite_beta_gap`, relative), relative `bias` to the exact
-        value, and the `verdict`: `pass` when the estimate is `ok` and within 3 % of the exact value
-        or within three standard errors of it, else `fail`.
+        One row per problem: estimate (column `llc`; of some of `rl_slt.known.answers`, and of
+        those in `further`, another number), standard error, 95 % interval (`low`, `high`), the
+        exact value at the same settings, `lambda` (the limit of large nbeta and small
+        localization), what these take away from it in the exact value (`finite_beta_gap`,
+        relative), relative `bias` to the exact value, and the `verdict`: `pass` when the estimate
+        is `ok` and within 3 % of the exact value or within three standard errors of it, else
+        `fail`.
 
     Raises:
         InputError: an unknown name.
     """
-    wanted = list(known_names() if names is None else names)
+    answers = ANSWERS | dict(further or {})
+    every = (*PROBLEMS, *answers)
+    wanted = list(every if names is None else names)
     for name in wanted:
-        if name not in known_names():
-            raise InputError.of("problem", name, f"one of {', '.join(known_names())}")
+        if name not in every:
+            raise InputError.of("problem", name, f"one of {', '.join(every)}")
     rows = []
     for done, name in enumerate(wanted):
         began = time.perf_counter()
-        if name in ANSWERS:
-            e, value, stderr, exact, error, lambda_ = ANSWERS[name](sampler, batch_size, seed)
+        if name in answers:
+            e, value, stderr, exact, error, lambda_ = answers[name](sampler, batch_size, seed)
         else:
             problem = PROBLEMS[name]()
             e = estimate_problem(problem, sampler, seed, batch_size=batch_size)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from analysis.field import draw_fields, policy_field
+from analysis.known import Bright
 from envs import PLAIN_FLAT, agent_of, coins_of, make_vec, render_states, standing_states
 from rl_slt import InputError
 
@@ -27,20 +28,6 @@ def test_agents_stand_where_they_are_put_and_nothing_else_differs() -> None:
     vector.close()
     (frame,) = render_states([states[int(x), int(y)]], PLAIN_FLAT)
     assert np.array_equal(frame, frames[0])
-
-
-class Bright(torch.nn.Module):
-    """Right where the coin is in view, else left and up; the value is whether it is."""
-
-    def __init__(self, without: torch.Tensor) -> None:
-        super().__init__()
-        self.without = without  # frames of the same cells with no coin
-
-    def forward(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        same = (frames[:, None] == self.without[None]).flatten(2).all(2).any(1)
-        logits = torch.full((len(frames), 15), -40.0)
-        logits[~same, 7], logits[same, 2] = 0.0, 0.0
-        return logits, (~same).float()
 
 
 def test_a_field_is_what_the_policy_does_there() -> None:

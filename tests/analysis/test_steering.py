@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import Tensor, nn
 
-from analysis.probes import FixedStates, GoalScores, ProbeSuite
+from analysis.known import EFFECT, RIGHT, WIDTH, Seer, moved, seen_states
+from analysis.probes import GoalScores, ProbeSuite
 from analysis.steering import (
     CoinVector,
     coin_vector,
@@ -18,59 +18,13 @@ from analysis.steering import (
 from envs import PLAIN_FLAT
 from rl_slt import InputError
 
-LEFT, RIGHT, WIDTH = 1, 7, 24  # actions; units of the eye
-EFFECT = 3.0  # logits that a coin on the left takes from moving right
-
-
-class Seer(nn.Module):
-    """It moves right, but for a coin on the left, which one direction of its eye shows.
-
-    The first pixel's first channel is 255 where a coin is on the left, its second where on the
-    right; the third says something else that the policy does not use.
-    """
-
-    def __init__(self, always: float = 0.0) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(0)
-        self.eye, self.blind = nn.Linear(3, WIDTH, bias=False), nn.Identity()
-        self.head = nn.Linear(WIDTH, 15)
-        basis = torch.linalg.qr(torch.randn(WIDTH, 3, generator=generator))[0]
-        self.eye.weight.data = basis
-        self.head.weight.data.zero_()
-        self.head.weight.data[RIGHT] = -EFFECT * basis[:, 0]
-        self.head.bias.data.fill_(-30.0)
-        self.head.bias.data[RIGHT], self.head.bias.data[LEFT] = 1.0, 0.0
-
-    def forward(self, frames: Tensor) -> Tensor:
-        seen = frames[:, 0, 0].float() / 255
-        self.blind(seen[:, 2:])
-        logits: Tensor = self.head(self.eye(seen))
-        return logits
-
-
-def states(levels: int = 8) -> FixedStates:
-    rows, frames = [], []
-    for level in range(levels):
-        for condition, dx in (("none", np.nan), ("moved", -3.0), ("moved", 3.0), ("moved", -5.0)):
-            frame = np.zeros((64, 64, 3), np.uint8)
-            frame[0, 0] = (255 * (dx < 0), 255 * (dx > 0), 20 * level)
-            frames.append(frame)
-            rows.append((level, condition, dx, 0.0))
-    table = pd.DataFrame(rows, columns=["level_seed", "condition", "dx", "dy"])
-    return FixedStates(np.stack(frames), table)
-
 
 def values(table: pd.DataFrame, column: str = "value") -> dict[str, float]:
     return dict(zip(table["change"], table[column].astype(float), strict=True))
 
 
-def moved(logit: float) -> float:
-    """P(right) - P(left) where the two differ by a logit and nothing else is likely."""
-    return float(np.tanh(logit / 2))
-
-
 def test_each_change_does_what_is_known_of_a_linear_feature() -> None:
-    policy, scores = Seer(), GoalScores(states())
+    policy, scores = Seer(), GoalScores(seen_states())
     vector = coin_vector(policy, "eye", scores, "left")
     assert torch.allclose(vector.vector, policy.eye.weight[:, 0], atol=1e-6)
     effect = moved(1 - EFFECT) - moved(1)
@@ -91,7 +45,7 @@ def test_each_change_does_what_is_known_of_a_linear_feature() -> None:
 
 
 def test_a_module_that_the_goal_does_not_go_through_changes_nothing() -> None:
-    policy, scores = Seer(), GoalScores(states())
+    policy, scores = Seer(), GoalScores(seen_states())
     with pytest.raises(InputError, match="one in which a coin changes something"):
         coin_vector(policy, "blind", scores, "left")
     right = coin_vector(policy, "eye", scores, "right")  # seen, and not used
@@ -101,14 +55,14 @@ def test_a_module_that_the_goal_does_not_go_through_changes_nothing() -> None:
 
 def test_hooks_are_taken_off_and_wrong_modules_refused() -> None:
     policy = Seer()
-    frames = GoalScores(states()).frames("none")
+    frames = GoalScores(seen_states()).frames("none")
     before = drift(policy, frames)
     with pytest.raises(RuntimeError), hooked(policy, "eye", lambda out: out + 1):
         assert np.abs(drift(policy, frames) - before).max() > 0.01
         raise RuntimeError
     assert np.array_equal(drift(policy, frames), before)
     with pytest.raises(InputError, match="module='moon': must be one of eye, blind, head"):
-        coin_vector(policy, "moon", GoalScores(states()), "left")
+        coin_vector(policy, "moon", GoalScores(seen_states()), "left")
 
 
 def test_a_steered_agent_turns_around_in_rollouts() -> None:

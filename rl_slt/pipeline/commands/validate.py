@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from agents import write_bytes
+from analysis import KNOWN_ANSWERS
+from rl_slt.known.problem import Answer, Source
 from rl_slt.known.validate import known_names, validate
 from rl_slt.pipeline.engine.progress import meter
 from rl_slt.pipeline.plan.by_name import build_sampler
@@ -25,18 +29,26 @@ def run_validation(
     Raises:
         InputError: for an unknown problem or sampler.
     """
-    chosen, wanted = build_sampler(sampler, None), list(names or known_names())
+    further = {name: partial(_of_behavior, name) for name in KNOWN_ANSWERS}
+    chosen, wanted = build_sampler(sampler, None), list(names or (*known_names(), *further))
     with meter("known answers", len(wanted)) as bar:
         table = validate(
             wanted,
             sampler=chosen,
             batch_size=batch_size,
             seed=seed,
+            further=further,
             progress=lambda done, total: bar.update(done),
         )
     if out is not None:
         write_bytes(out, table.to_csv(index=False).encode())
     return table
+
+
+def _of_behavior(name: str, *_: object) -> Answer:
+    """A known answer of `analysis`, which no chain gives: any difference would be an error."""
+    value, exact = KNOWN_ANSWERS[name]()
+    return Answer(Source("none", 0, math.nan, math.nan, "ok"), value, 0.0, exact)
 
 
 def text_table(table: pd.DataFrame) -> str:

@@ -21,6 +21,11 @@ def test_a_known_answer_passes(capsys: pytest.CaptureFixture[str]) -> None:
     assert "quadratic" in out and "1 of 1 pass" in out
 
 
+def test_what_is_known_of_behavior_is_asked_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--only", "field", "--only", "steering-replace") == 0
+    assert "2 of 2 pass" in capsys.readouterr().out
+
+
 def test_quick_takes_few_problems_and_no_names(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
