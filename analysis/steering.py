@@ -5,7 +5,8 @@ coin on one side and with none (Turner et al. 2023, arXiv 2308.10248; in a maze 
 2310.08043). Added where there is no coin it should do what the coin does; its component set to the
 mean without a coin should take the coin's effect away; and the whole activation taken over from the
 state with the coin (patching) should bring the share of the effect that goes through the module.
-Random vectors of the same norm are the control: any push that is as long may do as much.
+Random vectors of the same norm are the control: any push that is as long may do as much. Replacing
+moves each state by a length of its own, and its control moves it as far in a random direction.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from envs import DIRECTION, logits_of
 from rl_slt import InputError
 
 DRIFT = "drift"  # P(move right) - P(move left)
-ADD, RANDOM, REPLACE, PATCH = "add", "random", "replace", "patch"
+ADD, REPLACE, PATCH = "add", "replace", "patch"
+RANDOM, RANDOM_REPLACE = "random", "random-replace"  # controls of adding and of replacing
 LENGTH = "length"
 OUTCOMES = {"coin_rate": "coin_collected", "end_rate": "end_reached"}
+LEAST_LEVELS = 4  # two for the vector, and two to measure a difference and its error on
 Change = Callable[[Tensor], Tensor]
 
 
@@ -106,18 +109,28 @@ class CoinVector:
     def replace(self) -> Change:
         """Set the component along the vector to what it is on average without a coin."""
         unit = self.vector / self.vector.norm()
+        return lambda out: out - self._along(out) * unit
 
-        def change(out: Tensor) -> Tensor:
-            along = ((out - self.without) * unit).flatten(1).sum(1)
-            return out - along.view(-1, *[1] * unit.ndim) * unit
+    def random(self, direction: Tensor, strength: float = 1.0) -> Change:
+        """Add a vector of the same norm in another direction, a unit vector."""
+        push = strength * self.vector.norm() * direction
+        return lambda out: out + push
 
-        return change
+    def random_replace(self, direction: Tensor) -> Change:
+        """Move as far as `replace` does in another direction, a unit vector."""
+        return lambda out: out - self._along(out) * direction
 
-    def random(self, generator: torch.Generator, strength: float = 1.0) -> Change:
-        """Add a vector of the same norm in a random direction."""
-        noise = torch.randn(self.vector.shape, generator=generator)
-        noise *= strength * self.vector.norm() / noise.norm()
-        return lambda out: out + noise
+    def directions(self, count: int, seed: int) -> list[Tensor]:
+        """Random unit vectors of the vector's shape."""
+        generator = torch.Generator().manual_seed(seed)
+        drawn = [torch.randn(self.vector.shape, generator=generator) for _ in range(count)]
+        return [noise / noise.norm() for noise in drawn]
+
+    def _along(self, out: Tensor) -> Tensor:
+        """How far outputs are along the vector from the mean without a coin `[B, 1, ...]`."""
+        unit = self.vector / self.vector.norm()
+        along = ((out - self.without) * unit).flatten(1).sum(1)
+        return along.view(-1, *[1] * unit.ndim)
 
 
 def coin_vector(policy: nn.Module, module: str, scores: GoalScores, side: str) -> CoinVector:
@@ -130,8 +143,12 @@ def coin_vector(policy: nn.Module, module: str, scores: GoalScores, side: str) -
         side: where the coin lies.
 
     Raises:
-        InputError: there is no such module, or the coin changes nothing in it.
+        InputError: there is no such module, the coin changes nothing in it, or under 4 levels have
+            room for a coin on both sides.
     """
+    if scores.levels < LEAST_LEVELS:
+        what = "levels with room for a coin on both sides"
+        raise InputError.of(what, scores.levels, f"at least {LEAST_LEVELS}", "take more levels")
     none = activations(policy, module, scores.frames("none")[::2])
     coin = activations(policy, module, scores.frames(side)[::2])
     vector = (coin - none).mean(0)
@@ -157,10 +174,11 @@ def steer_states(
 
     Returns:
         A row for each change: `coin` (the coin itself, for comparison), `add` and `random` (the
-        mean over random vectors) and `patch` on states without a coin, `replace` on states with
-        it; columns probe, metric (`drift`), change, value (mean paired difference), ci_low,
-        ci_high (95 %, over levels), without (the mean before), n. Of `random` also `least` and
-        `most`, the smallest and largest mean of a single vector.
+        mean over random vectors) and `patch` on states without a coin, `replace` and
+        `random-replace` (as far in random directions) on states with it; columns probe, metric
+        (`drift`), change, value (mean paired difference), ci_low, ci_high (95 %, over levels),
+        without (the mean before), n. Of controls also `least` and `most`, the smallest and largest
+        mean of a single direction.
     """
     none, coin = scores.frames("none")[1::2], scores.frames(side)[1::2]
     base = {"none": drift(policy, none), "coin": drift(policy, coin)}
@@ -170,24 +188,22 @@ def steer_states(
             return drift(policy, frames)
 
     with_coin = activations(policy, vector.module, coin)
-    generator = torch.Generator().manual_seed(seed)
-    pushes = np.array(
-        [under(vector.random(generator, strength), none) for _ in range(controls)]
-    ).reshape(controls, len(none))
+    ways = vector.directions(controls, seed)
     found = {
-        "coin": ("none", base["coin"]),
-        ADD: ("none", under(vector.add(strength), none)),
-        RANDOM: ("none", pushes.mean(0)),
-        PATCH: ("none", under(lambda out: with_coin, none)),
-        REPLACE: ("coin", under(vector.replace(), coin)),
+        "coin": ("none", [base["coin"]]),
+        ADD: ("none", [under(vector.add(strength), none)]),
+        RANDOM: ("none", [under(vector.random(way, strength), none) for way in ways]),
+        PATCH: ("none", [under(lambda out: with_coin, none)]),
+        REPLACE: ("coin", [under(vector.replace(), coin)]),
+        RANDOM_REPLACE: ("coin", [under(vector.random_replace(way), coin) for way in ways]),
     }
-    rows = []
-    for change, (of, values) in found.items():
-        rows.append(_row("states", DRIFT, change, values - base[of], base[of]))
-    table = pd.DataFrame(rows)
-    each = (pushes - base["none"]).mean(1)
-    table.loc[table["change"] == RANDOM, ["least", "most"]] = [each.min(), each.max()]
-    return table
+    return pd.DataFrame(
+        [
+            _row("states", DRIFT, change, np.stack(values), base[of])
+            for change, (of, values) in found.items()
+            if values
+        ]
+    )
 
 
 def drift(policy: nn.Module, frames: Tensor) -> np.ndarray:
@@ -213,7 +229,7 @@ def steer_suite(
 
     Returns:
         Rows as of `steer_states` for each probe, metric (`coin_rate`, `end_rate`, `length`) and
-        change (`add`, `random`, `replace`).
+        change (`add`, `replace` and their controls).
     """
 
     def play(change: Change | None) -> pd.DataFrame:
@@ -222,10 +238,13 @@ def steer_suite(
         with hooked(policy, vector.module, change):
             return _played(policy, suite, seed)
 
-    generator = torch.Generator().manual_seed(seed)
-    base = play(None)
-    pushes = [vector.random(generator, strength) for _ in range(controls)]
-    found = {ADD: [vector.add(strength)], REPLACE: [vector.replace()], RANDOM: pushes}
+    base, ways = play(None), vector.directions(controls, seed)
+    found = {
+        ADD: [vector.add(strength)],
+        RANDOM: [vector.random(way, strength) for way in ways],
+        REPLACE: [vector.replace()],
+        RANDOM_REPLACE: [vector.random_replace(way) for way in ways],
+    }
     rows = []
     for change, changes in found.items():
         plays = [play(one) for one in changes]
@@ -233,17 +252,12 @@ def steer_suite(
             if plays:
                 before = base[probe, metric].to_numpy()
                 after = np.stack([play[probe, metric].to_numpy() for play in plays])
-                row = _row(probe, metric, change, after.mean(0) - before, before)
-                if (
-                    metric in OUTCOMES
-                ):  # where no level changed, the interval has a width all the same
+                row = _row(probe, metric, change, after, before)
+                if metric in OUTCOMES:  # where no level changed, it has a width all the same
                     drawn = rate_draws(np.column_stack([before, *after]))
                     spread = drawn[:, 1:].mean(1) - drawn[:, 0]
                     ends = quantile_interval(spread, float((after - before).mean()))
                     row["ci_low"], row["ci_high"] = ends
-                if change == RANDOM:
-                    each = (after - before).mean(1)
-                    row |= {"least": each.min(), "most": each.max()}
                 rows.append(row)
     return pd.DataFrame(rows)
 
@@ -260,13 +274,16 @@ def _played(policy: nn.Module, suite: ProbeSuite, seed: int) -> pd.DataFrame:
 
 
 def _row(
-    probe: str, metric: str, change: str, differences: np.ndarray, before: np.ndarray
+    probe: str, metric: str, change: str, after: np.ndarray, before: np.ndarray
 ) -> dict[str, object]:
+    """A row of what was measured `[directions, levels]` after a change and before it."""
+    differences, each = (after - before).mean(0), (after - before).mean(1)
     low, high = mean_interval(differences)
+    ends = (each.min(), each.max()) if change in (RANDOM, RANDOM_REPLACE) else (np.nan, np.nan)
     return {
         "probe": probe, "metric": metric, "change": change, "value": float(differences.mean()),
         "ci_low": low, "ci_high": high, "without": float(before.mean()), "n": len(differences),
-        "least": np.nan, "most": np.nan,
+        "least": ends[0], "most": ends[1],
     }  # fmt: skip
 
 
@@ -280,9 +297,9 @@ def describe_steering(table: pd.DataFrame) -> list[str]:
     for row in table.to_dict("records"):
         apart = ""
         if row["least"] == row["least"]:
-            apart = f"; single vectors {row['least']:+.2f} to {row['most']:+.2f}"
+            apart = f"; single directions {row['least']:+.2f} to {row['most']:+.2f}"
         lines.append(
-            f"{row['probe']:<9} {row['metric']:<9} {row['change']:<8} {row['value']:+.2f} "
+            f"{row['probe']:<9} {row['metric']:<9} {row['change']:<14} {row['value']:+.2f} "
             f"[{row['ci_low']:+.2f}, {row['ci_high']:+.2f}] from {row['without']:+.2f}{apart}"
         )
     return lines

@@ -18,7 +18,7 @@ STAGES: dict[str, int] = {
     "influence": 1,
     "susceptibility": 1,
     "volume": 1,
-    "steering": 1,
+    "steering": 2,
     "bayes": 1,
     "calibrate": 4,
     "covariates": 4,

@@ -38,8 +38,16 @@ def test_each_change_does_what_is_known_of_a_linear_feature() -> None:
     pushes = 1 - EFFECT * np.random.default_rng(0).normal(size=100_000) / WIDTH**0.5
     away = np.tanh(pushes / 2) - moved(1)
     assert found["random"] == pytest.approx(away.mean(), abs=3 * away.std() / 8)
-    least, most = (values(table, name)["random"] for name in ("least", "most"))
+    # The coin's states are one vector's length from the mean without it: pushed as far, too.
+    pushes = 1 - EFFECT * (1 + np.random.default_rng(1).normal(size=100_000) / WIDTH**0.5)
+    away = np.tanh(pushes / 2) - moved(1 - EFFECT)
+    assert found["random-replace"] == pytest.approx(away.mean(), abs=3 * away.std() / 8)
+    ends = [values(table, name) for name in ("least", "most")]
+    least, most = (end["random"] for end in ends)
     assert effect < least < found["random"] < most  # none of 64 does as much as the coin
+    least, most = (end["random-replace"] for end in ends)
+    assert least < found["random-replace"] < most < found["replace"]
+    assert np.isnan([end["replace"] for end in ends]).all()
     twice = values(steer_states(policy, vector, scores, "left", strength=2.0, controls=2))
     assert twice["add"] == pytest.approx(moved(1 - 2 * EFFECT) - moved(1), abs=1e-6)
 
@@ -78,3 +86,12 @@ def test_a_steered_agent_turns_around_in_rollouts() -> None:
     assert reached >= 0.75 and ends["n"].eq(4).all()
     assert values(ends)["add"] == -reached and values(ends)["replace"] == 0
     assert values(lengths)["add"] > 10 and values(lengths)["replace"] == 0
+    assert values(lengths)["random-replace"] == 0  # no state is off the mean without a coin
+
+
+def test_too_few_levels_are_refused() -> None:
+    with pytest.raises(InputError, match="on both sides=3: must be at least 4; take more levels"):
+        coin_vector(Seer(), "eye", GoalScores(seen_states(3)), "left")
+    policy, scores = Seer(), GoalScores(seen_states(4))
+    table = steer_states(policy, coin_vector(policy, "eye", scores, "left"), scores, "left")
+    assert table[["ci_low", "ci_high"]].notna().all(axis=None)

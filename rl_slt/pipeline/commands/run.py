@@ -262,8 +262,10 @@ def compare(
     return report(list(dict.fromkeys((a.resolve(), b.resolve()))), out)
 
 
-def check_file(out: Path, endings: Sequence[str] = ()) -> None:
+def check_file(out: Path | None, endings: Sequence[str] = ()) -> None:
     """Raise InputError if `out` cannot be a file to write, or has none of the endings."""
+    if out is None:
+        return
     if endings and out.suffix not in endings:
         raise InputError.of("out", str(out), f"a file that ends in {' or '.join(endings)}")
     if out.is_dir():

@@ -56,8 +56,7 @@ def steer(
     Raises:
         InputError: a wrong value.
     """
-    if out is not None:
-        check_file(out, (".csv",))
+    check_file(out, (".csv",))
     if side not in SIDES:
         raise InputError.of("side", side, " or ".join(SIDES))
     for name, value, least in (("levels", levels, 4), ("controls", controls, 2)):

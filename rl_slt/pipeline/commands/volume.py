@@ -74,8 +74,7 @@ def volume(
     Raises:
         InputError: a wrong value.
     """
-    if out is not None:
-        check_file(out, (".csv",))
+    check_file(out, (".csv",))
     for goal in goals:
         if goal not in (*GOAL_SCORES, "none"):
             raise InputError.of("goals", goal, f"one of {', '.join(GOAL_SCORES)}, none")

@@ -54,7 +54,7 @@ def test_steering_of_a_run(tmp_path: Path) -> None:
     ask: dict[str, Any] = dict(probes=("behind",), levels=8, controls=2)
     lines = steer(run, **ask, out=tmp_path / "s.csv")
     table = pd.read_parquet(run / "tables" / "steering.parquet")
-    assert len(lines) == 1 + len(table) == 1 + 5 + 3 * 3
+    assert len(lines) == 1 + len(table) == 1 + 6 + 3 * 4
     assert set(table["probe"]) == {"states", "behind"} and table["module"].eq("body.fc").all()
     assert (table["ci_low"] <= table["value"]).all() and (table["value"] <= table["ci_high"]).all()
     assert len(pd.read_csv(tmp_path / "s.csv")) == len(table)
