@@ -42,8 +42,8 @@ _OWN: dict[str, str] = {
         status:s""",
     "susceptibilities": """
         seed:i step:i estimate_id:s setting_id:s loss:s states:s component:s weights:i perturb:s
-        observable:s value:f stderr:f llc:f llc_stderr:f nbeta:f localization:f draws:i status:s
-        message:s seconds:f""",
+        observable:s value:f stderr:f dof:i llc:f llc_stderr:f nbeta:f localization:f draws:i
+        status:s message:s seconds:f""",
     "volume": """
         seed:i step:i estimate_id:s setting_id:s loss:s states:s quantity:s method:s nbeta:f
         localization:f relative_temperature:f cutoff:f radius:f keep:f score:f score_stderr:f
@@ -88,7 +88,7 @@ DEFAULTS: dict[str, Any] = {
     "matched_entropy": math.nan, "trace": math.nan, "relative_temperature": math.nan,
     "kl": math.nan, "half_d_eff": math.nan, "half_d_eff_stderr": math.nan, "free_energy": math.nan,
     "free_energy_stderr": math.nan, "gradient_norm": math.nan, "minimum": math.nan,
-    "sample_unit": pd.NA, "teacher_kl": math.nan, "final": pd.NA,
+    "sample_unit": pd.NA, "dof": pd.NA, "teacher_kl": math.nan, "final": pd.NA,
     "p_adjusted": math.nan, "smallest_effect": math.nan,
 }  # fmt: skip
 OVER_RUNS = ("associations", "predictions", "path_dependence", "hypotheses")  # of a study

@@ -16,7 +16,7 @@ STAGES: dict[str, int] = {
     "llc": 12,  # the estimator itself, too
     "profile": 2,
     "influence": 1,
-    "susceptibility": 1,
+    "susceptibility": 2,
     "volume": 1,
     "steering": 2,
     "bayes": 1,

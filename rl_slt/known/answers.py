@@ -184,7 +184,7 @@ def tilted(sampler: Sampler | None, batch_size: int | None, seed: int) -> Answer
     other = problem.data.take(slice(half, None))
     e = problem.estimate(sampler, batch_size, seed, {"other": other})
     assert e.traces is not None
-    value, stderr = (problem.nbeta * x for x in susceptibility(e.traces, "other"))
+    value, stderr = (problem.nbeta * x for x in susceptibility(e.traces, "other")[:2])
     exact = problem.nbeta * problem.susceptibility(slice(half, None))
     return Answer(e, value, stderr, exact)
 

@@ -10,15 +10,28 @@ it is that component's answer.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
 from rl_slt.errors import InputError
-from rl_slt.posterior.spectrum import Measured
 from rl_slt.response.covariance import covariance
 from rl_slt.response.traces import Traces
 
 LOSS = "loss"
 
 
-def susceptibility(traces: Traces, perturb: str, observable: str = LOSS) -> Measured:
+class Response(NamedTuple):
+    """A susceptibility, its standard error, and the degrees of freedom of this."""
+
+    value: float
+    stderr: float
+    dof: int
+
+
+def susceptibility(traces: Traces, perturb: str, observable: str = LOSS) -> Response:
     """The response of an observable to the data moving towards another set, per unit of share.
 
     Args:
@@ -41,6 +54,30 @@ def susceptibility(traces: Traces, perturb: str, observable: str = LOSS) -> Meas
         raise InputError.of("observable", observable, f"one of {', '.join(known)}")
     observed = own if observable == LOSS else traces.observables[observable]
     found = covariance(observed[..., None], (traces.mean(perturb) - own)[..., None])
-    return Measured(
-        -traces.nbeta * float(found.value[0, 0]), traces.nbeta * float(found.stderr[0, 0])
-    )
+    scale = traces.nbeta
+    return Response(-scale * float(found.value[0, 0]), scale * float(found.stderr[0, 0]), found.dof)
+
+
+def told_from_zero(
+    value: NDArray[np.float64],
+    stderr: NDArray[np.float64],
+    dof: NDArray[np.float64],
+    level: float = 0.05,
+) -> NDArray[np.bool_]:
+    """Which of several responses are told from 0, all together (Holm 1979).
+
+    It holds whatever the dependence of responses of one chain; those of other components come from
+    chains of their own, where permutations or draws of the maximum would gain next to nothing.
+
+    Args:
+        value: `[K]`.
+        stderr: `[K]`.
+        dof: `[K]`, of Student's t.
+        level: probability that any is told from 0 of those that are 0.
+    """
+    p = 2 * stats.t.sf(np.abs(value / stderr), dof)
+    order = np.argsort(p)
+    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    told = np.empty(len(p), bool)
+    told[order] = steps <= level
+    return told

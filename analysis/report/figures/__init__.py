@@ -29,6 +29,7 @@ FIGURES: tuple[FigureRecord, ...] = (
     response.INFLUENCES,
     response.SUSCEPTIBILITIES,
     volume.VOLUMES,
+    volume.GOAL_VOLUMES,
     volume.STEERING,
     slices.NEAR,
     slices.BETWEEN,

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t as student
 
 from analysis import meaning
 from analysis.report.data import StudyData
@@ -130,12 +131,28 @@ def baseline_line(value: float, panel: str, name: str, steps: list[int]) -> Seri
     return Series(panel, name, "baseline", -1, steps, [value] * len(steps))
 
 
-def with_bands(rows: pd.DataFrame, of: str = "value", stderr: str = "stderr") -> pd.DataFrame:
-    """Rows with what `run_lines` draws of a column: its value, nominal 95 % interval, and flag."""
-    half = Z95 * rows[stderr].astype(float)
-    return rows.assign(
-        value=rows[of], ci_low=rows[of] - half, ci_high=rows[of] + half, flag=rows["status"]
-    )
+def with_bands(
+    rows: pd.DataFrame,
+    of: str = "value",
+    stderr: str = "stderr",
+    *,
+    bounds: Bounds = ANY,
+    dof: pd.Series | float = math.inf,
+    together: int = 1,
+) -> pd.DataFrame:
+    """Rows with what `run_lines` draws of a column: its value, 95 % interval, and flag.
+
+    Args:
+        rows: of a table, with a column `status`.
+        of: column of the values.
+        stderr: column of their standard errors.
+        bounds: least and largest possible value, where intervals are truncated.
+        dof: degrees of freedom of Student's t; infinitely many are a normal error.
+        together: how many intervals are to hold at once (Bonferroni).
+    """
+    half = student.ppf(1 - 0.025 / together, dof) * rows[stderr].astype(float)
+    low, high = (rows[of] - half).clip(lower=bounds[0]), (rows[of] + half).clip(upper=bounds[1])
+    return rows.assign(value=rows[of], ci_low=low, ci_high=high, flag=rows["status"])
 
 
 def run_lines(

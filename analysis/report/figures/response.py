@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from analysis.report.data import StudyData
@@ -20,7 +21,7 @@ from analysis.report.queries import (
 def _contributions(data: StudyData) -> Iterator[Figure]:
     """Per state set and kind of state a panel, a line for each arm; no figure without rows."""
     rows = contribution_rows(data)
-    rows = with_bands(rows)
+    rows = with_bands(rows, dof=rows["draws"].astype(float) - 1)
     panels: list[Panel] = []
     series: list[Series] = []
     for states in states_in_order(rows):
@@ -42,7 +43,7 @@ def _contributions(data: StudyData) -> Iterator[Figure]:
 def _influences(data: StudyData) -> Iterator[Figure]:
     """Per probe and kind of training state a panel, a line for each arm; none without rows."""
     rows = influence_rows(data)
-    rows = with_bands(rows, "correlation", "correlation_stderr")
+    rows = with_bands(rows, "correlation", "correlation_stderr", bounds=(-1.0, 1.0))
     panels: list[Panel] = []
     series: list[Series] = []
     for (states, probe, kind), part in rows.groupby(["states", "probe", "of_states"], sort=True):
@@ -60,7 +61,9 @@ def _influences(data: StudyData) -> Iterator[Figure]:
 def _susceptibilities(data: StudyData) -> Iterator[Figure]:
     """Per perturbation, observable and component a panel, a line for each arm; none without."""
     rows = susceptibility_rows(data)
-    rows = with_bands(rows)
+    many = int(rows["value"].notna().sum())
+    dof = rows["dof"].astype(float).fillna(math.inf)
+    rows = with_bands(rows, dof=dof, together=max(many, 1))
     panels: list[Panel] = []
     series: list[Series] = []
     for (seen, tilt, part), mine in rows.groupby(["observable", "perturb", "component"], sort=True):
@@ -72,7 +75,8 @@ def _susceptibilities(data: StudyData) -> Iterator[Figure]:
         series += [*lines, baseline_line(0.0, key, "none", [min(steps), max(steps)])]
     if series:
         alt = f"Lines of {len(panels)} susceptibilities over environment steps."
-        yield Figure(panels, series, alt, axis=shared_axis(data))
+        caption = SUSCEPTIBILITIES.caption.replace("all values", f"all {many} values")
+        yield Figure(panels, series, alt, axis=shared_axis(data), caption=caption)
 
 
 SUSCEPTIBILITIES = FigureRecord(
@@ -82,8 +86,9 @@ SUSCEPTIBILITIES = FigureRecord(
     caption=(
         "The change of an observable (the loss on the states, or the goal score) when a small "
         "share of the data is moved to other states, per unit of share, over the posterior of one "
-        "component's weights alone. Bands: 95 % intervals of the chains; one that holds zero tells "
-        "nothing. Checkpoints whose estimate is not sound have no value."
+        "component's weights alone. Bands: intervals of the chains that hold for all values of the "
+        "figure together with 95 % (Bonferroni, so whatever their dependence); one that holds zero "
+        "tells nothing. Checkpoints whose estimate is not sound have no value."
     ),
     needs="No susceptibilities were asked for; `rl-slt susceptibility RUN` finds them.",
     draw=_susceptibilities,

@@ -2,38 +2,72 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
+import pandas as pd
+
+from analysis.probes import GOAL_SCORES
 from analysis.report.data import StudyData
 from analysis.report.figures.axes import log_axis
 from analysis.report.figures.lines import run_lines, with_bands
 from analysis.report.figures.model import Figure, FigureRecord, Panel, Series, integers, numbers
+from analysis.report.labels import capital
 from analysis.report.queries import last_rows
+from analysis.report.seed_means import Bounds
 
-_DASHES = {"integration": "", "gaussian": "dash", "rays": "dot"}
+_DASHES = {"integration": "", "splitting": "", "gaussian": "dash", "rays": "dot"}
+_LOST: Bounds = (0.0, math.inf)  # of -log of a share
 
 
 def _volumes(data: StudyData) -> Iterator[Figure]:
     """The free energy over resolutions, a line for each arm and method; none without rows."""
     rows = data.table("volume").dropna(subset=["run", "step", "relative_temperature"])
     rows = last_rows(rows[(rows["quantity"] == "policy") & (rows["status"] != "refused")])
-    rows = with_bands(rows, "free_energy", "free_energy_stderr").assign(
+    rows = with_bands(rows, "free_energy", "free_energy_stderr", bounds=_LOST).assign(
         step=rows["relative_temperature"].map(lambda k: float(f"{k:.3g}"))
     )
     rows = rows.drop_duplicates(["run", "states", "method", "step"], keep="last")
-    series = [
-        replace(line, note=method, dash=dash)
-        for method, dash in _DASHES.items()
-        for i, arm in enumerate(data.arms)
-        for line in run_lines(rows[rows["method"] == method], arm, i, "volume")
-    ]
+    series = _by_method(data, rows, "volume")
     if series:
         panel = Panel("volume", "Free energy", "-log share of the localizer, nats", height=240,
                       log=True)  # fmt: skip
         axis = log_axis("relative temperature", rows["step"])
         alt = "Lines of the free energy over relative temperature, by three methods."
         yield Figure([panel], series, alt, axis=axis)
+
+
+def _by_method(data: StudyData, rows: pd.DataFrame, panel: str) -> list[Series]:
+    """Lines of a panel, one for each method, arm and run."""
+    return [
+        replace(line, note=method, dash=dash)
+        for method, dash in _DASHES.items()
+        for i, arm in enumerate(data.arms)
+        for line in run_lines(rows[rows["method"] == method], arm, i, panel, _LOST)
+    ]
+
+
+def _goal_volumes(data: StudyData) -> Iterator[Figure]:
+    """Per goal and part of it that is kept a panel over radii; none without rows."""
+    rows = data.table("volume").dropna(subset=["run", "step", "radius"])
+    rows = last_rows(rows[(rows["quantity"] != "policy") & (rows["status"] != "refused")])
+    rows = with_bands(rows, "minus_log_share", "minus_log_share_stderr", bounds=_LOST)
+    rows = rows.assign(step=rows["radius"])
+    by = ["quantity", "keep", "method", "run", "states", "step"]
+    rows = rows.drop_duplicates(by, keep="last")
+    panels: list[Panel] = []
+    series: list[Series] = []
+    for (goal, keep), part in rows.groupby(["quantity", "keep"], sort=True):
+        kept = "its sign" if keep == 0 else f"{keep:.0%} of its size"
+        title = f"{capital(GOAL_SCORES[str(goal)].title)}: {kept} is kept"
+        panels.append(Panel(f"{goal}:{keep:g}", title, "-log share, nats", height=120))
+        series += _by_method(data, part, panels[-1].key)
+    if series:
+        top = max(0.1, 1.06 * max(v for s in series for v in (*s.high, *s.y) if v is not None))
+        panels = [replace(panel, range=(-0.03 * top, top)) for panel in panels]
+        axis = log_axis("radius", rows["step"])
+        yield Figure(panels, series, "Lines of -log of the share that keeps a goal.", axis=axis)
 
 
 def _steering(data: StudyData) -> Iterator[Figure]:
@@ -73,15 +107,30 @@ VOLUMES = FigureRecord(
     needs="No volumes were measured; `rl-slt volume RUN` measures them.",
     draw=_volumes,
 )
+GOAL_VOLUMES = FigureRecord(
+    id="goal-volume",
+    section="parts",
+    title="How much of the localizer's mass keeps a goal",
+    caption=(
+        "-log of the share of weights around the last checkpoints in which the goal's score keeps "
+        "its sign, or half of its size, over radii of the ball: by splitting, dashed with the "
+        "score taken as linear, dotted along rays. 0: all of them keep it. Goals whose score is "
+        "not told from 0 are left out. Bands: 95 %."
+    ),
+    x_title="radius of the localizer, times the norm of the weights (log scale)",
+    needs="No volumes of goals were measured; `rl-slt volume RUN` measures them.",
+    draw=_goal_volumes,
+)
 STEERING = FigureRecord(
     id="steering",
     section="parts",
     kind="dots",
     title="What a coin's direction inside the network does",
     caption=(
-        "Paired difference when the vector of a coin is added, random vectors of its norm are "
-        "(the control), its component is replaced, or the activation patched; `coin` is what the "
-        "coin itself does. drift: P(move right) - P(move left). Bars: 95 % intervals over levels."
+        "Paired difference when the vector of a coin is added (control: random vectors of its "
+        "norm), its component is replaced (control: as far in random directions), or the "
+        "activation patched; `coin` is what the coin itself does. drift: P(move right) - P(move "
+        "left). Bars: 95 % intervals over levels."
     ),
     x_title="difference to the agent as it is",
     needs="Nothing was steered; `rl-slt steer RUN` does.",

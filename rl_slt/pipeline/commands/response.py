@@ -35,7 +35,7 @@ from rl_slt.pipeline.stages.susceptibility import (
 from rl_slt.response.covariance import LEAST_DRAWS, covariance
 from rl_slt.response.influence import Influence
 from rl_slt.response.influence import influence as influence_of
-from rl_slt.response.susceptibility import LOSS
+from rl_slt.response.susceptibility import LOSS, told_from_zero
 from rl_slt.response.traces import OWN, Traces, check_installed
 from rl_slt.versions import STAGES, version_key
 
@@ -175,17 +175,18 @@ def susceptibility(
     done = [store.read_item(item.key, "susceptibilities") for item in items if item.done]
     rows = [row for table in done for row in table.to_dict("records")]
     known = [row for row in rows if row["status"] == "ok"]
-    told = sum(map(_told, known))
+    value, stderr, dof = (
+        np.array([[row[name] for name in ("value", "stderr", "dof")] for row in known], float)
+        .reshape(-1, 3)
+        .T
+    )
+    told = told_from_zero(value, stderr, dof)
+    for row, is_told in zip(known, told, strict=True):
+        row["told"] = is_told
     lines = [_line(row) for row in rows]
     if len(known) > 1:
-        chance = 0.05 * len(known)
-        lines.append(f"{told} of {len(known)} are told from 0; {chance:.1g} would be by chance")
+        lines.append(f"{told.sum()} of {len(known)} are told from 0, all together at 5 % (Holm)")
     return lines, int(bool(failed))
-
-
-def _told(row: dict[Any, Any]) -> bool:
-    """Whether a susceptibility alone is told from 0 at 5 %."""
-    return bool(abs(row["value"]) >= 1.96 * row["stderr"])
 
 
 def _line(row: dict[Any, Any]) -> str:
@@ -193,7 +194,7 @@ def _line(row: dict[Any, Any]) -> str:
     value = f"{row['value']:+.3g} ± {row['stderr']:.2g}"
     if row["status"] != "ok":
         value = f"none: the estimate is {row['status']}: {row['message']}"
-    elif not _told(row):
+    elif not row["told"]:
         value += " (not told from 0)"
     answer = f"{row['observable']} to {row['perturb']}: {value}"
     return f"step {row['step']:>9,}  {row['component']:<16} {answer}"

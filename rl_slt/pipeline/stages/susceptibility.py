@@ -27,8 +27,7 @@ from rl_slt.pipeline.plan.by_name import fit_batch
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages.llc import Estimate, load_inputs
 from rl_slt.pipeline.states import StateSet, StateSetSpec
-from rl_slt.posterior.spectrum import Measured
-from rl_slt.response.susceptibility import LOSS, susceptibility
+from rl_slt.response.susceptibility import LOSS, Response, susceptibility
 from rl_slt.response.traces import Observable, Tracing
 from rl_slt.samplers.chains import Progress
 from rl_slt.settings import Settings
@@ -119,7 +118,7 @@ class Susceptibility(WorkItem):
         rows = []
         for tilt, _ in self.perturbs:
             for name in self.observables:
-                found = Measured(math.nan, math.nan)
+                found = Response(math.nan, math.nan, 0)
                 if e.status == "ok":
                     found = susceptibility(e.traces, tilt, name)
                 rows.append(known | {"perturb": tilt, "observable": name, **found._asdict()})

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from scipy.stats import t as student
 
 from analysis import schema
 from analysis.report import StudyData, build_report, load_study
@@ -23,7 +24,7 @@ def data(tmp_path_factory: pytest.TempPathFactory, write_study) -> StudyData:  #
             rows = [
                 {"run": run.name, "step": row["step"], "estimate_id": row["estimate_id"],
                  "states": "frozen", "probe": "probe:behind", "of_states": kind, "share": share,
-                 "value": 20 + share, "stderr": 1.0, "correlation": share,
+                 "value": 20 + share, "stderr": 1.0, "draws": 12, "dof": 27, "correlation": share,
                  "correlation_stderr": 0.1, "status": "ok",
                  "observable": "loss", "perturb": "probe:behind", "component": kind}
                 for row in llc.to_dict("records") for kind, share in KINDS.items()
@@ -46,7 +47,9 @@ def test_contributions_are_the_rows_of_the_estimates_shown(data: StudyData) -> N
         "no coin in view (on shared states, 75% of them)",
     ]
     line = next(s for s in drawn.series if s.run == "end-s0" and s.panel.endswith(":coin in view"))
-    assert set(line.y) == {20.25} and line.high[0] == pytest.approx(20.25 + 1.96, abs=1e-3)
+    assert set(line.y) == {20.25} and line.high[0] == pytest.approx(
+        20.25 + 2.201, abs=1e-3
+    )  # of 12 draws
 
 
 def test_influences_are_correlations_with_zero_beside_them(data: StudyData) -> None:
@@ -71,7 +74,10 @@ def test_susceptibilities_have_a_panel_for_each_component(data: StudyData) -> No
     ]
     mine = [s for s in drawn.series if s.panel == "loss:probe:behind:coin in view"]
     assert [s.name for s in mine] == ["end", "behind", "none"]
-    assert set(mine[0].y) == {20.25} and mine[0].low[0] == pytest.approx(18.29, abs=1e-3)
+    assert set(mine[0].y) == {20.25} and mine[0].low[0] == pytest.approx(16.917, abs=1e-3)
+    # All bands hold together: Student's t of 27 degrees at 5 % over 20 values.
+    assert student.ppf(1 - 0.025 / 20, 27) == pytest.approx(20.25 - 16.917, abs=1e-3)
+    assert "hold for all 20 values" in drawn.caption
 
 
 def test_the_page_has_the_section_only_where_there_is_something(

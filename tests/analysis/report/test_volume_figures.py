@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import schema
-from analysis.report.figures.volume import STEERING, VOLUMES
+from analysis.report.figures.volume import GOAL_VOLUMES, STEERING, VOLUMES
 from analysis.report.load import load_study
 
 
@@ -47,3 +47,28 @@ def test_only_what_was_measured_is_drawn(demo: Path) -> None:
     (figure,) = STEERING.build(data)
     (series,) = figure.series
     assert (series.x, series.y, series.low) == (["behind coin_rate: replace"], [-0.4], [-0.6])
+
+
+def test_goals_have_a_panel_each_within_what_a_share_can_be(demo: Path) -> None:
+    data = load_study(demo)
+    assert GOAL_VOLUMES.build(data) == []
+    goals = [
+        {"quantity": goal, "method": method, "radius": radius, "keep": keep, "status": status,
+         "minus_log_share": value, "minus_log_share_stderr": 0.1}
+        for goal, method, radius, keep, value, status in (
+            ("left-coin", "splitting", 0.3, 0.0, 0.01, "ok"),
+            ("left-coin", "splitting", 3.0, 0.0, 0.45, "ok"),
+            ("left-coin", "rays", 3.0, 0.0, math.nan, "refused"),
+            ("left-coin", "gaussian", 3.0, 0.5, 0.09, "ok"),
+        )
+    ]  # fmt: skip
+    (figure,) = GOAL_VOLUMES.build(
+        replace(data, tables=data.tables | {"volume": table("volume", goals)})
+    )
+    assert [panel.title for panel in figure.panels] == [
+        "Moves towards a coin on the left: its sign is kept",
+        "Moves towards a coin on the left: 50% of its size is kept",
+    ]
+    first, second = figure.series
+    assert (first.x, first.y, first.dash) == ([0.3, 3], [0.01, 0.45], "")
+    assert first.low[0] == 0 and (second.dash, second.y) == ("dash", [0.09])

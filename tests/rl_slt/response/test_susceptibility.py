@@ -6,7 +6,7 @@ import torch
 
 from rl_slt import HMC, InputError, Settings, Tracing, estimate_with
 from rl_slt.known.answers import Regression
-from rl_slt.response.susceptibility import susceptibility
+from rl_slt.response.susceptibility import susceptibility, told_from_zero
 from rl_slt.verdict.diagnostics import mean_stderr
 
 N = 24
@@ -49,12 +49,12 @@ def test_it_is_what_sampling_with_the_data_moved_finds() -> None:
     change, noise = there.mean() - here.mean(), np.hypot(mean_stderr(here), mean_stderr(there))
     exact = PROBLEM.posterior(moved(share))[0][0]
     assert abs(change - exact) < 4 * noise
-    value, error = susceptibility(found[0], "other", "first")
+    value, error, _ = susceptibility(found[0], "other", "first")
     # Of second order in the share, 2 % here, is the rest.
     assert abs(change / share - value) < 3 * np.hypot(noise / share, error)
     assert abs(value - exact / share) < 3 * error + 0.03 * abs(value)
     assert abs(value) > 8 * error
-    of_loss, error = susceptibility(found[0], "other")
+    of_loss, error, _ = susceptibility(found[0], "other")
     assert abs(of_loss - PROBLEM.susceptibility(OTHER.numpy())) < 4 * error
 
 
@@ -72,3 +72,15 @@ def test_there_is_none_where_the_verdict_is_not_ok() -> None:
     assert e.traces is not None
     with pytest.raises(InputError, match="no susceptibility: the estimate is failed"):
         susceptibility(e.traces, "states")
+
+
+def test_several_are_told_from_zero_together() -> None:
+    value, dof = np.array([4.0, 2.2, 2.2, 0.5]), np.full(4, 30.0)
+    # p = 0.0004, 0.036, 0.036, 0.62: times 4, 3, 2, 1.
+    assert told_from_zero(value, np.ones(4), dof).tolist() == [True, False, False, False]
+    assert told_from_zero(value[:2], np.ones(2), dof[:2]).tolist() == [True, True]
+    wrong = [
+        told_from_zero(rng.standard_t(30, size=40), np.ones(40), np.full(40, 30.0)).any()
+        for rng in map(np.random.default_rng, range(400))
+    ]
+    assert np.mean(wrong) <= 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
