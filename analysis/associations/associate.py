@@ -112,6 +112,15 @@ def _corrected(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
+class _Series:
+    """One series of one run by step, `[n]`, and the steps of its transitions."""
+
+    steps: Array
+    values: Array
+    changes: Array
+
+
+@dataclass(frozen=True)
 class _Pair:
     """Two series of one run where both are known, `[n]`, and their transitions as numbers of it."""
 
@@ -122,22 +131,23 @@ class _Pair:
     probe_changes: Array
 
 
-def _by_run(
-    frame: pd.DataFrame, by: list[str]
-) -> dict[tuple[str, ...], dict[str, tuple[pd.DataFrame, Array]]]:
-    """The series of each name and run, with the steps of its transitions."""
-    out: dict[tuple[str, ...], dict[str, tuple[pd.DataFrame, Array]]] = {}
+def _by_run(frame: pd.DataFrame, by: list[str]) -> dict[tuple[str, ...], dict[str, _Series]]:
+    """The series of each name and run."""
+    out: dict[tuple[str, ...], dict[str, _Series]] = {}
     for (run, *name), group in frame.groupby(["run", *by], sort=True):
-        found = detect_transitions(group["step"], group["value"], group["stderr"])
-        steps = found.loc[found["kind"] != "trend", "step"].to_numpy(dtype=float)
-        out.setdefault(tuple(map(str, name)), {})[str(run)] = (group[["step", "value"]], steps)
+        steps, values, stderr = (group[c].to_numpy(float) for c in ("step", "value", "stderr"))
+        found = detect_transitions(steps, values, stderr)
+        changes = found.loc[found["kind"] != "trend", "step"].to_numpy(dtype=float)
+        out.setdefault(tuple(map(str, name)), {})[str(run)] = _Series(steps, values, changes)
     return out
 
 
-def _join(x: tuple[pd.DataFrame, Array], y: tuple[pd.DataFrame, Array]) -> _Pair:
-    both = x[0].merge(y[0], on="step").dropna()
-    steps, a, b = (both[c].to_numpy(dtype=float) for c in ("step", "value_x", "value_y"))
-    return _Pair(steps, a, b, *(_checkpoints(changes, steps) for changes in (x[1], y[1])))
+def _join(x: _Series, y: _Series) -> _Pair:
+    steps, first, second = np.intersect1d(x.steps, y.steps, assume_unique=True, return_indices=True)
+    a, b = x.values[first], y.values[second]
+    known = ~(np.isnan(a) | np.isnan(b))
+    steps, a, b = steps[known], a[known], b[known]
+    return _Pair(steps, a, b, *(_checkpoints(of.changes, steps) for of in (x, y)))
 
 
 def _checkpoints(changes: Array, steps: Array) -> Array:

@@ -102,6 +102,7 @@ def _sentence(data: StudyData, arm: str) -> str:
     return f"Arm “{arm}”{of}: {'; '.join(parts)}."
 
 
+@queries.once
 def _curves(data: StudyData, arm: str) -> dict[str, pd.DataFrame]:
     """Of each probe its main metric by step: columns step, mean, low, high, n."""
     rows = queries.main_probe_rows(data)
@@ -110,8 +111,9 @@ def _curves(data: StudyData, arm: str) -> dict[str, pd.DataFrame]:
     out = {}
     for probe in queries.probes_in_order(mine):
         part = mine[mine["probe"] == probe]
-        curve = mean_curve(part, "value", SHARE)
-        if not several:
+        if several:
+            curve = mean_curve(part, "value", SHARE)
+        else:
             names = {"value": "mean", "ci_low": "low", "ci_high": "high"}
             curve = part.rename(columns=names)[["step", *names.values()]].assign(n=1)
         out[probe] = curve.astype(float).dropna().sort_values("step", ignore_index=True)

@@ -23,6 +23,7 @@ from analysis.series import interval_stderr
 _Arm = dict[str, Any]
 
 
+@queries.once
 def build_summary(data: StudyData) -> dict[str, Any]:
     """Numbers per arm, comparisons, and plain sentences, all in JSON's own types.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -132,6 +133,11 @@ def settling_step(steps: Array, values: Array, stderr: Array) -> float:
 
 
 def _empty() -> pd.DataFrame:
+    return _no_rows().copy()
+
+
+@cache  # most series have no transition
+def _no_rows() -> pd.DataFrame:
     kinds = {"status": "string"}
     return empty("transitions").assign(
         **{name: pd.Series(dtype=kinds.get(name, "float64")) for name in EXTRA}

@@ -96,10 +96,12 @@ def run_study(
                 failed += probe_all(runs, plan.probe, engine)
     with _timed(whole, "report"):
         analyse_study(study)
-        page = write_report([study.path], study.path / "report.html")
+        data, page = pages.load_study(study.path), study.path / "report.html"
+        write_bytes(page, pages.build_report(data).encode())
     report_failures(failed)
-    summary = pages.build_summary(pages.load_study(study.path))
-    return StudyResult(study.path, page, tuple(summary["headline"]), tuple(failed))
+    return StudyResult(
+        study.path, page, tuple(pages.build_summary(data)["headline"]), tuple(failed)
+    )
 
 
 @dataclasses.dataclass(frozen=True)

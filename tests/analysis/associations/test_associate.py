@@ -57,7 +57,7 @@ def test_one_row_per_run_pair_and_statistic() -> None:
 
 
 def test_a_link_within_runs_is_found_and_none_is_not() -> None:
-    linked, plain = (associate(*tables(5, 60, link)) for link in (2.0, 0.0))
+    linked, plain = (associate(*tables(5, 32, link)) for link in (2.0, 0.0))
     p = {}
     for name, found in (("linked", linked), ("plain", plain)):
         p[name] = found[(found["statistic"] == "change_r")]["p_value"]
