@@ -166,19 +166,29 @@ def api_page(package: str) -> str:
 
 
 def commands_page() -> str:
-    """Every command with its options, from the parser of the command line."""
-    from rl_slt.cli.commands import cli
+    """Every command with its options under its job, from the parser of the command line."""
+    from rl_slt.cli.commands import JOBS, cli
 
     lines = ["# Commands", "", *_help(cli)]
-    for name, command in cli.commands.items():
-        ctx = click.Context(command, info_name=f"rl-slt {name}", max_content_width=100)
-        usage = " ".join([f"rl-slt {name}", *command.collect_usage_pieces(ctx)])
-        lines += ["", f"## {name}", "", "```text", usage, "```", "", *_help(command)]
-        records = [param.get_help_record(ctx) for param in command.get_params(ctx)]
-        shown = [record for record in records if record is not None]
-        lines += ["", "| option | meaning |", "| --- | --- |"]
-        lines += [f"| `{_cell(flag)}` | {_cell(_escape(text))} |" for flag, text in shown]
+    for job, title in JOBS.items():
+        of_job = {name: c for name, c in cli.commands.items() if c.job == job}  # type: ignore[attr-defined]
+        lines += ["", f"## {title}", "", "| command | does |", "| --- | --- |"]
+        lines += [f"| [`{name}`](#{name}) | {_cell(_escape(c.get_short_help_str(200)))} |"
+                  for name, c in of_job.items()]  # fmt: skip
+        for name, command in of_job.items():
+            lines += _command(name, command)
     return "\n".join(lines) + "\n"
+
+
+def _command(name: str, command: click.Command) -> Iterator[str]:
+    ctx = click.Context(command, info_name=f"rl-slt {name}", max_content_width=100)
+    usage = " ".join([f"rl-slt {name}", *command.collect_usage_pieces(ctx)])
+    yield from ("", f"### {name} {{ #{name} }}", "", "```text", usage, "```", "", *_help(command))
+    yield from ("", "| option | meaning |", "| --- | --- |")
+    for param in command.get_params(ctx):
+        record = param.get_help_record(ctx)
+        if record is not None:
+            yield f"| `{_cell(record[0])}` | {_cell(_escape(record[1]))} |"
 
 
 def _help(command: click.Command) -> Iterator[str]:

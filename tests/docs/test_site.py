@@ -66,13 +66,20 @@ def test_every_public_name_is_rendered_with_its_words(site: Path, package: str) 
 def test_every_command_setting_and_column_is_in_the_reference(site: Path) -> None:
     from analysis import schema
     from rl_slt.cli import COMMANDS
+    from rl_slt.cli.commands import JOBS, cli
 
     commands, settings, tables = (
         (site / "reference" / f"{name}.html").read_text()
         for name in ("commands", "settings", "tables")
     )
-    for name in COMMANDS:
-        assert f'id="{name}"' in commands
+    places = [commands.find(f'<h3 id="{name}"') for name in COMMANDS]
+    assert min(places) > 0
+    for job, title in JOBS.items():  # each under its job, as in `rl-slt --help`
+        begin = commands.index(f">{title}<a")
+        rest = [commands.find(f">{other}<a") for other in JOBS.values()]
+        end = min([place for place in rest if place > begin], default=len(commands))
+        inside = {n for n, place in zip(COMMANDS, places, strict=True) if begin < place < end}
+        assert inside == {n for n, c in cli.commands.items() if c.job == job}
     for kind in load("hooks").settings_classes():
         assert f'id="{kind.__name__.lower()}"' in settings
         assert all(f"<code>{name}</code>" in settings for name in kind.model_fields)
