@@ -79,7 +79,7 @@ def test_every_command_setting_and_column_is_in_the_reference(site: Path) -> Non
         rest = [commands.find(f">{other}<a") for other in JOBS.values()]
         end = min([place for place in rest if place > begin], default=len(commands))
         inside = {n for n, place in zip(COMMANDS, places, strict=True) if begin < place < end}
-        assert inside == {n for n, c in cli.commands.items() if c.job == job}
+        assert inside == {n for n, c in cli.commands.items() if c.job == job}  # type: ignore[attr-defined]
     for kind in load("hooks").settings_classes():
         assert f'id="{kind.__name__.lower()}"' in settings
         assert all(f"<code>{name}</code>" in settings for name in kind.model_fields)
