@@ -109,36 +109,13 @@ def clone(
         out: the folder.
         progress: called with (steps done, in all).
     """
-    classes = envs.find_game(config.game).distinct_actions
-    data = collect(config)
-    target = data.targets(envs.parse_teacher(config.teacher), config.noise, classes)
-    network, spec = _network(config), network_spec(config)
-    read, target = network.body.read(data.states), target.float()
-    held, rest = data.held_out.nonzero()[:, 0], (~data.held_out).nonzero()[:, 0]
-    held = spread(held, _MOST)  # behaviors follow one another: the first would be of some alone
-
-    def log_probs(rows: Tensor) -> Tensor:
-        """Of distinct actions `[B, K]`, in some of the states."""
-        features, _ = network.read_features(read[rows])
-        return merge_actions(network.logits(features).log_softmax(-1), classes)
-
-    @torch.no_grad()
-    def measure() -> dict[str, float]:
-        """Mean KL from the teacher and mean entropy, on states held out, nats."""
-        log_p = torch.cat([log_probs(rows) for rows in held.split(_CHUNK)])
-        entropy = -(log_p.exp() * log_p).sum(-1)
-        distance = kl(target[held].log(), log_p)
-        return {"teacher_kl": float(distance.mean()), "entropy": float(entropy.mean())}
-
-    def gap() -> float:
-        """How far the KL is above the one to stop at."""
-        return measure()["teacher_kl"] - (config.stop_kl or 0.0)
-
+    lesson = _Lesson.of(config)
+    network, spec = lesson.network, network_spec(config)
     mixed = chosen_precision(config.precision, torch.device("cpu")) == "bfloat16"
     kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[config.optimizer]
     optimizer = kind(network.parameters(), lr=config.lr)
     due, last = set(config.checkpoint_steps), config.total_steps
-    batches, losses, following = _batches(rest, config), list[float](), 0.0
+    batches, losses, following = _batches(lesson.rest, config), list[float](), 0.0
     before: ActorCritic | None = None
     folder = out / "tensorboard" if config.tensorboard else None
     with (
@@ -147,14 +124,14 @@ def clone(
     ):
         for step in range(last + 1):
             if step in due or step >= following:
-                metrics = measure()
+                metrics = lesson.measure()
                 over = metrics["teacher_kl"] <= (config.stop_kl or 0.0)
                 if over and before is None:
                     allowed = f"below {metrics['teacher_kl']:.3g}, the KL before the first step"
                     raise InputError.of("stop_kl", config.stop_kl, allowed)
                 if over and before is not None:
-                    _go_back(network, before, gap)
-                    metrics = measure()
+                    lesson.go_back(before, config.stop_kl or 0.0)
+                    metrics = lesson.measure()
                 metrics["policy_loss"] = float(np.mean(losses or [math.nan]))
                 line = {"step": step, **metrics, "learning_rate": optimizer.param_groups[0]["lr"]}
                 table.append(line)
@@ -171,12 +148,73 @@ def clone(
                 optimizer.param_groups[0]["lr"] = config.lr * (1 - step / last)
             rows = next(batches)
             with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
-                loss = -(target[rows] * log_probs(rows)).sum(-1).mean()
+                loss = lesson.loss(rows)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
     write_index(out, finished=True)
+
+
+@dataclass(frozen=True)
+class _Lesson:
+    """A network, and what it is to do in each state.
+
+    Attributes:
+        network: that learns; changed in place.
+        read: states as its body reads them `[N, ...]`.
+        target: the distribution q over distinct actions `[N, K]`.
+        classes: of actions that do the same.
+        held: numbers of the states that evaluations read.
+        rest: of those that gradients see.
+    """
+
+    network: ActorCritic
+    read: Tensor
+    target: Tensor
+    classes: Classes
+    held: Tensor
+    rest: Tensor
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> "_Lesson":
+        classes = envs.find_game(config.game).distinct_actions
+        data = collect(config)
+        target = data.targets(envs.parse_teacher(config.teacher), config.noise, classes)
+        network = _network(config)
+        held, rest = data.held_out.nonzero()[:, 0], (~data.held_out).nonzero()[:, 0]
+        held = spread(held, _MOST)  # behaviors follow one another: the first would be of some alone
+        return cls(network, network.body.read(data.states), target.float(), classes, held, rest)
+
+    def loss(self, rows: Tensor) -> Tensor:
+        """Mean cross-entropy, nats, in some of the states."""
+        return -(self.target[rows] * self._log_probs(rows)).sum(-1).mean()
+
+    @torch.no_grad()
+    def measure(self) -> dict[str, float]:
+        """Mean KL from the teacher and mean entropy, on states held out, nats."""
+        log_p = torch.cat([self._log_probs(rows) for rows in self.held.split(_CHUNK)])
+        entropy = -(log_p.exp() * log_p).sum(-1)
+        distance = kl(self.target[self.held].log(), log_p)
+        return {"teacher_kl": float(distance.mean()), "entropy": float(entropy.mean())}
+
+    def go_back(self, before: ActorCritic, stop_kl: float) -> None:
+        """Put the network where the KL is `stop_kl`, on the line from `before` to its own."""
+        pairs = [(a.detach().clone(), b.detach(), w.detach()) for a, b, w in zip(
+            self.network.parameters(), before.parameters(), self.network.parameters(),
+            strict=True)]  # fmt: skip
+
+        def gap(share: float) -> float:
+            for after, start, weight in pairs:
+                weight.copy_(start.lerp(after, share))
+            return self.measure()["teacher_kl"] - stop_kl
+
+        gap(brentq(gap, 0.0, 1.0, xtol=_SHARE))
+
+    def _log_probs(self, rows: Tensor) -> Tensor:
+        """Of distinct actions `[B, K]`."""
+        features, _ = self.network.read_features(self.read[rows])
+        return merge_actions(self.network.logits(features).log_softmax(-1), self.classes)
 
 
 def spread(rows: Tensor, most: int) -> Tensor:
@@ -202,16 +240,3 @@ def _batches(rows: Tensor, config: TrainConfig) -> Iterator[Tensor]:
     while True:
         order = torch.randperm(len(rows), generator=generator)
         yield from rows[order].split(config.batch_size)
-
-
-def _go_back(network: ActorCritic, before: ActorCritic, gap: Callable[[], float]) -> None:
-    """Put the network where `gap` is 0, on the line from the weights `before` to its own."""
-    pairs = [(a.detach().clone(), b, w.detach()) for a, b, w in zip(
-        network.parameters(), before.parameters(), network.parameters(), strict=True)]  # fmt: skip
-
-    def at(share: float) -> float:
-        for after, start, weight in pairs:
-            weight.copy_(start.detach().lerp(after, share))
-        return gap()
-
-    at(brentq(at, 0.0, 1.0, xtol=_SHARE))

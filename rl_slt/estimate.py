@@ -42,7 +42,7 @@ from rl_slt.samplers.hmc import HMC
 from rl_slt.settings import PILOT_DRAWS, Gauge, Precision, Seeded, Settings, relative_part
 from rl_slt.settings_model import renamed_keywords
 from rl_slt.threads import one_thread
-from rl_slt.verdict.diagnostics import ESS_SUSPECT, Array, diagnose
+from rl_slt.verdict.diagnostics import ESS_SUSPECT, Array, Diagnosis, diagnose
 from rl_slt.verdict.jackknife import states_stderr
 from rl_slt.verdict.minimum import above_minimum, largest_llc, refusal
 
@@ -317,10 +317,7 @@ def estimate_on(
             draws = run_chains(chains, settings, progress, most_draws)
         values = excess(draws, target.nbeta)
         llc = _mean(values) if np.isfinite(values).all() else math.nan
-        slope = None
-        if gradient_norm > 0 and target.direction is None and chains.snapshots:
-            along = torch.stack([kept @ gradient for kept in chains.snapshots], dim=1)
-            slope = target.nbeta * along.double().cpu().numpy()
+        slope = None if target.direction is not None else _linear_part(chains, gradient)
         report = {} if refused else _loss_report(target, chains.snapshots)
         verdict = diagnose(
             values, draws.virial, draws.accept, slope, refused or target.loss.undefined(report),
@@ -388,19 +385,7 @@ def estimate_on(
         gradient_norm=gradient_norm,
         sample_gradients=target.grads,
         seconds=time.perf_counter() - began,
-        info={
-            "virial": _mean(draws.virial),
-            "virial_stiff": math.nan if draws.stiff is None else float(draws.stiff.mean()),
-            "batch_noise": math.nan if draws.noise is None else float(draws.noise.mean()),
-            "batch_bias": chains.bias,
-            "accept": _mean(draws.accept),
-            "drift_z": verdict.drift,
-            "dim": float(target.dim),
-            "rank": float(-1 if chains.rank is None else chains.rank),
-            "bfloat16": float(target.rounded),
-            "traced": float(target.traced is not None),
-        }
-        | report,
+        info=_info(chains, draws, verdict) | report,
         traces=recorded,
     )
     return estimate.without_llc() if verdict.status == "failed" else estimate
@@ -513,6 +498,31 @@ def draws_lacking(mean: float, stderr: float, ess: float, draws: int) -> int:
         return 0
     need = draws * max((stderr / (RELATIVE_ERROR * mean)) ** 2, LEAST_ESS / max(ess, 1.0))
     return int(min(need, MOST_DRAWS) - draws) if need > SLACK * draws else 0
+
+
+def _linear_part(chains: Chains, gradient: Tensor) -> Array | None:
+    """`nbeta (w - w*) . grad L(w*)` `[C, S]` at the kept draws; None where w* is critical."""
+    if not (gradient.any() and chains.snapshots):
+        return None
+    along = torch.stack([kept @ gradient for kept in chains.snapshots], dim=1)
+    return np.asarray(chains.target.nbeta * along.double().cpu().numpy())
+
+
+def _info(chains: Chains, draws: Draws, verdict: Diagnosis) -> dict[str, float]:
+    """How the chains went, for those who look into an estimate."""
+    target = chains.target
+    return {
+        "virial": _mean(draws.virial),
+        "virial_stiff": math.nan if draws.stiff is None else float(draws.stiff.mean()),
+        "batch_noise": math.nan if draws.noise is None else float(draws.noise.mean()),
+        "batch_bias": chains.bias,
+        "accept": _mean(draws.accept),
+        "drift_z": verdict.drift,
+        "dim": float(target.dim),
+        "rank": float(-1 if chains.rank is None else chains.rank),
+        "bfloat16": float(target.rounded),
+        "traced": float(target.traced is not None),
+    }
 
 
 def _loss_report(target: Target, snapshots: Sequence[Tensor]) -> dict[str, float]:

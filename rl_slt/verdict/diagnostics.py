@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from arviz_stats.base import array_stats
@@ -108,46 +110,91 @@ def diagnose(
     stderr, halves = mean_stderr(excess), np.split(excess, [excess.shape[1] // 2], axis=1)
     scale = float(np.linalg.norm([mean_stderr(half) for half in halves]))
     drift = float(halves[1].mean() - halves[0].mean()) / scale if scale > 0 else 0.0
-    failures, warnings = [undefined] if undefined else [], []
+    mean = float(excess.mean())
+    reasons = [
+        *([_failed(undefined)] if undefined else []),
+        *_mixing(rhat, ess, least_ess),
+        *_equilibrium(accept, drift, virial, stiff),
+        *_batches(noise, noise_bias),
+        *_center(mean, stderr, slope, above, hint),
+    ]
+    reasons += _precision(mean, stderr, any(fatal for fatal, _ in reasons))
+    reasons.sort(key=lambda reason: not reason.fatal)
+    status = "ok" if not reasons else "failed" if reasons[0].fatal else "suspect"
+    return Diagnosis(stderr, rhat, ess, drift, status, "; ".join(text for _, text in reasons))
+
+
+class _Reason(NamedTuple):
+    """Why an estimate is not `ok`: `failed` where that is fatal, else `suspect`."""
+
+    fatal: bool
+    text: str
+
+
+def _failed(text: str) -> _Reason:
+    return _Reason(True, text)
+
+
+def _suspect(text: str) -> _Reason:
+    return _Reason(False, text)
+
+
+def _mixing(rhat: float, ess: float, least_ess: float) -> Iterator[_Reason]:
+    """Whether chains agree, and draws are worth enough independent ones."""
     if rhat > RHAT_FAILED:
-        failures.append(f"chains disagree or drift (R-hat {rhat:.2f} above {RHAT_FAILED})")
+        yield _failed(f"chains disagree or drift (R-hat {rhat:.2f} above {RHAT_FAILED})")
     elif rhat > RHAT_SUSPECT:
-        warnings.append(f"R-hat {rhat:.2f} is above {RHAT_SUSPECT}")
+        yield _suspect(f"R-hat {rhat:.2f} is above {RHAT_SUSPECT}")
     if ess < ESS_FAILED:
-        failures.append(f"effective sample size {ess:.0f} is below {ESS_FAILED:.0f}")
+        yield _failed(f"effective sample size {ess:.0f} is below {ESS_FAILED:.0f}")
     elif ess < least_ess:
-        warnings.append(f"effective sample size {ess:.0f} is below {least_ess:.0f}")
+        yield _suspect(f"effective sample size {ess:.0f} is below {least_ess:.0f}")
+
+
+def _equilibrium(
+    accept: Array | None, drift: float, virial: Array | None, stiff: Array | None
+) -> Iterator[_Reason]:
+    """Whether the chains are where their posterior is, at its temperature."""
     if accept is not None and (low := accept.mean(axis=1) < ACCEPT_FAILED).any():
-        failures.append(f"low acceptance of {_chains(low)} (below {ACCEPT_FAILED:.0%})")
+        yield _failed(f"low acceptance of {_chains(low)} (below {ACCEPT_FAILED:.0%})")
     if abs(drift) > DRIFT_Z:
         between = f"{drift:+.1f} standard errors between halves"
-        warnings.append(f"the loss still drifts after burn-in ({between})")
+        yield _suspect(f"the loss still drifts after burn-in ({between})")
     # The Stein identity of the field w - w*: E[(w - w*) . grad U] = d, by partial integration.
     if virial is not None and np.isfinite(virial).all() and (virial.std(axis=1) > 0).all():
         ratio = float(virial.mean())
         if abs(ratio - 1) > VIRIAL_TOLERANCE + 4 * mean_stderr(virial):
             large = "step size too large: variance inflated"
             why = large if ratio > 1 else "not yet at equilibrium with the localizer"
-            warnings.append(f"{why} (virial ratio {ratio:.2f})")
+            yield _suspect(f"{why} (virial ratio {ratio:.2f})")
     if stiff is not None and np.isfinite(stiff).all():
         ratio = float(stiff.mean())
         if abs(ratio - 1) > STIFF_TOLERANCE + 4 * mean_stderr(stiff):
             why = "heated: the step is too large" if ratio > 1 else "not yet at equilibrium"
-            warnings.append(f"stiff directions are {why} (virial ratio {ratio:.2f} there)")
+            yield _suspect(f"stiff directions are {why} (virial ratio {ratio:.2f} there)")
+
+
+def _batches(noise: Array | None, bias: float) -> Iterator[_Reason]:
+    """Whether the noise of batches is balanced, or small."""
     remedy = "larger batches or a smaller step"
     if noise is not None and np.isfinite(noise).all() and noise.mean() > 0:
         left = float((noise**2).mean() / noise.mean())
         if left > NOISE_SUSPECT:
             why = "too strong where the chains go for friction to balance"
-            warnings.append(f"the noise of the batches is {why} ({left:.2g}): {remedy}")
+            yield _suspect(f"the noise of the batches is {why} ({left:.2g}): {remedy}")
         elif (share := float(noise.mean() ** 2 / (noise**2).mean())) < SHARE_SUSPECT:
             why = f"{share:.0%} of the draws carry the noise of the batches"
-            warnings.append(f"{why}, and the step was chosen by its mean: {remedy}")
-    if noise_bias > BIAS_SUSPECT:
-        level = failures if noise_bias > BIAS_FAILED else warnings
-        much = f"up to {noise_bias:.0%}" if noise_bias <= 10 else "more than ten times as much"
-        level.append(f"the noise of the batches adds {much} to it: {remedy}")
-    mean = float(excess.mean())
+            yield _suspect(f"{why}, and the step was chosen by its mean: {remedy}")
+    if bias > BIAS_SUSPECT:
+        much = f"up to {bias:.0%}" if bias <= 10 else "more than ten times as much"
+        text = f"the noise of the batches adds {much} to it: {remedy}"
+        yield _Reason(bias > BIAS_FAILED, text)
+
+
+def _center(
+    mean: float, stderr: float, slope: Array | None, above: float, hint: str
+) -> Iterator[_Reason]:
+    """Whether w* is a minimum of the loss, as far as an LLC asks for one."""
     taken = 0.0 if slope is None else _share_taken(slope, mean)
     rest = above / max(mean + above, above) if above > 0 else 0.0
     if mean < -2 * stderr or max(taken, rest) > TAKEN_FAILED:
@@ -160,17 +207,19 @@ def diagnose(
         )
         offer = " (orthogonal=True holds w - w* orthogonal to its gradient: a constrained LLC)"
         offer = f": {hint}" if hint else "" if slope is None else offer
-        failures.append(f"w* is no minimum of the loss, {how}{offer}")
+        yield _failed(f"w* is no minimum of the loss, {how}{offer}")
     elif taken > TAKEN_SUSPECT:
-        warnings.append(f"the slope of the loss at w* takes {taken:.0%} of the LLC away")
+        yield _suspect(f"the slope of the loss at w* takes {taken:.0%} of the LLC away")
     elif rest > TAKEN_SUSPECT:
-        warnings.append(f"{rest:.0%} of what chains lie above the loss's minimum is there at w*")
+        yield _suspect(f"{rest:.0%} of what chains lie above the loss's minimum is there at w*")
+
+
+def _precision(mean: float, stderr: float, failed: bool) -> Iterator[_Reason]:
+    """Whether the error is small against the estimate; of one that failed the worst alone."""
     if stderr > STDERR_FAILED * max(abs(mean), 0.2):
-        failures.append(f"standard error {stderr:.2g} is larger than the estimate")
-    elif stderr > STDERR_SUSPECT * max(abs(mean), 0.2) and not failures:
-        warnings.append(f"standard error {stderr:.2g} is large against the estimate {mean:.3g}")
-    status = "failed" if failures else "suspect" if warnings else "ok"
-    return Diagnosis(stderr, rhat, ess, drift, status, "; ".join(failures + warnings))
+        yield _failed(f"standard error {stderr:.2g} is larger than the estimate")
+    elif stderr > STDERR_SUSPECT * max(abs(mean), 0.2) and not failed:
+        yield _suspect(f"standard error {stderr:.2g} is large against the estimate {mean:.3g}")
 
 
 def far_above(above: float) -> str:
