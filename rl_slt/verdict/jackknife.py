@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -11,7 +12,7 @@ from rl_slt.data.clusters import cluster_sums
 from rl_slt.posterior.build import STATES_STREAM, generator_for
 from rl_slt.posterior.target import Target
 
-STATES = 400  # that each chain looks at
+STATES, DRAWS = 800, 12  # that are looked at, or few more: whole episodes; of each chain
 
 
 def states_stderr(
@@ -38,14 +39,14 @@ def states_stderr(
     for states of trajectories (`benchmarks/results/llc_states.md`). Terms of order 1 / G are left
     out: with 30 episodes of a quadratic loss the error is a tenth too small.
 
-    S_g^2 is the mean product of two different chains' values of S_g, each over states of that
-    chain's own choice. Chains and choices are independent: neither the noise of few draws nor that
-    of few states counts as variance of the data.
+    S_g^2 is the mean product of two different chains' values of S_g, so that the noise of few draws
+    does not count as variance of the data. The sum is over some of the episodes, the same ones in
+    all chains, and scaled by their share of the states.
 
     Args:
         target: the posterior.
         snapshots: weights minus w*, `[C, d]` each, over draws.
-        seed: of the states that each chain looks at, 400 of more.
+        seed: of the episodes that are looked at, of more than 800 states.
         curvature: h_i `[N]`, where nbeta is relative to their mean; None where nbeta is a number.
 
     Returns:
@@ -56,23 +57,30 @@ def states_stderr(
     few = len(snapshots) < 4 or int(clusters.max()) < 1
     if few or target.loss.sample_unit == "episode":
         return None
+    snapshots = snapshots[:: -(-len(snapshots) // DRAWS)]
+    index = _some(clusters, seed)
+    numbers, of_state = torch.unique(clusters[index], return_inverse=True)
+    count, share = len(numbers), None if curvature is None else curvature[index].double()
     sums = []
     for c in range(len(snapshots[0])):
-        index = torch.arange(target.n)
-        if target.n > STATES:
-            generator = generator_for(seed, STATES_STREAM + c)
-            index = torch.randperm(target.n, generator=generator)[:STATES]
-        index = index.to(target.device)
         influence = _influence(_excess(target, [w[c] for w in snapshots], index), target.nbeta)
-        share = torch.ones_like(influence)
-        if curvature is not None:
-            share = curvature[index] / curvature[index].mean()
-        influence = influence - influence.mean() * share
-        sums.append(cluster_sums(influence / len(index), clusters[index], int(clusters.max()) + 1))
+        moved = 1.0 if share is None else share / share.mean()
+        influence = influence - influence.mean() * moved
+        sums.append(cluster_sums(influence / len(index), of_state, count))
     of = torch.stack(sums)  # [C, G]
-    chains, count = of.shape
+    chains = len(of)
     squares = (of.sum(0).square() - of.square().sum(0)) / (chains * (chains - 1))
-    return float(squares.sum().clamp(min=0.0) * count / (count - 1)) ** 0.5
+    variance = float(squares.sum().clamp(min=0.0)) * count / (count - 1)
+    return math.sqrt(variance * len(index) / target.n)
+
+
+def _some(clusters: Tensor, seed: int) -> Tensor:
+    """The states of randomly chosen episodes, all of each, until they are `STATES` or all."""
+    sizes = clusters.bincount()
+    generator = generator_for(seed, STATES_STREAM)
+    order = torch.randperm(len(sizes), generator=generator).to(clusters.device)
+    few = int((sizes[order].cumsum(0) < STATES).sum()) + 1
+    return torch.isin(clusters, order[: max(few, 2)]).nonzero()[:, 0]
 
 
 def _excess(target: Target, draws: Sequence[Tensor], index: Tensor) -> Tensor:

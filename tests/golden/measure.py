@@ -346,7 +346,10 @@ def llc(material: Material) -> Numbers:
         "llc", "llc_stderr", "llc_stderr_data", "rhat", "ess", "loss_mean", "step_size", "nbeta",
         "localization", "chains", "draws", "status",
     )  # fmt: skip
-    return rows(_llc_table(material), LLC_KEYS, columns)
+    frame = _llc_table(material)
+    failed = frame["status"] == "failed"  # such chains have no number that two processors share
+    frame.loc[failed, ["rhat", "ess", "loss_mean", "step_size"]] = np.nan
+    return rows(frame, LLC_KEYS, columns)
 
 
 def estimate(material: Material) -> Numbers:
@@ -444,7 +447,7 @@ def calibrate(material: Material) -> Numbers:
     wanted = f"calibrate {agent.name} --localizations 1000,10000"
     run(material.place, f"{wanted} {sampling}", allowed=(0, 1))
     frame = pd.read_csv(agent / "calibration" / "calibration.csv")
-    frame["nbeta"] = frame["nbeta"].round(6)
+    frame["nbeta"] = [float(f"{nbeta:.4g}") for nbeta in frame["nbeta"]]
     columns = ("step_size", "llc", "stderr", "rhat", "ess", "loss_mean", "status")
     return rows(frame, ["run", "step", "localization", "nbeta"], columns)
 
@@ -624,14 +627,21 @@ LONG = (
     "mean, which is held to three of its standard errors; exact values are held closely"
 )
 SWAPS = {"* rhat": 0.02}
+# A step follows the curvature where chains are. The error over states of few episodes in two short
+# chains may be 0 on one processor and not on another.
+NOISY = {
+    "* step_size": 0.03, "* ess": 0.05, "* stderr": 0.02, "* llc_stderr": 0.02,
+    "* llc_stderr_data": 0.05, "* on-policy * llc_stderr_data": 1.0,
+}  # fmt: skip
 
 # Shares are some ten times what was seen between AVX-512, AVX2 and SSE alone, by the switches that
-# torch, oneDNN, MKL, OpenBLAS and NumPy have for that.
+# torch, oneDNN, MKL, OpenBLAS and NumPy have for that, and some three times what was seen between
+# an AMD and an Intel processor.
 STAGES: dict[str, Stage] = {
     "levels": Stage(levels),
     "train": Stage(train, 1e-3, 1e-5, f"{FLOAT32}, and Adam enlarges it"),
     "states": Stage(states, 1e-5, 1e-6, FLOAT32),
-    "llc": Stage(llc, 1e-3, 1e-5, SHORT, SWAPS),
+    "llc": Stage(llc, 1e-3, 1e-5, SHORT, SWAPS | NOISY),
     "estimate": Stage(estimate, 2e-3, 1e-5, SHORT.replace("float32", "even float64"), SWAPS),
     "validate": Stage(
         validate,
@@ -640,8 +650,8 @@ STAGES: dict[str, Stage] = {
         LONG,
         {"quadratic llc": 0.12, "crossing* llc": 0.12, "tabular llc": 0.05, "low-rank llc": 0.05},
     ),
-    "calibrate": Stage(calibrate, 1e-3, 1e-5, SHORT, SWAPS),
-    "probe": Stage(probe, 1e-4, 1e-6, f"{FLOAT32}; episodes are those of fixed weights"),
+    "calibrate": Stage(calibrate, 2e-3, 1e-5, SHORT, SWAPS | NOISY),
+    "probe": Stage(probe, 1e-3, 1e-6, f"{FLOAT32}; episodes are those of fixed weights"),
     "compare": Stage(compare, 1e-4, 1e-6, f"{FLOAT32}; differences of near numbers"),
     "covariates": Stage(covariates, 1e-3, 1e-6, f"{FLOAT32}, of a trained agent"),
     "transitions": Stage(transitions, 1e-6, 1e-9, ANALYSIS),
