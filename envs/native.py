@@ -154,8 +154,9 @@ def drop_released() -> None:
     """
     with LOCK:
         idle = {id(native._games) for natives in _FREE.values() for native in natives}
-        _KEPT[:] = [games for games in _KEPT if id(games) not in idle]
         _FREE.clear()
-        gc.collect()  # now: later it could be while another object is being made
+        if idle:
+            _KEPT[:] = [games for games in _KEPT if id(games) not in idle]
+            gc.collect()  # now: later it could be while another object is being made
     with contextlib.suppress(OSError, AttributeError, TypeError):  # not glibc
         ctypes.CDLL(None).malloc_trim(0)

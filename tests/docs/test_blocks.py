@@ -52,7 +52,7 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to run blocks in: `demo` with two runs that were not trained."""
     torch.manual_seed(0)
     for name in ("end-s0", "behind-s0"):
-        path, spec = tmp_path / "demo" / "runs" / name, NetworkSpec("small", {})
+        path, spec = tmp_path / "demo" / "runs" / name, NetworkSpec("patch", {})
         save_checkpoint(path, 4096, spec.build(), spec, {})
         write_index(path, finished=True)
         (path / "tables").mkdir()

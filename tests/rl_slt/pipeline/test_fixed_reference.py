@@ -11,6 +11,7 @@ import agents
 from agents import Run
 from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
 from analysis import staircase
+from rl_slt.pipeline.engine.jobs import SerialEngine
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages import llc
 from rl_slt.pipeline.stages.analyse import analyse_run
@@ -38,9 +39,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def rows(run: Run, plan: LLCPlan) -> Any:
-    for item in llc.plan_estimates(run, plan, ["end"]):
-        llc.make(item)
-    llc.assemble(run)
+    assert not llc.estimate_runs([run], plan, SerialEngine())
     return pd.read_parquet(run.tables / "llc.parquet").set_index("step")
 
 

@@ -26,8 +26,8 @@ def make_run(path: Path, seed: int, **train: object) -> Run:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for step in (0, 64):
-            network = agents.build_network("small")
-            save_checkpoint(path, step, network, NetworkSpec("small", {}), {})
+            network = agents.build_network("patch")
+            save_checkpoint(path, step, network, NetworkSpec("patch", {}), {})
     write_index(path, True)
     train = {"coin": "end", "levels": [0, 100], "settings": SETTINGS} | train
     (path / "config.json").write_text(json.dumps({"name": path.name, "seed": seed, "train": train}))
