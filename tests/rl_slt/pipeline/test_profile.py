@@ -1,7 +1,5 @@
 """`llc --profile`: the table of profiles, what it shares with the estimates, and going on."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import pytest
 from scipy.integrate import trapezoid
 
 from analysis import schema
+from rl_slt.cli import main
 from rl_slt.errors import InputError
 from rl_slt.pipeline.commands.status import describe
 from rl_slt.pipeline.disk.layout import Run
@@ -20,6 +19,7 @@ from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages import llc
 from rl_slt.settings import RESOLUTIONS
 from tests.rl_slt.cli.conftest import sound_run
+from tests.rl_slt.pipeline.conftest import rl_slt
 
 PLAN = LLCPlan(states=("frozen", "on-policy"), n_states=32, chains=2, draws=60, burn_in=20,
                batch_size=16, sampler="baoab", preconditioner_rank=8,
@@ -34,18 +34,16 @@ def run(tmp_path: Path) -> Run:
     return Run(sound_run(tmp_path / "run"))
 
 
-def profiled(*argv: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from rl_slt.cli import main; main()", "llc", *map(str, argv)]
-    return subprocess.run([*command, *OPTIONS.split()], capture_output=True, text=True, timeout=300)
-
-
 def table(run: Run, name: str) -> pd.DataFrame:
     frame = pd.read_parquet(run.tables / f"{name}.parquet")
     return frame.drop(columns=[column for column in TIMES if column in frame])
 
 
-def test_the_command_writes_a_profile_of_the_last_checkpoint_and_keeps_it(run: Run) -> None:
-    done = profiled(run.path, "--profile", "20:125:3")
+def test_the_command_writes_a_profile_of_the_last_checkpoint_and_keeps_it(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["llc", str(run.path), "--profile", "20:125:3", *OPTIONS.split()]
+    done = rl_slt(*command, cwd=run.path)
     assert done.returncode == 0, done.stderr
     assert "llc: 2 estimates made, 0 kept" in done.stderr
     assert "profile: 1 profiles made, 0 kept" in done.stderr
@@ -74,9 +72,11 @@ def test_the_command_writes_a_profile_of_the_last_checkpoint_and_keeps_it(run: R
     assert others["free_energy"].isna().all() and others["half_d_eff"].notna().all()
     assert "  profile kl on frozen: 1 of 1 checkpoints" in describe(run.path)
 
-    again = profiled(run.path, "--profile", "20:125:3")
-    assert "llc: 0 estimates made, 2 kept" in again.stderr
-    assert "profile: 0 profiles made, 1 kept" in again.stderr
+    with pytest.raises(SystemExit) as end:
+        main(command)
+    again = capsys.readouterr().err
+    assert not end.value.code and "llc: 0 estimates made, 2 kept" in again
+    assert "profile: 0 profiles made, 1 kept" in again
     pd.testing.assert_frame_equal(table(run, "profile"), profile)
 
 
