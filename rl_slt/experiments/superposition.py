@@ -52,7 +52,8 @@ class Reconstruction(Loss):
     def __call__(self, policy: Policy, batch: PolicyData) -> Tensor:
         """Losses `[B]` of the features."""
         slope, bias = logits_of(policy(batch.states)).unbind(-1)
-        own = nn.functional.one_hot(batch.states, slope.shape[-1]).to(slope)
+        # Not `one_hot`, which cannot be traced: chains would go one after the other.
+        own = (batch.states[:, None] == torch.arange(slope.shape[-1])).to(slope)
         return squared_errors(slope, bias, own).sum(-1)
 
 

@@ -31,8 +31,8 @@ LOCALIZATION = 100.0
 NBETAS = (1e3, 1e4, 1e5, 1e6)
 SIZES: dict[Size, dict[str, Any]] = {
     "small": {"features": (5,), "draws": 60, "ladder": 40, "runs": 8, "sgd": 400},
-    "default": {"features": (5, 6), "draws": 300, "ladder": 600, "runs": 200, "sgd": 20_000},
-    "large": {"features": (5, 6, 8), "draws": 1500, "ladder": 4000, "runs": 1000,
+    "default": {"features": (5, 6, 8), "draws": 300, "ladder": 600, "runs": 200, "sgd": 20_000},
+    "large": {"features": (5, 6, 7, 8), "draws": 1500, "ladder": 4000, "runs": 1000,
               "sgd": 100_000},
 }  # fmt: skip
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from rl_slt import HMC, Settings, estimate_with
+from rl_slt.estimate import prepare_target
 from rl_slt.experiments.superposition import (
     Reconstruction,
     all_features,
@@ -60,6 +61,13 @@ def test_the_k_gons_of_six_features(k: int, positive: int, loss: float) -> None:
         found.loss,
         abs=1e-6,  # of float32
     )
+
+
+def test_the_gradients_of_all_chains_are_computed_together() -> None:
+    target = prepare_target(
+        gon(6, 5).model(), all_features(6), Settings(nbeta=1e5, gauge="none"), Reconstruction(), 0
+    )
+    assert target.batched and target.traced is not None
 
 
 @pytest.mark.slow
