@@ -46,7 +46,8 @@ class TrainConfig(SettingsModel):
     game: str = Field("coinrun", description="which game: coinrun, maze or gridworld")
     grid: GridSettings = Field(GridSettings(), description="size and walls of a gridworld")
     trainer: Literal["ppo", "exact", "clone"] = Field(
-        "ppo", description="ppo; exact gradients of the value, in a gridworld; clone of a teacher"
+        "ppo",
+        description="how: ppo; exact (gradients of a gridworld's return); clone (of a teacher)",
     )
     optimizer: Literal["adam", "sgd"] = Field(
         "adam", description="of exact gradients and clones: adam or sgd"

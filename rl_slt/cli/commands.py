@@ -199,7 +199,8 @@ TRAIN = FromModel(
 )
 @click.option("--preset", help="Named settings: paper, demo, clone, gridworld, gridworld-ppo [that "
               "of --env and --trainer].")  # fmt: skip
-@click.option("--resume", is_flag=True, help="Go on with an unfinished training in OUT.")
+@click.option("--resume", is_flag=True, help="Go on with an unfinished training in OUT; where "
+              "there is none, begin.")  # fmt: skip
 @click.option("--from", "from_run", type=PATH, help="Branch off this run ...")
 @click.option("--step", type=INTEGER, help="... at this checkpoint ...")
 @click.option("--rest", is_flag=True, help="... for as many steps as RUN had left there, at the "
@@ -315,7 +316,8 @@ def llc(runs: tuple[Path, ...], settings: dict[str, Any], **engine: Any) -> int:
     too, with half the effective dimension and the free energy at each.
 
     With --traces [DRAWS] the loss of every state at evenly spaced draws is kept, for ArviZ or
-    one's own questions (docs/traces.md); memory and disk are said before.
+    one's own questions (docs/traces.md): without a number at as many draws as a tenth of the cost
+    buys. Memory and disk are said before.
 
     \b
     Examples:

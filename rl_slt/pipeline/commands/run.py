@@ -28,7 +28,7 @@ from rl_slt.pipeline.plan.study import CompareSettings, LLCPlan, ProbePlan, Stud
 from rl_slt.pipeline.stages.analyse import DamagedTable, analyse_run, analyse_study, over_runs
 from rl_slt.pipeline.stages.bayes import run_bayes
 from rl_slt.pipeline.stages.compare import compare_agents
-from rl_slt.pipeline.stages.llc import estimate_runs
+from rl_slt.pipeline.stages.llc import describe_last, estimate_runs
 from rl_slt.pipeline.stages.probe import probe_all
 from rl_slt.pipeline.stages.train import train_study
 
@@ -163,6 +163,8 @@ def llc(
 ) -> int:
     """Estimate every checkpoint of some runs and studies on shared frozen states, and their own.
 
+    Those of the last checkpoints are logged at the end, with the file of the others.
+
     Args:
         paths: of the runs and studies.
         settings: of `LLCPlan`, laid over those of the study if it is the only path.
@@ -176,7 +178,10 @@ def llc(
     plan = LLCPlan.build(known | settings, "llc")
     with open_engine(workers_on(plan.device, workers, scheduler), scheduler) as engine:
         failed = estimate_runs(runs, plan, engine)
-    return _finish(targets, failed)
+    status = _finish(targets, failed)
+    for line in describe_last(runs, plan):
+        _LOG.info("%s", line)
+    return status
 
 
 def probe(

@@ -123,8 +123,8 @@ them"""
     profile_of: Share = "last"
     """checkpoints of each run that get the profile: the last, all, or so many evenly among them"""
     traces: TraceDraws | None = None
-    """keep the loss of every state at so many draws of each chain, without a number at as many as \
-a tenth of the cost buys (RUN/traces, netCDF; needs the extra traces)"""
+    """keep the loss of every state at so many draws of each chain (RUN/traces, netCDF; needs the \
+extra traces)"""
     device: str = "cpu"
     """where chains run: cpu, cuda, cuda:0, ...; a GPU has one worker if --workers is left out"""
     seed: Seed = 0

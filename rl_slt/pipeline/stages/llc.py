@@ -482,6 +482,27 @@ def estimate_runs(
     return failed
 
 
+def describe_last(runs: Sequence[Run], plan: LLCPlan) -> list[str]:
+    """A line for each estimate that a plan asks for at the last checkpoint of each run.
+
+    Each has the value, its standard error in all and the verdict, or why there is no number.
+    """
+    shared = sorted({run.training.coin for run in runs})
+    lines = []
+    for run in runs:
+        planned = plan_estimates(run, plan, shared)
+        store, last = ItemStore(run.path, "llc"), max(each.step for each in planned)
+        for each in planned:
+            if each.step == last and each.done:
+                row = store.read_item(each.key, "llc").iloc[0]
+                number = f"{row['llc']:.2f} ± {row['llc_stderr_total']:.2f}, "
+                number = number if row["status"] != "failed" else ""
+                why = f": {row['message']}" if row["status"] != "ok" else ""
+                lines.append(f"{each.label.removeprefix('llc of ')}: {number}{row['status']}{why}")
+        lines.append(f"table: {run.tables / 'llc.parquet'}")
+    return lines
+
+
 def assemble(run: Run) -> None:
     """Write `llc`, `llc_draws`, `profile` and `contributions` of a run from what is finished of it.
 

@@ -48,6 +48,10 @@ def test_the_command_writes_a_profile_of_the_last_checkpoint_and_keeps_it(
     assert "llc: 2 estimates made, 0 kept" in done.stderr
     assert "profile: 1 profiles made, 0 kept" in done.stderr
     profile, estimates = table(run, "profile"), table(run, "llc")
+    last = estimates[estimates["step"] == 1024].iloc[0]
+    number = f"{last['llc']:.2f} ± {last['llc_stderr_total']:.2f}, "
+    assert f"at step 1024 (kl, frozen): {number * (last['status'] != 'failed')}" in done.stderr
+    assert done.stderr.rstrip().endswith(f"table: {run.tables / 'llc.parquet'}")
     kept = [name for name in schema.TABLES["profile"] if name not in TIMES]
     assert [*profile.columns[: len(kept)]] == kept
     assert profile["relative_temperature"].to_numpy() == pytest.approx([20, 50, 125], rel=1e-6)
