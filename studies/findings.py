@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Mapping
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib as mpl
@@ -45,7 +46,7 @@ def tables_of(study: str) -> Tables:
     Returns:
         Tables `llc` (the headline), `plain`, `at the end` (on states with the coin at the end
         alone), `profile`, `probes`, `covariates`; `hypotheses`; `links`, associations of the
-        headline with the goal; `study`, its arms as index.
+        headline with the goal; `study`, the dose of each arm.
     """
     kept = HERE / "results" / study
     if not kept.is_dir():
@@ -62,7 +63,8 @@ def tables_of(study: str) -> Tables:
               "at the end": rows[~shared]}  # fmt: skip
     llc, probes = every["llc"], every["probes"]
     study_file = json.loads((kept / "study.json").read_text())
-    every["study"] = pd.DataFrame(index=[*study_file["arms"]])
+    doses = {arm: settings.get("dose") for arm, settings in study_file["arms"].items()}
+    every["study"] = pd.DataFrame({"dose": doses}, index=[*doses])
     claims = fixed_hypotheses((kept / "study.toml").read_bytes(), study_file["fixed"]["sha256"])
     every["hypotheses"] = evaluate_hypotheses(
         llc, probes, claims, covariates=every["covariates"], profile=every["profile"]
@@ -169,7 +171,7 @@ def ends(study: str, tables: Tables) -> str:
 
 def described(study: str, tables: Tables) -> str:
     """What is described and not tested, as a list."""
-    told = {"goal": _courses, "alpha": _threshold, "clones": _longer, "regret": _from_minimum}
+    told = {"goal": _courses, "alpha": _doses, "clones": _longer, "regret": _from_minimum}
     return "\n".join(f"- {line}" for line in told[study](tables)) if study in told else ""
 
 
@@ -346,11 +348,44 @@ def apart(values: pd.Series, arms: Mapping[str, list[str]]) -> tuple[float, floa
     return float(high.mean() - low.mean()), float(ends[0]), float(ends[1])
 
 
+def _doses(tables: Tables) -> list[str]:
+    """Where the goal goes over the doses, and what goes with it."""
+    arms, goals = arms_of(tables), probe(tables, GOAL)
+    ends = {"LLC": last(tables, series(tables)), "goal": last(tables, goals)}
+    pairs = "; ".join(
+        f"`{high}` less `{low}` {'{:.1f} [{:.1f}, {:.1f}]'.format(*apart(ends['LLC'], two))}"
+        for low, high in pairwise(arms)
+        for two in [{arm: arms[arm] for arm in (low, high)}]
+    )
+    courses = []
+    for arm, runs in arms.items():
+        mean = goals[runs].mean(axis=1)
+        courses.append(f"`{arm}` {mean.iloc[0]:.2f}, {mean.min():.2f} at "
+                       f"{mean.idxmin():,}, {mean.iloc[-1]:.2f}")  # fmt: skip
+    known = tables["covariates"].sort_values("step").groupby("run").tail(1).set_index("run")
+    norm = known["weight_norm"]
+    told = {
+        name: np.corrcoef(of[norm.index], ends["LLC"][norm.index])[0, 1] ** 2
+        for name, of in (("weight norm", norm), ("the goal", ends["goal"]))
+    }
+    norms = "; ".join(f"`{arm}` {said(norm[runs], '.1f')}" for arm, runs in arms.items())
+    return [
+        *_threshold(tables),
+        *(f"Not registered. {line}." for line in (
+            f"LLCs of neighboring shares at the end, Welch's intervals: {pairs}",
+            f"The goal along training, mean over seeds, at step 0, where it is least, and at the "
+            f"end: {'; '.join(courses)}",
+            f"Weight norm at the end: {norms}; it tells the LLC of all agents with R² = "
+            f"{told['weight norm']:.2f}, the goal does with {told['the goal']:.2f}",
+        )),
+    ]  # fmt: skip
+
+
 def _threshold(tables: Tables) -> list[str]:
     goal = last(tables, probe(tables, GOAL))
-    dose = tables["probes"].drop_duplicates("run").set_index("run")["dose"].astype(float)
-    shares = np.sort(dose.unique())
-    by_dose = [goal[dose.index[dose == share]].to_numpy() for share in shares]
+    dose = tables["study"]["dose"].astype(float).sort_values()
+    runs, shares = arms_of(tables), dose.to_numpy()
+    by_dose = [goal[runs[arm]].to_numpy() for arm in dose.index]
     rng = np.random.default_rng(0)
     drawn = [crossing(shares, [rng.choice(v, len(v)).mean() for v in by_dose]) for _ in range(4000)]
     value = crossing(shares, [v.mean() for v in by_dose])
@@ -385,9 +420,15 @@ def draw(tables: Tables, path: Path) -> None:
     colors = dict(zip(arms, ("tab:orange", "tab:blue") if len(arms) == 2 else several, strict=True))
     for axis, (title, frame) in zip(axes, parts, strict=False):
         for arm, runs in arms.items():
-            band(axis, frame.reindex(columns=runs), arm, colors[arm])
+            band(axis, frame.reindex(columns=runs), arm, colors[arm], share=frame is parts[0][1])
         axis.set(title=title, xlabel="environment steps")
         axis.set_xscale("symlog", linthresh=4096)
+    if len(parts[2][1]) == 1:  # matched at the last checkpoint alone: no course
+        axes[2].clear()
+        goal, llc = (last(tables, frame) for _, frame in parts[:2])
+        for arm, runs in arms.items():
+            axes[2].scatter(goal[runs], llc[runs], s=18, color=colors[arm])
+        axes[2].set(title="agents at the end", xlabel="coin behind the start: taken", ylabel="LLC")
     profile = tables["profile"]
     profile = profile[profile["step"] == profile["step"].max()].round({"relative_temperature": 3})
     for arm, runs in arms.items():
@@ -420,13 +461,16 @@ def draw_ends(tables: Tables, path: Path) -> None:
     plt.close(figure)
 
 
-def band(axis: plt.Axes, frame: pd.DataFrame, label: str, color: object) -> None:
+def band(
+    axis: plt.Axes, frame: pd.DataFrame, label: str, color: object, *, share: bool = False
+) -> None:
     """Runs as thin lines, their mean, and Student's 95 % interval over seeds."""
     axis.plot(frame.index, frame.to_numpy(), color=color, lw=0.5, alpha=0.5)
     rows = frame.rename_axis(index="step", columns="run").stack().rename("value").reset_index()
     mean = mean_curve(rows, "value")
     axis.plot(mean["step"], mean["mean"], color=color, lw=2, label=label, marker="o", ms=3)
-    axis.fill_between(mean["step"], mean["low"], mean["high"], color=color, alpha=0.2)
+    low, high = (mean[end].clip(0, 1) if share else mean[end] for end in ("low", "high"))
+    axis.fill_between(mean["step"], low, high, color=color, alpha=0.2)
 
 
 def page(text: str) -> str:
