@@ -24,7 +24,7 @@ from rl_slt.volume.rays import Share, rays_of, refused
 from rl_slt.volume.splitting import log_probability
 
 RAYS_STREAM, SPLITTING_STREAM = 1_000_101, 1_000_103
-POPULATIONS = 4
+POPULATIONS, LEAST_PARTICLES = 4, 4  # of a population, so that a quarter of it is one
 LEAST_ACCEPT = 0.05
 Score = Callable[[nn.Module], Tensor]
 
@@ -55,7 +55,8 @@ def goal_volume(
         loss: by which it is seen which weights matter; None is the KL.
         keeps: shares of its value at w* that the score must keep, from 0 (the sign) to below 1.
         directions: rays.
-        particles: in each of four populations of the splitting, whose spread is its error.
+        particles: in each of four populations of the splitting, whose spread is its error; 4 at
+            least.
         seed: of all that is random.
         settings: `localization`, `gauge`, `params` and others of `estimate_llc`.
 
@@ -70,6 +71,8 @@ def goal_volume(
     chosen = Settings.build(settings, "settings").replace(distinct_actions=None)
     if not keeps or not all(0 <= keep < 1 for keep in keeps):
         raise InputError.of("keeps", keeps, "shares from 0 to below 1")
+    if particles < LEAST_PARTICLES:
+        raise InputError.of("particles", particles, f"at least {LEAST_PARTICLES}")
     target = prepare_target(policy, states, chosen.replace(nbeta=1.0), loss, seed)
     if not target.localization:
         raise InputError.of("localization", 0, "above 0: volumes are shares of the localizer's")

@@ -41,6 +41,7 @@ from rl_slt.volume.rays import Array, Share, rays_of, refused
 
 RAYS_STREAM, ROWS_STREAM = 1_000_091, 1_000_093
 RANK, CHAINS = 128, 4
+LEAST_DIRECTIONS = 64
 MOST_STDERR = 0.5  # of a free energy by integration, as a share of it
 
 
@@ -115,8 +116,8 @@ def volumes(
     Raises:
         InputError: a wrong value, named in one line.
     """
-    if directions < 64:
-        raise InputError.of("directions", directions, "at least 64")
+    if directions < LEAST_DIRECTIONS:
+        raise InputError.of("directions", directions, f"at least {LEAST_DIRECTIONS}")
     target = prepare_target(policy, states, settings.replace(nbeta=1.0), loss, seed)
     if not target.localization:
         raise InputError.of("localization", 0, "above 0: volumes are shares of the localizer's")

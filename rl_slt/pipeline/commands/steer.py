@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -62,6 +63,8 @@ def steer(
     for name, value, least in (("levels", levels, 4), ("controls", controls, 2)):
         if value < least:
             raise InputError.of(name, value, f"at least {least}")
+    if not math.isfinite(strength):
+        raise InputError.of("strength", strength, "a finite number")
     run = open_run(path)
     suite = plan_suite(run, ProbePlan(suite="demo", levels=levels))
     suite = suite.replace(placements=probes or ("none@mid", "behind"))

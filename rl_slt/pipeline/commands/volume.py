@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,8 @@ from rl_slt.pipeline.stages.probe.items import shared_states, states_file
 from rl_slt.pipeline.stages.probe.stage import plan_suite
 from rl_slt.settings import RELATIVE, RESOLUTIONS
 from rl_slt.versions import STAGES, version_key
-from rl_slt.volume.goal import goal_volume
-from rl_slt.volume.policy import volumes
+from rl_slt.volume.goal import LEAST_PARTICLES, goal_volume
+from rl_slt.volume.policy import LEAST_DIRECTIONS, volumes
 
 RADII = (0.3, 1.0, 3.0)  # of the localizers of goals, times the norm of the weights
 LEVELS = 60  # of the states that goals are asked on
@@ -79,8 +80,13 @@ def volume(
         if goal not in (*GOAL_SCORES, "none"):
             raise InputError.of("goals", goal, f"one of {', '.join(GOAL_SCORES)}, none")
     radii = radii or RADII
-    if not all(radius > 0 for radius in radii):
-        raise InputError.of("radius", min(radii), "above 0")
+    for radius in radii:
+        if not (radius > 0 and math.isfinite(radius)):
+            raise InputError.of("radius", radius, "a finite number above 0")
+    least = {"directions": LEAST_DIRECTIONS, "particles": LEAST_PARTICLES}
+    for name, value in (("directions", directions), ("particles", particles)):
+        if value < least[name]:  # before the profile is made, which takes longest
+            raise InputError.of(name, value, f"at least {least[name]}")
     run = open_run(path)
     plan = LLCPlan.build({"states": ("frozen",)} | settings, "settings")
     plan = plan.replace(checkpoints=EVERY, profile=plan.profile or RESOLUTIONS, profile_of="all")

@@ -1,5 +1,6 @@
 """`rl-slt volume` and `rl-slt steer` on a run: what they keep, and that it is made once."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,17 @@ def test_volumes_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         assert (part[name].dropna() > -1e-9).all()
     assert len(pd.read_csv(tmp_path / "v.csv")) == len(table)
     assert volume(run, few, **ask) == lines
-    with pytest.raises(InputError, match=r"radius=-1: must be above 0"):
-        volume(run, few, **ask | {"radii": (-1,)})
+    monkeypatch.setattr(command, "make", None)  # what is wrong is refused before the profile
+    for wrong, why in (
+        ({"radii": (-1,)}, "radius=-1: must be a finite number above 0"),
+        ({"radii": (1.0, math.inf)}, "radius=inf: must be a finite number above 0"),
+        ({"directions": 63}, "directions=63: must be at least 64"),
+        ({"particles": 3}, "particles=3: must be at least 4"),
+    ):
+        with pytest.raises(InputError, match=why):
+            volume(run, few, **ask | wrong)
+    monkeypatch.undo()
+    monkeypatch.setattr(command, "LEVELS", 4)
 
     assert len(volume(run, few, **ask | {"goals": ("none",)})) == 1 + 3
     change_config(run, game="maze")
@@ -59,3 +69,6 @@ def test_steering_of_a_run(tmp_path: Path) -> None:
     assert (table["ci_low"] <= table["value"]).all() and (table["value"] <= table["ci_high"]).all()
     assert len(pd.read_csv(tmp_path / "s.csv")) == len(table)
     assert steer(run, **ask) == lines
+    for wrong in (math.nan, math.inf):
+        with pytest.raises(InputError, match=f"strength={wrong}: must be a finite number"):
+            steer(run, **ask, strength=wrong)
