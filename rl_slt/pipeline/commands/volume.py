@@ -39,6 +39,7 @@ from rl_slt.volume.policy import LEAST_DIRECTIONS, volumes
 RADII = (0.3, 1.0, 3.0)  # of the localizers of goals, times the norm of the weights
 LEVELS = 60  # of the states that goals are asked on
 Z = 2.0  # standard errors that a goal's score must be away from 0
+ROUNDING = 1e-6  # of a score, where a policy does the same with a coin and without
 POLICY = "policy"
 OF_GOALS = ["radius", "keep", "score", "score_stderr"]
 
@@ -139,7 +140,7 @@ def _measure(
             each = scores.each(goal, load_policy(Path(estimate.checkpoint))).double()
         value, stderr = float(each.mean()), float(each.std() / len(each) ** 0.5)
         about = {"quantity": goal, "score": value, "score_stderr": stderr}
-        if abs(value) < Z * stderr:
+        if not abs(value) > max(Z * stderr, ROUNDING):  # of a single level, too
             why = f"score {value:.3f} ± {stderr:.3f} has no sign to keep"
             row = about | {"method": "", "status": "refused", "message": why}
             parts.append(pd.DataFrame([row]))

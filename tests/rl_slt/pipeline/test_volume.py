@@ -21,17 +21,20 @@ def test_volumes_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(command, "LEVELS", 4)
     run, spec = sound_run(tmp_path / "run", steps=()), NetworkSpec("small", {})
     policy = spec.build()
+    policy.get_parameter("policy_head.weight").data.zero_()  # it sees nothing, so no coin
     policy.get_parameter("policy_head.bias").data[RIGHT] += 4.0
     save_checkpoint(run, 0, policy, spec, {})
     write_index(run, finished=True)
     few: dict[str, Any] = {"params": "policy_head.bias", "n_states": 24, "chains": 2,
                            "draws": 20, "burn_in": 10, "batch_size": 12,
                            "profile": (5.0,)}  # fmt: skip
-    ask: dict[str, Any] = dict(goals=("right",), radii=(0.1,), directions=64, particles=4)
+    ask: dict[str, Any] = dict(goals=("right", "coin"), radii=(0.1,), directions=64, particles=4)
     lines = volume(run, few, **ask, out=tmp_path / "v.csv")
     table = pd.read_parquet(run / "tables" / "volume.parquet")
-    assert len(lines) == 1 + len(table) == 1 + 3 + 2 * 3
-    kept, goal = (table[table["quantity"] == name] for name in ("policy", "right"))
+    assert len(lines) == 1 + len(table) == 1 + 3 + 2 * 3 + 1
+    kept, goal, coin = (table[table["quantity"] == n] for n in ("policy", "right", "coin"))
+    assert coin["status"].tolist() == ["refused"]  # of rounding alone
+    assert coin["message"].str.contains("0.000 has no sign to keep").all()
     assert kept["relative_temperature"].round(6).eq(5).all() and kept["cutoff"].gt(0).all()
     assert set(goal["method"]) == {"splitting", "gaussian", "rays"}
     assert goal["radius"].eq(0.1).all() and set(goal["keep"]) == {0.0, 0.5}
