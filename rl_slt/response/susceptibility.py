@@ -75,7 +75,8 @@ def told_from_zero(
         dof: `[K]`, of Student's t.
         level: probability that any is told from 0 of those that are 0.
     """
-    p = 2 * stats.t.sf(np.abs(value / stderr), dof)
+    with np.errstate(invalid="ignore", divide="ignore"):  # an observable that never changes
+        p = 2 * stats.t.sf(np.abs(value / stderr), dof)
     order = np.argsort(p)
     steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
     told = np.empty(len(p), bool)

@@ -79,6 +79,9 @@ def test_several_are_told_from_zero_together() -> None:
     # p = 0.0004, 0.036, 0.036, 0.62: times 4, 3, 2, 1.
     assert told_from_zero(value, np.ones(4), dof).tolist() == [True, False, False, False]
     assert told_from_zero(value[:2], np.ones(2), dof[:2]).tolist() == [True, True]
+    never = np.array([0.0, 4.0])  # the first never changes, and is told as no warning, either
+    with np.errstate(all="raise"):
+        assert told_from_zero(never, never / 4, dof[:2]).tolist() == [False, True]
     wrong = [
         told_from_zero(rng.standard_t(30, size=40), np.ones(40), np.full(40, 30.0)).any()
         for rng in map(np.random.default_rng, range(400))
