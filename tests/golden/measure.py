@@ -631,7 +631,7 @@ SWAPS = {"* rhat": 0.02}
 # chains may be 0 on one processor and not on another.
 NOISY = {
     "* step_size": 0.03, "* ess": 0.05, "* stderr": 0.02, "* llc_stderr": 0.02,
-    "* llc_stderr_data": 0.05, "* on-policy * llc_stderr_data": 1.0,
+    "* llc_stderr_data": 0.05, "* stderr_data": 0.05, "* on-policy * llc_stderr_data": 1.0,
 }  # fmt: skip
 
 # Shares are some ten times what was seen between AVX-512, AVX2 and SSE alone, by the switches that
@@ -642,7 +642,9 @@ STAGES: dict[str, Stage] = {
     "train": Stage(train, 1e-3, 1e-5, f"{FLOAT32}, and Adam enlarges it"),
     "states": Stage(states, 1e-5, 1e-6, FLOAT32),
     "llc": Stage(llc, 1e-3, 1e-5, SHORT, SWAPS | NOISY),
-    "estimate": Stage(estimate, 2e-3, 1e-5, SHORT.replace("float32", "even float64"), SWAPS),
+    "estimate": Stage(
+        estimate, 2e-3, 1e-5, SHORT.replace("float32", "even float64"), SWAPS | NOISY
+    ),
     "validate": Stage(
         validate,
         1e-4,

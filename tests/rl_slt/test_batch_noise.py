@@ -174,12 +174,12 @@ def test_known_problems_on_batches_are_right_or_not_ok(name: str) -> None:
 
 @pytest.mark.filterwarnings("ignore::rl_slt.errors.ConvergenceWarning")
 @pytest.mark.parametrize(("name", "seed", "why"), [
-    ("tanh-net", 4, "13% of the draws"), ("deep-linear", 17, "effective sample size"),
+    ("tanh-net", 4, "the noise of the batches"), ("deep-linear", 17, "effective sample size"),
 ])  # fmt: skip
 def test_luck_on_batches_that_are_too_small_is_not_ok(name: str, seed: int, why: str) -> None:
     """Most other seeds are told by strong noise or by chains that disagree; these were spared."""
     e = estimate_problem(PROBLEMS[name](), BAOAB(), seed, batch_size=64)
-    assert e.status == "suspect" and e.message.startswith(why)
+    assert e.status == "suspect" and why in e.message
 
 
 @pytest.mark.filterwarnings("ignore::rl_slt.errors.ConvergenceWarning")

@@ -66,7 +66,7 @@ def test_masked_actions_have_probability_zero(plain: LLCEstimate) -> None:
     masked = Net(lambda logits: F.pad(logits, (1, 1), value=-torch.inf))
     found = estimate(masked)
     assert found.status == "ok"
-    assert found.llc == pytest.approx(plain.llc, abs=plain.stderr)
+    assert found.llc == pytest.approx(plain.llc, abs=3 * plain.stderr)
     for name in ("entropy", "information", "logit_scale"):
         assert getattr(found, name) == pytest.approx(getattr(plain, name), rel=1e-5)
     assert (found.gauge, plain.gauge) == ("balanced", "balanced")

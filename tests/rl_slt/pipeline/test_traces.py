@@ -99,8 +99,8 @@ def test_components_answer_to_perturbations(tmp_path: Path) -> None:
     table = pd.read_parquet(run.tables / "susceptibilities.parquet")
     known = int((table["status"] == "ok").sum())
     assert status == 0 and len(table) == 8 and len(lines) == 8 + (known > 1)
-    chance = f"of {known} are told from 0; {0.05 * known:.1g} would be by chance"
-    assert known < 2 or chance in lines[-1]
+    told = f"of {known} are told from 0, all together at 5 % (Holm)"
+    assert known < 2 or told in lines[-1]
     assert set(table["perturb"]) == {"frozen:behind", "frozen:end@7"}
     sizes = dict(zip(table["component"], table["weights"], strict=True))
     network = load_policy(run.checkpoint().path)
