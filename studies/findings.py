@@ -102,9 +102,14 @@ def probe(tables: Tables, name: str, of: str = "value") -> pd.DataFrame:
     return rows.pivot_table(index="step", columns="run", values=of)
 
 
+def covariates_at_end(tables: Tables) -> pd.DataFrame:
+    """The covariates of each run at its own last checkpoint, by run."""
+    return tables["covariates"].sort_values("step").groupby("run").tail(1).set_index("run")
+
+
 def last(tables: Tables, frame: pd.DataFrame) -> pd.Series:
     """The value of each run at its own last checkpoint, NaN where it has none there, `[run]`."""
-    steps = tables["covariates"].groupby("run")["step"].max()
+    steps = covariates_at_end(tables)["step"]
     return pd.Series({run: frame[run].get(steps[run], np.nan) for run in frame}, dtype=float)
 
 
@@ -204,7 +209,7 @@ def _courses(tables: Tables) -> list[str]:
 
 def _controls(tables: Tables) -> str:
     """How much of the arm the controls of the partial claim tell."""
-    known = tables["covariates"].sort_values("step").groupby("run").tail(1).set_index("run")
+    known = covariates_at_end(tables)
     arms = arms_of(tables)
     arm = pd.Series({run: k for k, runs in enumerate(arms.values()) for run in runs})[known.index]
     given = known[["entropy", "weight_norm", "return"]]
@@ -273,7 +278,7 @@ def _looked_at(tables: Tables) -> list[str]:
 
 def _longer(tables: Tables) -> list[str]:
     """What else differs between clones: how long they were trained, and their weights."""
-    known = tables["covariates"].sort_values("step").groupby("run").tail(1).set_index("run")
+    known = covariates_at_end(tables)
     llc = tables["llc"][tables["llc"]["matched_entropy"].isna()].set_index("run")
     arms, log_step = arms_of(tables), np.log(known["step"].astype(float))
     found = [
@@ -362,7 +367,7 @@ def _doses(tables: Tables) -> list[str]:
         mean = goals[runs].mean(axis=1)
         courses.append(f"`{arm}` {mean.iloc[0]:.2f}, {mean.min():.2f} at "
                        f"{mean.idxmin():,}, {mean.iloc[-1]:.2f}")  # fmt: skip
-    known = tables["covariates"].sort_values("step").groupby("run").tail(1).set_index("run")
+    known = covariates_at_end(tables)
     norm = known["weight_norm"]
     told = {
         name: np.corrcoef(of[norm.index], ends["LLC"][norm.index])[0, 1] ** 2
@@ -444,7 +449,7 @@ def draw(tables: Tables, path: Path) -> None:
 
 def draw_ends(tables: Tables, path: Path) -> None:
     """LLC of each agent at its end: by arm, with the mean over seeds, and against weight norm."""
-    known = tables["covariates"].sort_values("step").groupby("run").tail(1).set_index("run")
+    known = covariates_at_end(tables)
     llc, arms = last(tables, series(tables)), arms_of(tables)
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained", sharey=True)
     for place, (arm, runs) in enumerate(arms.items()):
