@@ -203,7 +203,7 @@ def test_a_damaged_checkpoint_costs_its_own_units_alone(
         main(["llc", "e", "--workers", "0"])
     err = capsys.readouterr().err
     assert end.value.code == 1 and "Traceback" not in err
-    failures = [line for line in err.splitlines() if "failed:" in line]
+    failures = [line for line in err.splitlines() if line.startswith("rl-slt: failed:")]
     assert len(failures) == 2 and all(f"step {int(broken.parent.name)}" in f for f in failures)
     llc = pd.read_parquet(copy / "tables" / "llc.parquet")
     steps = [int(p.name) for p in (copy / "checkpoints").glob("0*")]
