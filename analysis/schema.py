@@ -35,7 +35,7 @@ _OWN: dict[str, str] = {
         message:s verdict:s seconds:f precision:s device:s gauge:s actions:s""",
     "contributions": """
         seed:i step:i estimate_id:s setting_id:s loss:s states:s of_states:s samples:i share:f
-        value:f stderr:f draws:i status:s""",
+        value:f stderr:f dof:i draws:i status:s""",
     "influence": """
         seed:i step:i estimate_id:s setting_id:s loss:s states:s probe:s of_states:s samples:i
         share:f influence:f stderr:f correlation:f correlation_stderr:f distinct:f draws:i

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from analysis.probes import GoalScores, ProbeSuite, run_suite
 from analysis.probes.intervals import mean_interval, quantile_interval, rate_draws
+from analysis.probes.records import has_coin
 from envs import DIRECTION, logits_of
 from rl_slt import InputError
 
@@ -30,7 +31,8 @@ DRIFT = "drift"  # P(move right) - P(move left)
 ADD, REPLACE, PATCH = "add", "replace", "patch"
 RANDOM, RANDOM_REPLACE = "random", "random-replace"  # controls of adding and of replacing
 LENGTH = "length"
-OUTCOMES = {"coin_rate": "coin_collected", "end_rate": "end_reached"}
+COINS = "coin_rate"
+OUTCOMES = {COINS: "coin_collected", "end_rate": "end_reached"}
 LEAST_LEVELS = 4  # two for the vector, and two to measure a difference and its error on
 Change = Callable[[Tensor], Tensor]
 
@@ -176,9 +178,9 @@ def steer_states(
         A row for each change: `coin` (the coin itself, for comparison), `add` and `random` (the
         mean over random vectors) and `patch` on states without a coin, `replace` and
         `random-replace` (as far in random directions) on states with it; columns probe, metric
-        (`drift`), change, value (mean paired difference), ci_low, ci_high (95 %, over levels),
-        without (the mean before), n. Of controls also `least` and `most`, the smallest and largest
-        mean of a single direction.
+        (`drift`), change, value (mean paired difference), ci_low, ci_high (95 %, over levels; NaN
+        where no level changed), without (the mean before), n. Of controls also `least` and `most`,
+        the smallest and largest mean of a single direction.
     """
     none, coin = scores.frames("none")[1::2], scores.frames(side)[1::2]
     base = {"none": drift(policy, none), "coin": drift(policy, coin)}
@@ -228,8 +230,8 @@ def steer_suite(
         seed: of action noise and random vectors.
 
     Returns:
-        Rows as of `steer_states` for each probe, metric (`coin_rate`, `end_rate`, `length`) and
-        change (`add`, `replace` and their controls).
+        Rows as of `steer_states` for each probe, metric (`coin_rate` where there is a coin,
+        `end_rate`, `length`) and change (`add`, `replace` and their controls).
     """
 
     def play(change: Change | None) -> pd.DataFrame:
@@ -245,10 +247,15 @@ def steer_suite(
         REPLACE: [vector.replace()],
         RANDOM_REPLACE: [vector.random_replace(way) for way in ways],
     }
+    asked = [
+        (probe, metric)
+        for probe, metric in itertools.product(suite.placements, (*OUTCOMES, LENGTH))
+        if metric != COINS or has_coin(probe)
+    ]
     rows = []
     for change, changes in found.items():
         plays = [play(one) for one in changes]
-        for probe, metric in itertools.product(suite.placements, (*OUTCOMES, LENGTH)):
+        for probe, metric in asked:
             if plays:
                 before = base[probe, metric].to_numpy()
                 after = np.stack([play[probe, metric].to_numpy() for play in plays])
@@ -278,7 +285,8 @@ def _row(
 ) -> dict[str, object]:
     """A row of what was measured `[directions, levels]` after a change and before it."""
     differences, each = (after - before).mean(0), (after - before).mean(1)
-    low, high = mean_interval(differences)
+    # Where no level changed nothing tells how much another would.
+    low, high = mean_interval(differences) if differences.any() else (np.nan, np.nan)
     ends = (each.min(), each.max()) if change in (RANDOM, RANDOM_REPLACE) else (np.nan, np.nan)
     return {
         "probe": probe, "metric": metric, "change": change, "value": float(differences.mean()),
@@ -295,11 +303,13 @@ def describe_steering(table: pd.DataFrame) -> list[str]:
     """
     lines = []
     for row in table.to_dict("records"):
-        apart = ""
+        apart, ends = "", "(no level changed)"
         if row["least"] == row["least"]:
             apart = f"; single directions {row['least']:+.2f} to {row['most']:+.2f}"
+        if row["ci_low"] == row["ci_low"]:
+            ends = f"[{row['ci_low']:+.2f}, {row['ci_high']:+.2f}]"
         lines.append(
             f"{row['probe']:<9} {row['metric']:<9} {row['change']:<14} {row['value']:+.2f} "
-            f"[{row['ci_low']:+.2f}, {row['ci_high']:+.2f}] from {row['without']:+.2f}{apart}"
+            f"{ends} from {row['without']:+.2f}{apart}"
         )
     return lines

@@ -16,9 +16,9 @@ STAGES: dict[str, int] = {
     "llc": 13,  # the estimator itself, too
     "profile": 2,
     "influence": 1,
-    "susceptibility": 2,
+    "susceptibility": 3,
     "volume": 1,
-    "steering": 2,
+    "steering": 3,
     "bayes": 1,
     "calibrate": 4,
     "covariates": 4,

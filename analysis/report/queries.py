@@ -62,18 +62,22 @@ def contribution_rows(data: StudyData) -> pd.DataFrame:
 
 @once
 def influence_rows(data: StudyData) -> pd.DataFrame:
-    """Influences of kinds of training states, a row each, those of the latest setting."""
+    """Influences of kinds of training states, a row each, of one setting in each line."""
     frame = data.table("influence").dropna(subset=["run", "step"])
-    by = ["run", "states", "probe", "step", "of_states"]
-    return frame.drop_duplicates(by, keep="last").sort_values(by, ignore_index=True)
+    return _last_of_one(frame, ["run", "states", "probe"], ["of_states"])
 
 
 @once
 def susceptibility_rows(data: StudyData) -> pd.DataFrame:
-    """What components answer to perturbations, a row each, those of the latest setting."""
+    """What components answer to perturbations, a row each, of one setting in each line."""
     frame = data.table("susceptibilities").dropna(subset=["run", "step"])
-    by = ["run", "observable", "perturb", "component", "step"]
-    return frame.drop_duplicates(by, keep="last").sort_values(by, ignore_index=True)
+    return _last_of_one(frame, ["run", "observable", "perturb", "component"])
+
+
+def _last_of_one(frame: pd.DataFrame, by: list[str], within: Sequence[str] = ()) -> pd.DataFrame:
+    """Rows of the setting that counts for each line, of a checkpoint those made last."""
+    rows = current_setting(frame, by).drop_duplicates([*by, "step", *within], keep="last")
+    return rows.sort_values([*by, "step", *within], ignore_index=True)
 
 
 def _estimates(data: StudyData, *, to_self: bool, at_matched_entropy: bool) -> pd.DataFrame:

@@ -37,7 +37,7 @@ def over_seeds(
 
 
 def mean_curve(
-    rows: pd.DataFrame, value: str, bounds: Bounds = ANY, fewest: int = 2
+    rows: pd.DataFrame, value: str, bounds: Bounds = ANY, fewest: int = 2, together: int = 1
 ) -> pd.DataFrame:
     """Mean over runs at each step that at least `fewest` runs share.
 
@@ -50,6 +50,7 @@ def mean_curve(
         value: name of the value's column.
         bounds: least and largest possible value, where intervals are truncated.
         fewest: runs that a step needs.
+        together: how many intervals are to hold at once (Bonferroni); so do the runs' own.
 
     Returns:
         Columns step, mean, low, high (95 % interval), n, in the order of steps.
@@ -63,7 +64,7 @@ def mean_curve(
     curve = curve[curve["count"] >= fewest].reset_index()
     mean, n = curve["mean"], curve["count"]
     # Not `student.interval`, which has no interval of width zero for seeds that all agree.
-    half = student.ppf(0.975, n - 1) * curve["std"] / np.sqrt(n)
+    half = student.ppf(1 - 0.025 / together, n - 1) * curve["std"] / np.sqrt(n)
     below, above = (np.maximum(half, np.sqrt(curve[name]) / n) for name in ("below", "above"))
     low, high = (mean - below).clip(lower=bounds[0]), (mean + above).clip(upper=bounds[1])
     return pd.DataFrame({"step": curve["step"], "mean": mean, "low": low, "high": high, "n": n})

@@ -32,7 +32,7 @@ CHUNK = 512  # samples in one pass
 # So many losses for each gradient of a sample in a chain add about 9 % to an estimate, in which
 # setting up and the error over states count, too (`benchmarks/results/llc_traces.md`).
 LOSSES_PER_GRADIENT = 0.4
-FEW = 16  # draws of each chain, below which they are too far apart to remember each other
+FEW = 16  # draws of each chain, below which they do not tell what a chain remembers
 LEAST_DRAWS, MOST_BYTES = 2, 1 << 28  # of each chain; of all losses kept
 
 Observable = Callable[[nn.Module], float]
@@ -126,7 +126,8 @@ class Traces:
 
         Returns:
             A row for each group: of_states, samples, share (of all weight), value, stderr (Monte
-            Carlo) and draws (of all chains).
+            Carlo), dof (of the stderr) and draws (of all chains). Of fewer than 16 draws of each
+            chain the error comes from how the chains' means differ, whatever a chain remembers.
         """
         excess = self.nbeta * (self.of() - self.at_center[self._members(OWN)])
         weights = self.origin_of()["weight"].to_numpy(float)
@@ -135,10 +136,9 @@ class Traces:
             index = where.to_numpy()
             share = weights[index].sum() / weights.sum()
             found = excess[..., index] @ weights[index] / weights[index].sum()
-            few = found.shape[1] < FEW
-            error = found.std(ddof=1) / found.size**0.5 if few else mean_stderr(found)
-            rows.append((name, len(index), share, float(found.mean()), error, found.size))
-        columns = ["of_states", "samples", "share", "value", "stderr", "draws"]
+            error, dof = _error(found)
+            rows.append((name, len(index), share, float(found.mean()), error, dof, found.size))
+        columns = ["of_states", "samples", "share", "value", "stderr", "dof", "draws"]
         return pd.DataFrame(rows, columns=columns)
 
     def _members(self, name: str) -> NDArray[np.bool_]:
@@ -217,6 +217,16 @@ class Traces:
             )  # fmt: skip
         except (OSError, KeyError, ValueError) as error:
             raise InputError(f"{path} holds no traces ({type(error).__name__})") from None
+
+
+def _error(draws: NDArray[np.float64]) -> tuple[float, int]:
+    """Standard error of the mean of draws `[C, T]`, and its degrees of freedom."""
+    if draws.shape[1] >= FEW:
+        return mean_stderr(draws), draws.size - 1
+    if len(draws) < 2:
+        return float("nan"), 0
+    means = draws.mean(1)
+    return float(means.std(ddof=1) / len(means) ** 0.5), len(means) - 1
 
 
 def check_installed() -> None:

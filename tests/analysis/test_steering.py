@@ -10,6 +10,7 @@ from analysis.probes import GoalScores, ProbeSuite
 from analysis.steering import (
     CoinVector,
     coin_vector,
+    describe_steering,
     drift,
     hooked,
     steer_states,
@@ -85,6 +86,12 @@ def test_a_steered_agent_turns_around_in_rollouts() -> None:
     reached = values(ends, "without")["add"]
     assert reached >= 0.75 and ends["n"].eq(4).all()
     assert values(ends)["add"] == -reached and values(ends)["replace"] == 0
+    assert "coin_rate" not in set(table["metric"])  # there is no coin
+    still = lengths["change"].str.contains("replace")
+    assert lengths.loc[still, ["ci_low", "ci_high"]].isna().all(axis=None)
+    assert lengths.loc[~still, "ci_low"].notna().any()
+    assert any("length    replace        +0.00 (no level changed)" in line
+               for line in describe_steering(table))  # fmt: skip
     assert values(lengths)["add"] > 10 and values(lengths)["replace"] == 0
     assert values(lengths)["random-replace"] == 0  # no state is off the mean without a coin
 

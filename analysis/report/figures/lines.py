@@ -156,12 +156,13 @@ def with_bands(
 
 
 def run_lines(
-    rows: pd.DataFrame, arm: str, color: int, panel: str, bounds: Bounds = ANY
-) -> list[Series]:
+    rows: pd.DataFrame, arm: str, color: int, panel: str, bounds: Bounds = ANY, *,
+    together: int = 1,
+) -> list[Series]:  # fmt: skip
     """A value of an arm's runs with their intervals, and the mean over seeds within its bounds.
 
     Columns are run, arm, step (or another number for the x axis), value, and where known ci_low,
-    ci_high, n, flag and hollow.
+    ci_high, n, flag and hollow. Of `together` see `with_bands`.
     """
     mine = rows[rows["arm"] == arm]
     out = []
@@ -180,7 +181,7 @@ def run_lines(
     if len(out) < 2:
         return out
     sound = mine[mine["flag"] != "failed"] if "flag" in mine else mine
-    curve = mean_curve(sound, "value", bounds)
+    curve = mean_curve(sound, "value", bounds, together=together)
     mean = mean_series(panel, arm, color, _places(curve["step"]), curve)
     if "hollow" not in sound:
         return [*out, mean]

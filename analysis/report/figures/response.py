@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from analysis.report.data import StudyData
 from analysis.report.figures.axes import shared_axis
@@ -21,7 +22,7 @@ from analysis.report.queries import (
 def _contributions(data: StudyData) -> Iterator[Figure]:
     """Per state set and kind of state a panel, a line for each arm; no figure without rows."""
     rows = contribution_rows(data)
-    rows = with_bands(rows, dof=rows["draws"].astype(float) - 1)
+    rows = with_bands(rows, dof=rows["dof"].astype(float))
     panels: list[Panel] = []
     series: list[Series] = []
     for states in states_in_order(rows):
@@ -34,8 +35,10 @@ def _contributions(data: StudyData) -> Iterator[Figure]:
                 line for i, arm in enumerate(data.arms) for line in run_lines(part, arm, i, key)
             ]
     if series:
-        top = 1.06 * max(v for s in series for v in (*s.high, *s.y) if v is not None)
-        panels = [Panel(p.key, p.title, p.y_label, (0.0, top), p.height) for p in panels]
+        seen = [v for s in series for v in (*s.low, *s.high, *s.y) if v is not None]
+        span = (1.06 * min(seen, default=0.0), 1.06 * max(seen, default=1.0))
+        span = (min(span[0], 0.0), max(span[1], 0.0))
+        panels = [replace(panel, range=span) for panel in panels]
         alt = f"Lines of what {len(panels)} kinds of states bring to the LLC, over steps."
         yield Figure(panels, series, alt, axis=shared_axis(data))
 
@@ -61,14 +64,21 @@ def _influences(data: StudyData) -> Iterator[Figure]:
 def _susceptibilities(data: StudyData) -> Iterator[Figure]:
     """Per perturbation, observable and component a panel, a line for each arm; none without."""
     rows = susceptibility_rows(data)
-    many = int(rows["value"].notna().sum())
+    seeds = rows.dropna(subset=["value"]).groupby(
+        ["arm", "observable", "perturb", "component", "step"]
+    )
+    many = int(rows["value"].notna().sum()) + int(seeds.size().gt(1).sum())  # runs and their means
     dof = rows["dof"].astype(float).fillna(math.inf)
     rows = with_bands(rows, dof=dof, together=max(many, 1))
     panels: list[Panel] = []
     series: list[Series] = []
     for (seen, tilt, part), mine in rows.groupby(["observable", "perturb", "component"], sort=True):
         key = f"{seen}:{tilt}:{part}"
-        lines = [line for i, arm in enumerate(data.arms) for line in run_lines(mine, arm, i, key)]
+        lines = [
+            line
+            for i, arm in enumerate(data.arms)
+            for line in run_lines(mine, arm, i, key, together=max(many, 1))
+        ]
         steps = [x for line in lines for x in line.x]
         label = "per unit of share" if seen != "loss" else "nats per unit of share"
         panels.append(Panel(key, f"{part}: {seen} to {tilt}", label, height=100))
@@ -87,8 +97,9 @@ SUSCEPTIBILITIES = FigureRecord(
         "The change of an observable (the loss on the states, or the goal score) when a small "
         "share of the data is moved to other states, per unit of share, over the posterior of one "
         "component's weights alone. Bands: intervals of the chains that hold for all values of the "
-        "figure together with 95 % (Bonferroni, so whatever their dependence); one that holds zero "
-        "tells nothing. Checkpoints whose estimate is not sound have no value."
+        "figure together with 95 % (Bonferroni, so whatever their dependence), those of means over "
+        "seeds among them; one that holds zero tells nothing. Checkpoints whose estimate is not "
+        "sound have no value, but a cross at the foot."
     ),
     needs="No susceptibilities were asked for; `rl-slt susceptibility RUN` finds them.",
     draw=_susceptibilities,

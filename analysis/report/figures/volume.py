@@ -74,10 +74,11 @@ def _steering(data: StudyData) -> Iterator[Figure]:
     """A row for each probe and change, a point for each run; none without rows."""
     rows = data.table("steering").dropna(subset=["run", "step"])
     rows = last_rows(rows[rows["metric"] != "length"])
-    by = ["run", "probe", "metric", "change"]
-    rows = rows.drop_duplicates(by, keep="last")
+    how = rows["module"] + ", coin " + rows["side"] + rows["strength"].map(", x {:g}".format)
     keys = rows["probe"] + " " + rows["metric"] + ": " + rows["change"]
-    rows = rows.assign(key=keys)
+    rows = rows.assign(key=keys + " (" + how + ")" if how.nunique() > 1 else keys)
+    rows = rows.sort_values("n", kind="stable").drop_duplicates(["run", "key"], keep="last")
+    rows, keys = rows.sort_index(), rows.sort_index()["key"]
     names = [str(key) for key in keys.unique()]
     series = [
         Series(

@@ -83,7 +83,8 @@ R.unsound = (axis, s, floor, yaxis, bold) => {
     customdata: bad.map((i) =>
       `${R.at(axis, s.x[i])}: ${R.esc(s.flag[i])} estimate, ${R.num(s.y[i])} ${R.who(s)}`),
     hovertemplate: "%{customdata}<extra></extra>",
-    marker: { size: bold ? 11 : 6, opacity: bold ? 1 : 0.6, symbol: bad.map((i) => (s.flag[i] === "failed" ? "x-thin" : "diamond-open")),
+    marker: { size: bold ? 11 : 6, opacity: bold ? 1 : 0.6, symbol: bad.map((i) =>
+        (s.flag[i] === "failed" || s.y[i] === null ? "x-thin" : "diamond-open")),
       color: R.css("--ink"), line: { width: 1.8, color: R.css("--ink") } } };
 };
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import math
 import re
 import time
@@ -30,7 +31,6 @@ from rl_slt.pipeline.states import StateSet, StateSetSpec
 from rl_slt.response.susceptibility import LOSS, Response, susceptibility
 from rl_slt.response.traces import Observable, Tracing
 from rl_slt.samplers.chains import Progress
-from rl_slt.settings import Settings
 from rl_slt.versions import STAGES, version_key
 
 ALL, GOAL = "all", "goal"
@@ -74,7 +74,8 @@ class Susceptibility(WorkItem):
         """Sample the posterior of each component, and store what it answers."""
         policy, states, loss = load_inputs(self.estimate)
         settings = fit_batch(self.estimate.settings, loss, states)
-        wanted = self.components or _layers(policy, states, settings, loss)
+        read = prepare_target(policy, states, settings, loss, 0).flat.names
+        wanted = self.components or _layers(read)
         tracing = Tracing(
             draws=self.estimate.plan.traces,
             sets={name: self._load(tilt, loss, policy) for name, tilt in self.perturbs},
@@ -83,6 +84,9 @@ class Susceptibility(WorkItem):
         parts = (ALL, *(part for part in wanted if part != ALL))
         rows: list[dict[str, Any]] = []
         for number, part in enumerate(parts):
+            if part != ALL and not any(fnmatch.filter(read, name) for name in part.split(",")):
+                rows += [{"component": part, "seconds": 0.0} | row for row in self._unread()]
+                continue
             began = time.perf_counter()
 
             def step(done: int, of: int, number: int = number) -> None:
@@ -124,6 +128,20 @@ class Susceptibility(WorkItem):
                 rows.append(known | {"perturb": tilt, "observable": name, **found._asdict()})
         return rows
 
+    def _unread(self) -> list[dict[str, Any]]:
+        """Rows of a component that the loss does not depend on: its posterior is no posterior."""
+        known = {
+            "weights": 0, "llc": math.nan, "llc_stderr": math.nan, "nbeta": math.nan,
+            "localization": math.nan, "status": "failed", "draws": 0,
+            "message": "the loss depends on none of its parameters",
+            **Response(math.nan, math.nan, 0)._asdict(),
+        }  # fmt: skip
+        return [
+            known | {"perturb": tilt, "observable": name}
+            for tilt, _ in self.perturbs
+            for name in self.observables
+        ]
+
     def _load(self, tilt: StateSet, loss: Loss, policy: nn.Module) -> PolicyData:
         train = Run(Path(self.run)).training
         return tilt.load(
@@ -137,11 +155,8 @@ class Susceptibility(WorkItem):
         return {GOAL: goal(train, self.estimate.distinct_actions)}
 
 
-def _layers(
-    policy: nn.Module, states: PolicyData, settings: Settings, loss: Loss
-) -> tuple[str, ...]:
-    """All weights, and the layers that the loss reads, as patterns."""
-    names = prepare_target(policy, states, settings, loss, 0).flat.names
+def _layers(names: Sequence[str]) -> tuple[str, ...]:
+    """All weights, and the layers of these parameters, as patterns."""
     return (ALL, *dict.fromkeys(f"{name.rpartition('.')[0]}.*" for name in names if "." in name))
 
 

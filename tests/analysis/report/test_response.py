@@ -1,6 +1,7 @@
 """Figures of what states and parts contribute: the tables' rows, and nothing without them."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ from scipy.stats import t as student
 from analysis import schema
 from analysis.report import StudyData, build_report, load_study
 from analysis.report.figures import Figure, all_figures
+from analysis.report.figures.lines import run_lines
 
 KINDS = {"coin in view": 0.25, "no coin in view": 0.75}
 
@@ -47,9 +49,7 @@ def test_contributions_are_the_rows_of_the_estimates_shown(data: StudyData) -> N
         "no coin in view (on shared states, 75% of them)",
     ]
     line = next(s for s in drawn.series if s.run == "end-s0" and s.panel.endswith(":coin in view"))
-    assert set(line.y) == {20.25} and line.high[0] == pytest.approx(
-        20.25 + 2.201, abs=1e-3
-    )  # of 12 draws
+    assert set(line.y) == {20.25} and line.high[0] == pytest.approx(20.25 + student.ppf(0.975, 27))
 
 
 def test_influences_are_correlations_with_zero_beside_them(data: StudyData) -> None:
@@ -78,6 +78,31 @@ def test_susceptibilities_have_a_panel_for_each_component(data: StudyData) -> No
     # All bands hold together: Student's t of 27 degrees at 5 % over 20 values.
     assert student.ppf(1 - 0.025 / 20, 27) == pytest.approx(20.25 - 16.917, abs=1e-3)
     assert "hold for all 20 values" in drawn.caption
+
+
+def test_a_line_holds_one_setting_and_nothing_where_there_is_no_value(data: StudyData) -> None:
+    """Of two settings the one of more checkpoints; without any value there is no scale either."""
+    table = data.table("susceptibilities")
+    last = table[table["step"] == table["step"].max()]
+    kept = table.assign(setting_id="a")
+    mixed = pd.concat([kept, last.assign(setting_id="b", value=3.0)], ignore_index=True)
+    study = replace(data, tables=data.tables | {"susceptibilities": mixed})
+    drawn = figure(study, "susceptibility")
+    assert {y for s in drawn.series if s.role != "baseline" for y in s.y} == {20.25, 20.75}
+    none = data.table("contributions").assign(value=float("nan"), stderr=float("nan"))
+    below = data.table("contributions").assign(value=-5.0)
+    for table, spans in ((none, {(0.0, 1.06)}), (below, {(-1.06 * (5 + 2.0518), 0.0)})):
+        study = replace(data, tables=data.tables | {"contributions": table})
+        found = {panel.range for panel in figure(study, "contributions").panels}
+        assert [pytest.approx(span, abs=1e-3) for span in spans] == list(found)
+
+
+def test_bands_of_means_over_seeds_hold_together_with_those_of_runs() -> None:
+    rows = pd.DataFrame({"arm": "a", "run": ["x", "y", "z"], "step": 1, "value": [1.0, 2.0, 3.0]})
+    for together in (1, 20):
+        mean = run_lines(rows, "a", 0, "p", together=together)[-1]
+        half = student.ppf(1 - 0.025 / together, 2) / 3**0.5
+        assert mean.role == "mean" and mean.high[0] == pytest.approx(2 + half)
 
 
 def test_the_page_has_the_section_only_where_there_is_something(

@@ -33,7 +33,7 @@ def test_only_what_was_measured_is_drawn(demo: Path) -> None:
     ]  # fmt: skip
     steering = [
         {"probe": "behind", "metric": metric, "change": "replace", "value": -0.4, "ci_low": -0.6,
-         "ci_high": -0.2, "n": 30}
+         "ci_high": -0.2, "n": 30, "module": "body.fc", "side": "left", "strength": 1.0}
         for metric in ("coin_rate", "length")
     ]  # fmt: skip
     data = replace(data, tables=data.tables | {
@@ -47,6 +47,14 @@ def test_only_what_was_measured_is_drawn(demo: Path) -> None:
     (figure,) = STEERING.build(data)
     (series,) = figure.series
     assert (series.x, series.y, series.low) == (["behind coin_rate: replace"], [-0.4], [-0.6])
+    other = pd.concat([table("steering", steering), table("steering", [
+        row | {"module": "policy_head", "value": 0.1} for row in steering
+    ])])  # fmt: skip
+    (figure,) = STEERING.build(replace(data, tables=data.tables | {"steering": other}))
+    assert [(x, y) for s in figure.series for x, y in zip(s.x, s.y, strict=True)] == [
+        ("behind coin_rate: replace (body.fc, coin left, x 1)", -0.4),
+        ("behind coin_rate: replace (policy_head, coin left, x 1)", 0.1),
+    ]
 
 
 def test_goals_have_a_panel_each_within_what_a_share_can_be(demo: Path) -> None:

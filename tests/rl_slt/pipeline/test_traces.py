@@ -112,6 +112,10 @@ def test_components_answer_to_perturbations(tmp_path: Path) -> None:
     ok = table["status"] == "ok"
     assert (table["value"].notna() == ok).all() and (table["stderr"].dropna() > 0).all()
     assert susceptibility(run.path, few, **ask)[0] == lines
+    unread = ask | {"components": ("value_head.*", "policy_head.*"), "observables": ("loss",)}
+    lines, status = susceptibility(run.path, few, **unread | {"perturbs": ("frozen:behind",)})
+    assert status == 0 and "failed: the loss depends on none of its parameters" in lines[0]
+    assert len(lines) == 2 and "policy_head.*" in lines[1]
     with pytest.raises(InputError, match="observable='moon': must be one of loss, goal"):
         susceptibility(run.path, few, **ask | {"observables": ("moon",)})
 

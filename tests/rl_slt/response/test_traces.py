@@ -127,6 +127,19 @@ def test_groups_bring_the_llc_together() -> None:
         assert abs(row.value - members.mean()) < 4 * row.stderr  # type: ignore[operator]
 
 
+def test_errors_of_few_draws_are_those_of_the_chains() -> None:
+    """Chains that differ, each by itself of one value: its draws are no further evidence."""
+    means = np.array([1.0, 2.0, 4.0, 5.0])
+    losses = np.repeat(means, 3).reshape(4, 3, 1).astype(np.float32).repeat(2, axis=2)
+    origin = pd.DataFrame({"set": "states", "weight": 1.0}, index=range(2))
+    t = Traces(losses, np.zeros(2, np.float32), np.arange(3), origin, 1.0, 2)
+    (row,) = t.contributions(pd.Series(["all", "all"])).to_dict("records")
+    assert (row["value"], row["dof"], row["draws"]) == (3.0, 3, 12)
+    assert row["stderr"] == pytest.approx(means.std(ddof=1) / 2)
+    one = Traces(losses[:1], np.zeros(2, np.float32), np.arange(3), origin, 1.0, 2)
+    assert np.isnan(one.contributions(pd.Series(["all", "all"]))["stderr"]).all()
+
+
 def test_a_loss_that_plays_has_none() -> None:
     target = SimpleNamespace(loss=SimpleNamespace(plays=True, name="rollout-regret"))
     with pytest.raises(InputError, match="traces=True: must be False with loss rollout-regret"):
