@@ -74,7 +74,8 @@ def _steering(data: StudyData) -> Iterator[Figure]:
     """A row for each probe and change, a point for each run; none without rows."""
     rows = data.table("steering").dropna(subset=["run", "step"])
     rows = last_rows(rows[rows["metric"] != "length"])
-    how = rows["module"] + ", coin " + rows["side"] + rows["strength"].map(", x {:g}".format)
+    times = rows["strength"].map(", x {:g}".format).astype(str)
+    how = rows["module"] + ", coin " + rows["side"] + times
     keys = rows["probe"] + " " + rows["metric"] + ": " + rows["change"]
     rows = rows.assign(key=keys + " (" + how + ")" if how.nunique() > 1 else keys)
     rows = rows.sort_values("n", kind="stable").drop_duplicates(["run", "key"], keep="last")
