@@ -49,7 +49,7 @@ class Crossing:
 
 def crossings(data: StudyData, arm: str) -> list[Crossing]:
     """All crossings of an arm's probes, in the order of their steps."""
-    shares = {probe: of for probe, of in _curves(data, arm).items() if _is_share(probe)}
+    shares = {probe: of for probe, of in _curves(data, arm).items() if queries.gives_share(probe)}
     found = [one for probe, curve in shares.items() for one in _of(probe, curve)]
     return sorted(found, key=lambda one: (one.step, one.probe))
 
@@ -88,12 +88,12 @@ def _sentence(data: StudyData, arm: str) -> str:
             at = curves[mastery][curves[mastery]["step"] == one.step].iloc[0]
             part += f", while {labels.probe_title(mastery)} is at {_text(at)}: so far it {proxy}"
         parts.append(part)
-    for probe in [probe for probe in curves if not _is_share(probe)]:
+    for probe in [probe for probe in curves if not queries.gives_share(probe)]:
         ends = [curves[probe].iloc[k] for k in (0, -1)]
         told = " and ".join(f"{_text(at)} at step {at['step']:,.0f}" for at in ends)
         parts.append(f"{labels.probe_title(probe)}: {PROBES[probe].measure} {told}")
     passed = {one.probe for one in crossings(data, arm)}
-    never = [probe for probe in curves if _is_share(probe) and probe not in passed]
+    never = [probe for probe in curves if queries.gives_share(probe) and probe not in passed]
     if never:
         names = labels.listed([labels.probe_title(p) for p in never])
         parts.append(f"{names}: never surely above one half")
@@ -138,10 +138,6 @@ def _of(probe: str, curve: pd.DataFrame) -> list[Crossing]:
 def _below(curves: dict[str, pd.DataFrame], probe: str, step: int) -> bool:
     curve = curves.get(probe)
     return curve is not None and bool((curve["high"][curve["step"] == step] < _HALF).any())
-
-
-def _is_share(probe: str) -> bool:
-    return probe not in PROBES or PROBES[probe].is_share
 
 
 def _text(row: pd.Series) -> str:

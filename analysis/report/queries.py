@@ -229,6 +229,11 @@ def last_rows(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["step"] == rows.groupby("run")["step"].transform("max")]
 
 
+def gives_share(probe: str) -> bool:
+    """Whether a probe's main metric is a share or probability; of probes not known here it is."""
+    return probe not in PROBES or PROBES[probe].is_share
+
+
 def probes_in_order(table: pd.DataFrame) -> list[str]:
     """The probes of a table, in an order that suits reading."""
     rank = {name: i for i, name in enumerate(PROBES)}

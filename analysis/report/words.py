@@ -15,6 +15,7 @@ class Words:
         title: its heading.
         deck: below it, where the study asks no question.
         goal: what a placement puts somewhere: a coin.
+        most: reward of an episode, at most.
         steps: what steps of training are.
         script: the scripted policy that stands next to agents; empty where there is none.
         template: of the sections that say how to read the page, `NAME-TEMPLATE.html.jinja`.
@@ -28,6 +29,7 @@ class Words:
     title: str
     deck: str
     goal: str
+    most: float
     steps: str
     script: str
     template: str
@@ -42,6 +44,7 @@ COINRUN = Words(
     deck="In training, running right and collecting the coin earn the same reward: which of the "
     "two did the agents learn, and does the local learning coefficient of their policies tell?",
     goal="coin",
+    most=10.0,
     steps="environment steps",
     script="coin-blind script",
     template="coinrun",
@@ -55,6 +58,7 @@ GRIDWORLD = Words(
     "the cheese mostly earn the same reward: which of the two did the mice learn, when, and does "
     "the local learning coefficient of their policies tell?",
     goal="cheese",
+    most=1.0,
     steps="gradient steps",
     script="",
     template="gridworld",

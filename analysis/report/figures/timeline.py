@@ -55,7 +55,7 @@ def _panels(data: StudyData) -> list[Panel]:
     probes = queries.main_probe_rows(data)
     scores = queries.score_rows(data)
     returns = [float(v) for run in data.runs for v in run.progress.get("ret", [])]
-    span: tuple[float, float] | None = (min([0.0, *returns]), max([10.0, *returns]))
+    span: tuple[float, float] | None = (min([0.0, *returns]), max([data.words.most, *returns]))
     panels = [Panel("return", "Training return", "reward per episode", span, source="return")]
     for name in queries.states_in_order(llc):
         mine = llc[llc["states"] == name]
@@ -72,7 +72,7 @@ def _panels(data: StudyData) -> list[Panel]:
     for name in queries.probes_in_order(probes):
         metric = queries.metric_of(probes, name)
         title = labels.capital(labels.probe_title(name))
-        label = f"{labels.metric_title(metric)}, share"
+        label = labels.metric_title(metric) + ", share" * queries.gives_share(name)
         key, source = f"probe:{name}", f"probe:{name}:{metric}"
         panels.append(Panel(key, title, label, (0.0, 1.0), 76, source=source))
     if probes.empty:

@@ -67,12 +67,13 @@ R.endLabels = (figure, own, range, yaxis, { height, log }) => {
     return { s, x: R.position(figure.axis, s.x[last]), y: log ? Math.log10(s.y[last]) : s.y[last] };
   }).sort((a, b) => a.y - b.y);
   const step = ((range[1] - range[0]) * 15) / height;
-  let floor = -Infinity;
-  return labels.map(({ s, x, y }) => {
-    floor = Math.max(y, floor + step);
-    return { x, xref: "x", y: floor, yref: yaxis, xanchor: "left", xshift: 8, showarrow: false,
-      text: R.short(s.name, 18), font: { size: 12, color: R.color(s.color) } };
-  });
+  let floor = -Infinity, ceiling = range[1];  // Plotly leaves out what lies beyond the range
+  for (const label of labels) floor = label.y = Math.max(label.y, floor + step);
+  for (const label of labels.reverse()) ceiling = (label.y = Math.min(label.y, ceiling)) - step;
+  return labels.map(({ s, x, y }) => ({
+    x, xref: "x", y, yref: yaxis, xanchor: "left", xshift: 8, showarrow: false,
+    text: R.short(s.name, 18), font: { size: 12, color: R.color(s.color) },
+  }));
 };
 
 R.short = (text, size) => R.esc(text.length > size ? text.slice(0, size - 1) + "…" : text);

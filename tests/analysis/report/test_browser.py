@@ -274,3 +274,14 @@ def test_a_large_study_is_drawn(chromium: Any, large_page: Path) -> None:
     assert chromium.get_log("browser") == []
     drawn = chromium.execute_script("return R.figures().every(p => p.dataset.drawn === 'true')")
     assert drawn
+
+
+def test_every_arm_has_its_name_at_the_end_of_its_line(chromium: Any, demo_page: Path) -> None:
+    show(chromium, demo_page, unfold=False)
+    y = chromium.execute_script(
+        "const series = [...'abcdef'].map((name, i) => ({name, role: 'mean', color: i, x: [1],"
+        " y: [i < 5 ? 1 : 0]})), figure = {series, axis: {range: [0, 1]}};"
+        "return R.endLabels(figure, series, [-0.1, 1.1], 'y', {height: 130}).map(l => l.y)"
+    )
+    assert len(y) == 6 and min(y) >= -0.1 and max(y) <= 1.1  # beyond it they are not drawn
+    assert min(np.diff(sorted(y))) > 0.138  # 15 of 130 pixels apart

@@ -108,6 +108,25 @@ def test_the_coin_blind_script_runs_across_every_probe(
     assert lines["probe:ground"].x[0] == 0
 
 
+def test_a_return_is_drawn_to_the_most_that_its_game_pays_and_is_no_share(
+    data: StudyData, figures: dict[str, Figure]
+) -> None:
+    assert figures["timeline-0"].panels[0].range == (0.0, 10.0)
+    config = {"train": {"game": "gridworld"}}
+    runs = [replace(r, config=config, progress=r.progress.assign(ret=0.7)) for r in data.runs]
+    probes = [
+        {"run": "end-s0", "arm": "end", "step": 0, "probe": probe, "metric": metric, "value": 0.5,
+         "ci_low": 0.5, "ci_high": 0.5, "n": 25}
+        for probe, metric in (("apart", "corner_first"), ("anywhere", "mean_return"))
+    ]  # fmt: skip
+    grid = replace(data, runs=runs, tables=data.tables | {"probes": pd.DataFrame(probes)})
+    (figure, *_) = registry.timeline.TIMELINES.build(grid)
+    labels = {panel.key: panel.y_label for panel in figure.panels}
+    assert figure.panels[0].range == (0.0, 1.0)
+    assert labels["probe:apart"] == "corner reached first, share"
+    assert labels["probe:anywhere"] == "mean return"
+
+
 def test_transitions_stand_in_the_panel_of_their_series(figures: dict[str, Figure]) -> None:
     marks = {mark.series: mark for mark in figures["timeline-0"].marks}
     assert marks["llc:kl:frozen"].panel == "llc:frozen"
