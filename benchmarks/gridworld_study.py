@@ -1,9 +1,11 @@
-"""What the preset `gridworld` found at its default size, and what it cost.
+"""What the study of the gridworld found, and what it cost, at its default and at a larger size.
 
     time rl-slt run --preset gridworld --out S --workers 2
     python benchmarks/gridworld_study.py S --cpu SECONDS  # user and sys of that, of all processes
+    time rl-slt run benchmarks/gridworld_large.toml --out L --workers 2
+    python benchmarks/gridworld_study.py L --cpu SECONDS --file gridworld_large.toml
 
-Writes benchmarks/results/gridworld_study.md.
+Writes benchmarks/results/gridworld_study.md, and that of the file's name.
 """
 
 import argparse
@@ -14,16 +16,15 @@ import pandas as pd
 from agents_speed import processor
 from markdown_report import table
 
-OUT = Path(__file__).parent / "results" / "gridworld_study.md"
-HEAD = """# The study of the gridworld, whole
+RESULTS = Path(__file__).parent / "results"
+HEAD = """# The study of the gridworld, {size}
 
-Made by `benchmarks/gridworld_study.py` of `rl-slt run --preset gridworld`: {runs} runs of
+Made by `benchmarks/gridworld_study.py` of `rl-slt run {study}`: {runs} runs of
 {checkpoints} checkpoints, LLC of the exact soft regret at temperature 0.01, nbeta 1,000,
 localization 10, 4 chains of 100 draws after 60. Means over seeds, with their standard errors.
 
 {cpu:,.0f} CPU seconds in all (training, {estimates} estimates, probes, analysis and page):
-{minutes:.1f} minutes on two cores that do nothing else ({processor}, a busy machine). With 6 doses
-x 10 seeds x 24 checkpoints about {large:.0f} minutes, were all of it in proportion to estimates.
+{minutes:.1f} minutes on two cores that do nothing else ({processor}, a busy machine).
 
 """
 
@@ -57,13 +58,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("study", type=Path)
     parser.add_argument("--cpu", type=float, required=True, help="user and sys of its run, s")
+    parser.add_argument("--file", help="of the study, in benchmarks; without: the preset")
     args = parser.parse_args()
     tables = args.study / "tables"
     llc, probes = (pd.read_parquet(tables / f"{name}.parquet") for name in ("llc", "probes"))
     text = HEAD.format(
         runs=llc["run"].nunique(), checkpoints=llc["step"].nunique(), cpu=args.cpu,
         estimates=len(llc), minutes=args.cpu / 120, processor=processor(),
-        large=args.cpu / 120 * 6 * 10 * 24 / len(llc),
+        size="large" if args.file else "whole",
+        study=f"benchmarks/{args.file}" if args.file else "--preset gridworld",
     )  # fmt: skip
     refused = len(llc) - llc["rhat"].notna().sum()
     failed = (llc["status"] == "failed").sum()
@@ -71,7 +74,8 @@ def main() -> None:
         f"\n\n{failed} of {len(llc)} estimates are `failed`, {refused} of them before a chain ran; "
         "left out are steps at which all seeds are.\n"
     )
-    OUT.write_text(text + table(rows_of(llc, probes)) + tail)
+    out = RESULTS / f"{Path(args.file or 'gridworld_study').stem}.md"
+    out.write_text(text + table(rows_of(llc, probes)) + tail)
 
 
 if __name__ == "__main__":
