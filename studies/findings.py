@@ -201,10 +201,17 @@ def _courses(tables: Tables) -> list[str]:
             f"at {early:,}, {goal.iloc[-1]:.2f} at the end."
         )
     found += [_controls(tables), *_looked_at(tables)]
-    row = tables["links"].set_index("statistic").loc["seed_coincidence"]
+    return [*found, _transitions(tables)]
+
+
+def _transitions(tables: Tables) -> str:
+    """Whether transitions of the LLC and of the goal fall together."""
+    links = tables["links"].set_index("statistic")
+    row, both = links.loc["seed_coincidence"], links.loc["coincidence", "value"].notna().sum()
     text = row["note"] if pd.isna(row["p_value"]) else (
-        f"share {row['value']:.2f}, p = {row['p_value']:.2g} over {row['n']} agents")  # fmt: skip
-    return [*found, f"Transitions of the LLC within two checkpoints of the goal's: {text}."]
+        f"share {row['value']:.2f}, p = {row['p_value']:.2g} "
+        f"({both} of {row['n']} agents have both)")  # fmt: skip
+    return f"Transitions of the LLC within two checkpoints of the goal's: {text}."
 
 
 def _controls(tables: Tables) -> str:
@@ -346,48 +353,108 @@ def _from_minimum(tables: Tables) -> list[str]:
     )]  # fmt: skip
 
 
-def apart(values: pd.Series, arms: Mapping[str, list[str]]) -> tuple[float, float, float]:
-    """Difference of the second arm of two from the first, with Welch's 95 % interval."""
+def apart(
+    values: pd.Series, arms: Mapping[str, list[str]], level: float = 0.95
+) -> tuple[float, float, float]:
+    """Difference of the second arm of two from the first, with Welch's interval of a level."""
     low, high = (values[runs] for runs in arms.values())
-    ends = stats.ttest_ind(high, low, equal_var=False).confidence_interval()
+    ends = stats.ttest_ind(high, low, equal_var=False).confidence_interval(level)
     return float(high.mean() - low.mean()), float(ends[0]), float(ends[1])
 
 
 def _doses(tables: Tables) -> list[str]:
     """Where the goal goes over the doses, and what goes with it."""
-    arms, goals = arms_of(tables), probe(tables, GOAL)
-    ends = {"LLC": last(tables, series(tables)), "goal": last(tables, goals)}
+    notes = [*_trends_of_doses(tables), *_courses_of_doses(tables), _fits(tables)]
+    looked = [f"Not registered. {note}." for note in notes]
+    return [*_threshold(tables), *looked, _transitions(tables)]
+
+
+def _trends_of_doses(tables: Tables) -> list[str]:
+    """Which doses carry the trend, and how far agents of one dose are apart."""
+    arms, llc = arms_of(tables), last(tables, series(tables))
+    names = [*arms]
+    level = 1 - 0.05 / (len(arms) - 1)  # all neighbors together: 95 %
     pairs = "; ".join(
-        f"`{high}` less `{low}` {'{:.1f} [{:.1f}, {:.1f}]'.format(*apart(ends['LLC'], two))}"
+        f"`{high}` less `{low}` {'{:.2f} [{:.2f}, {:.2f}]'.format(*apart(llc, two, level))}"
         for low, high in pairwise(arms)
         for two in [{arm: arms[arm] for arm in (low, high)}]
     )
-    courses = []
-    for arm, runs in arms.items():
-        mean = goals[runs].mean(axis=1)
-        courses.append(f"`{arm}` {mean.iloc[0]:.2f}, {mean.min():.2f} at "
-                       f"{mean.idxmin():,}, {mean.iloc[-1]:.2f}")  # fmt: skip
-    known = covariates_at_end(tables)
-    norm = known["weight_norm"]
-    told = {
-        name: np.corrcoef(of[norm.index], ends["LLC"][norm.index])[0, 1] ** 2
-        for name, of in (("weight norm", norm), ("the goal", ends["goal"]))
-    }
-    norms = "; ".join(f"`{arm}` {said(norm[runs], '.1f')}" for arm, runs in arms.items())
+    spread = ", ".join(f"`{arm}` {llc[runs].std():.1f}" for arm, runs in arms.items())
+    others = tables_of("goal")
+    alike = last(others, series(others))[arms_of(others)["end"]]
     return [
-        *_threshold(tables),
-        *(f"Not registered. {line}." for line in (
-            f"LLCs of neighboring shares at the end, Welch's intervals: {pairs}",
-            f"The goal along training, mean over seeds, at step 0, where it is least, and at the "
-            f"end: {'; '.join(courses)}",
-            f"Weight norm at the end: {norms}; it tells the LLC of all agents with R² = "
-            f"{told['weight norm']:.2f}, the goal does with {told['the goal']:.2f}",
-        )),
-    ]  # fmt: skip
+        f"Trends of the LLC: without `{names[0]}` and `{names[1]}` {_trend(tables, names[2:])}; at "
+        f"equal weight norm {_trend(tables, names, given=('weight_norm',))}; of the plain LLC "
+        f"{_trend(tables, names, of='plain')}",
+        "LLCs of neighboring shares at the end, Welch's intervals, 95 % for all together "
+        f"(Bonferroni): {pairs}",
+        f"Standard deviation of the LLC over seeds: {spread}; of arm `end` in the study of goals, "
+        f"trained as `{names[0]}`: {alike.std():.1f}",
+    ]
+
+
+def _courses_of_doses(tables: Tables) -> list[str]:
+    """The goal along training, and whether the coin is sought or met."""
+    arms, goals, llc = arms_of(tables), probe(tables, GOAL), series(tables)
+    own = f"{GOAL}:own-blind"
+    means = {arm: goals[runs].mean(axis=1) for arm, runs in arms.items()}
+    courses = "; ".join(
+        f"`{arm}` {mean.iloc[0]:.2f}, {mean.min():.2f} at {mean.idxmin():,}, {mean.iloc[-1]:.2f}"
+        for arm, mean in means.items()
+    )
+    paths = "; ".join(f"`{arm}` {said_share(tables, own, runs)}" for arm, runs in arms.items())
+    *_, every = arms
+    blind, task = (probe(tables, name)[arms[every]].mean(axis=1) for name in (own, TASK))
+    left = blind.idxmax()
+    low, _, high, *_ = arms
+    early = "; ".join(
+        f"{step:,}: {np.sum(above > 0)} of {above.size}, {there.max():.2f}"
+        for step in llc.index[-4:]
+        for above in [np.subtract.outer(*(llc.loc[step, arms[a]].to_numpy() for a in (high, low)))]
+        for there in [goals.loc[step, arms[high] + arms[low]]]
+    )
+    return [
+        "The goal along training, mean over seeds, at step 0, where it is least, and at the end: "
+        + courses,
+        "Coins behind that the path of the same agents meets where there is none, at the end: "
+        f"{paths}. `{every}` at {left:,} steps: {means[every][left]:.2f} taken, {blind[left]:.2f} "
+        f"met so, {task[left]:.2f} of the coins at the end taken",
+        f"Pairs of agents in which `{high}` has a higher LLC than `{low}`, and the most that one "
+        f"of these takes of the coins behind: {early}",
+    ]
+
+
+def _fits(tables: Tables) -> str:
+    """What tells the LLC of all agents."""
+    arms, goal = arms_of(tables), last(tables, probe(tables, GOAL))
+    rank = pd.Series({run: k for k, runs in enumerate(arms.values()) for run in runs})
+    norm = covariates_at_end(tables)["weight_norm"]
+    llc = last(tables, series(tables))[rank.index]
+    norms = "; ".join(f"`{arm}` {said(norm[runs], '.1f')}" for arm, runs in arms.items())
+    told = ", ".join(
+        f"{name} {np.corrcoef(by[rank.index], llc)[0, 1] ** 2:.2f}"
+        for name, by in (("weight norm", norm), ("the rank of the share", rank), ("the goal", goal),
+                         ("whether any coin behind is taken", goal > 0))
+    )  # fmt: skip
+    slope = stats.linregress(goal[rank.index], llc).slope
+    return (f"Weight norm at the end: {norms}. What tells the LLC of all agents, R²: {told}; over "
+            f"a goal from 0 to 1 a line in it rises by {slope:.1f}")  # fmt: skip
+
+
+def _trend(tables: Tables, arms: list[str], of: str = "llc", given: tuple[str, ...] = ()) -> str:
+    """The trend over the ranks of some doses with its 95 % interval, as the study tests it."""
+    doses = tables["study"].loc[arms, "dose"].astype(float).to_dict()
+    claim = {"name": "trend", "kind": "dose", "series": "llc", "doses": doses, "given": given}
+    probes = tables["probes"]
+    goal = probes[probes["probe"] + "/" + probes["metric"] == GOAL]
+    found = evaluate_hypotheses(tables[of], goal, [claim], covariates=tables["covariates"])
+    row = found.iloc[0]
+    return f"{row['value']:.1f} [{row['ci_low']:.1f}, {row['ci_high']:.1f}]"
 
 
 def _threshold(tables: Tables) -> list[str]:
-    goal = last(tables, probe(tables, GOAL))
+    goals = probe(tables, GOAL)
+    goal = last(tables, goals)
     dose = tables["study"]["dose"].astype(float).sort_values()
     runs, shares = arms_of(tables), dose.to_numpy()
     by_dose = [goal[runs[arm]].to_numpy() for arm in dose.index]
@@ -395,8 +462,15 @@ def _threshold(tables: Tables) -> list[str]:
     drawn = [crossing(shares, [rng.choice(v, len(v)).mean() for v in by_dose]) for _ in range(4000)]
     value = crossing(shares, [v.mean() for v in by_dose])
     low, high = np.quantile(drawn, [0.025, 0.975])
+    half = goals.index[goals.index <= goals.index.max() / 2].max()
+    early = crossing(shares, [goals.loc[half, runs[arm]].mean() for arm in dose.index])
+    within = ", ".join(
+        f"`{arm}` {v.min():.2f} to {v.max():.2f}"
+        for arm, v in zip(dose.index, by_dose, strict=True)
+    )
     return [f"The mean of the goal over seeds crosses one half at a share of {value:.3g} "
-            f"[{low:.3g}, {high:.3g}] of displaced coins."]  # fmt: skip
+            f"[{low:.3g}, {high:.3g}] of displaced coins, at {half:,} steps at {early:.2g}. Agents "
+            f"at the end: {within}."]  # fmt: skip
 
 
 def crossing(shares: npt.NDArray[np.float64], goal: list[float]) -> float:
