@@ -48,9 +48,11 @@ def keep_freed_memory() -> bool:
 
 
 _Key = tuple[int, str, LevelSettings, int]  # number of games, game, settings, threads
-# Every library object ever made. Were one collected while another is being made, its destructor
-# would wait for a lock of cffi that this very thread holds, indefinitely.
+# Every library object made, until `_destroy_lost`. Were one collected while another is being made,
+# its destructor would wait for a lock of cffi that this very thread holds, indefinitely.
 _KEPT: list[Games] = []
+_LOST: list[Games] = []  # of those, the ones whose `Native` is gone and was never released
+MOST_LOST = 8  # so many wait, since a collection takes a while
 
 
 class Native:
@@ -67,10 +69,13 @@ class Native:
         self.key: _Key = num, game, settings, threads
         workers = threads if threads > 1 else 0  # 0: the calling thread, which hands nothing over
         with LOCK:
+            if len(_LOST) > MOST_LOST:
+                _destroy_lost()
             games = self._games = make_games(
                 num, game, rand_seed=0, num_threads=workers, **settings.native_options()
             )
             _KEPT.append(games)
+            weakref.finalize(self, _LOST.append, games).atexit = False
             if workers:
                 _THREADED.add(self)
         self._buffer = ctypes.create_string_buffer(STATE_BYTES)
@@ -146,6 +151,16 @@ def release(native: Native) -> None:
         _FREE[native.key].append(native)
 
 
+def _destroy_lost() -> None:
+    """Destroy the objects that nobody can use any more; `LOCK` is held."""
+    gc.collect()  # a simulator, or an environment that was never closed, may be in a cycle
+    gone = {id(games) for games in _LOST}
+    _KEPT[:] = [games for games in _KEPT if id(games) not in gone]
+    _LOST.clear()
+    if gone:
+        gc.collect()  # now: later it could be while another object is being made
+
+
 def drop_released() -> None:
     """Destroy the objects that wait to be used again, and give their memory back to the system.
 
@@ -153,10 +168,7 @@ def drop_released() -> None:
     games and every settings that a process ever used.
     """
     with LOCK:
-        idle = {id(native._games) for natives in _FREE.values() for native in natives}
         _FREE.clear()
-        if idle:
-            _KEPT[:] = [games for games in _KEPT if id(games) not in idle]
-            gc.collect()  # now: later it could be while another object is being made
+        _destroy_lost()
     with contextlib.suppress(OSError, AttributeError, TypeError):  # not glibc
         ctypes.CDLL(None).malloc_trim(0)

@@ -44,6 +44,7 @@ class Simulator:
         self._native = Native(1, game.name, settings)
         self._levels: OrderedDict[int, bytes] = OrderedDict()
         self._spots: OrderedDict[tuple[int, Placement], tuple[Spot, Cell]] = OrderedDict()
+        self._layouts: OrderedDict[int, Layout] = OrderedDict()
         # A second game does nothing but make levels, from this template.
         self._maker = Native(1, game.name, settings)
         base = State(self._native.get_state(0)).with_trivial_generators()
@@ -78,6 +79,12 @@ class Simulator:
         """The layout of one level."""
         return self.game.layout(self.level(seed))
 
+    def _layout(self, seed: int) -> Layout:
+        """The layout of one level, remembered for those asked for last."""
+        if seed not in self._layouts:
+            _keep(self._layouts, seed, self.layout(seed), REMEMBERED_LEVELS)
+        return self._layouts[seed]
+
     @_one_at_a_time
     def spot(
         self, seed: int, placement: Placement, state: State | None = None
@@ -91,7 +98,7 @@ class Simulator:
         """
         key = (seed, placement)
         if key not in self._spots:
-            layout = _layout_of(self, seed) if state is None else self.game.layout(state)
+            layout = self._layout(seed) if state is None else self.game.layout(state)
             _keep(self._spots, key, (placement.place(layout), layout.end), REMEMBERED_SPOTS)
         return self._spots[key]
 
@@ -133,11 +140,6 @@ class Simulator:
         """The observation [64, 64, 3] of a state."""
         self._native.set_state(0, state)
         return self._native.obs[0].copy()
-
-
-@lru_cache(maxsize=REMEMBERED_LEVELS)
-def _layout_of(simulator: Simulator, seed: int) -> Layout:
-    return simulator.layout(seed)
 
 
 def _keep(memory: OrderedDict[Any, Any], key: Any, value: Any, size: int) -> None:

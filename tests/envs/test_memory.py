@@ -54,6 +54,22 @@ def test_a_closed_environment_is_as_good_as_new() -> None:
     np.testing.assert_array_equal(second.reset()[0], obs)
 
 
+def test_games_of_environments_that_nobody_closed_are_given_back() -> None:
+    """Not at once, since a collection takes a while, and never those that are in use."""
+    used = native.acquire(3, "coinrun", envs.LevelSettings())
+    native.drop_released()
+    held = len(native._KEPT)
+    for number in range(3 * native.MOST_LOST):
+        envs.make_vec(3, "ground", seed=number).reset()
+        assert len(native._KEPT) <= held + native.MOST_LOST + 4  # and the simulator's
+    native.drop_released()
+    assert len(native._KEPT) <= held + 2
+    state = used.get_state(0)
+    used.set_state(0, state)
+    assert used.get_state(0) == state
+    native.release(used)
+
+
 @needs_linux
 def test_released_games_can_be_given_back() -> None:
     """Those in use go on; the others' memory, 0.6 MB a game, is the system's again."""
