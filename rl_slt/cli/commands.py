@@ -747,8 +747,15 @@ def surface(run: Path, out: Path, **settings: Any) -> None:
 
 @cli.command("steer", job="probe")
 @RUN
-@click.option("--module", default="body.fc", show_default=True, help="A module of the network.")
-@click.option("--side", default="left", show_default=True, help="Where the coin lies.")
+@click.option(
+    "--module",
+    default="body.fc",
+    show_default=True,
+    help="A module of the network; a wrong name lists them.",
+)
+@click.option(
+    "--side", default="left", show_default=True, help="Where the coin lies: left or right."
+)
 @click.option("--strength", type=FLOAT, default=1.0, show_default=True,
               help="Times the vector that is added.")  # fmt: skip
 @click.option("--step", type=INTEGER, help="Checkpoint [the last].")

@@ -12,7 +12,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections import deque
@@ -259,14 +261,15 @@ def _local(workers: int) -> Iterator[Any]:
     with dask.config.set(quiet):
         for _ in range(_STARTS):
             try:
-                cluster = distributed.LocalCluster(
-                    n_workers=workers,
-                    threads_per_worker=1,
-                    host="127.0.0.1",
-                    dashboard_address="127.0.0.1:0",
-                    silence_logs=logging.CRITICAL,
-                    memory_limit=0,
-                )
+                with _no_ctrl_c():
+                    cluster = distributed.LocalCluster(
+                        n_workers=workers,
+                        threads_per_worker=1,
+                        host="127.0.0.1",
+                        dashboard_address="127.0.0.1:0",
+                        silence_logs=logging.CRITICAL,
+                        memory_limit=0,
+                    )
             except RuntimeError as error:
                 reason = _one_line(error)
                 continue
@@ -283,6 +286,19 @@ def _local(workers: int) -> Iterator[Any]:
         f"--workers {workers} is not possible here, they did not start in {_STARTS} tries "
         f"({reason}); fewer may, and --workers 0 works in the command's own process"
     )
+
+
+@contextlib.contextmanager
+def _no_ctrl_c() -> Iterator[None]:
+    """Processes begun here do not hear the terminal's Ctrl-C: this one does, and ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _check_main_script() -> None:

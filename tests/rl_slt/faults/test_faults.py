@@ -212,6 +212,33 @@ def test_a_command_whose_scheduler_is_lost_says_so_and_its_work_is_kept(
     assert written and all(path.stat().st_mtime_ns == at for path, at in written.items())
 
 
+CTRL_C = """
+import time
+from rl_slt.pipeline.engine.jobs import Job, open_engine
+if __name__ == "__main__":
+    try:
+        with open_engine(1, None) as engine:
+            jobs = [Job("a", time.sleep, (1.0,)) for _ in range(60)]
+            list(engine.run(jobs, lambda: print("working", flush=True)))
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
+
+
+def test_ctrl_c_at_a_terminal_is_heard_by_the_command_alone(tmp_path: Path) -> None:
+    """The terminal sends it to all processes: workers would end each in a traceback."""
+    (tmp_path / "script.py").write_text(CTRL_C)
+    there = subprocess.Popen(
+        [sys.executable, "script.py"], cwd=tmp_path, start_new_session=True, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    assert there.stdout is not None and there.stdout.readline() == "working\n"
+    os.killpg(there.pid, signal.SIGINT)
+    out, err = there.communicate(timeout=60)
+    assert out.splitlines()[-1] == "interrupted" and err == ""
+
+
 def test_two_commands_at_once_do_not_disturb_each_other(run: Run) -> None:
     command = [*RLSLT, "llc", str(run.path), "--workers", "0", *OPTIONS]
     pair = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
