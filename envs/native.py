@@ -154,10 +154,11 @@ def release(native: Native) -> None:
 def _destroy_lost() -> None:
     """Destroy the objects that nobody can use any more; `LOCK` is held."""
     gc.collect()  # a simulator, or an environment that was never closed, may be in a cycle
-    gone = {id(games) for games in _LOST}
-    _KEPT[:] = [games for games in _KEPT if id(games) not in gone]
-    _LOST.clear()
+    gone = set()
+    while _LOST:  # one by one: another thread may add to them meanwhile
+        gone.add(id(_LOST.pop()))
     if gone:
+        _KEPT[:] = [games for games in _KEPT if id(games) not in gone]
         gc.collect()  # now: later it could be while another object is being made
 
 
