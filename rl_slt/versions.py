@@ -13,7 +13,7 @@ STAGES: dict[str, int] = {
     "train": 1,
     "states": 2,  # state sets, and states that two agents visit
     "episodes": 1,  # whole episodes for the losses that read rewards
-    "llc": 13,  # the estimator itself, too
+    "llc": 14,  # the estimator itself, too
     "profile": 2,
     "influence": 1,
     "susceptibility": 3,

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.stats import norm
 from torch import Tensor
 
 from rl_slt.data.clusters import cluster_sums
@@ -40,8 +43,9 @@ def states_stderr(
     out: with 30 episodes of a quadratic loss the error is a tenth too small.
 
     S_g^2 is the mean product of two different chains' values of S_g, so that the noise of few draws
-    does not count as variance of the data. The sum is over some of the episodes, the same ones in
-    all chains, and scaled by their share of the states.
+    does not count as variance of the data (`_unseen` says what is told where that leaves nothing).
+    The sum is over some of the episodes, the same ones in all chains, and scaled by their share of
+    the states.
 
     Args:
         target: the posterior.
@@ -50,8 +54,8 @@ def states_stderr(
         curvature: h_i `[N]`, where nbeta is relative to their mean; None where nbeta is a number.
 
     Returns:
-        The standard error (0 where the draws cannot tell it from none), or None with fewer than 4
-        snapshots, fewer than 2 episodes, or a loss per episode.
+        The standard error, or None with fewer than 4 snapshots, fewer than 2 episodes, or a loss
+        per episode.
     """
     clusters = target.samples.clusters
     few = len(snapshots) < 4 or int(clusters.max()) < 1
@@ -68,10 +72,36 @@ def states_stderr(
         influence = influence - influence.mean() * moved
         sums.append(cluster_sums(influence / len(index), of_state, count))
     of = torch.stack(sums)  # [C, G]
-    chains = len(of)
-    squares = (of.sum(0).square() - of.square().sum(0)) / (chains * (chains - 1))
-    variance = float(squares.sum().clamp(min=0.0)) * count / (count - 1)
+    variance = _unseen((of @ of.T).numpy()) * count / (count - 1)
     return math.sqrt(variance * len(index) / target.n)
+
+
+def _unseen(products: NDArray[np.float64]) -> float:
+    """The mean product of two chains, as an estimate of what cannot be below 0.
+
+    With few draws it may be near 0 or below where it is as large as elsewhere, and an error of 0
+    would be told of some in twenty estimates. So it is the mean of a normal law with the product's
+    own error (jackknife over chains), cut off below 0: the product itself where that is well above
+    its error, some eight tenths of the error where it is 0.
+
+    Args:
+        products: `[C, C]`, of each two chains' sums; of fewer than three chains all count, so that
+            their noise does.
+    """
+    chains = len(products)
+    if chains < 3:
+        return float(products.mean())
+
+    def apart(kept: NDArray[np.float64]) -> float:
+        return float((kept.sum() - kept.trace()) / (len(kept) * (len(kept) - 1)))
+
+    value, every = apart(products), range(chains)
+    without = [apart(np.delete(np.delete(products, c, 0), c, 1)) for c in every]
+    error = math.sqrt((chains - 1) * np.var(without))
+    if not error > 0:
+        return max(value, 0.0)
+    z = value / error
+    return value + error * math.exp(norm.logpdf(z) - norm.logcdf(z))
 
 
 def _some(clusters: Tensor, seed: int) -> Tensor:

@@ -1,6 +1,7 @@
 """The standard error over states, against the spread of exact LLCs over resampled state sets."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from rl_slt import LLCEstimate, PolicyData, PolicyNLL, Settings, estimate_with
 from rl_slt.losses.base import LossFunction, PlainLoss, Policy, logits_of
-from rl_slt.verdict.jackknife import STATES
+from rl_slt.verdict.jackknife import STATES, _unseen
 
 EPISODES, LENGTH, INPUTS = 30, 8, 8
 NBETA, GAMMA = 50.0, 4.0
@@ -69,9 +70,9 @@ def test_the_error_over_states_is_the_spread_over_state_sets() -> None:
 def test_some_of_many_episodes_tell_the_error_over_all() -> None:
     """Of three times the states that are looked at."""
     episodes = 3 * STATES // LENGTH
-    sets = [state_set(seed, episodes) for seed in range(6)]
+    sets = [state_set(seed, episodes) for seed in range(3)]
     found = [
-        estimate(PolicyData(s, episode=e), seed=i, draws=60, chains=4).stderr_states
+        estimate(PolicyData(s, episode=e), seed=i, draws=60, chains=16).stderr_states
         for i, (s, e) in enumerate(sets)
     ]
     spread = SPREAD * (EPISODES / episodes) ** 0.5
@@ -130,3 +131,22 @@ def test_at_a_relative_temperature_the_trace_moves_with_the_states() -> None:
     assert root_mean_square(moving) == pytest.approx(spread, rel=0.25)
     ratio = root_mean_square(moving) / root_mean_square(fixed)
     assert ratio == pytest.approx(spread / spread_fixed, rel=0.15)
+
+
+def test_few_draws_tell_no_error_of_zero() -> None:
+    """Sums over episodes of chains `[C, G]`, with noise of their own that hides the common part."""
+
+    def told(sums: Any) -> float:
+        return _unseen(sums @ sums.T)
+
+    rng = np.random.default_rng(0)
+    common = rng.standard_normal(100)
+    clear = common + 0.1 * rng.standard_normal((4, 100))
+    assert told(clear) == pytest.approx((common**2).sum(), rel=0.1)
+    hidden = [0.05 * common + 3 * rng.standard_normal((4, 100)) for _ in range(50)]
+    found = [told(noisy) for noisy in hidden]
+    apart = [(n.sum(0) ** 2 - (n**2).sum(0)).sum() / 12 for n in hidden]
+    assert min(apart) < -50 and min(found) > 0
+    alone, pair = clear[:1], clear[:2]
+    assert told(alone) == pytest.approx((alone**2).sum())
+    assert told(pair) == pytest.approx((pair.mean(0) ** 2).sum())
