@@ -317,7 +317,27 @@ def _longer(tables: Tables) -> list[str]:
                      f"closer walker and of the seeker {norms}.")  # fmt: skip
     sure = {arm: arms[arm] for arm in ("walker-sure", "right-sure")}
     ends = "{:.1f} [{:.1f}, {:.1f}]".format(*apart(llc["llc"], sure))
-    return [*found, f"Not registered. `right-sure` less `walker-sure` {ends} (Welch's interval)."]
+    found.append(f"Not registered. `right-sure` less `walker-sure` {ends} (Welch's interval).")
+    return [*found, *_again()]
+
+
+def _again() -> list[str]:
+    """The walker's and the seeker's clones made again, which alone have a plain LLC."""
+    again = tables_of("clones-again")
+    if not again:
+        return []
+    arms, texts = arms_of(again), []
+    for name, what in (("llc", "the LLC is"), ("plain", "the plain LLC")):
+        rows = again[name].set_index("run")
+        each = "; ".join(f"`{arm}` {said(rows.loc[of, 'llc'], '.1f')}" for arm, of in arms.items())
+        ends = "{:.1f} [{:.1f}, {:.1f}]".format(*apart(rows["llc"], arms))
+        bad = int((rows["status"] != "ok").sum())
+        checks = f"; {bad} of {len(rows)} did not pass its checks" if bad else ""
+        texts.append(f"{what} {each}; difference {ends}{checks}")
+    return [
+        "Not registered. The same clones of the walker and the seeker, all seeds, made again on "
+        f"another processor: {'. Of these '.join(texts)} (Welch's intervals)."
+    ]
 
 
 def _held_equal(
