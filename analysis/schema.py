@@ -8,13 +8,17 @@ More columns may follow the ones listed here. Kinds: `s` text, `i` integer (null
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from rl_slt import InputError
 
-_KINDS: dict[str, Any] = {"s": "string", "i": "Int64", "f": "float64", "b": "boolean"}
+_KINDS: dict[str, Any] = {
+    "s": pd.StringDtype(), "i": pd.Int64Dtype(), "f": np.dtype(float), "b": pd.BooleanDtype()
+}  # fmt: skip
 
 # The columns of each table with their kinds. All begin with whose row it is and the arm that this
 # run belongs to, and end with the version in `rl_slt/versions.py` of what made the row.
@@ -134,20 +138,19 @@ def conform(table: str, frame: pd.DataFrame) -> pd.DataFrame:
     Raises:
         InputError: if a column is missing or holds values of another kind.
     """
-    columns = _columns(table)
-    absent = [name for name in DEFAULTS if name in columns and name not in frame]
-    frame = frame.assign(**{name: DEFAULTS[name] for name in absent})
-    frame["arm"] = frame["arm"].fillna(UNNAMED)
-    missing = [name for name in columns if name not in frame]
+    columns, frame = _columns(table), frame.reset_index(drop=True)
+    missing = [name for name in columns if name not in frame and name not in DEFAULTS]
     if missing:
         raise InputError(f"table {table!r} lacks the columns {', '.join(missing)}")
-    out = frame[[*columns, *(c for c in frame.columns if c not in columns)]].copy()
+    out: dict[Hashable, pd.Series] = {}
     for name, kind in columns.items():
+        known = frame[name] if name in frame else pd.Series(DEFAULTS[name], frame.index, object)
+        known = known.fillna(UNNAMED) if name == "arm" else known
         try:
-            out[name] = out[name].astype(_KINDS[kind])
+            out[name] = known if known.dtype == _KINDS[kind] else known.astype(_KINDS[kind])
         except (TypeError, ValueError) as error:
             raise InputError(f"table {table!r}, column {name!r}: {error}") from error
-    return only_defined(out.reset_index(drop=True))
+    return only_defined(pd.DataFrame(out | {c: frame[c] for c in frame if c not in columns}))
 
 
 def only_defined(frame: pd.DataFrame) -> pd.DataFrame:
@@ -162,6 +165,8 @@ def only_defined(frame: pd.DataFrame) -> pd.DataFrame:
     status = frame["status"].astype("string").fillna("")
     fallen = (status == "suspect") & below
     lost = (status == "failed") | fallen
+    if not lost.any():
+        return frame
     out = frame.assign(status=frame["status"].mask(fallen, "failed"))
     if "message" in frame:  # theirs holds the number
         out["message"] = frame["message"].mask(fallen, "w* is no minimum of the loss")

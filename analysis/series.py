@@ -43,6 +43,8 @@ def setting_of(frame: pd.DataFrame) -> pd.Series:
     Args:
         frame: table `llc` or `profile`.
     """
+    if "setting_id" in frame and frame["setting_id"].notna().all():
+        return frame["setting_id"].astype("string")
     known = [name for name in _SAMPLER if name in frame]
     text = pd.Series("", index=frame.index).str.cat(frame[known].astype("string").fillna(""), "|")
     return frame["setting_id"].astype("string").fillna(text) if "setting_id" in frame else text
@@ -59,10 +61,17 @@ def series_parts(llc: pd.DataFrame) -> pd.DataFrame:
         that entropy in nats); empty where absent, or for the last three the usual: the checkpoint
         itself, all parameters, the policy as it is.
     """
-    out = llc.reindex(columns=list(SERIES[1:]))
-    matched = out["matched_entropy"].astype("float64")
-    out = out.astype("string").fillna("").mask(out.eq(pd.Series(_USUAL)).fillna(False), "")
-    return out.assign(matched_entropy=["" if h != h else f"matched={h:.3g}" for h in matched])
+    matched = llc.get("matched_entropy", pd.Series(np.nan, llc.index)).astype("float64")
+    out = {name: _texts(llc, name) for name in SERIES[1:-1]}
+    out |= {name: out[name].mask(out[name] == usual, "") for name, usual in _USUAL.items()}
+    entropies = ["" if h != h else f"matched={h:.3g}" for h in matched]
+    return pd.DataFrame({**out, "matched_entropy": entropies})
+
+
+def _texts(frame: pd.DataFrame, name: str) -> pd.Series:
+    """A column as text; empty where it, or a value of it, is missing."""
+    known = frame.get(name, pd.Series("", frame.index))
+    return known.astype("string").fillna("")
 
 
 def interval_stderr(llc: pd.DataFrame) -> pd.Series:
@@ -145,12 +154,15 @@ def current_setting(
         return frame
     setting = setting_of(frame)
     parts = series_parts(frame)
-    of = [parts.get(name, frame[name].astype("string").fillna("")) for name in by if name in frame]
-    group = frame.groupby([*of, setting], sort=False).ngroup()
+    of = [parts[name] if name in parts else _texts(frame, name) for name in by if name in frame]
+    series = frame.groupby(of, sort=False).ngroup() if of else pd.Series(0, frame.index)
+    group = frame.groupby([series, setting], sort=False).ngroup()
+    if group.nunique() == series.nunique():
+        return frame
     made = pd.factorize(frame["created"], sort=True)[0] if "created" in frame else -1
     facts = pd.DataFrame(
-        {"series": frame.groupby(of, sort=False).ngroup() if of else 0, "step": frame["step"],
-         "asked": setting.isin(list(asked)), "made": made, "row": frame.index}
+        {"series": series, "step": frame["step"], "asked": setting.isin(list(asked)),
+         "made": made, "row": frame.index}
     )  # fmt: skip
     settings = facts.groupby(group).agg(
         {"series": "first", "step": "nunique", "asked": "max", "made": "max", "row": "max"}
