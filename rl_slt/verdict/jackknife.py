@@ -72,7 +72,7 @@ def states_stderr(
         influence = influence - influence.mean() * moved
         sums.append(cluster_sums(influence / len(index), of_state, count))
     of = torch.stack(sums)  # [C, G]
-    variance = _unseen((of @ of.T).numpy()) * count / (count - 1)
+    variance = _unseen(np.array((of @ of.T).tolist())) * count / (count - 1)
     return math.sqrt(variance * len(index) / target.n)
 
 

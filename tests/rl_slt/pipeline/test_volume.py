@@ -69,7 +69,9 @@ def test_steering_of_a_run(tmp_path: Path) -> None:
     table = pd.read_parquet(run / "tables" / "steering.parquet")
     assert len(lines) == 1 + len(table) == 1 + 6 + 3 * 4
     assert set(table["probe"]) == {"states", "behind"} and table["module"].eq("body.fc").all()
-    assert (table["ci_low"] <= table["value"]).all() and (table["value"] <= table["ci_high"]).all()
+    changed = table.dropna(subset=["ci_low"])
+    assert changed["value"].between(changed["ci_low"], changed["ci_high"]).all() and len(changed)
+    assert (table.loc[~table.index.isin(changed.index), "value"] == 0).all()
     assert len(pd.read_csv(tmp_path / "s.csv")) == len(table)
     assert steer(run, **ask) == lines
     for wrong in (math.nan, math.inf):
