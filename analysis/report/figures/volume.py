@@ -79,8 +79,8 @@ def _steering(data: StudyData) -> Iterator[Figure]:
     keys = rows["probe"] + " " + rows["metric"] + ": " + rows["change"]
     rows = rows.assign(key=keys + " (" + how + ")" if how.nunique() > 1 else keys)
     rows = rows.sort_values("n", kind="stable").drop_duplicates(["run", "key"], keep="last")
-    rows, keys = rows.sort_index(), rows.sort_index()["key"]
-    names = [str(key) for key in keys.unique()]
+    rows = rows.sort_index()
+    names = [str(key) for key in rows["key"].unique()]
     series = [
         Series(
             "steering", arm, "seed", i, [str(key) for key in part["key"]], numbers(part["value"]),
