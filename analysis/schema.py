@@ -42,8 +42,8 @@ _OWN: dict[str, str] = {
         value:f stderr:f dof:i draws:i status:s""",
     "influence": """
         seed:i step:i estimate_id:s setting_id:s loss:s states:s probe:s of_states:s samples:i
-        share:f influence:f stderr:f correlation:f correlation_stderr:f distinct:f draws:i
-        status:s""",
+        share:f influence:f stderr:f correlation:f correlation_stderr:f dof:i distinct:f
+        draws:i status:s""",
     "susceptibilities": """
         seed:i step:i estimate_id:s setting_id:s loss:s states:s component:s weights:i perturb:s
         observable:s value:f stderr:f dof:i llc:f llc_stderr:f nbeta:f localization:f draws:i

@@ -15,9 +15,9 @@ STAGES: dict[str, int] = {
     "episodes": 1,  # whole episodes for the losses that read rewards
     "llc": 14,  # the estimator itself, too
     "profile": 2,
-    "influence": 1,
-    "susceptibility": 3,
-    "volume": 1,
+    "influence": 2,
+    "susceptibility": 4,
+    "volume": 2,
     "steering": 3,
     "bayes": 1,
     "calibrate": 4,

@@ -372,7 +372,8 @@ def influence(run: Path, settings: dict[str, Any], **options: Any) -> None:
 
 TILTS = FromModel(
     LLC,
-    only=(*RESPONSES.only, "checkpoints"),
+    # A component names the parameters; the first is all of them.
+    only=(*(name for name in RESPONSES.only if name != "params"), "checkpoints"),
     once=("losses", "states"),
     flags={"losses": "loss"},
     defaults={"states": "frozen", "traces": "50"},

@@ -46,7 +46,8 @@ def _contributions(data: StudyData) -> Iterator[Figure]:
 def _influences(data: StudyData) -> Iterator[Figure]:
     """Per probe and kind of training state a panel, a line for each arm; none without rows."""
     rows = influence_rows(data)
-    rows = with_bands(rows, "correlation", "correlation_stderr", bounds=(-1.0, 1.0))
+    dof = rows["dof"].astype(float).fillna(math.inf)
+    rows = with_bands(rows, "correlation", "correlation_stderr", bounds=(-1.0, 1.0), dof=dof)
     panels: list[Panel] = []
     series: list[Series] = []
     for (states, probe, kind), part in rows.groupby(["states", "probe", "of_states"], sort=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -80,7 +81,8 @@ def influence(
     train = run.training
     asked = environment_of(train).states(train, probe, (), probe_states, plan.seed)
     item = _estimate(run, plan, found.step)
-    key = digest([item.key, asked, item.weights, plan.traces, version_key("influence")])
+    asks = [asked, plan.traces, version_key("influence")]
+    key, setting = digest([item.key, item.weights, *asks]), digest([item.setting, *asks])
     loss, policy = build_loss(item.loss), load_policy(found.path)
     frames = asked.load(
         loss, policy, found.path, item.states_cache, item.weights, train
@@ -95,8 +97,9 @@ def influence(
         groups = item.states.groups(result.training)
         table = _by_group(traces, groups, probe, result).assign(
             run=run.name, seed=run.seed, step=found.step, loss=item.loss, states=item.states.name,
-            probe=probe, estimate_id=key, setting_id=item.setting, status=traces.status,
-            draws=traces.losses.shape[0] * traces.losses.shape[1], version=STAGES["influence"],
+            probe=probe, estimate_id=key, setting_id=setting,
+            draws=traces.losses.shape[0] * traces.losses.shape[1], created=time.time(),
+            version=STAGES["influence"],
         )  # fmt: skip
         store = ItemStore(run.path, "influence")
         store.put(key, {"influence": table})
@@ -107,10 +110,12 @@ def influence(
     _write_pictures(folder, result, groups, title, training, frames.states.numpy())
     lines = [f"{title}, {table['draws'].iloc[0]} draws", *result.summary()]
     for row in table.to_dict("records"):
+        number = f"{row['correlation']:+.2f} ± {row['correlation_stderr']:.2f}"
+        if row["status"] != "ok":
+            number = "none, as chains stay apart"
         lines.append(
             f"{row['of_states']} ({row['samples']:,} states): correlation of the mean losses "
-            f"{row['correlation']:+.2f} ± {row['correlation_stderr']:.2f}; "
-            f"{row['distinct']:.0%} of them distinct from 0"
+            f"{number}; {row['distinct']:.0%} of them distinct from 0"
         )
     return [*lines, f"table, heat map and frames: {folder.resolve()}"]
 
@@ -193,7 +198,7 @@ def _line(row: dict[Any, Any]) -> str:
     """A susceptibility in words."""
     value = f"{row['value']:+.3g} ± {row['stderr']:.2g}"
     if row["status"] != "ok":
-        value = f"none: the estimate is {row['status']}: {row['message']}"
+        value = f"none, {row['status']}: {row['message']}"
     elif not row["told"]:
         value += " (not told from 0)"
     answer = f"{row['observable']} to {row['perturb']}: {value}"
@@ -250,16 +255,19 @@ def _by_group(traces: Traces, groups: pd.Series, probe: str, result: Influence) 
     members = np.stack([np.where(groups == name, weights, 0.0) for name in names])
     means = own @ (members / members.sum(1, keepdims=True)).T
     found = covariance(traces.mean(probe)[..., None], means)
-    scale = found.correlation[0] / found.value[0]
+    known = found.stderr[0] > 0  # chains agree, and the means change
+    value, correlation = (np.where(known, x[0], np.nan) for x in (found.value, found.correlation))
     distinct = result.mean.distinct()[0]
     return pd.DataFrame({
         "of_states": names,
         "samples": [int((groups == name).sum()) for name in names],
         "share": members.sum(1) / weights.sum(),
-        "influence": -found.value[0],
-        "stderr": found.stderr[0],
-        "correlation": found.correlation[0],
-        "correlation_stderr": scale * found.stderr[0],
+        "influence": -value,
+        "stderr": np.where(known, found.stderr[0], np.nan),
+        "correlation": correlation,
+        "correlation_stderr": correlation / value * found.stderr[0],
+        "dof": found.dof,
+        "status": np.where(known, traces.status, "failed"),
         "distinct": [float(distinct[(groups == name).to_numpy()].mean()) for name in names],
     })  # fmt: skip
 
@@ -279,4 +287,4 @@ def _write_pictures(
     if training.ndim == 4:
         figures["frames.png"] = draw_frames(table, training, probe, title)
     for name, figure in figures.items():
-        write_atomic(folder / name, partial(figure.savefig, format="png", dpi=120))
+        write_atomic(folder / name, partial(figure.savefig, format="png"))

@@ -225,11 +225,11 @@ class Estimate(WorkItem):
             **known, estimate_id=self.key, setting_id=self.setting, status=traces.status,
             version=STAGES["llc"],
         )  # fmt: skip
+        make_folder(self.traces.parent)
+        write_atomic(self.traces, traces.save)  # before the table, which says how many they are
         store = ItemStore(Path(self.run), "traces")
         shutil.rmtree(store.root / self.key, ignore_errors=True)  # of fewer draws
         store.put(self.key, {"contributions": table})
-        make_folder(self.traces.parent)
-        write_atomic(self.traces, traces.save)
 
     def tracing(self, policy: nn.Module, loss: Loss) -> Tracing:
         """What to keep of each draw, with where the states come from."""

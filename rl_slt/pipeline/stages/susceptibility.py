@@ -35,6 +35,8 @@ from rl_slt.versions import STAGES, version_key
 
 ALL, GOAL = "all", "goal"
 OBSERVABLES = (LOSS, GOAL)
+CONSTANT = "the observable, or the loss of these states less that of the data, never changes"
+APART = "chains stay apart in the observable, or in the loss of these states"
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Susceptibility(WorkItem):
         self.store.put(self.key, {"susceptibilities": table})
 
     def _rows(self, e: LLCEstimate) -> list[dict[str, Any]]:
-        """A row for each perturbation and observable; NaN where the verdict is not ok."""
+        """A row for each perturbation and observable; NaN where there is no error, or no LLC."""
         assert e.traces is not None
         known = {
             "weights": int(e.info["dim"]), "llc": e.llc, "llc_stderr": e.stderr, "nbeta": e.nbeta,
@@ -122,10 +124,15 @@ class Susceptibility(WorkItem):
         rows = []
         for tilt, _ in self.perturbs:
             for name in self.observables:
-                found = Response(math.nan, math.nan, 0)
+                found, own = Response(math.nan, math.nan, 0), known
                 if e.status == "ok":
                     found = susceptibility(e.traces, tilt, name)
-                rows.append(known | {"perturb": tilt, "observable": name, **found._asdict()})
+                    if not found.stderr > 0:
+                        own = known | {"status": "failed", "message": CONSTANT}
+                        if math.isnan(found.stderr):
+                            own["message"] = APART
+                        found = Response(math.nan, math.nan, 0)
+                rows.append(own | {"perturb": tilt, "observable": name, **found._asdict()})
         return rows
 
     def _unread(self) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ PLAN = LLCPlan(states=("frozen",), n_states=48, chains=2, draws=40, burn_in=10, 
 
 
 def test_an_estimate_made_before_gets_them_and_stays(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Run(sound_run(tmp_path / "run"))
     assert not llc.estimate_runs([run], PLAN, SerialEngine(), ["end", "behind"])
@@ -49,6 +49,11 @@ def test_an_estimate_made_before_gets_them_and_stays(
     assert [e.done for e in again] == [True] and [e.key for e in again] == [estimate]
     (more,) = llc.plan_estimates(run, PLAN.replace(traces=25), ["behind", "end"])
     assert not more.done  # fewer draws are kept than it asks for
+    with monkeypatch.context() as killed:
+        killed.setattr(Traces, "save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            llc.make(more)
+    assert not more.done  # the file is still of fewer draws
     llc.make(more)
     assert more.done and Traces.load(more.traces).losses.shape == (2, 25, 48)
     assert all(e.done for e in again)
@@ -81,7 +86,21 @@ def test_influences_are_kept_with_their_pictures(tmp_path: Path) -> None:
     (kept,) = (run.path / "traces").glob("influence-*.nc")
     stamp = kept.stat().st_mtime_ns
     assert influence(run.path, few, **ask) == lines and kept.stat().st_mtime_ns == stamp
+    influence(run.path, few, **ask | {"probe_states": 6, "out": tmp_path / "other"})
+    both = pd.read_parquet(run.tables / "influence.parquet")
+    assert both["setting_id"].nunique() == 2  # so that no line of the report holds both
+    assert both["created"].nunique() == 2 and both["dof"].gt(0).all()
     t = Traces.load(kept)
+    losses = t.losses.copy()
+    losses[0, :, (t.origin["set"] == "frozen:behind").to_numpy()] += 1e3
+    replace(t, losses=losses).save(kept)
+    (run.path / "parts" / "influence" / both["estimate_id"].iloc[0]).rename(tmp_path / "old")
+    for part in (run.path / "parts" / "influence").iterdir():
+        part.rename(tmp_path / part.name)
+    lines = influence(run.path, few, **ask)
+    table = pd.read_parquet(run.tables / "influence.parquet")
+    assert all("none, as chains stay apart; 0% of them" in line for line in lines[3:-1])
+    assert table["status"].eq("failed").all() and table["correlation"].isna().all()
     replace(t, status="failed", message="chains disagree").save(kept)
     with pytest.raises(InputError, match="no influence: the estimate is failed: chains disagree"):
         influence(run.path, few, **ask)
@@ -116,6 +135,11 @@ def test_components_answer_to_perturbations(tmp_path: Path) -> None:
     lines, status = susceptibility(run.path, few, **unread | {"perturbs": ("frozen:behind",)})
     assert status == 0 and "failed: the loss depends on none of its parameters" in lines[0]
     assert len(lines) == 2 and "policy_head.*" in lines[1]
+    own = ask | {"components": ("all",), "perturbs": ("frozen",), "tilt_states": 48}
+    lines, _ = susceptibility(
+        run.path, few | {"draws": 240}, **own
+    )  # the loss's own states move nothing
+    assert "loss to frozen: none, failed: " in lines[0] and "never changes" in lines[0]
     with pytest.raises(InputError, match="observable='moon': must be one of loss, goal"):
         susceptibility(run.path, few, **ask | {"observables": ("moon",)})
 

@@ -42,6 +42,19 @@ def test_a_covariance_is_within_its_errors_of_the_truth() -> None:
     assert found.dof == 4 * 8 - 1
 
 
+@pytest.mark.parametrize("stuck", [1, 2])
+def test_chains_that_stay_apart_have_no_error(stuck: int) -> None:
+    """Two independent losses that are high in the same chains: told from zero, blocks would say."""
+    x = chi_squares(0.5, 50, 6)
+    x[:stuck, :, [0, 3]] += 5.0
+    found = covariance(x[..., :3], x[..., 3:])
+    known = np.isfinite(found.p_value)
+    assert known[1:, 1:].all() and not known[0].any() and not known[:, 0].any()
+    assert not found.distinct().any()
+    apart = [covariance(y, y) for y in (chi_squares(0.5, 50, 400, seed) for seed in range(3))]
+    assert np.mean([np.isnan(np.diag(one.stderr)).mean() for one in apart]) < 0.005
+
+
 def test_what_never_changes_has_no_influence() -> None:
     x = chi_squares(0.0, 20, 3)
     x[..., 0] = 1.0
