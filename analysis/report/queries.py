@@ -64,18 +64,26 @@ def contribution_rows(data: StudyData) -> pd.DataFrame:
 def influence_rows(data: StudyData) -> pd.DataFrame:
     """Influences of kinds of training states, a row each, of one setting in each line."""
     frame = data.table("influence").dropna(subset=["run", "step"])
-    return _last_of_one(frame, ["run", "states", "probe"], ["of_states"])
+    return last_of_one_setting(frame, ["run", "states", "probe"], ["of_states"])
 
 
 @once
 def susceptibility_rows(data: StudyData) -> pd.DataFrame:
     """What components answer to perturbations, a row each, of one setting in each line."""
     frame = data.table("susceptibilities").dropna(subset=["run", "step"])
-    return _last_of_one(frame, ["run", "observable", "perturb", "component"])
+    return last_of_one_setting(frame, ["run", "observable", "perturb", "component"])
 
 
-def _last_of_one(frame: pd.DataFrame, by: list[str], within: Sequence[str] = ()) -> pd.DataFrame:
-    """Rows of the setting that counts for each line, of a checkpoint those made last."""
+def last_of_one_setting(
+    frame: pd.DataFrame, by: list[str], within: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Rows of the setting that counts for each line, of a checkpoint those made last.
+
+    Args:
+        frame: a table with columns step (what a line runs over) and setting_id.
+        by: columns that tell lines of one setting each apart.
+        within: columns that tell rows of one step apart.
+    """
     rows = current_setting(frame, by).drop_duplicates([*by, "step", *within], keep="last")
     return rows.sort_values([*by, "step", *within], ignore_index=True)
 

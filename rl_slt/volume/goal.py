@@ -154,7 +154,7 @@ def _split(
         return refused(message)
     relative = shares.std(ddof=1) / shares.mean() / math.sqrt(POPULATIONS)
     # Where every particle keeps the goal, one of the next might not.
-    return Share(-math.log(shares.mean()), math.hypot(relative, 1 / (POPULATIONS * particles)))
+    return Share(abs(math.log(shares.mean())), math.hypot(relative, 1 / (POPULATIONS * particles)))
 
 
 def share_columns(share: Share) -> dict[str, object]:

@@ -77,7 +77,7 @@ def local_volume(
         (nats for a KL), method, free_energy and minus_log_share (both -log of a share, nats; NaN
         where they have no support) with their errors `_stderr`; of rays `bias`, by how much the
         free energy is too large, `ess`, effective directions, and `directions`; `status` (`ok`,
-        `suspect` where the LLC is, or `refused`) and `message`.
+        `suspect` where the LLC there or at a lower one is, or `refused`) and `message`.
 
     Raises:
         InputError: a wrong value, named in one line.
@@ -124,8 +124,10 @@ def volumes(
     if target.loss.redrawn or target.loss.plays:
         raise InputError.of("loss", target.loss.name, "fixed, as kl, for a volume")
     center = center_of(target, settings, seed, of_hessian=True)
-    rows = []
+    rows, unsound = [], ""  # an integral is as sound as the least of its estimates
     for row in profile.sort_values("nbeta").to_dict("records"):
+        if row["status"] != "ok" and not unsound:
+            unsound = f"at nbeta {row['nbeta']:.3g}: {row['message']}"
         nbeta = target.nbeta = float(row["nbeta"])
         cutoff = float(row["llc"]) / nbeta
         found = {
@@ -137,8 +139,8 @@ def volumes(
             own = {"status": "ok", "message": ""}
             if free.message:
                 own = {"status": "refused", "message": free.message}
-            elif method == "integration":
-                own = {name: row[name] for name in own}
+            elif method == "integration" and unsound:
+                own = {"status": "suspect", "message": unsound}
             rows.append({
                 **{name: row[name] for name in ("nbeta", "localization", "relative_temperature")},
                 "cutoff": cutoff, "method": method,

@@ -128,7 +128,8 @@ def _tail_index(w: Array) -> float:
     """Of the generalized Pareto distribution of the largest weights; -inf where all are equal."""
     if w.max() - w.min() <= 1e-4 * w.max():
         return -math.inf
-    return float(array_stats.psislw(-np.log(w.clip(min=1e-300)))[1])  # it takes their negatives
+    with np.errstate(all="ignore"):  # of weights with ties
+        return float(array_stats.psislw(-np.log(w.clip(min=1e-300)))[1])  # it takes the negatives
 
 
 def _log_mean(log_w: Array) -> float:

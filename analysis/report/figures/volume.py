@@ -14,8 +14,9 @@ from analysis.report.figures.axes import log_axis
 from analysis.report.figures.lines import run_lines, with_bands
 from analysis.report.figures.model import Figure, FigureRecord, Panel, Series, integers, numbers
 from analysis.report.labels import capital
-from analysis.report.queries import last_rows
+from analysis.report.queries import last_of_one_setting, last_rows
 from analysis.report.seed_means import Bounds
+from rl_slt.volume.goal import POPULATIONS
 
 _DASHES = {"integration": "", "splitting": "", "gaussian": "dash", "rays": "dot"}
 _LOST: Bounds = (0.0, math.inf)  # of -log of a share
@@ -28,7 +29,7 @@ def _volumes(data: StudyData) -> Iterator[Figure]:
     rows = with_bands(rows, "free_energy", "free_energy_stderr", bounds=_LOST).assign(
         step=rows["relative_temperature"].map(lambda k: float(f"{k:.3g}"))
     )
-    rows = rows.drop_duplicates(["run", "states", "method", "step"], keep="last")
+    rows = last_of_one_setting(rows, ["run", "states"], ["method"])
     series = _by_method(data, rows, "volume")
     if series:
         panel = Panel("volume", "Free energy", "-log share of the localizer, nats", height=240,
@@ -52,10 +53,11 @@ def _goal_volumes(data: StudyData) -> Iterator[Figure]:
     """Per goal and part of it that is kept a panel over radii; none without rows."""
     rows = data.table("volume").dropna(subset=["run", "step", "radius"])
     rows = last_rows(rows[(rows["quantity"] != "policy") & (rows["status"] != "refused")])
-    rows = with_bands(rows, "minus_log_share", "minus_log_share_stderr", bounds=_LOST)
+    # The error of splitting comes from a few populations alone.
+    dof = rows["method"].map({"splitting": POPULATIONS - 1.0}).fillna(math.inf)
+    rows = with_bands(rows, "minus_log_share", "minus_log_share_stderr", bounds=_LOST, dof=dof)
     rows = rows.assign(step=rows["radius"])
-    by = ["quantity", "keep", "method", "run", "states", "step"]
-    rows = rows.drop_duplicates(by, keep="last")
+    rows = last_of_one_setting(rows, ["run", "states", "quantity", "keep"], ["method"])
     panels: list[Panel] = []
     series: list[Series] = []
     for (goal, keep), part in rows.groupby(["quantity", "keep"], sort=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def volume(
             make(item, lambda done, of: bar.update(0.5 * done / of))
             assemble(run)
             table = _measure(run, item, wanted, radii, directions, particles)
-            store.put(key, {"volume": table.assign(estimate_id=key, setting_id=item.setting)})
+            store.put(key, {"volume": table.assign(estimate_id=key, created=time.time())})
         write_table("volume", store.read("volume"), run)
         table = store.read_item(key, "volume")
     if out is not None:
@@ -132,7 +133,9 @@ def _measure(
     settings, seed = fit_batch(estimate.settings, loss, states), estimate.plan.seed
     profile = item.store.read_item(item.key, "profile")
     frame = volumes(policy, states, profile, settings, loss, directions=directions, seed=seed)
-    parts = [frame.assign(quantity=POLICY)]
+    asks = [item.setting, directions, version_key("volume")]  # goals and radii are no settings
+    parts = [frame.assign(quantity=POLICY, setting_id=digest(asks))]
+    of_goals = digest([*asks, particles])
     scores = _scores(run, estimate.states_cache) if goals else None
     for goal in goals:
         assert scores is not None
@@ -154,7 +157,7 @@ def _measure(
             parts.append(found.assign(quantity=goal, score_stderr=stderr, radius=radius))
     table = pd.concat(parts, ignore_index=True)
     table = table.reindex(columns=table.columns.union(OF_GOALS, sort=False))
-    return table.assign(
+    return table.fillna({"setting_id": of_goals}).assign(
         run=run.name, seed=run.seed, step=item.step, loss=estimate.loss,
         states=estimate.states.name, version=STAGES["volume"],
     )  # fmt: skip
@@ -176,15 +179,18 @@ def _lines(table: pd.DataFrame) -> list[str]:
             head, value = f"K = {row['relative_temperature']:<5.3g}", "free_energy"
             what = f"policy, {head} (KL up to {row['cutoff']:.3g})"
         else:
-            value, what = "minus_log_share", f"{row['quantity']} {row['score']:+.2f}"
+            value, what = "minus_log_share", f"{row['quantity']} {row['score']:+.3g}"
             if row["method"]:
                 kept = "its sign" if row["keep"] == 0 else format(row["keep"], ".0%")
                 what += f", radius {row['radius']:g}, keeping {kept}"
         stderr = row[f"{value}_stderr"]
-        number = f"{row[value]:.2f} ± {stderr:.2f} nats"
+        error = f" ± {stderr:.2f}" if stderr else ""  # a formula of the score at w* has none
+        number = f"{row[value]:.2f}{error} nats"
         if row["status"] == "refused":
             number = f"refused: {row['message']}"
         elif row["quantity"] == POLICY and row["minus_log_share"] == row["minus_log_share"]:
             number += f"; share below that KL {row['minus_log_share']:.2f}"
+        if row["status"] == "suspect":
+            number += f" (suspect: {row['message']})"
         lines.append(f"{what:<40} {said} {number}")
     return lines

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import pytest
+from scipy.stats import t as student
 
 from analysis import schema
 from analysis.report.figures.volume import GOAL_VOLUMES, STEERING, VOLUMES
@@ -44,6 +46,10 @@ def test_only_what_was_measured_is_drawn(demo: Path) -> None:
     assert drawn == [
         ("end", "integration", "", [5, 50], [4.2, 31.0]), ("end", "rays", "dot", [5], [4.3])
     ]  # fmt: skip
+    more = [row | {"free_energy": 9.0} for row in volumes if row["relative_temperature"] == 5.0]
+    both = [table("volume", rows).assign(setting_id=s) for s, rows in (("a", volumes), ("b", more))]
+    (figure,) = VOLUMES.build(replace(data, tables=data.tables | {"volume": pd.concat(both)}))
+    assert [s.y for s in figure.series] == [[4.2, 31.0], [4.3]]  # of the setting of more points
     (figure,) = STEERING.build(data)
     (series,) = figure.series
     assert (series.x, series.y, series.low) == (["behind coin_rate: replace"], [-0.4], [-0.6])
@@ -79,4 +85,6 @@ def test_goals_have_a_panel_each_within_what_a_share_can_be(demo: Path) -> None:
     ]
     first, second = figure.series
     assert (first.x, first.y, first.dash) == ([0.3, 3], [0.01, 0.45], "")
+    assert first.high[1] == pytest.approx(0.45 + 0.1 * student.ppf(0.975, 3))  # of populations
+    assert second.high[0] == pytest.approx(0.09 + 0.196, abs=1e-4)
     assert first.low[0] == 0 and (second.dash, second.y) == ("dash", [0.09])

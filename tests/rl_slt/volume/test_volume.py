@@ -9,11 +9,13 @@ from scipy.special import logsumexp
 from scipy.stats import chi2, gamma, norm
 from torch import Tensor, nn
 
-from rl_slt import InputError, goal_volume, local_volume
+from rl_slt import InputError, Settings, goal_volume, local_volume
 from rl_slt.known import volumes
 from rl_slt.known.problem import Problem
 from rl_slt.known.problems import Weights, crossing, quadratic, reduced_rank, tabular
+from rl_slt.profile import profile_with
 from rl_slt.volume.policy import _below, by_rays
+from rl_slt.volume.policy import volumes as volumes_of
 from rl_slt.volume.rays import Share, share_of
 
 CURVATURES = (4.0, 2.0, 1.0, 0.5, 0.0)
@@ -96,6 +98,18 @@ def test_the_three_methods_agree_on_a_quadratic() -> None:
     truth = last.loc["rays", "minus_log_share"]
     assert last.loc["gaussian", "minus_log_share"] == pytest.approx(truth, abs=0.07)
     assert last.loc["integration", "minus_log_share"] == pytest.approx(truth, abs=0.6)
+
+
+def test_an_integral_over_an_unsound_estimate_is_suspect() -> None:
+    problem = quadratic(CURVATURES)
+    settings = Settings(localization=1.0, gauge="none", draws=40, burn_in=20)
+    nbetas = (1.0, 10.0, 100.0)
+    _, profile = profile_with(problem.policy, problem.data, settings, nbetas, problem.loss)
+    profile["status"], profile["message"] = ["ok", "suspect", "ok"], ["", "R-hat 1.10", ""]
+    frame = volumes_of(problem.policy, problem.data, profile, settings, problem.loss, directions=64)
+    status = frame.set_index(["method", "nbeta"])["status"]
+    assert status["integration"].tolist() == ["ok", "suspect", "suspect"]
+    assert status["gaussian"].eq("ok").all()
 
 
 def linear(module: nn.Module) -> Tensor:
