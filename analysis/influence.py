@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -9,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 SHOWN = 10  # frames in a row of the sheet
+WIDTH = 10.0  # of the heat map, inches
 
 
 def draw_heat_map(
@@ -24,7 +27,9 @@ def draw_heat_map(
     across = np.argsort(-np.nanmean(correlation, 0), kind="stable")
     down = np.argsort(-np.nanmean(correlation, 1), kind="stable")
     shown = np.where(distinct, correlation, np.nan)[np.ix_(down, across)]
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    # Every training state has a column of pixels: a single pair is not to fall between two.
+    dpi = max(120, math.ceil(1.25 * len(across) / WIDTH))
+    figure = Figure(figsize=(WIDTH, 4.2), dpi=dpi, layout="constrained")
     ax = figure.subplots()
     ax.set_facecolor("0.9")
     image = ax.imshow(
@@ -54,7 +59,7 @@ def draw_frames(
     holds, against = sure[sure["influence"] < 0], sure[sure["influence"] > 0]
     lowest = pd.concat([holds, rest]).head(SHOWN)
     highest = pd.concat([rest, against]).tail(SHOWN).iloc[::-1]
-    figure = Figure(figsize=(SHOWN * 1.15, 5.0))
+    figure = Figure(figsize=(SHOWN * 1.15, 5.0), dpi=120)
     axes = figure.subplots(
         3, SHOWN, squeeze=False,
         gridspec_kw={"left": 0.01, "right": 0.99, "top": 0.84, "bottom": 0.01, "hspace": 0.5},
