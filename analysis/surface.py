@@ -188,7 +188,7 @@ def draw_surfaces(
         for cliff in cliffs[title]:
             axes.axvspan(cliff.start, cliff.end, color="C3", alpha=0.25)
         axes.set(xlabel="along the policy gradient", ylabel="return",
-                 title=f"{title}: {len(cliffs[title]) or 'no'} cliffs")  # fmt: skip
+                 title=f"{title}: cliffs: {len(cliffs[title])}")  # fmt: skip
     for axes in panels.flat:
         axes.title.set_fontsize(9)
     return figure

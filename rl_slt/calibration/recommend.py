@@ -41,7 +41,7 @@ class Calibration:
         """The plateau, a color per policy; the line marks the recommendation.
 
         LLC over localization (open marks: half the step), and at the recommended localization over
-        nbeta and over step size (open marks: step sizes given, not adapted).
+        nbeta (in multiples of each policy's own) and over step size (open marks: not adapted).
         """
         from matplotlib.figure import Figure  # slow to import, and for those who look alone
         from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
@@ -49,7 +49,8 @@ class Calibration:
         localization = self.settings.localization
         figure = Figure(figsize=(12, 4), layout="constrained")
         panels = figure.subplots(1, 3)
-        for i, (name, part) in enumerate(self.table.groupby("policy", sort=False)):
+        table = self.table.assign(factor=_factors(self.table))
+        for i, (name, part) in enumerate(table.groupby("policy", sort=False)):
             color, label = f"C{i % 10}", str(name)
             grid, half, nbeta, given = (
                 part[part["varied"] == v]
@@ -59,10 +60,10 @@ class Calibration:
             beside = half.assign(localization=1.06 * half["localization"])
             _points(panels[0], grid, "localization", color, label)
             _points(panels[0], beside, "localization", color)
-            _points(panels[1], pd.concat([here, nbeta]), "nbeta", color, label)
+            _points(panels[1], pd.concat([here, nbeta]), "factor", color, label)
             _points(panels[2], pd.concat([here, near]), "step_size", color, label)
             _points(panels[2], given, "step_size", color)
-        labels = ("localization γ", "nβ", f"step size at γ = {localization:g}")
+        labels = ("localization γ", "nβ / nβ of the settings", f"step size at γ = {localization:g}")
         for axes, what in zip(panels, labels, strict=True):
             axes.set(xscale="log", xlabel=what, ylabel="LLC ± 95 %")
             low, high = axes.get_xlim()
@@ -177,19 +178,27 @@ def _checks(here: pd.DataFrame) -> Iterator[tuple[str, bool]]:
 def _effects(here: pd.DataFrame) -> Iterator[str]:
     """What another nbeta and other step sizes do to the estimates at one localization."""
     base = here[here["varied"] == "localization"]
-    for value, part in here[here["varied"] == "nbeta"].groupby("nbeta"):
+    for factor, part in here[here["varied"] == "nbeta"].groupby(_factors(here)):
         mean, error = pooled(shifts(base, part))
-        factor = float(str(value)) / float(base["nbeta"].iloc[0])
         yield f"{factor:g} times nbeta changes them by {mean:+.0%} ± {error:.0%}"
     for value, part in here[here["varied"] == "step-size"].groupby("step_size"):
         mean, error = pooled(shifts(base, part))
         yield f"step size {value:g} changes them by {mean:+.1%} ± {error:.1%}"
 
 
+def _factors(table: pd.DataFrame) -> pd.Series[float]:
+    """Nbeta of each row in multiples of its policy's own, which `relative:K` makes another each."""
+    key = ["policy", "localization"]
+    own = table[table["varied"] == "localization"][[*key, "nbeta"]]
+    both = table[[*key, "nbeta"]].merge(own, on=key, how="left", suffixes=("", "_own"))
+    return (both["nbeta"] / both["nbeta_own"]).round(9).set_axis(table.index)
+
+
 def order_of_policies(table: pd.DataFrame) -> Iterator[str]:
     """Whether the order of the policies is the same at every localization and nbeta tried."""
     part = table[table["varied"].isin(["localization", "nbeta"]) & (table["status"] == "ok")]
-    settings = [g.set_index("policy") for _, g in part.groupby(["localization", "nbeta"])]
+    groups = part.groupby(["localization", _factors(table)])
+    settings = [g.set_index("policy") for _, g in groups]
     turning = []
     names = list(dict.fromkeys(part["policy"]))
     for a, b in combinations(names, 2):

@@ -118,7 +118,7 @@ def run(
     Interrupted at any point, the same command goes on from there. --seeds does a long study in
     parts: the report is of the runs so far.
 
-    --plan measures this machine for some seconds, prints what is left to compute in OUT and about
+    --plan measures this machine for half a minute, prints what is left to compute in OUT and about
     how long that takes, and writes nothing. --budget leaves arms, seeds and training as they are
     and takes fewer checkpoints for LLC and probes, then fewer draws and levels, then fewer
     controls; it is recorded in the study, prints with --plan what it changes, and stops nothing.

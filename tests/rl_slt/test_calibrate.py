@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -87,6 +88,24 @@ def test_checks_at_the_recommended_localization(
 ) -> None:
     best = recommend(frame(pair(10, 20, 20), rows))
     assert best.settings.localization == 10 and best.sound == sound and words in best.reason
+
+
+def test_another_nbeta_is_a_multiple_of_each_policys_own() -> None:
+    """As with `relative:K`, where nbeta depends on the curvature at the weights."""
+    names = {"a": (1000.0, 10.0), "b": (30.0, 20.0)}
+    rows = [
+        r for name, (nbeta, llc) in names.items()
+        for r in (
+            *pair(10, llc, llc, policy=name, nbeta=nbeta),
+            row("nbeta", 10, 1.5 * llc, policy=name, nbeta=0.7 * nbeta),
+        )
+    ]  # fmt: skip
+    found = recommend(frame(rows))
+    assert "0.7 times nbeta changes them by +50%" in found.reason
+    assert found.reason.count("times nbeta") == 1
+    assert "the same at all 2 settings" in found.reason
+    for line in found.plot().axes[1].get_lines()[::3]:
+        assert list(np.asarray(line.get_xdata())) == [0.7, 1.0]
 
 
 def test_whether_the_order_of_policies_holds_is_said() -> None:

@@ -75,7 +75,8 @@ def calibrate(
         found, failed = _sweep(target, plan.replace(**VARIED), sweep, names, engine)
     report_failures(failed)
     best = float(found.settings.localization)  # a number: the sweep tries no other
-    command = command_line(path, settings, best)
+    # What was calibrated is named even where it is the default here: `llc` has defaults of its own.
+    command = command_line(path, settings | {"losses": plan.losses, "states": plan.states}, best)
     write_calibration(path / "calibration", found, command)
     value = f"localization {best:g}"
     what = f"recommended: {value}" if found.sound else f"nothing tried is sound; nearest: {value}"

@@ -99,9 +99,10 @@ def describe_run(run: Run, settings: dict[str, Any]) -> list[str]:
             lines.append(f"  {items.stage}: missing{running}")
     lines += _running(run.path, OTHERS)
     llc = _rows(run, LLC)
-    for row in llc[llc["status"] != "ok"].itertuples():
-        where = f"step {row.step:,} {row.loss} on {row.states}"
-        lines.append(f"    {row.status}: {where}: {row.message}")
+    for row in llc[llc["status"] != "ok"].to_dict("records"):
+        where = f"step {row['step']:,} {row['loss']} on {row['states']}"
+        where += f" at {row['matched_entropy']:g} nats" if row["matched_entropy"] > 0 else ""
+        lines.append(f"    {row['status']}: {where}: {row['message']}")
     return lines + [f"    failed: {f.item}: {f.reason} ({f.when})" for f in failures(run)]
 
 
@@ -158,7 +159,8 @@ def _left(runs: Sequence[Run], settings: dict[str, Any]) -> list[str]:
         parts[items.stage] = (missing * each if each else None) if missing else 0.0
     texts = [f"{name} {duration(s) if s else 'of unknown length'}"
              for name, s in parts.items() if s != 0]  # fmt: skip
-    return [f"left at the speed so far: {', '.join(texts)}"] if texts else []
+    note = "" if len(begun) == len(runs) else "; of runs that have not begun training alone counts"
+    return [f"left at the speed so far: {', '.join(texts)}{note}"] if texts else []
 
 
 def _whole(study: Study, runs: Sequence[Run]) -> list[str]:

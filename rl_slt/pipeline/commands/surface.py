@@ -237,8 +237,9 @@ def surface(
 def _say(about: tuple[int, float, float, float], cliffs: Sequence[Cliff]) -> str:
     step, norm, cosine, of_mean = about
     where = ", ".join(f"{c.start:.2f} to {c.end:.2f} (falls by {c.fall:.3g})" for c in cliffs)
+    truth = f"about {of_mean:.2f}" if of_mean > 0 else "unknown"
     error = "exact" if cosine == 1 else (
-        f"cosine between batches {cosine:.2f}, of their mean to the truth about {of_mean:.2f}"
+        f"cosine between batches {cosine:.2f}, of their mean to the truth {truth}"
     )  # fmt: skip
     return (
         f"step {step:,}: policy gradient {norm:.3g} ({error}); "

@@ -38,7 +38,8 @@ def test_a_run_is_calibrated_and_finished_estimates_are_kept(
     known = json.loads((run / "calibration" / "calibration.json").read_text())
     assert end.value.code == (0 if known["sound"] else 1)
     assert "rl-slt llc good --n-states 48" in out
-    assert "--localization 300" in known["command"] and known["reason"] in out
+    assert "--loss kl --states frozen --localization 300" in known["command"]
+    assert known["reason"] in out
     assert (run / "calibration" / "plateau.png").read_bytes()[1:4] == b"PNG"
     first = results(run)
     assert first["policy"].drop_duplicates().tolist() == ["good@0", "good@1024"]

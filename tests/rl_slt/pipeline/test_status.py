@@ -35,12 +35,15 @@ def make_run(path: Path, finished: bool = True, steps: tuple[int, ...] = STEPS) 
     return Run(path)
 
 
-def put(run: Run, step: int, number: int, status: str = "ok", states: str = "frozen") -> None:
+def put(
+    run: Run, step: int, number: int, status: str = "ok", states: str = "frozen", nats: float = 0.0
+) -> None:
     """A finished estimate that was written `number` times 30 s after the first."""
     kinds = {"s": "", "i": 0, "f": 1.0, "b": False}
     row = {name: kinds[kind] for name, kind in schema.TABLES["llc"].items()}
     row |= {"run": run.name, "step": step, "loss": "kl", "states": states, "status": status}
     row |= {"setting_id": "s", "message": "drifts" if status != "ok" else ""}
+    row["matched_entropy"] = nats or float("nan")
     store = ItemStore(run.path, "llc")
     store.put(f"{states}-{step}", {"llc": pd.DataFrame([row])})
     os.utime(store.root / f"{states}-{step}", (1000 + 30 * number, 1000 + 30 * number))
@@ -57,6 +60,8 @@ def test_done_missing_suspect_and_what_is_left(tmp_path: Path) -> None:
     assert "    suspect: step 256 kl on frozen: drifts" in reported
     assert "  probe: missing" in reported
     assert reported[-1] == "left at the speed so far: llc 60 s"
+    put(run, 512, 2, status="suspect", nats=1.0)
+    assert "    suspect: step 512 kl on frozen at 1 nats: drifts" in describe(run.path)
 
 
 def test_a_failed_unit_is_named_until_it_succeeds(tmp_path: Path) -> None:
@@ -108,9 +113,8 @@ def test_a_study_tells_what_its_plan_wants(tmp_path: Path) -> None:
     assert "run a-s1: missing, not begun" in reported and "report: missing" in reported
     assert "  llc kl on frozen: 4 of 4 checkpoints" in reported
     assert "  llc kl on on-policy: 0 of 4 checkpoints, 4 missing" in reported
-    assert (
-        reported[-1] == "left at the speed so far: training 2 min, llc 2 min"
-    )  # 1,024 steps; 4 x 30 s
+    left = "training 2 min, llc 2 min; of runs that have not begun training alone counts"
+    assert reported[-1] == f"left at the speed so far: {left}"  # 1,024 steps; 4 x 30 s
 
 
 def test_a_night_between_two_commands_does_not_count(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from agents import Run, load_policy, ppo_preset, train
 from analysis.surface import agreement, random_direction
 from envs import CheeseGrid
 from rl_slt import InputError, TabularSimulator
-from rl_slt.pipeline.commands.surface import ExactView, PlayedView, surface
+from rl_slt.pipeline.commands.surface import ExactView, PlayedView, _say, surface
 
 COIN = "mix:0.3:anywhere:corner"
 
@@ -88,6 +88,11 @@ def test_the_gradient_of_played_episodes_comes_to_the_exact_one(run: Run) -> Non
     assert 0.5 < cosine < 0.98
     assert float(mean @ exact / mean.norm() / exact.norm()) == pytest.approx(of_mean, abs=0.03)
     assert float(mean @ exact / exact.norm() ** 2) == pytest.approx(1.0, abs=0.15)
+
+
+def test_batches_that_disagree_say_nothing_of_the_true_gradient() -> None:
+    assert "to the truth unknown)" in _say((4, 1.0, -0.1, 0.0), [])
+    assert "to the truth about 0.70)" in _say((4, 1.0, 0.2, 0.7), [])
 
 
 @pytest.mark.parametrize(
