@@ -51,8 +51,8 @@ _OWN: dict[str, str] = {
     "volume": """
         seed:i step:i estimate_id:s setting_id:s loss:s states:s quantity:s method:s nbeta:f
         localization:f relative_temperature:f cutoff:f radius:f keep:f score:f score_stderr:f
-        free_energy:f free_energy_stderr:f minus_log_share:f minus_log_share_stderr:f bias:f ess:f
-        directions:i status:s message:s""",
+        free_energy:f free_energy_stderr:f minus_log_share:f minus_log_share_stderr:f dof:i
+        bias:f ess:f directions:i status:s message:s""",
     "steering": """
         step:i module:s side:s strength:f probe:s metric:s change:s value:f ci_low:f ci_high:f
         without:f least:f most:f n:i""",

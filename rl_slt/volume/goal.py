@@ -63,7 +63,8 @@ def goal_volume(
     Returns:
         A row for each share kept and method (`splitting`, `gaussian`, `rays`): keep, method,
         score (at w*), localization, minus_log_share (nats; NaN where it has no support),
-        minus_log_share_stderr, bias, ess, directions, status (`ok` or `refused`) and message.
+        minus_log_share_stderr, dof (of that of splitting), bias, ess, directions, status (`ok` or
+        `refused`) and message.
 
     Raises:
         InputError: a wrong value, no localizer, or a score of 0.
@@ -154,13 +155,15 @@ def _split(
         return refused(message)
     relative = shares.std(ddof=1) / shares.mean() / math.sqrt(POPULATIONS)
     # Where every particle keeps the goal, one of the next might not.
-    return Share(abs(math.log(shares.mean())), math.hypot(relative, 1 / (POPULATIONS * particles)))
+    stderr = math.hypot(relative, 1 / (POPULATIONS * particles))
+    return Share(abs(math.log(shares.mean())), stderr, dof=POPULATIONS - 1)
 
 
 def share_columns(share: Share) -> dict[str, object]:
     """Columns of a share in a table of volumes."""
     return {
         "minus_log_share": share.value, "minus_log_share_stderr": share.stderr,
+        "dof": share.dof,
         "bias": share.bias, "ess": share.ess, "directions": share.directions,
         "status": "refused" if share.message else "ok", "message": share.message,
     }  # fmt: skip

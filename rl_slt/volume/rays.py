@@ -48,6 +48,7 @@ class Share:
         k: tail index of the directions' weights; above 0.7 their mean is not to be had.
         directions: how many were looked at.
         message: why there is no value; empty where there is one.
+        dof: degrees of freedom of the error; None where it is a normal one.
     """
 
     value: float
@@ -57,6 +58,7 @@ class Share:
     k: float = math.nan
     directions: int = 0
     message: str = ""
+    dof: int | None = None
 
 
 def refused(message: str) -> Share:

@@ -16,7 +16,6 @@ from analysis.report.figures.model import Figure, FigureRecord, Panel, Series, i
 from analysis.report.labels import capital
 from analysis.report.queries import last_of_one_setting, last_rows
 from analysis.report.seed_means import Bounds
-from rl_slt.volume.goal import POPULATIONS
 
 _DASHES = {"integration": "", "splitting": "", "gaussian": "dash", "rays": "dot"}
 _LOST: Bounds = (0.0, math.inf)  # of -log of a share
@@ -53,8 +52,7 @@ def _goal_volumes(data: StudyData) -> Iterator[Figure]:
     """Per goal and part of it that is kept a panel over radii; none without rows."""
     rows = data.table("volume").dropna(subset=["run", "step", "radius"])
     rows = last_rows(rows[(rows["quantity"] != "policy") & (rows["status"] != "refused")])
-    # The error of splitting comes from a few populations alone.
-    dof = rows["method"].map({"splitting": POPULATIONS - 1.0}).fillna(math.inf)
+    dof = rows["dof"].astype(float).fillna(math.inf)
     rows = with_bands(rows, "minus_log_share", "minus_log_share_stderr", bounds=_LOST, dof=dof)
     rows = rows.assign(step=rows["radius"])
     rows = last_of_one_setting(rows, ["run", "states", "quantity", "keep"], ["method"])

@@ -68,7 +68,8 @@ def test_goals_have_a_panel_each_within_what_a_share_can_be(demo: Path) -> None:
     assert GOAL_VOLUMES.build(data) == []
     goals = [
         {"quantity": goal, "method": method, "radius": radius, "keep": keep, "status": status,
-         "minus_log_share": value, "minus_log_share_stderr": 0.1}
+         "minus_log_share": value, "minus_log_share_stderr": 0.1,
+         "dof": 3 if method == "splitting" else None}
         for goal, method, radius, keep, value, status in (
             ("left-coin", "splitting", 0.3, 0.0, 0.01, "ok"),
             ("left-coin", "splitting", 3.0, 0.0, 0.45, "ok"),

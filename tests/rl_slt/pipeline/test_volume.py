@@ -38,6 +38,7 @@ def test_volumes_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert kept["relative_temperature"].round(6).eq(5).all() and kept["cutoff"].gt(0).all()
     assert set(goal["method"]) == {"splitting", "gaussian", "rays"}
     assert goal["radius"].eq(0.1).all() and set(goal["keep"]) == {0.0, 0.5}
+    assert (goal["dof"].eq(3) == goal["method"].eq("splitting")).all()  # of four populations
     assert (goal["score"] > 0.5).all() and goal["minus_log_share"].abs().max() < 0.01
     for name, part in (("free_energy", kept), ("minus_log_share", goal)):
         assert (part[name].notna() == (part["status"] != "refused")).all()
