@@ -127,6 +127,6 @@ CONTRIBUTIONS = FigureRecord(
         "its means over kinds of states, all on one scale. Where it is high the posterior moves "
         "the policy most. Bands: 95 % intervals of the chains, from the few draws that traces keep."
     ),
-    needs="No traces were kept; `rl-slt llc RUN --traces` keeps them.",
+    needs="No traces of the estimates shown were kept; `rl-slt llc RUN --traces` keeps them.",
     draw=_contributions,
 )

@@ -510,6 +510,7 @@ def assemble(run: Run) -> None:
     """
     profile = ItemStore(run.path, "profile").read("profile")
     parts = ItemStore(run.path, "traces").read("contributions")
+    parts.loc[parts["status"] == "failed", ["value", "stderr"]] = np.nan  # as an LLC that failed
     llc, draws = (ItemStore(run.path, "llc").read(name) for name in ("llc", "llc_draws"))
     if len(profile):
         known = profile.sort_values("created").drop_duplicates("headline_id", keep="last")

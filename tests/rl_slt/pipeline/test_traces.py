@@ -57,6 +57,11 @@ def test_an_estimate_made_before_gets_them_and_stays(
     llc.make(more)
     assert more.done and Traces.load(more.traces).losses.shape == (2, 25, 48)
     assert all(e.done for e in again)
+    part = run.path / "parts" / "traces" / estimate / "contributions.parquet"
+    pd.read_parquet(part).assign(status="failed").to_parquet(part)
+    llc.assemble(run)
+    lost = pd.read_parquet(run.tables / "contributions.parquet")
+    assert len(lost) == len(table) and lost[["value", "stderr"]].isna().all(axis=None)
     more.traces.unlink()
     assert [e.done for e in (more, *again)] == [False, False]
 
