@@ -14,7 +14,7 @@ from .actions import (
 )
 from .clips import COLORS, Clip, evenly_spaced, film_strip, gif_bytes, record_clip
 from .edit import agent_of, coins_of, move_coin, render_states, standing_states
-from .exploration import ENVS, Act, behaviors, rollout, thinned
+from .exploration import ENVS, Act, Moment, behaviors, rollout, thinned
 from .games import GAMES, find_game, find_procgen
 from .gridworld import CheeseGrid, GridSettings, parse_cheese
 from .layouts import layout_hash, layout_hashes, layouts_of
@@ -96,6 +96,7 @@ __all__ = [
     "CoinSeekerPolicy",
     "GridSettings",
     "LevelSettings",
+    "Moment",
     "NetworkPolicy",
     "Placement",
     "ProcgenVectorEnv",

@@ -378,6 +378,11 @@ class ProcgenVectorEnv(VectorEnv[NDArray[np.uint8], NDArray[np.int64], NDArray[A
         """The column of an agent's center as it is now; costs three steps of a game."""
         return agent_motion(self._native.peek_state(index))[0]
 
+    def agents_xy(self) -> NDArray[np.float32]:
+        """The agents' centers as they are now [n, 2]: `agent_xy` where nothing is tracked."""
+        places = [agent_motion(self._native.peek_state(i))[:2] for i in range(self.num_envs)]
+        return np.array(places, np.float32)
+
     def episode_numbers(self) -> NDArray[np.int64]:
         """How many episodes each environment has begun [n]."""
         return self._episodes.number.copy()

@@ -31,7 +31,7 @@ import math
 import re
 import zipfile
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -45,7 +45,7 @@ from torch import nn
 import envs
 from agents import TrainConfig, make_folder, read_header, write_bytes
 from analysis.probes import SUITES
-from envs import ENVS, Act, behaviors, rollout, thinned
+from envs import ENVS, Act, Moment, behaviors, rollout, thinned
 from rl_slt import PolicyData, SettingsModel, Simulator, TabularMDP
 from rl_slt.data.simulate import Policy, pick
 from rl_slt.errors import InputError
@@ -367,8 +367,8 @@ def _visit(
     episodes: list[np.ndarray] = []
     cells: list[np.ndarray] = []
     found = 0
-    seen = thinned(rollout(vector, act, seed))
-    for moment in itertools.islice(seen, _PATIENCE * max(1, n // ENVS)):
+    most = _PATIENCE * max(1, n // ENVS)
+    for moment in itertools.islice(kept_moments(vector, act, seed), most):
         mask = np.ones(ENVS, bool) if keep is None else keep(coin_offsets(moment.info))
         where = np.flatnonzero(mask)
         frames.append(moment.frames[where])
@@ -383,6 +383,12 @@ def _visit(
         f"state set {spec.name!r} found only {found} of {n} states under {placement!r}; "
         "take fewer states or another filter"
     )
+
+
+def kept_moments(vector: envs.ProcgenVectorEnv, act: Act, seed: int) -> Iterator[Moment]:
+    """Every 7th moment of a rollout, with the agents' places, which are read for these alone."""
+    for moment in thinned(rollout(vector, act, seed)):
+        yield moment._replace(info=moment.info | {"agent_xy": vector.agents_xy()})
 
 
 def _agent(policy: nn.Module, seed: int) -> Act:
@@ -504,9 +510,7 @@ def reward_scale(checkpoint: Path) -> float:
 @torch.inference_mode()
 def _play(spec: StateSetSpec, policy: nn.Module) -> list[dict[str, Any]]:
     """Whole episodes, each with frames, actions, log-probabilities, values and rewards."""
-    vector = shared_env(
-        spec.placements[0], spec.settings, spec.levels, spec.time_limit, track=False
-    )
+    vector = shared_env(spec.placements[0], spec.settings, spec.levels, spec.time_limit)
     generator = torch.Generator().manual_seed(spec.seed)
     running: list[dict[str, list[Any]]] = [defaultdict(list) for _ in range(ENVS)]
 
@@ -574,11 +578,10 @@ def shared_env(
     levels: tuple[int, int] | None,
     limit: int | None,
     num: int = ENVS,
-    track: bool = True,
 ) -> envs.ProcgenVectorEnv:
     """One environment object for each setting: procgen leaks memory when they are destroyed."""
     return envs.make_vec(
-        num, coin=placement, levels=levels, settings=settings, time_limit=limit, track=track,
+        num, coin=placement, levels=levels, settings=settings, time_limit=limit,
         threads=torch.get_num_threads(),
     )  # fmt: skip
 

@@ -37,14 +37,13 @@ from envs import (
     parse_placement,
     record_clip,
     rollout,
-    thinned,
 )
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, open_run
 from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.disk.store import digest, file_digest
 from rl_slt.pipeline.plan.study import CompareSettings
-from rl_slt.pipeline.states import coin_offsets, in_view, shared_env
+from rl_slt.pipeline.states import coin_offsets, in_view, kept_moments, shared_env
 from rl_slt.versions import STAGES, version_key
 
 CONFIDENCE = 0.95  # of each bound on a difference of means
@@ -174,7 +173,7 @@ def visit(a: Side, b: Side, settings: CompareSettings) -> tuple[Tensor, pd.DataF
         vector = shared_env(placement, a.train.settings, FROZEN_LEVELS, a.train.time_limit)
         for side in (a, b):
             act = NetworkPolicy(side.policy, "sampled", settings.seed)
-            seen = thinned(rollout(vector, act, settings.seed))
+            seen = kept_moments(vector, act, settings.seed)
             left = share
             for moment in itertools.islice(seen, -(-share // ENVS)):
                 frames.append(moment.frames[:left].copy())
