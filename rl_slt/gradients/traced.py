@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._guards import TracingContext, tracing
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import grad_and_value, vmap
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -202,12 +204,19 @@ class TracedGradient:
         if w.ndim == 2:
             over = [None] * len(fixed) + [None if shared else 0] * len(names)
             function = vmap(function, in_dims=(0, *over))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch.fx warns of its own internals
-            graph = drop_idle(make_fx(function)(w, *fixed.values(), *batch.values()))
+        graph = drop_idle(graph_of(function, w, *fixed.values(), *batch.values()))
         given: list[str | None] = [*([None] * len(fixed)), *names]
         samples = batch["states"].shape[: 1 if shared or w.ndim == 1 else 2].numel()
         return hoist(graph, given, set(names) - {COUNTS}, samples)
+
+
+def graph_of(function: Callable[..., Any], *args: Tensor) -> GraphModule:
+    """The operations of a function of tensors, as a graph of those alone."""
+    # One fake mode for all operations: otherwise each makes its own, half of the time.
+    one_mode = tracing(TracingContext(FakeTensorMode(allow_fallback_kernels=True)))
+    with warnings.catch_warnings(), one_mode:
+        warnings.simplefilter("ignore")  # torch.fx warns of its own internals
+        return make_fx(function)(*args)
 
 
 _GRAPHS: OrderedDict[Any, dict[Any, Hoisted]] = OrderedDict()

@@ -15,7 +15,6 @@ it is. The gain and bias of a layer or batch normalization write units like any 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,11 +25,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.fx import GraphModule, Node
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from rl_slt.data.policies import MASKED, copy_policy
 from rl_slt.errors import InputError
-from rl_slt.gradients.traced import TRACE_ERRORS
+from rl_slt.gradients.traced import TRACE_ERRORS, graph_of
 
 Ids = NDArray[np.int64]
 aten = torch.ops.aten
@@ -452,9 +450,8 @@ def _trace(policy: nn.Module, states: Tensor) -> GraphModule:
         *values, states = tensors
         return functional_call(policy, dict(zip(params, values, strict=True)), (states,))
 
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # torch.fx warns of its own internals
-        return make_fx(forward)(*params.values(), states)
+    with torch.no_grad():
+        return graph_of(forward, *params.values(), states)
 
 
 def same_policy(a: nn.Module, b: nn.Module, states: Tensor) -> bool:
