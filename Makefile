@@ -4,7 +4,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	&& { echo $$p; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Byte code is made of the modules that are imported, when they are: that of all takes a minute.
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --no-compile -c constraints.txt
 OUT ?= demo
 
 .PHONY: help demo test test-slow test-faults docs site venv clean
@@ -49,15 +50,15 @@ $(BIN)/python:
 # torch comes first and pinned: a later resolver run must not replace it by another build.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "== installing rl-slt from constraints.txt =="
-	@$(PIP) install -q --only-binary torch,procgen-mirror,procgen-gym -c constraints.txt torch \
+	@$(PIP) --only-binary torch,procgen-mirror,procgen-gym torch \
 		"procgen-mirror; python_version < '3.13'" "procgen-gym; python_version >= '3.13'" \
 		|| { echo "No ready wheel of torch or procgen for this machine: needs Linux on x86-64, Python 3.11 to 3.13." >&2; exit 1; }
-	@$(PIP) install -q -c constraints.txt -e .
+	@$(PIP) -e .
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	@echo "== installing the test tools =="
-	@$(PIP) install -q -c constraints.txt -e '.[test,docs]'
+	@$(PIP) -e '.[test,docs]'
 	@touch $@
 
 clean:
