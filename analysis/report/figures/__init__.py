@@ -41,4 +41,14 @@ def all_figures(data: StudyData) -> list[Figure]:
     return [figure for record in FIGURES for figure in record.build(data)]
 
 
-__all__ = ["FIGURES", "Figure", "FigureRecord", "Series", "all_figures"]
+def find_figure(data: StudyData, name: str) -> Figure:
+    """The figure of that id, without the others: `llc`, `timeline-0`.
+
+    Raises:
+        StopIteration: the study has none of that id.
+    """
+    near = (record for record in FIGURES if name.startswith(record.id))
+    return next(figure for record in near for figure in record.build(data) if figure.id == name)
+
+
+__all__ = ["FIGURES", "Figure", "FigureRecord", "Series", "all_figures", "find_figure"]

@@ -49,6 +49,18 @@ def demo(tmp_path_factory: pytest.TempPathFactory, write_study: Callable[..., Pa
 
 
 @pytest.fixture(scope="session")
+def data(demo: Path) -> StudyData:
+    """The two arms as read; tests must not change it."""
+    return load_study(demo)
+
+
+@pytest.fixture(scope="session")
+def rich(rich_study: Path) -> StudyData:
+    """The rich study as read; tests must not change it."""
+    return load_study(rich_study)
+
+
+@pytest.fixture(scope="session")
 def large_data(large: Path) -> StudyData:
     """The large study as read; tests must not change it."""
     return load_study(large)

@@ -1,14 +1,13 @@
 """What the coin changes in the policy: the tables' rows, and nothing where there are none."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from analysis.probes import SCORES
-from analysis.report import StudyData, load_study
-from analysis.report.figures import Figure, all_figures
+from analysis.report import StudyData
+from analysis.report.figures import Figure, find_figure
 from analysis.report.results import feature_title
 from analysis.report.test_tables import shown_series
 
@@ -18,12 +17,7 @@ def with_table(data: StudyData, name: str, frame: pd.DataFrame) -> StudyData:
 
 
 def figure_of(data: StudyData, name: str) -> Figure:
-    return next(figure for figure in all_figures(data) if figure.id == name)
-
-
-@pytest.fixture(scope="module")
-def data(demo: Path) -> StudyData:
-    return load_study(demo)
+    return find_figure(data, name)
 
 
 @pytest.mark.parametrize(

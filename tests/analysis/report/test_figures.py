@@ -12,18 +12,13 @@ from scipy.stats import t as student
 
 from analysis.report import StudyData, build_report, load_study
 from analysis.report import figures as registry
-from analysis.report.figures import FIGURES, Figure, FigureRecord, Series, all_figures
+from analysis.report.figures import FIGURES, Figure, FigureRecord, Series, all_figures, find_figure
 from analysis.report.figures.axes import step_axis
 from analysis.report.figures.lines import thin
 from analysis.report.figures.model import Panel
 from analysis.report.labels import short
 from analysis.report.page import render
 from analysis.report.seed_means import mean_curve, over_seeds
-
-
-@pytest.fixture(scope="module")
-def data(demo: Path) -> StudyData:
-    return load_study(demo)
 
 
 @pytest.fixture(scope="module")
@@ -155,13 +150,13 @@ def test_a_loss_to_a_fixed_policy_is_preferred_to_the_return(demo: Path) -> None
     llc = data.table("llc")
     fixed = llc.assign(reference="last", loss_init=llc["step"].astype(float) / 1e6)
     data.tables["llc"] = pd.concat([llc, fixed], ignore_index=True)
-    staircase = next(f for f in all_figures(data) if f.id == "staircase")
+    staircase = find_figure(data, "staircase")
     assert "last" in staircase.x_title
     assert staircase.series[0].x == [step / 1e6 for step in staircase.series[0].step]
 
 
 def test_several_seeds_get_a_mean_with_an_interval_over_seeds(large_data: StudyData) -> None:
-    figure = next(f for f in all_figures(large_data) if f.id == "timeline-1")
+    figure = find_figure(large_data, "timeline-1")
     lines = [s for s in figure.series if s.panel == "llc:frozen"]
     assert [s.role for s in lines] == ["seed"] * 10 + ["mean"]
     values = np.array([s.y[-1] for s in lines[:-1]], dtype=float)

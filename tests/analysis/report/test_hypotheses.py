@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-import pytest
 from click.testing import CliRunner
 
 from analysis import schema
@@ -14,11 +13,6 @@ from analysis.hypotheses import LATE
 from analysis.report import StudyData, build_report, load_study
 from analysis.report.hypotheses import hypothesis_view, sentence_of
 from rl_slt.cli import cli
-
-
-@pytest.fixture(scope="module")
-def data(demo: Path) -> StudyData:
-    return load_study(demo)
 
 
 def with_rows(data: StudyData, **columns: list[object]) -> StudyData:

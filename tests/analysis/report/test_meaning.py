@@ -3,13 +3,12 @@
 import math
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from analysis.report import StudyData, build_report, build_summary, load_study, to_markdown
-from analysis.report.figures import Figure, Series, all_figures
+from analysis.report import StudyData, build_report, build_summary, to_markdown
+from analysis.report.figures import Figure, Series, find_figure
 from analysis.report.queries import llc_rows, matched_rows
 from analysis.report.results import series_title
 from analysis.report.test_tables import association_tables
@@ -18,22 +17,12 @@ PANELS = ["llc", "entropy", "information", "logit_scale"]
 SETTING = "relative temperature 50, balanced weights, distinct actions, 2,048 states"
 
 
-@pytest.fixture(scope="module")
-def data(demo: Path) -> StudyData:
-    return load_study(demo)
-
-
-@pytest.fixture(scope="module")
-def rich(rich_study: Path) -> StudyData:
-    return load_study(rich_study)
-
-
 def with_llc(data: StudyData, frame: pd.DataFrame, name: str = "llc") -> StudyData:
     return replace(data, tables={**data.tables, name: frame})
 
 
 def figure(data: StudyData, name: str) -> Figure:
-    return next(one for one in all_figures(data) if one.id == name)
+    return find_figure(data, name)
 
 
 def lines(shown: Figure, panel: str, arm: str = "end") -> list[Series]:

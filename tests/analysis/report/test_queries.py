@@ -1,13 +1,11 @@
 """Which rows of the tables are shown."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from analysis.report import load_study
 from analysis.report.data import StudyData
 from analysis.report.queries import (
     baseline_rows,
@@ -20,11 +18,6 @@ from analysis.report.queries import (
 
 def with_table(data: StudyData, name: str, frame: pd.DataFrame) -> StudyData:
     return replace(data, tables={**data.tables, name: frame})
-
-
-@pytest.fixture(scope="module")
-def data(demo: Path) -> StudyData:
-    return load_study(demo)
 
 
 def test_the_latest_of_equally_complete_settings_is_shown(data: StudyData) -> None:

@@ -10,7 +10,7 @@ from scipy.stats import t as student
 
 from analysis import schema
 from analysis.report import StudyData, build_report, load_study
-from analysis.report.figures import Figure, all_figures
+from analysis.report.figures import Figure, find_figure
 from analysis.report.figures.lines import run_lines
 
 KINDS = {"coin in view": 0.25, "no coin in view": 0.75}
@@ -39,7 +39,7 @@ def data(tmp_path_factory: pytest.TempPathFactory, write_study) -> StudyData:  #
 
 
 def figure(data: StudyData, name: str) -> Figure:
-    return next(figure for figure in all_figures(data) if figure.id == name)
+    return find_figure(data, name)
 
 
 def test_contributions_are_the_rows_of_the_estimates_shown(data: StudyData) -> None:

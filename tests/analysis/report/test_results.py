@@ -6,19 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
 from analysis import schema
 from analysis.report import StudyData, build_report, build_summary, load_study
 from analysis.report.comparisons import comparisons
-from analysis.report.figures import all_figures
+from analysis.report.figures import find_figure
 from analysis.report.results import path_result, prediction_result
 from analysis.report.test_tables import ALONE, small_errors, transition_table
-
-
-@pytest.fixture(scope="module")
-def rich(rich_study: Path) -> StudyData:
-    return load_study(rich_study)
 
 
 def test_the_summary_holds_each_answer(rich: StudyData) -> None:
@@ -43,7 +37,7 @@ def test_what_would_have_been_found_stands_beside_what_was_not(rich: StudyData) 
 
 
 def test_the_figure_holds_the_tables_numbers(rich: StudyData) -> None:
-    figure = next(f for f in all_figures(rich) if f.id == "early")
+    figure = find_figure(rich, "early")
     table = rich.table("path_dependence")
     lines = [s for s in figure.series if s.role == "mean"]
     assert lines and not figure.missing
