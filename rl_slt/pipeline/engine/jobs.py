@@ -36,6 +36,7 @@ _STARTS = 3  # of the workers, before it is given up
 _IN_FLIGHT, _PER_WORKER = 64, 4  # jobs with the scheduler: enough to keep all workers busy
 _POLL_SECONDS, _CLOSE_SECONDS = 0.5, 30
 _DIED = "its worker died: "
+_ANSWER_SECONDS = 20  # that a scheduler has to answer, at first and when it was lost
 _SCHEDULER_LOST = "the scheduler was lost; finished work is kept, the same command goes on"
 
 
@@ -324,7 +325,7 @@ def _connect(address: Any) -> Any:
     for name in ("distributed", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        return Client(address, timeout=20)
+        return Client(address, timeout=_ANSWER_SECONDS)
     except (OSError, ValueError, TimeoutError) as error:
         raise InputError(
             f"no Dask scheduler answers at {address!r} ({_one_line(error)}); "
