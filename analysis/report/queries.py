@@ -107,9 +107,7 @@ def _one_setting(frame: pd.DataFrame, within: Sequence[str] = ()) -> pd.DataFram
     frame = frame[params == ("all" if bool((known == "all").any()) else known.mode()[0])]
     losses = frame["loss"].fillna("")
     frame = frame[losses == (MAIN_LOSS if bool((losses == MAIN_LOSS).any()) else losses.mode()[0])]
-    by = ["run", "states"]
-    out = current_setting(frame, by).drop_duplicates([*by, "step", *within], keep="last")
-    out = out.sort_values([*by, "step"], ignore_index=True)
+    out = _last_of_one(frame, ["run", "states"], within)
     return out.assign(states=out["states"].fillna("unnamed"))
 
 
