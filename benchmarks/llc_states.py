@@ -26,6 +26,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -172,12 +174,13 @@ def effective_dimensions(runs: Sequence[Run], sets: int, states: int) -> None:
               f"{apart:.3f} on sets of their own.")  # fmt: skip
 
 
-def chains(run: Run, runs: Sequence[Run], sets: int, states: int, draws: int) -> None:
-    """Print the spread of the estimate itself."""
+def chain_spread(paths: Sequence[Path], which: int, sets: int, states: int, draws: int) -> Spread:
+    """The estimates of one run, on states that all runs' placements make up."""
+    torch.set_num_threads(1)
+    runs = [Run(path) for path in paths]
     spread = Spread([], {"chains": [], "states": [], "total": []})
-    statuses = []
     for seed in range(sets):
-        item = estimates_of(runs, seed, states, draws)[runs.index(run)]
+        item = estimates_of(runs, seed, states, draws)[which]
         policy, data, loss = load_inputs(item)
         e = estimate_with(policy, data, item.settings, loss, seed=seed)
         assert e.stderr_states is not None
@@ -185,13 +188,32 @@ def chains(run: Run, runs: Sequence[Run], sets: int, states: int, draws: int) ->
         spread.errors["chains"].append(e.stderr)
         spread.errors["states"].append(e.stderr_states)
         spread.errors["total"].append(e.stderr_total)
-        statuses.append(e.status)
-        print(f"set {seed}: {e!r}, {time.process_time():.0f} CPU s", file=sys.stderr, flush=True)
+        print(f"{paths[which].name}, set {seed}: {e!r}", file=sys.stderr, flush=True)
+    return spread
+
+
+def chains(paths: Sequence[Path], sets: int, states: int, draws: int, workers: int) -> None:
+    """Print the spread of the estimates themselves, run by run and over all of them."""
     print("\n## The estimate\n")
     print("| policy | error | mean | sd over sets | error reported | covered |")
     print("| --- | --- | --- | --- | --- | --- |")
-    print("\n".join(spread.rows(run.arm)))
-    print(f"\n{statuses.count('ok')} of {sets} estimates are ok.")
+    covered, ratios = [], []
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        of = [pool.submit(chain_spread, paths, k, sets, states, draws) for k in range(len(paths))]
+        for path, found in zip(paths, of, strict=True):
+            spread = found.result()
+            print("\n".join(spread.rows(path.name)), flush=True)
+            values, told = np.array(spread.values), np.array(spread.errors["total"])
+            covered.append(np.abs(values - values.mean()) <= 1.96 * told)
+            ratios.append(np.mean(told**2) / values.var(ddof=1))
+    held = np.array(covered)
+    over = " and ".join(
+        f"{held.mean(1 - axis).std(ddof=1) / held.shape[axis] ** 0.5:.1%} over {name}"
+        for axis, name in enumerate(("policies", "sets"))
+        if held.shape[axis] > 1
+    )
+    print(f"\nThe total covers {held.mean():.1%} of {held.size} (standard error {over}); its "
+          f"square is {np.mean(ratios):.2f} of the variance over sets.")  # fmt: skip
 
 
 def main() -> None:
@@ -200,6 +222,7 @@ def main() -> None:
     parser.add_argument("--sets", type=int, default=20)
     parser.add_argument("--states", type=int, default=2048)
     parser.add_argument("--draws", type=int, default=100)
+    parser.add_argument("--workers", type=int, default=2, help="processes of the estimates")
     parser.add_argument("--only", choices=("effective-dimension", "chains"))
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -210,7 +233,7 @@ def main() -> None:
     if args.only != "chains":
         effective_dimensions(runs, args.sets, args.states)
     if args.only != "effective-dimension":
-        chains(runs[0], runs, args.sets, args.states, args.draws)
+        chains(args.run, args.sets, args.states, args.draws, args.workers)
 
 
 if __name__ == "__main__":
