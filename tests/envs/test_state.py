@@ -63,7 +63,7 @@ def test_a_level_made_uses_nothing_of_its_generator(game: str, mode: Mode) -> No
     settings, rng = envs.LevelSettings(distribution_mode=mode), np.random.default_rng(3)
     games = [acquire(64, game, settings) for _ in range(2)]
     ended = 0
-    for first in range(0, 640, 64):
+    for first in range(0, 256, 64):
         for index in range(64):
             level = shared_simulator(game, settings).level(first + index)
             other = shared_simulator(game, settings).level(5000 + first + index)
@@ -77,7 +77,7 @@ def test_a_level_made_uses_nothing_of_its_generator(game: str, mode: Mode) -> No
             assert np.array_equal(games[0].rew, games[1].rew)
             assert np.array_equal(games[0].first, games[1].first)
             ended += int(games[0].first.sum())
-    assert ended > 50 or game == "maze"
+    assert ended > 20 or game == "maze"
 
 
 def mixed(data: bytes, other: State) -> bytes:

@@ -152,7 +152,7 @@ def test_the_heat_that_noise_would_add_is_known(variance: float) -> None:
 
 
 NEVER = {"reduced-rank", "reduced-rank-cold", "deep-linear", "tanh-net", "deep-linear-zero"}
-QUICK = {"softmax-mlp", "tabular-mixed"}
+QUICK = {"tabular-mixed"}
 BATCHED = [
     pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
     for name, problem in PROBLEMS.items()

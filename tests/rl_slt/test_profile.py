@@ -36,7 +36,7 @@ def test_quadratic_has_half_its_effective_dimension_and_its_log_volume() -> None
     problem = quadratic(tuple(h))
     frame = llc_profile(
         problem.policy, problem.data, [100.0, 10.0, 30.0, 1.0, 3.0],
-        loss=problem.loss, localization=gamma,
+        loss=problem.loss, localization=gamma, draws=300,
     )  # fmt: skip
     assert [*frame["nbeta"]] == [1.0, 3.0, 10.0, 30.0, 100.0]
     assert (frame["status"] == "ok").all()

@@ -78,8 +78,8 @@ def study_text(changes: dict[str, str]) -> str:
 def sound_run(run: Path, steps: tuple[int, ...] = (0, 1024)) -> Path:
     """A run as training leaves it, without the training."""
     torch.manual_seed(0)
-    config = agents.TrainConfig(network="small", steps=1024, num_envs=8, n_steps=32, batch_size=64)
-    spec = NetworkSpec("small", {})
+    config = agents.TrainConfig(network="patch", steps=1024, num_envs=8, n_steps=32, batch_size=64)
+    spec = NetworkSpec("patch", {})
     for step in steps:
         save_checkpoint(run, step, spec.build(), spec, {})
     write_index(run, finished=True)

@@ -17,7 +17,7 @@ from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.versions import STAGES
 from tests.rl_slt.cli.conftest import change_config, sound_run
 
-SETTINGS = """--n-states 48 --chains 2 --draws 96 --burn-in 48 --batch-size 36
+SETTINGS = """--n-states 48 --chains 2 --draws 32 --burn-in 16 --batch-size 36
 --preconditioner-rank 0 --localizations 300 --nbeta-factors 2 --sampler baoab"""
 ONE = LLCPlan(states=("frozen",))
 

@@ -23,7 +23,7 @@ SPEC = StateSetSpec(
 
 def collected(folder: Path, variance: float = 4.0) -> tuple[PolicyData, torch.nn.Module]:
     torch.manual_seed(0)
-    spec = NetworkSpec("small", {})
+    spec = NetworkSpec("patch", {})
     network = spec.build().eval()
     with torch.no_grad():
         network.policy_head.bias[7] = 3.0  # mostly right: some coins within 12 steps

@@ -75,7 +75,7 @@ def test_the_size_said_before_is_of_the_sampler() -> None:
 def test_influences_are_kept_with_their_pictures(tmp_path: Path) -> None:
     """The same command again reads the draws; what is asked of a failed estimate is refused."""
     run = Run(sound_run(tmp_path / "run", steps=(0,)))
-    few = {"n_states": 48, "chains": 2, "draws": 80, "burn_in": 40, "batch_size": 24, "traces": 20}
+    few = {"n_states": 48, "chains": 2, "draws": 240, "burn_in": 60, "batch_size": 24, "traces": 20}
     ask: dict[str, Any] = dict(step=0, probe="frozen:behind", probe_states=8, out=None)
     lines = influence(run.path, few, **ask)
     folder = run.path / "influence" / f"{0:012d}"
@@ -114,7 +114,7 @@ def test_influences_are_kept_with_their_pictures(tmp_path: Path) -> None:
 def test_components_answer_to_perturbations(tmp_path: Path) -> None:
     """Each is sampled by itself at the temperature of all; the same command again adds nothing."""
     run = Run(sound_run(tmp_path / "run", steps=(0,)))
-    few = {"n_states": 48, "chains": 2, "draws": 80, "burn_in": 40, "batch_size": 24, "traces": 20}
+    few = {"n_states": 48, "chains": 2, "draws": 240, "burn_in": 60, "batch_size": 24, "traces": 20}
     ask: dict[str, Any] = dict(
         components=("body.conv1.*", "policy_head.*"), perturbs=("frozen:behind", "frozen:end@7"),
         observables=("loss", "goal"), step=None, tilt_states=16, workers=0,

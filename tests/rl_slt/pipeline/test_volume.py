@@ -19,7 +19,7 @@ RIGHT = 7  # action
 
 def test_volumes_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "LEVELS", 4)
-    run, spec = sound_run(tmp_path / "run", steps=()), NetworkSpec("small", {})
+    run, spec = sound_run(tmp_path / "run", steps=()), NetworkSpec("patch", {})
     policy = spec.build()
     policy.get_parameter("policy_head.weight").data.zero_()  # it sees nothing, so no coin
     policy.get_parameter("policy_head.bias").data[RIGHT] += 4.0

@@ -35,9 +35,9 @@ PLAN = LLCPlan(states=("frozen",), n_states=32, chains=2, draws=8, burn_in=2, ba
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     path = tmp_path / "r"
-    config = agents.TrainConfig(network="small", time_limit=30, steps=16384 * 19,
+    config = agents.TrainConfig(network="patch", time_limit=30, steps=16384 * 19,
                                 checkpoints="linear:20")  # fmt: skip
-    spec = NetworkSpec("small", {})
+    spec = NetworkSpec("patch", {})
     for step in range(20):
         torch.manual_seed(step)
         save_checkpoint(path, 16384 * step, spec.build(), spec, {})

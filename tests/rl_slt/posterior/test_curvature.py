@@ -99,7 +99,7 @@ def test_the_loss_s_unit_has_no_part_in_a_relative_temperature() -> None:
     def tenfold(of: Policy, batch: PolicyData) -> Tensor:
         return 10 * PolicyKL()(of, batch)
 
-    options = dict(nbeta="relative:20", localization=3.0, draws=400, burn_in=100)
+    options = dict(nbeta="relative:20", localization=3.0, draws=200, burn_in=100)
     one = estimate_llc(policy(), STATES, loss=lambda p, b: PolicyKL()(p, b), **options)  # type: ignore[arg-type]
     ten = estimate_llc(policy(), STATES, loss=tenfold, **options)  # type: ignore[arg-type]
     assert one.nbeta == pytest.approx(10 * ten.nbeta, rel=1e-4)
@@ -143,7 +143,7 @@ def test_a_policy_is_brought_to_an_entropy_by_its_last_layer() -> None:
 
 
 def test_at_matched_entropy_the_head_s_scale_has_no_part() -> None:
-    options = dict(nbeta="relative:20", match_entropy=1.0, draws=800, burn_in=100, chains=8)
+    options = dict(nbeta="relative:20", match_entropy=1.0, draws=300, burn_in=100)
     found = [
         estimate_llc(policy(scale=scale), STATES, **options)  # type: ignore[arg-type]
         for scale in (1.0, 4.0)
