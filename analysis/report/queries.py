@@ -107,7 +107,7 @@ def _one_setting(frame: pd.DataFrame, within: Sequence[str] = ()) -> pd.DataFram
     frame = frame[params == ("all" if bool((known == "all").any()) else known.mode()[0])]
     losses = frame["loss"].fillna("")
     frame = frame[losses == (MAIN_LOSS if bool((losses == MAIN_LOSS).any()) else losses.mode()[0])]
-    out = _last_of_one(frame, ["run", "states"], within)
+    out = last_of_one_setting(frame, ["run", "states"], within)
     return out.assign(states=out["states"].fillna("unnamed"))
 
 
