@@ -698,8 +698,8 @@ def rollout(run: Path, out: Path, **settings: Any) -> None:
 def field(runs: tuple[Path, ...], out: Path, **settings: Any) -> None:
     """Draw a policy's direction at every cell, with the coin and without.
 
-    The agent is put to rest at each cell where it can stand. Length and direction of an arrow are
-    the mean push of the policy's actions, its color is the value.
+    The agent is put to rest at each cell where it can stand, but not next to a coin. Length and
+    direction of an arrow are the mean push of the policy's actions, its color is the value.
 
     \b
     Examples:

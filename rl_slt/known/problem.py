@@ -54,7 +54,10 @@ class Source(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A number that was estimated, with its standard error, and what it should be."""
+    """A number that was estimated, with its standard error, and what it should be.
+
+    The error has `dof` degrees of freedom.
+    """
 
     estimate: LLCEstimate | Source
     value: float
@@ -62,6 +65,7 @@ class Answer(NamedTuple):
     exact: float
     exact_error: float = 0.0
     lambda_: float = math.nan
+    dof: float = math.inf
 
 
 Known = Callable[[Sampler | None, int | None, int], Answer]

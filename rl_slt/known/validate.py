@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
+from scipy.stats import t as student
 
 from rl_slt.errors import InputError
 from rl_slt.estimate import estimate_with
@@ -18,7 +19,7 @@ from rl_slt.samplers.base import Sampler
 from rl_slt.samplers.chains import Progress
 from rl_slt.settings import Settings
 
-BIAS, Z95 = 0.03, 1.96
+BIAS = 0.03
 COLUMNS = (
     "problem", "sampler", "batch_size", "llc", "stderr", "low", "high", "exact", "exact_error",
     "lambda", "finite_beta_gap", "bias", "rhat", "ess", "status", "verdict", "seconds",
@@ -67,17 +68,18 @@ def validate(
     for done, name in enumerate(wanted):
         began = time.perf_counter()
         if name in answers:
-            e, value, stderr, exact, error, lambda_ = answers[name](sampler, batch_size, seed)
+            e, value, stderr, exact, error, lambda_, dof = answers[name](sampler, batch_size, seed)
         else:
             problem = PROBLEMS[name]()
             e = estimate_problem(problem, sampler, seed, batch_size=batch_size)
-            value, stderr = e.llc, e.stderr
+            value, stderr, dof = e.llc, e.stderr, math.inf
             exact, error, lambda_ = problem.exact, problem.exact_error, problem.lambda_
         close = abs(value - exact) <= max(BIAS * abs(exact), 3 * math.hypot(stderr, error))
+        half = float(student.ppf(0.975, dof)) * stderr
         verdict = "pass" if close and e.status == "ok" else "fail"
         rows.append([
-            name, e.sampler, e.batch_size, value, stderr, value - Z95 * stderr,
-            value + Z95 * stderr, exact, error, lambda_, 1 - exact / lambda_, value / exact - 1,
+            name, e.sampler, e.batch_size, value, stderr, value - half,
+            value + half, exact, error, lambda_, 1 - exact / lambda_, value / exact - 1,
             e.rhat, e.ess, e.status, verdict, time.perf_counter() - began,
         ])  # fmt: skip
         if progress is not None:

@@ -105,7 +105,7 @@ def ball_by_splitting(sampler: Sampler | None, batch_size: int | None, seed: int
     row = frame[frame["method"] == "splitting"].iloc[0]
     source = Source("splitting", 0, math.nan, math.nan, row["status"])
     found = row["minus_log_share"], row["minus_log_share_stderr"]
-    return Answer(source, *found, -float(chi2.logcdf(3, 16)))
+    return Answer(source, *found, -float(chi2.logcdf(3, 16)), dof=row["dof"])
 
 
 ANSWERS = {

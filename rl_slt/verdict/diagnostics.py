@@ -144,11 +144,11 @@ def _mixing(rhat: float, ess: float, least_ess: float) -> Iterator[_Reason]:
     if rhat > RHAT_FAILED:
         yield _failed(f"chains disagree or drift (R-hat {rhat:.2f} above {RHAT_FAILED})")
     elif rhat > RHAT_SUSPECT:
-        yield _suspect(f"R-hat {rhat:.2f} is above {RHAT_SUSPECT}")
+        yield _suspect(f"R-hat {rhat:.3f} is above {RHAT_SUSPECT}")
     if ess < ESS_FAILED:
-        yield _failed(f"effective sample size {ess:.0f} is below {ESS_FAILED:.0f}")
+        yield _failed(f"effective sample size {int(ess)} is below {ESS_FAILED:.0f}")
     elif ess < least_ess:
-        yield _suspect(f"effective sample size {ess:.0f} is below {least_ess:.0f}")
+        yield _suspect(f"effective sample size {int(ess)} is below {least_ess:.0f}")
 
 
 def _equilibrium(
