@@ -128,6 +128,7 @@ def test_unknown_probe_is_named() -> None:
         path_dependence(*tables(GOAL, GOAL, ["a"] * 8), "nope", "coin")
 
 
+@pytest.mark.slow
 def test_the_separation_that_is_told_is_found_in_eighty_percent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

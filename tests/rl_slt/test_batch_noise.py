@@ -172,6 +172,7 @@ def test_known_problems_on_batches_are_right_or_not_ok(name: str) -> None:
         assert off < max(0.03 * problem.exact, 3 * np.hypot(e.stderr, problem.exact_error))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::rl_slt.errors.ConvergenceWarning")
 @pytest.mark.parametrize(("name", "seed", "why"), [
     ("tanh-net", 4, "the noise of the batches"), ("deep-linear", 17, "effective sample size"),

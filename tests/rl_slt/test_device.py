@@ -108,9 +108,13 @@ def test_every_sampler_gives_the_same_draws_there(
 
 @pytest.mark.parametrize(
     "loss",
-    [PolicyNLL(), PolicyNLL(redraw=False), Regret(clip=2.0), Surrogate(0.2), Value(), squared],
-    ids=["nll", "nll-fixed", "regret", "surrogate", "value", "function"],
-)
+    [
+        PolicyNLL(), Regret(clip=2.0), squared,
+        *(pytest.param(loss, marks=pytest.mark.slow)
+          for loss in (PolicyNLL(redraw=False), Surrogate(0.2), Value())),
+    ],
+    ids=["nll", "regret", "function", "nll-fixed", "surrogate", "value"],
+)  # fmt: skip
 def test_every_loss_gives_the_same_draws_there(
     loss: LossFunction, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,7 +60,9 @@ def test_exact_returns_have_their_known_llc(name: str) -> None:
     assert abs(e.llc - problem.exact) < 3.5 * e.stderr
 
 
-@pytest.mark.parametrize("name", ["quadratic", "tabular-mixed", "low-rank"])
+@pytest.mark.parametrize(
+    "name", ["quadratic", "tabular-mixed", pytest.param("low-rank", marks=pytest.mark.slow)]
+)
 def test_default_hits_the_exact_value_of_each_seed(name: str) -> None:
     problem = PROBLEMS[name]()
     found = [estimate(problem, chains=16, seed=seed, states_error=False) for seed in range(3)]

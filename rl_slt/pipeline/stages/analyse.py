@@ -31,6 +31,7 @@ from rl_slt.pipeline.disk.locks import wait_for_lock
 from rl_slt.pipeline.disk.store import clear_leftovers, read_table, write_table
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages import covariates
+from rl_slt.threads import one_thread
 
 # What a run's final goal is read from: the first of these that was measured.
 FINAL = (("suite", "coin_seeking"), ("behind", "coin_rate"), ("suite", "preference"),
@@ -41,6 +42,7 @@ class DamagedTable(InputError):
     """A table that the analysis needs cannot be read, or lacks columns; nothing was written."""
 
 
+@one_thread()
 def analyse_study(study: Study) -> None:
     """Write the derived tables of every run, then the tables over all runs.
 
@@ -85,6 +87,7 @@ def _claims(study: Study) -> tuple[Hypothesis, ...]:
     return in_time(fixed, study.config.get("hypothesis") or [])
 
 
+@one_thread()
 def analyse_run(run: Run) -> None:
     """Write the derived tables of one run: transitions, associations, covariates, staircase.
 

@@ -381,6 +381,7 @@ def test_a_trend_of_a_series_says_that_its_metric_is_not_used() -> None:
     assert both["message"] == "the series is compared, not the metric"
 
 
+@pytest.mark.slow
 def test_the_smallest_effect_of_courses_is_found_with_about_80_percent() -> None:
     """What studies without a link say on average, planted."""
     claim = LINK | {"kind": "course", "metric": "behind/coin_rate", "direction": "greater"}
@@ -395,6 +396,7 @@ def test_the_smallest_effect_of_courses_is_found_with_about_80_percent() -> None
     assert 0.6 <= (planted["p_value"] <= 0.05).mean() <= 0.95  # two standard errors of 40
 
 
+@pytest.mark.slow
 def test_the_smallest_gain_of_a_prediction_is_found_with_about_80_percent() -> None:
     """By brute force: studies whose LLC sees its seed's goal as far as gains what is told."""
     claim = LINK | {"kind": "prediction", "metric": "behind/coin_rate"}

@@ -63,13 +63,13 @@ def test_a_run_is_calibrated_and_finished_estimates_are_kept(
 
 ASKED = [
     ("regret", ["--nbeta", "40"]),  # its curvature at these weights is not positive
-    ("surrogate", ["--states", "on-policy:behind"]),
-    ("value", []),
+    pytest.param("surrogate", ["--states", "on-policy:behind"], marks=pytest.mark.slow),
+    pytest.param("value", [], marks=pytest.mark.slow),
     ("nll", ["--reference", "last"]),
 ]
 
 
-@pytest.mark.parametrize(("loss", "more"), ASKED, ids=[loss for loss, _ in ASKED])
+@pytest.mark.parametrize(("loss", "more"), ASKED)
 def test_every_loss_that_llc_takes_can_be_calibrated(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -121,6 +121,7 @@ def test_a_full_disk_is_told_in_lines_and_harms_nothing(
     assert not end.value.code and len(rows(copy)) == 3
 
 
+@pytest.mark.slow  # beside the full disk of above
 def test_files_that_may_not_grow_are_told_in_lines(run: Run) -> None:
     """The limit on a file's size stands in for a full disk where none can be mounted."""
     done = subprocess.run(
