@@ -42,8 +42,11 @@ def test_sgld_has_its_own_stationary_variance_on_a_quadratic() -> None:
     assert abs(e.llc - truth) < 4 * e.stderr
 
 
-def test_default_hits_a_crossing() -> None:
-    problem = PROBLEMS["crossing-1-2"]()
+@pytest.mark.parametrize(
+    "name", [pytest.param("crossing-1-1", marks=pytest.mark.slow), "crossing-1-2"]
+)
+def test_default_hits_a_crossing(name: str) -> None:
+    problem = PROBLEMS[name]()
     e = estimate(problem, draws=1600, burn_in=200)
     assert e.status == "ok", e
     assert abs(e.llc - problem.exact) < 4 * e.stderr

@@ -20,10 +20,10 @@ def run(tmp_path: Path) -> Run:
     torch.manual_seed(0)
     path = tmp_path / "run"
     config = agents.TrainConfig(
-        network="patch", steps=1024, num_envs=8, n_steps=32, batch_size=64, time_limit=50,
+        network="small", steps=1024, num_envs=8, n_steps=32, batch_size=64, time_limit=50,
         levels=(0, 1000),
     )  # fmt: skip
-    spec = NetworkSpec("patch", {})
+    spec = NetworkSpec("small", {})
     for step in STEPS:
         save_checkpoint(path, step, spec.build(), spec, {})
     write_index(path, finished=True)

@@ -77,7 +77,7 @@ def test_nan_weights_make_a_failed_row_and_never_a_number(run: Run, plan: LLCPla
     outcomes = estimate_runs([run], plan, SerialEngine())
     table = rows(run)
     good = table[table["step"] != 512]
-    assert good["step"].tolist() == [0, 1024] and good["trace"].notna().all()
+    assert good["step"].tolist() == [0, 1024] and good["llc"].notna().all()
     bad = table[table["step"] == 512]
     assert all(o.reason and not o.trace and "512" in o.label for o in outcomes)
     assert len(outcomes) + len(bad) == 1
