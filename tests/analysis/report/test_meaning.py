@@ -21,17 +21,13 @@ def with_llc(data: StudyData, frame: pd.DataFrame, name: str = "llc") -> StudyDa
     return replace(data, tables={**data.tables, name: frame})
 
 
-def figure(data: StudyData, name: str) -> Figure:
-    return find_figure(data, name)
-
-
 def lines(shown: Figure, panel: str, arm: str = "end") -> list[Series]:
     return [s for s in shown.series if s.panel == panel and s.name == arm]
 
 
 @pytest.mark.parametrize("name", ["llc", "timeline-0"])
 def test_the_policys_sharpness_stands_under_every_llc(data: StudyData, name: str) -> None:
-    shown, llc = figure(data, name), data.table("llc")
+    shown, llc = find_figure(data, name), data.table("llc")
     keys = [p.key for p in shown.panels if p.key.partition(":")[0] in PANELS]
     assert keys == [f"{p}:{states}" for states in ("frozen", "on-policy") for p in PANELS]
     mine = llc[(llc["run"] == "end-s0") & (llc["states"] == "frozen")].sort_values("step")
@@ -41,7 +37,7 @@ def test_the_policys_sharpness_stands_under_every_llc(data: StudyData, name: str
 
 
 def test_sharpness_over_seeds_has_a_band(rich: StudyData) -> None:
-    *seeds, mean = lines(figure(rich, "llc"), "logit_scale:frozen")
+    *seeds, mean = lines(find_figure(rich, "llc"), "logit_scale:frozen")
     assert len(seeds) == 3 and mean.role == "mean"
     last = [s.y[-1] for s in seeds]
     assert mean.y[-1] == pytest.approx(sum(v for v in last if v is not None) / 3)
@@ -49,23 +45,23 @@ def test_sharpness_over_seeds_has_a_band(rich: StudyData) -> None:
 
 
 def test_without_its_columns_the_sharpness_is_left_out_with_a_reason(data: StudyData) -> None:
-    shown = figure(with_llc(data, data.table("llc").drop(columns=PANELS[1:])), "llc")
+    shown = find_figure(with_llc(data, data.table("llc").drop(columns=PANELS[1:])), "llc")
     assert [p.key for p in shown.panels] == ["llc:frozen", "llc:on-policy"]
     assert "not in the table, which an earlier version wrote" in shown.caption
-    assert "earlier version" not in figure(data, "llc").caption
+    assert "earlier version" not in find_figure(data, "llc").caption
 
 
 def test_points_of_a_policy_that_hardly_uses_the_state_are_hollow(data: StudyData) -> None:
-    shown = figure(data, "llc")
+    shown = find_figure(data, "llc")
     assert lines(shown, "llc:frozen")[0].hollow == [True] + [False] * 12
     all_used = with_llc(data, data.table("llc").assign(information=0.2))
     for name in ("llc", "overview"):
         said = "Hollow points: the policy hardly depends on the state"
-        assert said in figure(data, name).caption
-        assert "Hollow" not in figure(all_used, name).caption
-        assert "Diamonds: estimates that did not pass" in figure(data, name).caption
+        assert said in find_figure(data, name).caption
+        assert "Hollow" not in find_figure(all_used, name).caption
+        assert "Diamonds: estimates that did not pass" in find_figure(data, name).caption
         sound = with_llc(data, data.table("llc").assign(status="ok"))
-        assert "Diamonds" not in figure(sound, name).caption
+        assert "Diamonds" not in find_figure(sound, name).caption
     none_used = build_summary(with_llc(data, data.table("llc").assign(information=0.0)))
     assert "Policies of end and behind hardly depend on the state" in none_used["sentences"][2]
     assert none_used["arms"][0]["llc"]["frozen"]["state_independent"]
@@ -78,7 +74,7 @@ def test_the_control_is_dotted_in_the_panel_of_the_headline_and_no_part_of_it(
     assert own["matched_entropy"].isna().all() and (control["matched_entropy"] == 1.2).all()
     said = "Dotted, a control: the same policies at matched entropy 1.2 nats, equally random."
     for name in ("llc", "timeline-0", "overview"):
-        shown = figure(rich, name)
+        shown = find_figure(rich, name)
         dotted = [s for s in lines(shown, "llc:frozen") if s.dash == "dot"]
         assert {s.note for s in dotted} == {"at matched entropy 1.2 nats"}
         mine = control[control["run"] == "end-s0"].sort_values("step")
@@ -102,7 +98,7 @@ def test_associations_of_a_control_do_not_stand_in_for_the_headlines(data: Study
 
 
 def test_the_profile_holds_the_tables_numbers_and_its_verdict(data: StudyData) -> None:
-    shown, table = figure(data, "profile"), data.table("profile")
+    shown, table = find_figure(data, "profile"), data.table("profile")
     mine = table[table["run"] == "end-s0"].sort_values("relative_temperature")
     solid, dashed = lines(shown, "llc:frozen")
     assert solid.x == dashed.x == [5, 15, 50, 150, 500]
@@ -117,7 +113,7 @@ def test_the_profile_holds_the_tables_numbers_and_its_verdict(data: StudyData) -
 
 
 def test_below_the_profile_stands_how_far_it_is_from_a_gaussian_posterior(data: StudyData) -> None:
-    shown, table = figure(data, "profile"), data.table("profile")
+    shown, table = find_figure(data, "profile"), data.table("profile")
     assert [p.key for p in shown.panels] == ["llc:frozen", "gap:frozen"]
     assert [p.log for p in shown.panels] == [True, False]
     mine = table[table["run"] == "end-s0"].sort_values("relative_temperature")
@@ -127,16 +123,16 @@ def test_below_the_profile_stands_how_far_it_is_from_a_gaussian_posterior(data: 
     assert gap.high == pytest.approx([*(100 / 0.96 * (1 + 1.959963984540054 * relative) - 100)])
     assert [s.y for s in shown.series if s.role == "baseline"] == [[0.0] * 5]
     lost = table.assign(llc=math.nan, llc_stderr=math.nan, status="failed")
-    assert not lines(figure(with_llc(data, lost, "profile"), "profile"), "gap:frozen")
+    assert not lines(find_figure(with_llc(data, lost, "profile"), "profile"), "gap:frozen")
 
 
 def test_the_caption_names_each_llc_far_from_a_gaussian_posteriors(data: StudyData) -> None:
     """Of the headline's resolution and coarser ones."""
-    assert "from a Gaussian posterior's" not in figure(data, "profile").caption
+    assert "from a Gaussian posterior's" not in find_figure(data, "profile").caption
     table = data.table("profile")
     high = (table["run"] == "end-s0") & (table["relative_temperature"] >= 49.5)
     far = table.assign(llc=table["llc"].mask(high, 0.8 * table["half_d_eff"]))
-    caption = figure(with_llc(data, far, "profile"), "profile").caption
+    caption = find_figure(with_llc(data, far, "profile"), "profile").caption
     row = far[high].sort_values("relative_temperature").iloc[0]
     errors = (row["llc_stderr"] / row["llc"]) ** 2
     errors += (row["half_d_eff_stderr"] / row["half_d_eff"]) ** 2
@@ -149,18 +145,18 @@ def test_the_profile_is_that_of_the_last_checkpoint(data: StudyData) -> None:
     table = data.table("profile")
     earlier = table.assign(step=10, llc=1.0, verdict="plateau", setting_id="other")
     both = with_llc(data, pd.concat([table, earlier], ignore_index=True), "profile")
-    assert figure(both, "profile") == figure(data, "profile")
+    assert find_figure(both, "profile") == find_figure(data, "profile")
 
 
 def test_profiles_of_several_seeds_have_a_mean_with_a_band(rich: StudyData) -> None:
-    solid = [s for s in lines(figure(rich, "profile"), "llc:frozen") if not s.dash]
+    solid = [s for s in lines(find_figure(rich, "profile"), "llc:frozen") if not s.dash]
     assert [s.role for s in solid] == ["seed"] * 3 + ["mean"]
     assert solid[-1].x == [5, 15, 50, 150, 500] and solid[-1].n == [3] * 5
 
 
 def test_without_a_profile_one_line_names_what_makes_it(data: StudyData) -> None:
     bare = with_llc(data, data.table("profile")[:0], "profile")
-    assert "`rl-slt llc RUN --profile` makes one" in figure(bare, "profile").missing
+    assert "`rl-slt llc RUN --profile` makes one" in find_figure(bare, "profile").missing
     line = build_summary(bare)["sentences"][2]
     assert "not a learning coefficient unless the profile has a plateau" in line
 
@@ -171,8 +167,8 @@ def test_every_form_names_the_setting_of_its_llcs(data: StudyData) -> None:
     assert f"\nLLCs are at {SETTING}.\n" in to_markdown(summary)
     assert f"LLCs are at {SETTING}</caption>" in build_report(data)
     for name in ("llc", "timeline-0", "staircase"):
-        assert f"The LLC is at {SETTING}." in figure(data, name).caption
-        for panel in figure(data, name).panels:
+        assert f"The LLC is at {SETTING}." in find_figure(data, name).caption
+        for panel in find_figure(data, name).panels:
             if panel.key.partition(":")[0] in ("llc", "path"):
                 assert panel.y_label == SETTING.replace("relative temperature", "K =")
 

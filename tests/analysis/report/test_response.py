@@ -10,7 +10,7 @@ from scipy.stats import t as student
 
 from analysis import schema
 from analysis.report import StudyData, build_report, load_study
-from analysis.report.figures import Figure, find_figure
+from analysis.report.figures import find_figure
 from analysis.report.figures.lines import run_lines
 
 KINDS = {"coin in view": 0.25, "no coin in view": 0.75}
@@ -38,12 +38,8 @@ def data(tmp_path_factory: pytest.TempPathFactory, write_study) -> StudyData:  #
     return load_study(study)
 
 
-def figure(data: StudyData, name: str) -> Figure:
-    return find_figure(data, name)
-
-
 def test_contributions_are_the_rows_of_the_estimates_shown(data: StudyData) -> None:
-    drawn = figure(data, "contributions")
+    drawn = find_figure(data, "contributions")
     assert [panel.title for panel in drawn.panels] == [
         "coin in view (on shared states, 25% of them)",
         "no coin in view (on shared states, 75% of them)",
@@ -53,7 +49,7 @@ def test_contributions_are_the_rows_of_the_estimates_shown(data: StudyData) -> N
 
 
 def test_influences_are_correlations_with_zero_beside_them(data: StudyData) -> None:
-    drawn = figure(data, "influence")
+    drawn = find_figure(data, "influence")
     assert all(panel.range == (-1.0, 1.0) for panel in drawn.panels)
     key = "frozen:probe:behind:no coin in view"
     mine = [s for s in drawn.series if s.panel == key]
@@ -62,13 +58,13 @@ def test_influences_are_correlations_with_zero_beside_them(data: StudyData) -> N
 
 
 def test_the_axis_holds_checkpoints_without_an_llc(data: StudyData) -> None:
-    drawn = figure(data, "susceptibility")
+    drawn = find_figure(data, "susceptibility")
     assert min(x for s in drawn.series for x in s.x if x > 0) == 3
     assert drawn.axis is not None and drawn.axis["range"][0] <= math.log10(3)
 
 
 def test_susceptibilities_have_a_panel_for_each_component(data: StudyData) -> None:
-    drawn = figure(data, "susceptibility")
+    drawn = find_figure(data, "susceptibility")
     assert [panel.title for panel in drawn.panels] == [
         f"{kind}: loss to probe:behind" for kind in KINDS
     ]
@@ -87,13 +83,13 @@ def test_a_line_holds_one_setting_and_nothing_where_there_is_no_value(data: Stud
     kept = table.assign(setting_id="a")
     mixed = pd.concat([kept, last.assign(setting_id="b", value=3.0)], ignore_index=True)
     study = replace(data, tables=data.tables | {"susceptibilities": mixed})
-    drawn = figure(study, "susceptibility")
+    drawn = find_figure(study, "susceptibility")
     assert {y for s in drawn.series if s.role != "baseline" for y in s.y} == {20.25, 20.75}
     none = data.table("contributions").assign(value=float("nan"), stderr=float("nan"))
     below = data.table("contributions").assign(value=-5.0)
     for table, spans in ((none, {(0.0, 1.06)}), (below, {(-1.06 * (5 + 2.0518), 0.0)})):
         study = replace(data, tables=data.tables | {"contributions": table})
-        found = {panel.range for panel in figure(study, "contributions").panels}
+        found = {panel.range for panel in find_figure(study, "contributions").panels}
         assert [pytest.approx(span, abs=1e-3) for span in spans] == list(found)
 
 
