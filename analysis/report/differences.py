@@ -160,12 +160,9 @@ def _on_the_same_levels(data: StudyData, *agents: pd.Series) -> np.ndarray:
     """
     if any(str(row["metric"]) not in OUTCOMES for row in agents):
         return np.zeros((0, len(agents)))
-    table = data.table("episodes")
-    table = table[(table["policy"] == "agent") & (table["mode"] == "sampled")]
-    found = []
+    episodes, found = queries.played(data), []
     for row in agents:
-        mine = table[(table["run"] == row["run"]) & (table["step"] == row["step"])]
-        mine = mine[mine["probe"] == row["probe"]].drop_duplicates("level_seed")
+        mine = episodes.get((row["run"], row["step"], row["probe"]), data.table("episodes").head(0))
         outcome = OUTCOMES[str(row["metric"])](mine).astype("Float64")
         found.append(pd.Series(outcome.to_numpy(), index=mine["level_seed"]))
     return pd.concat(found, axis=1, join="inner").dropna().to_numpy(dtype=float)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 
 import pandas as pd
@@ -156,6 +156,15 @@ def probe_rows(data: StudyData) -> pd.DataFrame:
     parts = (table, _shares(episodes[bare], ["run", "arm", "step", "probe"]))
     table = pd.concat([part for part in parts if len(part)] or [table], ignore_index=True)
     return table.drop_duplicates(["run", "step", "probe", "metric"], keep="last")
+
+
+@once
+def played(data: StudyData) -> Mapping[tuple[Hashable, ...], pd.DataFrame]:
+    """Agents' episodes of sampled actions by run, step and probe, one of each level."""
+    table = data.table("episodes")
+    table = table[(table["policy"] == "agent") & (table["mode"] == "sampled")]
+    by = ["run", "step", "probe"]
+    return dict(iter(table.drop_duplicates([*by, "level_seed"]).groupby(by)))
 
 
 @once

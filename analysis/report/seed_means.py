@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.stats import t as student
 
 Z95 = 1.959963984540054
 Bounds = tuple[float, float]
+Floats = NDArray[Any]
 SHARE: Bounds = (0.0, 1.0)
 ANY: Bounds = (-math.inf, math.inf)
 
@@ -27,13 +30,12 @@ def over_seeds(
         bounds: of the quantity.
         ends: of each value's own 95 % interval.
     """
-    own = {} if ends is None else {"ci_low": ends[0], "ci_high": ends[1]}
-    rows = pd.DataFrame({"step": 0, "value": values} | own)
-    curve = mean_curve(rows, "value", bounds, fewest=1)
-    if curve.empty:
+    y, low, high = (_floats(each) for each in (values, *(ends or (values, values))))
+    curve = _means(np.zeros(len(y)), y, low, high, bounds)
+    if not len(curve["n"]):
         return math.nan, math.nan, math.nan, 0
-    mean, low, high, n = curve[["mean", "low", "high", "n"]].iloc[0]
-    return float(mean), float(low), float(high), int(n)
+    mean, start, end = (float(curve[name][0]) for name in ("mean", "low", "high"))
+    return mean, start, end, int(curve["n"][0])
 
 
 def mean_curve(
@@ -55,16 +57,33 @@ def mean_curve(
     Returns:
         Columns step, mean, low, high (95 % interval), n, in the order of steps.
     """
-    known = rows[["step", value]].astype(float)
-    for name, end in (("below", "ci_low"), ("above", "ci_high")):
-        own = rows[end].astype(float) if end in rows else known[value]
-        known[name] = (own - known[value]).fillna(0.0) ** 2
-    groups = known.dropna(subset=[value]).groupby("step")
-    curve = groups[value].agg(["mean", "std", "count"]).join(groups[["below", "above"]].sum())
-    curve = curve[curve["count"] >= fewest].reset_index()
-    mean, n = curve["mean"], curve["count"]
+    y = _floats(rows[value])
+    low, high = (_floats(rows[end]) if end in rows else y for end in ("ci_low", "ci_high"))
+    curve = _means(_floats(rows["step"]), y, low, high, bounds, together)
+    return pd.DataFrame({name: each[curve["n"] >= fewest] for name, each in curve.items()})
+
+
+def _floats(values: pd.Series) -> Floats:
+    return values.astype(float).to_numpy()
+
+
+def _means(
+    step: Floats, value: Floats, low: Floats, high: Floats, bounds: Bounds, together: int = 1
+) -> dict[str, Floats]:
+    """The columns of `mean_curve`, of every step that has a value."""
+    known = ~(np.isnan(value) | np.isnan(step))
+    step, value, low, high = (each[known] for each in (step, value, low, high))
+    step, place, n = np.unique(step, return_inverse=True, return_counts=True)
+
+    def total(each: Floats) -> Floats:
+        return np.bincount(place, each, len(step))
+
+    mean = total(value) / n
+    with np.errstate(invalid="ignore", divide="ignore"):
+        spread = np.sqrt(total((value - mean[place]) ** 2) / (n - 1) / n)
     # Not `student.interval`, which has no interval of width zero for seeds that all agree.
-    half = student.ppf(1 - 0.025 / together, n - 1) * curve["std"] / np.sqrt(n)
-    below, above = (np.maximum(half, np.sqrt(curve[name]) / n) for name in ("below", "above"))
-    low, high = (mean - below).clip(lower=bounds[0]), (mean + above).clip(upper=bounds[1])
-    return pd.DataFrame({"step": curve["step"], "mean": mean, "low": low, "high": high, "n": n})
+    half = student.ppf(1 - 0.025 / together, n - 1) * spread
+    own = (np.where(np.isnan(end), 0.0, end - value) for end in (low, high))
+    below, above = (np.maximum(half, np.sqrt(total(each**2)) / n) for each in own)
+    low, high = np.clip((mean - below, mean + above), *bounds)
+    return {"step": step, "mean": mean, "low": low, "high": high, "n": n}
