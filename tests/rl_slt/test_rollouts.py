@@ -156,7 +156,7 @@ def test_the_llc_is_that_of_the_exact_regret() -> None:
     data = PolicyData(states[level, 0], level=level, episode=torch.arange(480))
     loss = RolloutRegret(TabularSimulator(corridor(), states, 30), 0.8, tau)
     e = estimate_llc(
-        policy, data, loss=loss, draws=150, burn_in=60, batch_size=96, seed=1, **settings
+        policy, data, loss=loss, draws=80, burn_in=40, batch_size=96, seed=1, **settings
     )
     assert e.n_states == 480 and e.status != "failed", e.message
     assert abs(e.llc - exact.llc) < 3 * math.hypot(e.stderr, exact.stderr)

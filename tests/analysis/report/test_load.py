@@ -119,28 +119,31 @@ def test_runs_of_one_arm_stay_one_arm_and_a_note_says_how_their_settings_differ(
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "said"),
+    "damages",
     [
-        ("study.json", "{", "study.json cannot be read"),
-        ("study.json", "[]", "study.json does not hold a JSON dict"),
-        ("timings.json", None, "timings.json is missing"),
-        ("runs/end-s0/config.json", "nonsense", "end-s0/config.json cannot be read"),
-        ("runs/end-s0/progress.csv", None, "end-s0/progress.csv is missing"),
-        ("runs/end-s0/progress.csv", "a,b\n1,2\n", "has no column of steps and returns"),
-        ("runs/end-s0/progress.csv", "", "end-s0/progress.csv cannot be read"),
-        ("runs/end-s0/tables/llc.parquet", "PAR1", "tables/llc.parquet cannot be read"),
-        ("runs/end-s0/tables/probes.parquet", "", "tables/probes.parquet cannot be read"),
-        ("runs/end-s0/clips/clips.json", "{}", "clips.json does not hold a JSON list"),
+        [("study.json", "{", "study.json cannot be read"),
+         ("timings.json", None, "timings.json is missing"),
+         ("runs/end-s0/config.json", "nonsense", "end-s0/config.json cannot be read")],
+        [("study.json", "[]", "study.json does not hold a JSON dict"),
+         ("runs/end-s0/progress.csv", None, "end-s0/progress.csv is missing"),
+         ("runs/end-s0/tables/llc.parquet", "PAR1", "tables/llc.parquet cannot be read"),
+         ("runs/end-s0/clips/clips.json", "{}", "clips.json does not hold a JSON list")],
+        [("runs/end-s0/progress.csv", "a,b\n1,2\n", "has no column of steps and returns"),
+         ("runs/end-s0/tables/probes.parquet", "", "tables/probes.parquet cannot be read")],
+        [("runs/end-s0/progress.csv", "", "end-s0/progress.csv cannot be read")],
     ],
-)
-def test_a_damaged_file_is_named_and_the_rest_is_shown(
-    broken: Path, file: str, content: str | None, said: str
+)  # fmt: skip
+def test_damaged_files_are_named_and_the_rest_is_shown(
+    broken: Path, damages: list[tuple[str, str | None, str]]
 ) -> None:
-    (broken / file).unlink() if content is None else (broken / file).write_text(content)
+    for file, content, _ in damages:
+        (broken / file).unlink() if content is None else (broken / file).write_text(content)
     data = load_study(broken)
-    assert any(said in line for line in data.missing), data.missing
     page = build_report(data)
-    assert "behind-s0" in page and said.split()[-1] in page
+    for _, _, said in damages:
+        assert any(said in line for line in data.missing), data.missing
+        assert said.split()[-1] in page
+    assert "behind-s0" in page
 
 
 def test_a_table_without_a_column_is_used_and_named(broken: Path) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from analysis.report import build_report, load_study
-from analysis.report.clips import fields, scenes
+from analysis.report.clips import embed, fields, scenes
 from analysis.report.page import render
 
 
@@ -176,27 +176,33 @@ def test_without_fixed_state_probes_one_sentence_stands_for_their_figures(
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "said"),
     [
-        ("../config.json", None, "is not in its clips folder"),
-        ("/etc/hostname", None, "is not in its clips folder"),
-        ("gone.png", None, "is not in its clips folder"),
-        ("fake.png", b"<svg onload=alert(1)>", "is no PNG"),
-        ("huge.png", b"\x89PNG\r\n\x1a\n" + bytes(3_000_000), "too large for this page"),
+        ("../config.json", "is not in its clips folder"),
+        ("/etc/hostname", "is not in its clips folder"),
+        ("gone.png", "is not in its clips folder"),
+        ("fake.png", "is no PNG"),
+        ("huge.png", "too large for this page"),
     ],
 )
-def test_a_clip_must_be_a_picture_of_its_own_folder(
-    demo: Path, tmp_path: Path, name: str, content: bytes | None, said: str
-) -> None:
+def test_a_clip_must_be_a_picture_of_its_own_folder(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    (folder / "fake.png").write_bytes(b"<svg onload=alert(1)>")
+    (folder / "huge.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(3000))
+    with pytest.raises(ValueError, match=said):
+        embed(folder, name, "png", 3000)
+
+
+def test_a_clip_that_cannot_be_shown_is_named(demo: Path, tmp_path: Path) -> None:
     study = Path(shutil.copytree(demo, tmp_path / "study"))
     folder = study / "runs" / "end-s0" / "clips"
-    if content is not None:
-        (folder / name).write_bytes(content)
     clips = json.loads((folder / "clips.json").read_text())
-    clips[0]["strip"] = name
+    clips[0]["strip"] = "../config.json"
     (folder / "clips.json").write_text(json.dumps(clips))
     page = build_report(load_study(study))
-    assert said in page
+    assert "of end-s0 is not in its clips folder" in page
     assert "behind-s0" in page
 
 

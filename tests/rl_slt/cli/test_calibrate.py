@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -54,9 +52,9 @@ def test_a_run_is_calibrated_and_finished_estimates_are_kept(
     units[3].unlink()
     times = {u: u.stat().st_mtime_ns for u in units if u.exists()}
     shutil.rmtree(run / "calibration")
-    program = [sys.executable, "-c", "from rl_slt.cli import main; main()", *argv]
-    again = subprocess.run([*program, "--workers", "1"], capture_output=True, text=True)
-    assert (again.stdout, again.returncode) == (out, end.value.code), again.stderr
+    with pytest.raises(SystemExit) as again:
+        main([*argv, "--workers", "1"])
+    assert (capsys.readouterr().out, again.value.code) == (out, end.value.code)
     pd.testing.assert_frame_equal(results(run), first)
     assert {u: u.stat().st_mtime_ns for u in times} == times and units[3].exists()
 

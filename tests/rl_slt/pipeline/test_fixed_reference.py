@@ -16,7 +16,7 @@ from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages import llc
 from rl_slt.pipeline.stages.analyse import analyse_run
 
-PLAN = LLCPlan(states=("frozen",), n_states=32, chains=2, draws=120, burn_in=60, batch_size=32,
+PLAN = LLCPlan(states=("frozen",), n_states=32, chains=2, draws=300, burn_in=60, batch_size=32,
                nbeta=200.0, localization=3000.0, reference="last")  # fmt: skip
 
 
@@ -24,7 +24,7 @@ PLAN = LLCPlan(states=("frozen",), n_states=32, chains=2, draws=120, burn_in=60,
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Two checkpoints that act differently."""
     path = tmp_path_factory.mktemp("runs") / "r"
-    spec = NetworkSpec("small", {})
+    spec = NetworkSpec("patch", {})
     for step in (0, 64):
         torch.manual_seed(step)
         policy = spec.build()
@@ -32,7 +32,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
             policy.policy_head.weight.mul_(100)
         save_checkpoint(path, step, policy, spec, {})
     write_index(path, finished=True)
-    config = agents.TrainConfig(network="small", time_limit=30, steps=1000)
+    config = agents.TrainConfig(network="patch", time_limit=30, steps=1000)
     entry = {"name": "r", "arm": "one", "seed": 0, "train": config.as_dict()}
     (path / "config.json").write_text(json.dumps(entry))
     return Run(path)

@@ -212,7 +212,7 @@ def test_estimates_do_not_depend_on_the_scale_of_units() -> None:
 
     def estimate(of: nn.Module, gauge: Literal["auto", "none"]) -> LLCEstimate:
         return estimate_llc(
-            of, states, nbeta=300.0, localization=10.0, gauge=gauge, states_error=False, draws=300
+            of, states, nbeta=300.0, localization=10.0, gauge=gauge, states_error=False, draws=160
         )
 
     own, other = estimate(policy, "auto"), estimate(twin, "auto")
