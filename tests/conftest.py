@@ -1,9 +1,11 @@
 """Shared by all tests: one torch thread for each test process, and a Chromium to look at pages."""
 
+import ctypes
 import gc
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -25,15 +27,18 @@ def _collections_pass_over_what_was_imported() -> None:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _no_games_of_other_modules() -> Iterator[None]:
-    """Games that a module made wait to be used again: over all modules they came to gigabytes."""
+def _no_memory_of_other_modules() -> Iterator[None]:
+    """What a module freed waits to be used again, games too: over all modules that is gigabytes."""
     yield
     native = sys.modules.get("envs.native")
-    if native is None or sum(len(games.rew) for games in native._KEPT) < MOST_GAMES:
+    if native is None:  # without which freed memory is given back at once
         return
-    if "rl_slt.pipeline.states" in sys.modules:
-        sys.modules["rl_slt.pipeline.states"].shared_env.cache_clear()
-    native.drop_released()
+    if sum(len(games.rew) for games in native._KEPT) >= MOST_GAMES:
+        if "rl_slt.pipeline.states" in sys.modules:
+            sys.modules["rl_slt.pipeline.states"].shared_env.cache_clear()
+        native.drop_released()
+    with suppress(OSError, AttributeError):  # of glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(autouse=True)
