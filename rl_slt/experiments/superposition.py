@@ -56,12 +56,24 @@ class Reconstruction(Loss):
         own = (batch.states[:, None] == torch.arange(slope.shape[-1])).to(slope)
         return squared_errors(slope, bias, own).sum(-1)
 
+    def score_rows(self, policy: Policy, batch: PolicyData) -> Tensor:
+        """Rows `[B, 2 c]` of the Gauss-Newton matrix `2 int_0^1 (m, 1)(m, 1)' dm` of (g, b).
+
+        Of each output the two rows of its Cholesky factor, over the part where it is not 0.
+        """
+        slope, bias = logits_of(policy(batch.states)).unbind(-1)
+        width, square, cube = active(slope.detach(), bias.detach())
+        first = (cube / 3).sqrt()
+        both = torch.where(cube > 0, square / 2 / first, 0.0)
+        last = (width - both.square()).clamp(min=0).sqrt()
+        return math.sqrt(2) * torch.cat((first * slope + both * bias, last * bias), -1)
+
 
 def squared_errors(slope: Tensor, bias: Tensor, own: Tensor) -> Tensor:
     """`int_0^1 (t m - relu(g m + b))^2 dm`, elementwise.
 
-    Between the ends u and v of the part of [0, 1] where `g m + b > 0` the integrand is quadratic.
-    At an end inside [0, 1] the output is 0: moving it changes nothing, and it takes no gradient.
+    In the part of [0, 1] where `g m + b > 0` the integrand is quadratic. At an end inside [0, 1]
+    the output is 0: moving it changes nothing, and it takes no gradient.
 
     Args:
         slope: g.
@@ -69,13 +81,18 @@ def squared_errors(slope: Tensor, bias: Tensor, own: Tensor) -> Tensor:
         own: t, 1 where the output is that of the feature, else 0.
     """
     with torch.no_grad():
-        root = torch.where(slope == 0, 0.0, -bias / torch.where(slope == 0, 1.0, slope)).clamp(0, 1)
-        low = torch.where(slope > 0, root, 0.0)
-        high = torch.where(slope < 0, root, 1.0)
-        high = torch.where((slope == 0) & (bias <= 0), 0.0, high)
-        width, square, cube = (high**k - low**k for k in (1, 2, 3))
+        width, square, cube = active(slope, bias)
     fit = slope.square() * cube / 3 + slope * bias * square + bias.square() * width
     return own / 3 + fit - 2 * own * (slope * cube / 3 + bias * square / 2)
+
+
+def active(slope: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`v^k - u^k`, k from 1 to 3, of the ends u and v of the part of [0, 1] where `g m + b > 0`."""
+    root = torch.where(slope == 0, 0.0, -bias / torch.where(slope == 0, 1.0, slope)).clamp(0, 1)
+    low = torch.where(slope > 0, root, 0.0)
+    high = torch.where(slope < 0, root, 1.0)
+    high = torch.where((slope == 0) & (bias <= 0), 0.0, high)
+    return high - low, high**2 - low**2, high**3 - low**3
 
 
 def all_features(c: int) -> PolicyData:

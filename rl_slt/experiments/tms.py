@@ -61,7 +61,7 @@ def k_gon_llc(out: Path, c: int, name: str, draws: int, seed: int) -> pd.DataFra
     for nbeta, ours, theirs in zip(NBETAS, *seeds.reshape(2, -1).tolist(), strict=True):
         settings = Settings(
             sampler=HMC(rotate=True), nbeta=nbeta, localization=LOCALIZATION, gauge="none",
-            chains=8, draws=draws, burn_in=200, preconditioner_rank=0,
+            chains=8, draws=draws, burn_in=200,
         )  # fmt: skip
         e = estimate_with(
             one.model(), all_features(c), settings, Reconstruction(), seed=ours, states_error=False
@@ -239,26 +239,34 @@ def page(tables: Mapping[str, pd.DataFrame]) -> Page:
     from matplotlib.figure import Figure
 
     llc, phase, curves = tables["llc"], tables["phases"], tables["sgd"]
-    z = (llc["llc"] - llc["truth"]) / np.hypot(llc["llc_stderr"], llc["truth_stderr"])
-    top = llc[llc["nbeta"] == llc["nbeta"].max()]
+    sound = llc[llc["status"] == "ok"]
+    z = (sound["llc"] - sound["truth"]) / np.hypot(sound["llc_stderr"], sound["truth_stderr"])
+    top = sound[sound["nbeta"] == llc["nbeta"].max()]
     statements = [
-        f"LLCs of {llc.groupby(['c', 'gon']).ngroups} k-gons at {llc['nbeta'].nunique()} nbeta: "
-        f"root mean square distance to the truths of other code {z.pow(2).mean() ** 0.5:.2f} "
-        f"standard errors (1 is chance), at most {z.abs().max():.1f}",
+        f"LLCs of {llc.groupby(['c', 'gon']).ngroups} k-gons at {llc['nbeta'].nunique()} nbeta, "
+        f"{len(sound)} of {len(llc)} with the status ok: root mean square distance of these to "
+        f"the truths of other code {z.pow(2).mean() ** 0.5:.2f} standard errors (1 is chance), at "
+        f"most {z.abs().max():.1f}",
         "at the largest nbeta, next to lambda: "
         + ", ".join(
             f"c = {r.c} {r.gon}-gon {r.llc:.2f} ± {r.llc_stderr:.2f} ({r.lambda_:g})"
             for r in top.rename(columns={"lambda": "lambda_"}).itertuples()
         ),
     ]
-    figure = Figure(figsize=(12, 4), layout="constrained")
-    left, middle, right = figure.subplots(1, 3)
-    for color, ((c, name), part) in enumerate(llc.groupby(["c", "gon"])):
-        left.errorbar(part["nbeta"], part["llc"], 1.96 * part["llc_stderr"], fmt="o-",
-                      color=f"C{color % 10}", label=f"c = {c}, {name}")  # fmt: skip
-        left.plot(part["nbeta"], part["truth"], "kx", ms=5)
-    left.set(xscale="log", xlabel="nbeta", ylabel="LLC", title="k-gons (x: other code)")
-    left.legend(fontsize=6, ncols=2)
+    figure = Figure(figsize=(12, 8), layout="constrained")
+    above, below = figure.subfigures(2, 1, squeeze=False)[:, 0]
+    several = sorted(llc["c"].unique())
+    panels = above.subplots(1, len(several), sharey=True, squeeze=False)[0]
+    for axes, c in zip(panels, several, strict=True):
+        for color, (name, part) in enumerate(llc[llc["c"] == c].groupby("gon")):
+            found = part[part["status"] == "ok"]
+            axes.errorbar(found["nbeta"], found["llc"], 1.96 * found["llc_stderr"], fmt="o-",
+                          color=f"C{color}", label=name)  # fmt: skip
+            axes.plot(part["nbeta"], part["truth"], "kx", ms=5)
+        axes.set(xscale="log", xlabel="nbeta", title=f"LLCs of k-gons of {c} features")
+        axes.legend(fontsize=7)
+    panels[0].set_ylabel("LLC (x: other code)")
+    middle, right = below.subplots(1, 2)
     gons = k_gons(FEATURES)
     halves = {one.name: one.complexity for one in gons}
     n = np.array(sorted(phase["n"].unique()))
@@ -322,8 +330,9 @@ def page(tables: Mapping[str, pd.DataFrame]) -> Page:
         f"{counts['down and more complex']} go to one with more weights in use"
     )
     text = (
-        f"Bars: 95 %. HMC on the exact loss, localization {LOCALIZATION:g}; truths by a random "
-        "walk in other code; parallel tempering over n, prior N(0, 1)."
+        "Bars: 95 %, of estimates with the status ok. HMC on the exact loss, localization "
+        f"{LOCALIZATION:g}; truths by a random walk in other code; parallel tempering over n, "
+        "prior N(0, 1)."
     )
     return Page(statements, [(text, figure)], [("LLCs of k-gons", llc), ("Phases", phase)])
 

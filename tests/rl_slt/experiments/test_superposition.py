@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from rl_slt import HMC, Settings, estimate_with
 from rl_slt.estimate import prepare_target
@@ -70,19 +71,42 @@ def test_the_gradients_of_all_chains_are_computed_together() -> None:
     assert target.batched and target.traced is not None
 
 
+def test_the_score_rows_give_the_gauss_newton_matrix() -> None:
+    """That of the outputs at many sizes of a feature."""
+    generator = torch.Generator().manual_seed(2)
+    w = torch.randn(15, generator=generator, dtype=torch.float64)
+
+    def outputs(w: Tensor, feature: int, sizes: Tensor) -> Tensor:
+        weights, bias = w[:10].view(2, 5), w[10:]
+        return torch.relu(sizes[:, None] * (weights.mT @ weights)[feature] + bias)
+
+    def rows(w: Tensor) -> Tensor:
+        slope = w[:10].view(2, 5).mT @ w[:10].view(2, 5)
+        logits = torch.stack((slope, w[10:].expand_as(slope)), -1)
+        return Reconstruction().score_rows(lambda states: logits[states], all_features(5))
+
+    sizes = (torch.arange(4000, dtype=torch.float64) + 0.5) / 4000
+    for feature, mine in enumerate(torch.autograd.functional.jacobian(rows, w)):
+        each = torch.autograd.functional.jacobian(lambda x: outputs(x, feature, sizes), w)  # noqa: B023
+        matrix = 2 * torch.einsum("mji,mjk->ik", each, each) / len(sizes)
+        assert torch.allclose(mine.mT @ mine, matrix, atol=3e-3)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("k", "positive", "twice"), [(5, 0, 14), (5, 1, 17), (6, 0, 17)])
-def test_a_k_gons_llc_rises_to_half_the_rank(k: int, positive: int, twice: int) -> None:
+@pytest.mark.parametrize(
+    ("c", "k", "positive", "twice"), [(6, 5, 0, 14), (6, 5, 1, 17), (6, 6, 0, 17), (8, 7, 1, 23)]
+)
+def test_a_k_gons_llc_rises_to_half_the_rank(c: int, k: int, positive: int, twice: int) -> None:
     """A minimum but for the rotation and, below k = c, idle features: lambda is half the rank."""
-    found = gon(6, k, positive)
+    found = gon(c, k, positive)
     values = torch.linalg.eigvalsh(hessian(found))
     assert int((values > 1e-6).sum()) == twice == 2 * found.complexity
     assert float(values.min()) > -1e-6
     settings = Settings(
         sampler=HMC(rotate=True), nbeta=1e5, localization=100.0, gauge="none", draws=150,
-        burn_in=150, chains=8, preconditioner_rank=0,
+        burn_in=150, chains=8,
     )  # fmt: skip
     e = estimate_with(
-        found.model(), all_features(6), settings, Reconstruction(), seed=0, states_error=False
+        found.model(), all_features(c), settings, Reconstruction(), seed=0, states_error=False
     )
     assert abs(e.llc - twice / 2) < 4 * e.stderr + 0.03 * twice, e

@@ -18,7 +18,7 @@ def test_two_codes_agree_at_a_finite_temperature() -> None:
     one, nbeta, localization = gon(6, 5), 3000.0, 100.0
     settings = Settings(
         sampler=HMC(rotate=True), nbeta=nbeta, localization=localization, gauge="none", chains=8,
-        draws=120, burn_in=100, preconditioner_rank=0,
+        draws=120, burn_in=100,
     )  # fmt: skip
     e = estimate_with(
         one.model(), all_features(6), settings, Reconstruction(), seed=0, states_error=False
