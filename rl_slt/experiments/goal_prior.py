@@ -50,7 +50,7 @@ STATES = {"cloned with the coin ahead": "mix:0.5:end@mid:end",
 SIZES: dict[Size, dict[str, Any]] = {
     "small": {"alphas": (0.0, 1.0), "samples": 2000, "draws": 40, "trainings": 8, "steps": 60,
               "networks": 2, "clones": 0},
-    "default": {"alphas": (0.0, 0.05, 0.2, 1.0), "samples": 150_000, "draws": 300,
+    "default": {"alphas": (0.0, 0.05, 0.2, 1.0), "samples": 150_000, "draws": 2400,
                 "trainings": 100, "steps": 1000, "networks": 40, "clones": 3},
     "large": {"alphas": (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 1.0), "samples": 4_000_000, "draws": 4000,
               "trainings": 400, "steps": 6000, "networks": 400, "clones": 10},
