@@ -328,7 +328,7 @@ def page(tables: Mapping[str, pd.DataFrame]) -> Page:
         "same: the trunk's data and a new seed. swap: the other arm's data to the end. while: the "
         "other arm's data for some steps, then the trunk's. Jeffreys' 95 % intervals over trunks. "
         "Left: share where the goal (not the proxy) is reached first, a line a trunk; dashed: mean "
-        "LLC of the trunks' policies, bars one standard error over trunks."
+        "LLC of the trunks' policies that have the status ok, bars one standard error over trunks."
     )
     return Page(statements, [(text, figure)], [("Branches", shares), ("LLC", tables["llc"])])
 
@@ -348,7 +348,7 @@ def _draw_trunks(axes: Axes, tables: Mapping[str, pd.DataFrame], world: str) -> 
         for number, (_, one) in enumerate(trunks.groupby("parent")):
             axes.plot(one["step"].clip(lower=1), one["goal_first"], color=f"C{color}", lw=1,
                       alpha=0.7, label=f"trunks on {arm}" if number == 0 else None)  # fmt: skip
-        mean = llc.groupby("step")["llc"].agg(["mean", "sem"])
+        mean = llc[llc["status"] == "ok"].groupby("step")["llc"].agg(["mean", "sem"])
         twin.errorbar(mean.index, mean["mean"], mean["sem"].fillna(0), color=f"C{color}", ls="--",
                       marker="s", ms=4)  # fmt: skip
     axes.set(xscale="log", ylim=(-0.04, 1.04), xlabel=of.unit,

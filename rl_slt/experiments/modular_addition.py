@@ -121,7 +121,8 @@ def page(tables: Mapping[str, pd.DataFrame]) -> Page:
     ce = found[found["loss"] == "cross-entropy"]
     decay, last = ce[ce["weight_decay"] > 0], ce["p"].max()
     finals = decay[decay["step"] == decay.groupby(["p", "train_seed"])["step"].transform("max")]
-    good = finals[finals["test_accuracy"].ge(GENERALIZES)].dropna(subset="llc")
+    sound = finals[finals["status"] == "ok"]
+    good = sound[sound["test_accuracy"].ge(GENERALIZES)]
     statements = [
         f"{len(good)} of {len(finals)} nets with weight decay generalize (accuracy on held-out "
         f"pairs at least {GENERALIZES:.0%}): "
@@ -142,7 +143,7 @@ def page(tables: Mapping[str, pd.DataFrame]) -> Page:
     for loss, marker in (("cross-entropy", "o"), ("kl", "x")):
         one = found[
             (found["p"] == last) & (found["train_seed"] == first)
-            & (found["weight_decay"] > 0) & (found["loss"] == loss)
+            & (found["weight_decay"] > 0) & (found["loss"] == loss) & (found["status"] == "ok")
         ]  # fmt: skip
         twin.errorbar(
             one["step"] + 1,
@@ -157,11 +158,11 @@ def page(tables: Mapping[str, pd.DataFrame]) -> Page:
     twin.set(ylabel="LLC")
     left.legend(loc="lower left", fontsize=8)
     twin.legend(loc="upper right", fontsize=8)
-    right.errorbar(finals["p"], finals["llc"], 1.96 * finals["llc_stderr"], fmt="o", mfc="none",
+    right.errorbar(sound["p"], sound["llc"], 1.96 * sound["llc_stderr"], fmt="o", mfc="none",
                    color="C3", label="held-out accuracy below 95 %")  # fmt: skip
     right.errorbar(good["p"], good["llc"], 1.96 * good["llc_stderr"], fmt="o", color="C2",
                    label="generalizes")  # fmt: skip
-    for part, what in ((good, "nets that generalize"), (finals.dropna(subset="llc"), "all nets")):
+    for part, what in ((good, "nets that generalize"), (sound, "all nets")):
         if part["p"].nunique() < 2 or len(part) < 4:
             statements.append(f"LLC over p of {what}: too few to fit a line")
             continue
@@ -182,19 +183,26 @@ def page(tables: Mapping[str, pd.DataFrame]) -> Page:
         statements.append(
             f"p = {last}, seed {row['train_seed']}: at training loss {row['train_loss']:.3g} a net "
             f"without weight decay (held-out accuracy {row['test_accuracy']:.0%}) has LLC "
-            f"{row['llc']:.0f} ± {row['llc_stderr']:.1f}; with it, at "
-            f"{row['train_loss_decay']:.3g} ({row['test_accuracy_decay']:.0%}), "
-            f"{row['llc_decay']:.0f} ± {row['llc_stderr_decay']:.1f}"
+            f"{_said(row, '')}; with it, at {row['train_loss_decay']:.3g} "
+            f"({row['test_accuracy_decay']:.0%}), {_said(row, '_decay')}"
         )
     right.set(xlabel="p", ylabel="LLC of the training cross-entropy", title="after training")
     right.legend(fontsize=8)
     shown = ["p", "train_seed", "weight_decay", "step", "loss", "llc", "llc_stderr", "status",
              "train_loss", "test_loss", "test_accuracy", "relative_temperature"]  # fmt: skip
     text = (
-        f"Bars: 95 % Monte Carlo. nbeta = N / log N, localization {LOCALIZATION:g}, BAOAB on "
-        "batches, orthogonal to the gradient of the cross-entropy at w*."
+        "Estimates with the status ok; bars: 95 % Monte Carlo. nbeta = N / log N, localization "
+        f"{LOCALIZATION:g}, BAOAB on batches, orthogonal to the cross-entropy's gradient at w*."
     )
     return Page(statements, [(text, figure)], [("All estimates", found[shown])])
+
+
+def _said(row: pd.Series, net: str) -> str:
+    """The LLC of a net, with its verdict where that is not ok; none where it failed."""
+    status, llc, error = (row[f"{name}{net}"] for name in ("status", "llc", "llc_stderr"))
+    if status == "failed":
+        return "none (failed)"
+    return f"{llc:.0f} ± {error:.1f}" + ("" if status == "ok" else f" ({status})")
 
 
 MODULAR_ADDITION = Experiment(
