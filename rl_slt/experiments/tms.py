@@ -61,12 +61,12 @@ def k_gon_llc(out: Path, c: int, name: str, draws: int, seed: int) -> pd.DataFra
     for nbeta, ours, theirs in zip(NBETAS, *seeds.reshape(2, -1).tolist(), strict=True):
         settings = Settings(
             sampler=HMC(rotate=True), nbeta=nbeta, localization=LOCALIZATION, gauge="none",
-            chains=8, draws=draws, burn_in=200,
+            chains=8, draws=draws, burn_in=2 * draws,
         )  # fmt: skip
         e = estimate_with(
             one.model(), all_features(c), settings, Reconstruction(), seed=ours, states_error=False
         )
-        truth, error = by_random_walk(one, nbeta, LOCALIZATION, steps=4 * draws, seed=theirs)
+        truth, error = by_random_walk(one, nbeta, LOCALIZATION, steps=8 * draws, seed=theirs)
         rows.append({
             "c": c, "gon": name, "loss_at_gon": one.loss, "lambda": one.complexity, "nbeta": nbeta,
             "localization": LOCALIZATION, "llc": e.llc, "llc_stderr": e.stderr, "status": e.status,
