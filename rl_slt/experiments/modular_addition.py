@@ -57,7 +57,8 @@ def llc(
         seed: of the training.
         weight_decay: of the training.
         checkpoints: how many, the last with them.
-        at_loss: a run; the checkpoint is then the first with at most its final training loss.
+        at_loss: a run; the checkpoint is then the first with at most its final training loss;
+            no rows where none has.
     """
     run = run_of(out, p, seed, weight_decay)
     steps = [step for step, _ in model_checkpoints(run)]
@@ -65,7 +66,7 @@ def llc(
     if at_loss:
         final = pd.read_csv(out / "runs" / at_loss / "progress.csv")["train_loss"].iloc[-1]
         own = pd.read_csv(run / "progress.csv")
-        chosen = {int(own.loc[own["train_loss"].le(final), "step"].min())}
+        chosen = set(own.loc[own["train_loss"].le(final), "step"].iloc[:1])
     data, _ = addition_data(p, seed=seed)
     rows = []
     for step, folder in model_checkpoints(run):
@@ -123,9 +124,10 @@ def page(tables: Mapping[str, pd.DataFrame]) -> Page:
     finals = decay[decay["step"] == decay.groupby(["p", "train_seed"])["step"].transform("max")]
     sound = finals[finals["status"] == "ok"]
     good = sound[sound["test_accuracy"].ge(GENERALIZES)]
+    general = finals["test_accuracy"].ge(GENERALIZES)
     statements = [
-        f"{len(good)} of {len(finals)} nets with weight decay generalize (accuracy on held-out "
-        f"pairs at least {GENERALIZES:.0%}): "
+        f"{int(general.sum())} of {len(finals)} nets with weight decay generalize (accuracy on "
+        f"held-out pairs at least {GENERALIZES:.0%}): "
         + ", ".join(
             f"p = {p}: {int(part['test_accuracy'].ge(GENERALIZES).sum())} of {len(part)}"
             for p, part in finals.groupby("p")
@@ -179,6 +181,11 @@ def page(tables: Mapping[str, pd.DataFrame]) -> Page:
             right.plot(x, fit.intercept + fit.slope * x, color="C2", lw=1)
     memorized = ce[(ce["weight_decay"] == 0) & ce["matched"]]
     pairs = memorized.merge(finals[finals["p"] == last], on="train_seed", suffixes=("", "_decay"))
+    for lone in sorted({*decay["train_seed"]} - {*pairs["train_seed"]}):
+        statements.append(
+            f"p = {last}, seed {lone}: no checkpoint without weight decay has as little training "
+            "loss as the net with it, so that the two cannot be compared"
+        )
     for _, row in pairs.iterrows():
         statements.append(
             f"p = {last}, seed {row['train_seed']}: at training loss {row['train_loss']:.3g} a net "

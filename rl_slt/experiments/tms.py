@@ -28,6 +28,8 @@ from rl_slt.samplers.tempering import temper
 
 FEATURES = 6  # of the phases and of SGD
 LOCALIZATION = 100.0
+NEAR = 0.0025  # loss, of a plateau from a k-gon
+SEEN = 0.05  # share of the posterior from which on k-gons are compared
 NBETAS = (1e3, 1e4, 1e5, 1e6)
 SIZES: dict[Size, dict[str, Any]] = {
     "small": {"features": (5,), "draws": 60, "ladder": 40, "runs": 8, "sgd": 400},
@@ -242,17 +244,22 @@ def page(tables: Mapping[str, pd.DataFrame]) -> Page:
     sound = llc[llc["status"] == "ok"]
     z = (sound["llc"] - sound["truth"]) / np.hypot(sound["llc_stderr"], sound["truth_stderr"])
     top = sound[sound["nbeta"] == llc["nbeta"].max()]
-    statements = [
+    told = (
         f"LLCs of {llc.groupby(['c', 'gon']).ngroups} k-gons at {llc['nbeta'].nunique()} nbeta, "
-        f"{len(sound)} of {len(llc)} with the status ok: root mean square distance of these to "
-        f"the truths of other code {z.pow(2).mean() ** 0.5:.2f} standard errors (1 is chance), at "
-        f"most {z.abs().max():.1f}",
-        "at the largest nbeta, next to lambda: "
-        + ", ".join(
+        f"{len(sound)} of {len(llc)} with the status ok"
+    )
+    if len(sound):
+        told += (
+            f": root mean square distance of these to the truths of other code "
+            f"{z.pow(2).mean() ** 0.5:.2f} standard errors (1 is chance), at most "
+            f"{z.abs().max():.1f}"
+        )
+    statements = [told]
+    if len(top):
+        statements.append("at the largest nbeta, next to lambda: " + ", ".join(
             f"c = {r.c} {r.gon}-gon {r.llc:.2f} ± {r.llc_stderr:.2f} ({r.lambda_:g})"
             for r in top.rename(columns={"lambda": "lambda_"}).itertuples()
-        ),
-    ]
+        ))  # fmt: skip
     figure = Figure(figsize=(12, 8), layout="constrained")
     above, below = figure.subfigures(2, 1, squeeze=False)[:, 0]
     several = sorted(llc["c"].unique())
@@ -271,42 +278,45 @@ def page(tables: Mapping[str, pd.DataFrame]) -> Page:
     halves = {one.name: one.complexity for one in gons}
     n = np.array(sorted(phase["n"].unique()))
     energy = {g.name: n * g.loss + halves[g.name] * np.log(n) for g in gons}
-    phase_names = np.array(list(energy))
-    best = phase_names[np.argmin(np.stack(list(energy.values())), axis=0)]
+    best = pd.DataFrame(energy, index=n).idxmin(axis=1)
+    mixed = phase[phase["mixed"].astype(bool)]
     for color, (name, part) in enumerate(phase.groupby("gon")):
+        part = part[part["mixed"].astype(bool)]
         middle.errorbar(part["n"], part["share"], 1.96 * part["share_stderr"], fmt="o-", ms=3,
                         color=f"C{color}", label=name)  # fmt: skip
-    changes = [i for i in range(1, len(n)) if best[i] != best[i - 1]]
+    changes = [i for i in range(1, len(n)) if best.iloc[i] != best.iloc[i - 1]]
     for i in changes:
         middle.axvline(n[i], color="gray", ls="--", lw=1)
     middle.set(xscale="log", xlabel="n", ylabel="share of the posterior",
                title=f"c = {FEATURES} (dashed: n L + lambda log n)")  # fmt: skip
     middle.legend(fontsize=7)
-    wide = phase.pivot(index="n", columns="gon", values="share")
-    seen = wide.drop(columns="other", errors="ignore").idxmax(axis=1)
-    shown = wide.drop(columns="other", errors="ignore").max(axis=1) > 0.05
-    agree = float((seen[shown].to_numpy() == best[shown.to_numpy()]).mean()) if shown.any() else 0.0
-    statements.append(
-        "the k-gon of the largest share of the sampled posterior is that of least n L + lambda "
-        f"log n at {agree:.0%} of the {int(shown.sum())} n where one holds over 5 % of it"
-    )
-    mixed = phase.groupby("n")["mixed"].all()
-    statements.append(f"the ladders mixed at {int(mixed.sum())} of {len(mixed)} n")
-    crossing = _crossing(n, wide, "5", "6")
+    statements.append(f"the ladders mixed at {mixed['n'].nunique()} of {len(n)} n")
+    wide = mixed.pivot(index="n", columns="gon", values="share").reindex(columns=[*energy])
+    held = wide[wide.max(axis=1) > SEEN]
+    if len(held):
+        agree = (held.idxmax(axis=1) == best[held.index]).mean()
+        statements.append(
+            "the k-gon of the largest share of the sampled posterior is that of least n L + lambda "
+            f"log n at {agree:.0%} of the {len(held)} of these where one holds over {SEEN:.0%}"
+        )
+    crossing = _crossing(wide, "5", "6")
     gap, rise = gons_gap(gons, "5", "6"), halves["6"] - halves["5"]
     grid = np.geomspace(2, 1e5, 20_000)
     predicted = grid[(grid * gap > rise * np.log(grid)) & (grid > math.e)][0]
     statements.append(
-        f"the 6-gon overtakes the 5-gon at n = {crossing:.0f} in the sampled posterior and at "
-        f"{predicted:.0f} by n L + lambda log n, which leaves out the constant"
+        "the 6-gon overtakes the 5-gon "
+        + (f"at n = {crossing:.0f}" if crossing else "between no two neighbors of these n")
+        + f" in the sampled posterior and at {predicted:.0f} by n L + lambda log n, which leaves "
+        "out the constant"
     )
     levels = all_k_gons(FEATURES)
     known_as = {one.name: one for one in levels}
     counts = {"runs": 0, "plateaus": 0, "at a k-gon": 0, "down": 0, "down and more complex": 0}
-    visited: dict[str, int] = {}
+    visited, flat = dict[str, int](), list[float]()
     for _, curve in curves.groupby("run"):
         means = plateaus(curve)
-        names = named(torch.tensor(means), levels, 0.0025) if means else []
+        names = named(torch.tensor(means), levels, NEAR) if means else []
+        flat += means
         counts["runs"] += 1
         counts["plateaus"] += len(names)
         counts["at a k-gon"] += sum(name != "other" for name in names)
@@ -323,16 +333,22 @@ def page(tables: Mapping[str, pd.DataFrame]) -> Page:
         right.axhline(one.loss, color="k", lw=0.7, ls=":")
         right.annotate(one.name, (1, one.loss), fontsize=7)
     right.set(xscale="log", yscale="log", xlabel="step", ylabel="loss", title="SGD")
+    where = ", ".join(f"{k}: {v}" for k, v in sorted(visited.items()))
     statements.append(
         f"of {counts['plateaus']} plateaus in {counts['runs']} SGD runs {counts['at a k-gon']} lie "
-        f"at the loss of a k-gon ({', '.join(f'{k}: {v}' for k, v in sorted(visited.items()))}); "
-        f"of {counts['down']} moves from one such k-gon to one of lower loss "
+        f"within {NEAR:g} of the loss of a k-gon ({where or 'none'}); "
+        + (
+            f"{_covered(flat, levels):.0%} of losses from the lowest plateau to the highest do; "
+            if flat
+            else ""
+        )
+        + f"of {counts['down']} moves from one such k-gon to one of lower loss "
         f"{counts['down and more complex']} go to one with more weights in use"
     )
     text = (
         "Bars: 95 %, of estimates with the status ok. HMC on the exact loss, localization "
         f"{LOCALIZATION:g}; truths by a random walk in other code; parallel tempering over n, "
-        "prior N(0, 1)."
+        "prior N(0, 1), where the ladders mixed."
     )
     return Page(statements, [(text, figure)], [("LLCs of k-gons", llc), ("Phases", phase)])
 
@@ -343,15 +359,22 @@ def gons_gap(gons: Sequence[Gon], one: str, other: str) -> float:
     return losses[one] - losses[other]
 
 
-def _crossing(n: np.ndarray, wide: pd.DataFrame, one: str, other: str) -> float:
+def _covered(flat: Sequence[float], gons: Sequence[Gon]) -> float:
+    """Share of the losses from the lowest plateau to the highest that are near a k-gon's."""
+    losses = torch.linspace(min(flat), max(flat), 10_001)
+    return float(np.mean([name != "other" for name in named(losses, gons, NEAR)]))
+
+
+def _crossing(wide: pd.DataFrame, one: str, other: str) -> float | None:
     """The n from which on the other's share is larger, between rungs by their logarithms."""
+    n = wide.index.to_numpy()
     gap = (np.log(wide[other] + 1e-9) - np.log(wide[one] + 1e-9)).to_numpy()
-    seen = (wide[one] + wide[other]).to_numpy() > 0.05
+    seen = (wide[one] + wide[other]).to_numpy() > SEEN
     for i in range(1, len(n)):
-        if seen[i] and gap[i] > 0 >= gap[i - 1]:
+        if seen[i - 1] and seen[i] and gap[i] > 0 >= gap[i - 1]:
             share = -gap[i - 1] / (gap[i] - gap[i - 1])
             return float(np.exp(np.log(n[i - 1]) + share * np.log(n[i] / n[i - 1])))
-    return math.nan
+    return None
 
 
 TMS = Experiment(
