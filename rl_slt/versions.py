@@ -17,7 +17,7 @@ STAGES: dict[str, int] = {
     "profile": 2,
     "influence": 2,
     "susceptibility": 4,
-    "volume": 2,
+    "volume": 3,
     "steering": 3,
     "bayes": 1,
     "calibrate": 4,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.stats import norm
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.errors import InputError
@@ -23,9 +23,10 @@ from rl_slt.threads import one_thread
 from rl_slt.volume.rays import Share, rays_of, refused
 from rl_slt.volume.splitting import log_probability
 
-RAYS_STREAM, SPLITTING_STREAM = 1_000_101, 1_000_103
+RAYS_STREAM, LINEAR_STREAM, SPLITTING_STREAM = 1_000_101, 1_000_102, 1_000_103
 POPULATIONS, LEAST_PARTICLES = 4, 4  # of a population, so that a quarter of it is one
 LEAST_ACCEPT = 0.05
+LINEAR_DRAWS, LEAST_LINEAR = 64, 0.9  # weights at which the slope must explain the change
 Score = Callable[[nn.Module], Tensor]
 
 
@@ -45,8 +46,9 @@ def goal_volume(
     """The share of the localizer's mass in which a goal score keeps its sign, or half its size.
 
     By three ways: multilevel splitting, which needs no gradient and no closeness to w*; the
-    linear one, `Phi((1 - keep) |score| sqrt(gamma) / |gradient|)`; and rays from w* in random
-    directions. The first is the one to read where the others differ.
+    linear one, `Phi((1 - keep) |score| sqrt(gamma) / |gradient|)`, refused where the slope
+    explains less than 90 % of the score's mean square change over the localizer; and rays from w*
+    in random directions. The first is the one to read where the others differ.
 
     Args:
         policy: as in `estimate_llc`.
@@ -85,12 +87,14 @@ def goal_volume(
         raise InputError.of("score", at_center, "a finite number other than 0 at w*")
     params = [p for p in module.parameters() if p.requires_grad]
     slopes = torch.autograd.grad(value, params, materialize_grads=True, allow_unused=True)
-    slope = math.sqrt(sum(float(g.double().square().sum()) for g in slopes))
+    slope = torch.cat([g.reshape(-1) for g in slopes]) / at_center
 
     def relative(w: Tensor) -> float:
         with torch.no_grad():
             return float(score(flat.load(w))) / at_center
 
+    generator = generator_for(seed, LINEAR_STREAM, target.device)
+    bent = _bent(lambda x: relative(flat.w_star + x) - 1, width, slope, generator)
     rows = []
     t = Preconditioner(flat.w_star.new_tensor(width), flat.w_star.new_empty(target.dim, 0),
                        flat.w_star.new_empty(0))  # fmt: skip
@@ -104,9 +108,9 @@ def goal_volume(
         generator_for(seed, RAYS_STREAM, target.device), kept(min(keeps)),
     )  # fmt: skip
     for keep in keeps:
-        linear = refused("the score has no slope at w*")
-        if slope:
-            reach = (1 - keep) * abs(at_center) / (width * slope)
+        linear = refused(bent)
+        if not bent:
+            reach = (1 - keep) / (width * float(slope.double().norm()))
             linear = Share(-float(norm.logcdf(reach)), 0.0)
         found = {
             "splitting": _split(lambda x: relative(flat.w_star + width * x), keep, flat.w_star,
@@ -120,6 +124,32 @@ def goal_volume(
             for method, share in found.items()
         ]  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def _bent(
+    change: Callable[[Tensor], float], width: float, slope: Tensor, generator: Generator
+) -> str:
+    """Why a score cannot be taken as linear over the localizer; empty where it can.
+
+    Args:
+        change: of the score, by the weights less w* `[d]`.
+        width: of the localizer.
+        slope: of the score at w* `[d]`.
+        generator: of the weights that are tried.
+    """
+    missed = total = 0.0
+    for _ in range(LINEAR_DRAWS):
+        x = torch.empty_like(slope).normal_(generator=generator).mul_(width)
+        found = change(x)
+        missed += (found - float(slope @ x)) ** 2
+        total += found**2
+    explained = 1 - missed / total if total else 0.0
+    if explained >= LEAST_LINEAR:
+        return ""
+    return (
+        f"the slope at w* explains {max(explained, 0.0):.0%} of the score's mean square change "
+        f"over the localizer; it takes {LEAST_LINEAR:.0%}"
+    )
 
 
 def _at_least(share: Share) -> Share:

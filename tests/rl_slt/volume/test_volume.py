@@ -117,6 +117,24 @@ def linear(module: nn.Module) -> Tensor:
     return 1.0 + weights[0] - 2 * weights[1]
 
 
+def test_a_goal_that_its_slope_does_not_explain_has_no_linear_volume() -> None:
+    """Of the same slope at w*, it is linear in a small ball and not in a large one."""
+    problem = quadratic((1.0,) * 8)
+
+    def bent(module: nn.Module) -> Tensor:
+        (weights,) = module.parameters()
+        return linear(module) - weights.square().sum()
+
+    for localization, explained in ((1e4, True), (1.0, False)):
+        frame = goal_volume(
+            problem.policy, problem.data, bent, loss=problem.loss, localization=localization,
+            gauge="none", keeps=(0.0,), directions=32, particles=16,
+        ).set_index("method")  # fmt: skip
+        assert (frame.loc["gaussian", "status"] == "ok") == explained
+        assert explained or "the slope at w* explains" in str(frame.loc["gaussian", "message"])
+        assert frame.loc["splitting", "status"] == "ok"
+
+
 def test_a_linear_goal_has_the_volume_of_a_half_space() -> None:
     problem = quadratic((1.0,) * 8)
     frame = goal_volume(
