@@ -179,7 +179,7 @@ def steer_states(
         mean over random vectors) and `patch` on states without a coin, `replace` and
         `random-replace` (as far in random directions) on states with it; columns probe, metric
         (`drift`), change, value (mean paired difference), ci_low, ci_high (95 %, over levels; NaN
-        where no level changed), without (the mean before), n. Of controls also `least` and `most`,
+        where all changed alike), without (the mean before), n. Of controls also `least` and `most`,
         the smallest and largest mean of a single direction.
     """
     none, coin = scores.frames("none")[1::2], scores.frames(side)[1::2]
@@ -285,8 +285,8 @@ def _row(
 ) -> dict[str, object]:
     """A row of what was measured `[directions, levels]` after a change and before it."""
     differences, each = (after - before).mean(0), (after - before).mean(1)
-    # Where no level changed nothing tells how much another would.
-    low, high = mean_interval(differences) if differences.any() else (np.nan, np.nan)
+    # Where all levels changed alike nothing tells how much another would.
+    low, high = mean_interval(differences)
     ends = (each.min(), each.max()) if change in (RANDOM, RANDOM_REPLACE) else (np.nan, np.nan)
     return {
         "probe": probe, "metric": metric, "change": change, "value": float(differences.mean()),
@@ -303,7 +303,7 @@ def describe_steering(table: pd.DataFrame) -> list[str]:
     """
     lines = []
     for row in table.to_dict("records"):
-        apart, ends = "", "(no level changed)"
+        apart, ends = "", "(all levels changed alike)" if row["value"] else "(no level changed)"
         if row["least"] == row["least"]:
             apart = f"; single directions {row['least']:+.2f} to {row['most']:+.2f}"
         if row["ci_low"] == row["ci_low"]:

@@ -22,10 +22,10 @@ STAGES: dict[str, int] = {
     "bayes": 1,
     "calibrate": 4,
     "covariates": 4,
-    "probe": 7,
+    "probe": 8,
     "grid_states": 2,  # and what an estimate on them is
     "grid_probes": 1,
-    "fixed_states": 5,  # counterfactual and linear probe
+    "fixed_states": 6,  # counterfactual and linear probe
     "clips": 5,
     "compare": 6,
     "transitions": 5,

@@ -26,9 +26,9 @@ def wilson(successes: float, n: int, level: float = LEVEL) -> tuple[float, float
 
 
 def mean_interval(values: Floats, level: float = LEVEL) -> tuple[float, float]:
-    """Student's interval of a mean; (nan, nan) for fewer than two values."""
+    """Student's interval of a mean; (nan, nan) for fewer than two values, or where all agree."""
     n = len(values)
-    if n < 2:
+    if n < 2 or np.ptp(values) == 0:  # which does not make the mean certain
         return float("nan"), float("nan")
     half = float(t.ppf(0.5 + level / 2, n - 1) * values.std(ddof=1) / np.sqrt(n))
     return float(values.mean()) - half, float(values.mean()) + half

@@ -41,6 +41,7 @@ def test_mean_interval_is_students() -> None:
     low, high = mean_interval(np.array([1.0, 2.0, 3.0]))
     assert (low, high) == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5), abs=1e-5)
     assert all(np.isnan(mean_interval(np.array([1.0]))))
+    assert all(np.isnan(mean_interval(np.full(20, 500.0))))  # all at the time limit
 
 
 def test_quantile_interval_holds_the_estimate() -> None:
