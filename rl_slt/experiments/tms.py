@@ -271,7 +271,7 @@ def page(tables: Mapping[str, pd.DataFrame]) -> Page:
                           color=f"C{color}", label=name)  # fmt: skip
             axes.plot(part["nbeta"], part["truth"], "kx", ms=5)
         axes.set(xscale="log", xlabel="nbeta", title=f"LLCs of k-gons of {c} features")
-        axes.legend(fontsize=7)
+        axes.legend(fontsize=7, ncols=2, loc="lower right")
     panels[0].set_ylabel("LLC (x: other code)")
     middle, right = below.subplots(1, 2)
     gons = k_gons(FEATURES)
