@@ -270,22 +270,26 @@ def kept(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         tables: `trunks` and `branches`.
 
     Returns:
-        A row for each world, arm, kind and point: share, low, high, parents, branches.
+        A row for each world, arm, kind and point: share, low, high, neither (share that ends
+        without a goal), parents, branches.
     """
     trunks, branches = tables["trunks"], tables["branches"]
     keys = ["world", "arm", "parent"]
     ends = trunks.loc[trunks.groupby(keys)["step"].idxmax(), [*keys, "goal"]]
     both = branches.merge(ends, on=keys, suffixes=("", "_parent"))
     both = both[both["goal_parent"] != "neither"]
-    both = both.assign(kept=both["goal"].eq(both["goal_parent"]).astype(float))
+    both = both.assign(kept=both["goal"].eq(both["goal_parent"]).astype(float),
+                       neither=both["goal"].eq("neither").astype(float))  # fmt: skip
     rows = []
     for (world, arm, kind, point), part in both.groupby(["world", "arm", "kind", "point"]):
         each = part.groupby("parent")["kept"].mean()
         n, total = len(each), float(each.sum())
         low = 0.0 if total == 0 else float(beta.ppf(0.025, total + 0.5, n - total + 0.5))
         high = 1.0 if total == n else float(beta.ppf(0.975, total + 0.5, n - total + 0.5))
-        rows.append([world, arm, kind, point, total / n, low, high, n, len(part)])
-    columns = ["world", "arm", "kind", "point", "share", "low", "high", "parents", "branches"]
+        neither = part.groupby("parent")["neither"].mean().mean()
+        rows.append([world, arm, kind, point, total / n, low, high, neither, n, len(part)])
+    columns = ["world", "arm", "kind", "point", "share", "low", "high", "neither", "parents",
+               "branches"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -304,9 +308,12 @@ def page(tables: Mapping[str, pd.DataFrame]) -> Page:
             ends = _ends(tables["trunks"], world, arm)
             statements.append(
                 f"{world}, trunks on {arm}: "
-                + ", ".join(f"{n} of {len(ends)} end with the goal {g}" for g, n in
-                            ends["goal"].value_counts().items())
-            )  # fmt: skip
+                + ", ".join(
+                    f"{n} of {len(ends)} end "
+                    + ("without a goal" if goal == "neither" else f"with the goal {goal}")
+                    for goal, n in ends["goal"].value_counts().items()
+                )
+            )
             for offset, kind in enumerate(KINDS):
                 part = shares.query("world == @world and arm == @arm and kind == @kind")
                 if part.empty:
@@ -316,19 +323,23 @@ def page(tables: Mapping[str, pd.DataFrame]) -> Page:
                 axes.errorbar(x, part["share"], [low, high], fmt="o-", label=kind, capsize=2)
                 axes.set_xticks(range(len(part)), [f"{p:,}" for p in part["point"]])
                 text = ", ".join(
-                    f"{r.share:.2f} [{r.low:.2f}, {r.high:.2f}] from {r.point:,}"
-                    for r in part.itertuples()
+                    f"{r['share']:.2f} [{r['low']:.2f}, {r['high']:.2f}] from {r['point']:,}"
+                    + (f" ({r['neither']:.2f} without a goal)" if r["neither"] else "")
+                    for r in part.to_dict("records")
                 )
                 statements.append(f"{world}, {arm}, {kind}: share that keeps the goal {text}")
             axes.set(ylim=(-0.04, 1.3), xlabel=f"branch point, {of.unit}",
                      ylabel="share with the trunk's goal",
                      title=f"branches of trunks on {arm}")  # fmt: skip
-            axes.legend(fontsize=8, title="data after the branch point", loc="upper left", ncols=3)
+            if axes.get_legend_handles_labels()[0]:  # else no trunk had a goal
+                axes.legend(fontsize=8, title="data after the branch point", loc="upper left",
+                            ncols=3)  # fmt: skip
     text = (
         "same: the trunk's data and a new seed. swap: the other arm's data to the end. while: the "
-        "other arm's data for some steps, then the trunk's. Jeffreys' 95 % intervals over trunks. "
-        "Left: share where the goal (not the proxy) is reached first, a line a trunk; dashed: mean "
-        "LLC of the trunks' policies that have the status ok, bars one standard error over trunks."
+        "other arm's data for some steps, then the trunk's. Jeffreys' 95 % intervals over trunks; "
+        "in the gridworld nothing is random, so that same keeps the goal whatever it is. Left: "
+        "share where the goal (not the proxy) is reached first, a line a trunk; dashed: LLCs of "
+        f"the policies of {LLC_SEEDS} trunks of each arm, those that have the status ok."
     )
     return Page(statements, [(text, figure)], [("Branches", shares), ("LLC", tables["llc"])])
 
@@ -348,13 +359,13 @@ def _draw_trunks(axes: Axes, tables: Mapping[str, pd.DataFrame], world: str) -> 
         for number, (_, one) in enumerate(trunks.groupby("parent")):
             axes.plot(one["step"].clip(lower=1), one["goal_first"], color=f"C{color}", lw=1,
                       alpha=0.7, label=f"trunks on {arm}" if number == 0 else None)  # fmt: skip
-        mean = llc[llc["status"] == "ok"].groupby("step")["llc"].agg(["mean", "sem"])
-        twin.errorbar(mean.index, mean["mean"], mean["sem"].fillna(0), color=f"C{color}", ls="--",
-                      marker="s", ms=4)  # fmt: skip
+        # A mean of those that are ok would be one of other trunks at each step.
+        for _, one in llc[llc["status"] == "ok"].groupby("parent"):
+            twin.plot(one["step"], one["llc"], "s--", color=f"C{color}", lw=1, ms=3)
     axes.set(xscale="log", ylim=(-0.04, 1.04), xlabel=of.unit,
              ylabel=f"{of.goals[1]} first", title=world)  # fmt: skip
     twin.set_ylabel("LLC (dashed)")
-    axes.legend(fontsize=8, loc="center left")
+    axes.legend(fontsize=8, loc="upper left")
 
 
 BRANCHES = Experiment(

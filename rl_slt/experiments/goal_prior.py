@@ -33,7 +33,7 @@ from scipy.stats import t
 from torch import Tensor
 
 from agents import Run, load_policy, network_spec, ppo_preset, train
-from analysis.probes import DECIDED, coin_shares, first_reached
+from analysis.probes import DECIDED, coin_shares, first_reached, wilson
 from envs import CheeseGrid
 from rl_slt.experiments.experiment import Experiment, Page, Part, Size
 from rl_slt.gradients.flat import FlatPolicy
@@ -296,6 +296,23 @@ def at_level(table: pd.DataFrame, alpha: float, source: str, low: float) -> pd.S
     return None if row.empty else row.iloc[0]
 
 
+def interval(row: Any, goal: str) -> tuple[float, float] | None:
+    """95 % interval of the share of a goal: Wilson's of single weights, Student's of ladders.
+
+    Args:
+        row: of the table of shares.
+        goal: corner or cheese.
+
+    Returns:
+        Low and high; none where the draws of all ladders agree, as their error is then unknown.
+    """
+    share, error = row[goal], row[f"{goal}_stderr"]
+    if row["groups"] == row["n"]:
+        return wilson(round(share * row["n"]), row["n"])
+    half = t.ppf(0.975, row["groups"] - 1) * error
+    return (max(0.0, share - half), min(1.0, share + half)) if error > 0 else None
+
+
 def page(tables: Mapping[str, pd.DataFrame]) -> Page:
     """Shares of goals by regret, a panel for each alpha."""
     from matplotlib.figure import Figure
@@ -309,9 +326,10 @@ def page(tables: Mapping[str, pd.DataFrame]) -> Page:
             for color, source in enumerate(sources):
                 part = table[(table["alpha"] == alpha) & (table["source"] == source)]
                 part = part[part["n"].ge(10) & part["mixed"].astype(bool)]
-                half = t.ppf(0.975, part["groups"] - 1) * part[f"{goal}_stderr"]  # of few ladders
+                ends = [interval(row, goal) or (row[goal],) * 2 for _, row in part.iterrows()]
+                bars = np.abs(np.reshape(ends, (-1, 2)).T - part[goal].to_numpy())
                 axes.errorbar(
-                    np.sqrt(part["low"] * part["high"]), part[goal], half,
+                    np.sqrt(part["low"] * part["high"]), part[goal], bars,
                     fmt="o-", ms=3, lw=1, color=f"C{color}", label=source,
                 )  # fmt: skip
             axes.set(xscale="log", ylim=(-0.03, 1.03))
@@ -326,9 +344,9 @@ def page(tables: Mapping[str, pd.DataFrame]) -> Page:
     panels[0, 0].legend(fontsize=7)
     text = (
         "Left to right: from random weights to low regret. Bars: 95 %, over weights of the prior, "
-        "ladders of the posterior, trainings. Levels with fewer than ten weights, or "
-        "from ladders that did not mix, are not shown. A goal is what is reached first from "
-        f"{DECIDED:.0%} of the starts that tell, exactly."
+        "ladders of the posterior (none where all draws agree), trainings. Levels with fewer than "
+        "ten weights, or from ladders that did not mix, are not shown. A goal is what is reached "
+        f"first from {DECIDED:.0%} of the starts that tell, exactly."
     )
     return Page(
         statements,
@@ -349,6 +367,12 @@ def _tell(source: str, part: pd.DataFrame) -> str:
     return f"CoinRun, {source}, {len(part)} networks: {', '.join(found)}"
 
 
+def _share(row: pd.Series, goal: str) -> str:
+    """A share with its interval, if there is one."""
+    ends = interval(row, goal)
+    return f"{row[goal]:.2f}" + (f" [{ends[0]:.2f}, {ends[1]:.2f}]" if ends else "")
+
+
 def _compare(table: pd.DataFrame, alpha: float, sources: Sequence[str]) -> list[str]:
     """What random weights do at their lowest regret, and all others there; and at the lowest."""
     found = []
@@ -360,8 +384,8 @@ def _compare(table: pd.DataFrame, alpha: float, sources: Sequence[str]) -> list[
             continue
         rows = {s: at_level(table, alpha, s, common[-1]) for s in sources}
         shares = ", ".join(
-            f"{source} {row['corner']:.2f} ± {row['corner_stderr']:.2f} corner and "
-            f"{row['cheese']:.2f} ± {row['cheese_stderr']:.2f} cheese"
+            f"{source} ({row['n']:,} weights) {_share(row, 'corner')} corner and "
+            f"{_share(row, 'cheese')} cheese"
             for source, row in rows.items() if row is not None
         )  # fmt: skip
         found.append(f"alpha {alpha:g}, regret from {common[-1]:.3g} ({lead}): {shares}")

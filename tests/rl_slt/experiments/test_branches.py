@@ -12,6 +12,7 @@ from rl_slt.experiments.branches import (
     GRIDWORLD,
     folder,
     kept,
+    page,
     train_branches,
     train_trunks,
     trunk_llc,
@@ -87,6 +88,7 @@ def test_intervals_are_over_parents() -> None:
     row = kept({"trunks": pd.DataFrame(trunks), "branches": pd.DataFrame(branches)}).iloc[0]
     assert (row["parents"], row["branches"]) == (3, 6)
     assert row["share"] == pytest.approx(2 / 3)
+    assert row["neither"] == pytest.approx(0.5 / 3)
     density = lambda p: p**1.5 * (1 - p) ** 0.5  # noqa: E731  # Jeffreys, 2 of 3
     below = [quad(density, 0, row[end])[0] / quad(density, 0, 1)[0] for end in ("low", "high")]
     assert below == pytest.approx([0.025, 0.975], abs=1e-6)
@@ -99,3 +101,29 @@ def test_the_llc_of_a_trunk_is_one_of_its_policy(
     table = trunk_llc(out, "gridworld", "corner", 0, (200,))
     assert table["step"].tolist() == [200]
     assert table["status"].iloc[0] != "failed" and 0 < table["llc"].iloc[0] < 50
+
+
+def test_branches_that_keep_no_goal_are_told_from_those_that_change_it() -> None:
+    """Of two that leave the end, one for the coin; a trunk without a goal has no branch to tell."""
+    at = {"world": "coinrun", "arm": "end"}
+    shares = {"proxy_first": 0.5, "goal_first": 0.1}
+    trunks = pd.DataFrame([at | shares | {"parent": p, "step": 9, "goal": "end"} for p in (0, 1)]
+                          + [at | shares | {"arm": "behind", "parent": 0, "step": 9,
+                                            "goal": "neither"}])  # fmt: skip
+    branches = pd.DataFrame(
+        [at | {"parent": p, "point": 3, "kind": "swap", "branch": 0, "goal": goal}
+         for p, goal in enumerate(("coin", "neither"))]
+    )  # fmt: skip
+    llc = pd.DataFrame(
+        [at | {"parent": p, "step": step, "llc": p + step, "status": "suspect" if p else "ok"}
+         for p in (0, 1) for step in (3, 9)]
+    )  # fmt: skip
+    found = page({"trunks": trunks, "branches": branches, "llc": llc})
+    assert found.statements == [
+        "coinrun, trunks on end: 2 of 2 end with the goal end",
+        "coinrun, end, swap: share that keeps the goal 0.00 [0.00, 0.67] from 3 (0.50 without a "
+        "goal)",
+        "coinrun, trunks on behind: 1 of 1 end without a goal",
+    ]
+    drawn = [line.get_ydata().tolist() for line in found.figures[0][1].axes[-1].lines]
+    assert drawn == [[3, 9]]

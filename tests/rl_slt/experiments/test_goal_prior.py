@@ -14,6 +14,7 @@ from rl_slt.experiments.goal_prior import (
     LEVELS,
     Mouse,
     counted,
+    interval,
     page,
     posterior,
     prior,
@@ -79,3 +80,13 @@ def test_bars_of_few_ladders_are_intervals_of_few() -> None:
     (bars,) = (c for c in axes.collections if isinstance(c, LineCollection))
     low, high = bars.get_segments()[0][:, 1]
     assert (high - low) / 2 == pytest.approx(0.318, abs=0.001)
+
+
+def test_none_of_sixteen_is_not_known_to_be_none() -> None:
+    """Wilson's interval of 0 of n ends at z^2 / (n + z^2); ladders that agree have no interval."""
+    row = dict(n=16, groups=16, corner=0.0, corner_stderr=0.0, cheese=13 / 16, cheese_stderr=0.1)
+    low, high = interval(row, "corner") or (1, 1)
+    assert (low, high) == (0, pytest.approx(3.8415 / (16 + 3.8415), abs=1e-4))
+    low, high = interval(row, "cheese") or (1, 1)
+    assert (low, high) == pytest.approx((0.570, 0.934), abs=1e-3)
+    assert interval(row | {"groups": 4}, "corner") is None
