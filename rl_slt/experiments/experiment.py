@@ -103,7 +103,8 @@ class Experiment:
 
 STYLE = (
     "body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}"
-    "table{border-collapse:collapse;font-size:14px}td,th{padding:.15rem .6rem;text-align:right}"
+    "table{border-collapse:collapse;font-size:14px;display:block;overflow-x:auto}"
+    "td,th{padding:.15rem .6rem;text-align:right}"
     "img{max-width:100%}figcaption{color:#555}"
 )
 

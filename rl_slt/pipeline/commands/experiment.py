@@ -17,6 +17,7 @@ from rl_slt.pipeline.engine.progress import meter
 _LOG = logging.getLogger(__name__)
 
 RECORD = "experiment.json"
+MAX_SEED = 100_000  # trainings of an experiment have seeds of their own made from it
 
 
 def run_experiment(
@@ -37,14 +38,14 @@ def run_experiment(
         0 when every part succeeded, else 1.
 
     Raises:
-        InputError: `out` holds something else.
+        InputError: `out` holds something else, or a setting cannot be.
     """
-    record = {"experiment": name, "size": _size(size), "seed": seed or 0}
-    _open(out, record)
+    record = _record(name, out, size, seed)
     experiment, failed = find_experiment(name), list[Outcome]()
     stages = experiment.stages(_size(size), seed or 0)
     with contextlib.ExitStack() as stack:
         engine = stack.enter_context(open_engine(workers, scheduler))
+        write_json(out / RECORD, record)
         bar = stack.enter_context(meter(name, sum(map(len, stages))))
         done = 0
         for stage in stages:
@@ -68,7 +69,12 @@ def run_experiment(
 
 
 def describe_experiment(name: str, out: Path, size: str | None, seed: int | None) -> list[str]:
-    """Lines about what `run_experiment` would compute; nothing is written."""
+    """Lines about what `run_experiment` would compute; nothing is written.
+
+    Raises:
+        InputError: it would refuse.
+    """
+    _record(name, out, size, seed)
     experiment = find_experiment(name)
     lines = [f"experiment {name} in {out}: {experiment.question}"]
     for number, stage in enumerate(experiment.stages(_size(size), seed or 0), start=1):
@@ -84,17 +90,19 @@ def _size(size: str | None) -> Size:
     return "default" if size is None else size  # type: ignore[return-value]  # checked
 
 
-def _open(out: Path, record: dict[str, object]) -> None:
-    """The folder as this experiment's: new, or the same as before."""
+def _record(name: str, out: Path, size: str | None, seed: int | None) -> dict[str, object]:
+    """What the folder is to hold, where it is new or holds just that."""
+    if seed is not None and not 0 <= seed <= MAX_SEED:
+        raise InputError.of("seed", seed, f"an integer from 0 to {MAX_SEED:,}")
+    record: dict[str, object] = {"experiment": name, "size": _size(size), "seed": seed or 0}
     path = out / RECORD
     if path.exists():
         if (known := read_json_object(path)) != record:
             changed = ", ".join(key for key in record if known.get(key) != record[key])
             raise InputError(f"{out} holds another experiment (it differs in {changed})")
         _LOG.info("going on in %s", out)
-        return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(
             f"{out} exists and holds no experiment; nothing was touched: choose another --out"
         )
-    write_json(path, record)
+    return record

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -105,7 +106,7 @@ def test_the_llc_of_a_trunk_is_one_of_its_policy(
 
 def test_branches_that_keep_no_goal_are_told_from_those_that_change_it() -> None:
     """Of two that leave the end, one for the coin; a trunk without a goal has no branch to tell."""
-    at = {"world": "coinrun", "arm": "end"}
+    at: dict[str, object] = {"world": "coinrun", "arm": "end"}
     shares = {"proxy_first": 0.5, "goal_first": 0.1}
     trunks = pd.DataFrame([at | shares | {"parent": p, "step": 9, "goal": "end"} for p in (0, 1)]
                           + [at | shares | {"arm": "behind", "parent": 0, "step": 9,
@@ -125,5 +126,5 @@ def test_branches_that_keep_no_goal_are_told_from_those_that_change_it() -> None
         "goal)",
         "coinrun, trunks on behind: 1 of 1 end without a goal",
     ]
-    drawn = [line.get_ydata().tolist() for line in found.figures[0][1].axes[-1].lines]
+    drawn = [np.asarray(line.get_ydata()).tolist() for line in found.figures[0][1].axes[-1].lines]
     assert drawn == [[3, 9]]

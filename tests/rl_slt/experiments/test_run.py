@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -51,6 +52,22 @@ def test_finished_parts_are_kept(
     assert pd.read_parquet(out / "tables" / "squares.parquet")["y"].tolist() == [1, 4, 9]
     with pytest.raises(InputError, match="another experiment"):
         run_experiment("squares", out, seed=1, workers=0)
+    with pytest.raises(InputError, match="another experiment"):
+        describe_experiment("squares", out, None, 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "refusal"),
+    [({"seed": -1}, "seed=-1: must be an integer from 0"), ({"seed": 10**12}, "seed="),
+     ({"size": "huge"}, "size='huge'"), ({"workers": -1}, "workers=-1")],
+)  # fmt: skip
+def test_what_cannot_be_leaves_no_folder(
+    settings: dict[str, Any], refusal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry.EXPERIMENTS, "squares", f"{__name__}:SQUARES")
+    with pytest.raises(InputError, match=refusal):
+        run_experiment("squares", tmp_path / "out", **settings)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
