@@ -142,24 +142,19 @@ def page(tables: Mapping[str, pd.DataFrame]) -> Page:
     for name, color in (("train_loss", "C0"), ("test_loss", "C1")):
         left.plot(course["step"] + 1, course[name], color=color, label=name.replace("_", " "))
     twin = left.twinx()
-    for loss, marker in (("cross-entropy", "o"), ("kl", "x")):
+    for loss, alpha in (("cross-entropy", 1.0), ("kl", 0.5)):
         one = found[
             (found["p"] == last) & (found["train_seed"] == first)
-            & (found["weight_decay"] > 0) & (found["loss"] == loss) & (found["status"] == "ok")
+            & (found["weight_decay"] > 0) & (found["loss"] == loss)
         ]  # fmt: skip
-        twin.errorbar(
-            one["step"] + 1,
-            one["llc"],
-            1.96 * one["llc_stderr"],
-            fmt=f"{marker}-",
-            color="C2",
-            alpha=1.0 if marker == "o" else 0.5,
-            label=f"LLC, {loss}",
-        )
+        ok, suspect = (one[one["status"] == status] for status in ("ok", "suspect"))
+        twin.errorbar(ok["step"] + 1, ok["llc"], 1.96 * ok["llc_stderr"], fmt="o-", color="C2",
+                      alpha=alpha, label=f"LLC, {loss}")  # fmt: skip
+        twin.plot(suspect["step"] + 1, suspect["llc"], "o", mfc="none", color="C2", alpha=alpha)
     left.set(xscale="log", yscale="log", xlabel="batches", ylabel="loss, nats", title=f"p = {last}")
     twin.set(ylabel="LLC")
-    left.legend(loc="lower left", fontsize=8)
-    twin.legend(loc="upper right", fontsize=8)
+    handles = [*left.get_legend_handles_labels()[0], *twin.get_legend_handles_labels()[0]]
+    twin.legend(handles=handles, loc="center left", fontsize=8)
     right.errorbar(sound["p"], sound["llc"], 1.96 * sound["llc_stderr"], fmt="o", mfc="none",
                    color="C3", label="held-out accuracy below 95 %")  # fmt: skip
     right.errorbar(good["p"], good["llc"], 1.96 * good["llc_stderr"], fmt="o", color="C2",
@@ -198,7 +193,8 @@ def page(tables: Mapping[str, pd.DataFrame]) -> Page:
     shown = ["p", "train_seed", "weight_decay", "step", "loss", "llc", "llc_stderr", "status",
              "train_loss", "test_loss", "test_accuracy", "relative_temperature"]  # fmt: skip
     text = (
-        "Estimates with the status ok; bars: 95 % Monte Carlo. nbeta = N / log N, localization "
+        "Estimates with the status ok, hollow without a line: suspect ones along training. Bars: "
+        "95 % Monte Carlo. nbeta = N / log N, localization "
         f"{LOCALIZATION:g}, BAOAB on batches, orthogonal to the cross-entropy's gradient at w*."
     )
     return Page(statements, [(text, figure)], [("All estimates", found[shown])])
