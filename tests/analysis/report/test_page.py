@@ -199,10 +199,12 @@ def test_a_clip_that_cannot_be_shown_is_named(demo: Path, tmp_path: Path) -> Non
     study = Path(shutil.copytree(demo, tmp_path / "study"))
     folder = study / "runs" / "end-s0" / "clips"
     clips = json.loads((folder / "clips.json").read_text())
-    clips[0]["strip"] = "../config.json"
+    clips[0] |= {"strip": "../config.json", "file": "huge.gif"}
+    (folder / "huge.gif").write_bytes(b"GIF89a" + bytes(3_000_000))
     (folder / "clips.json").write_text(json.dumps(clips))
     page = build_report(load_study(study))
     assert "of end-s0 is not in its clips folder" in page
+    assert "of end-s0 is left out: too large for this page" in page
     assert "behind-s0" in page
 
 
