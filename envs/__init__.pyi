@@ -30,7 +30,7 @@ from .level_seeds import (
 )
 from .library import procgen_package
 from .make import make_vec
-from .native import keep_freed_memory
+from .native import keep_freed_memory, load_images
 from .pictures import level_sheet, render_frame, whole_level
 from .placements import Placement, parse_placement
 from .policies import (
@@ -124,6 +124,7 @@ __all__ = [
     "layout_hashes",
     "layouts_of",
     "level_sheet",
+    "load_images",
     "log_probs",
     "logits_of",
     "make_vec",

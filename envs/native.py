@@ -151,6 +151,17 @@ def release(native: Native) -> None:
         _FREE[native.key].append(native)
 
 
+def load_images() -> None:
+    """Let procgen load its images now, so that processes forked from this one share them.
+
+    It does so with the first games of a process: 1.4 seconds, and 350 MB of memory.
+
+    Raises:
+        InputError: procgen is not installed.
+    """
+    release(acquire(1, "coinrun", LevelSettings()))
+
+
 def _destroy_lost() -> None:
     """Destroy the objects that nobody can use any more; `LOCK` is held."""
     gc.collect()  # a simulator, or an environment that was never closed, may be in a cycle

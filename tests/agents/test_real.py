@@ -1,12 +1,9 @@
 """Training on the real game: killed for real, branched, evaluated."""
 
-import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,8 +14,8 @@ from agents.branch import branch_config
 from agents.config import TrainConfig
 from envs import PLAIN_FLAT
 from rl_slt import InputError
+from tests.forked import Forked
 
-ROOT = Path(__file__).parents[2]
 CONFIG = TrainConfig(
     coin="mix:0.5:behind:end",
     levels=(0, 200),
@@ -53,28 +50,15 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-def start(run: Path) -> subprocess.Popen[bytes]:
-    code = (
-        "import sys, json, agents; from pathlib import Path\n"
-        "config = agents.TrainConfig(**json.loads(sys.argv[1]))\n"
-        "agents.train(config, Path(sys.argv[2]), resume=True)\n"
-    )
-    return subprocess.Popen(
-        [sys.executable, "-c", code, json.dumps(CONFIG.as_dict()), str(run)], cwd=ROOT
-    )
-
-
 def test_kill_9_at_random_moments(whole: Path, tmp_path: Path) -> None:
     run, draw, kills = tmp_path / "run", random.Random(0), 0
     for _ in range(2):
-        process = start(run)
+        process = Forked(partial(agents.train, resume=True), CONFIG, run)
         before = len(agents.list_checkpoints(run))
         while process.poll() is None and len(agents.list_checkpoints(run)) < before + 2:
             time.sleep(0.01)  # until it is well under way, whatever the machine's load
         time.sleep(draw.uniform(0, 0.1))
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        kills += 1
+        kills += process.kill() == -signal.SIGKILL
     assert kills == 2 and not agents.is_finished(run)
     agents.train(CONFIG, run, resume=True)
     assert outputs(run) == outputs(whole)

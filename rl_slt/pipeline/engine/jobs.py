@@ -255,11 +255,19 @@ def _local(workers: int) -> Iterator[Any]:
     """A client of that many new processes here, started again when one dies before it is ready."""
     import dask
     import distributed
+    from distributed.utils import get_mp_context
 
     _check_main_script()
     reason = ""
-    quiet = {"distributed.scheduler.allowed-failures": 2, "distributed.admin.log-format": ""}
-    with dask.config.set(quiet):
+    settings = {
+        "distributed.scheduler.allowed-failures": 2,
+        "distributed.admin.log-format": "",
+        "distributed.worker.multiprocessing-method": "forkserver",
+        # What is imported before they fork is not looked for in the current folder.
+        "distributed.nanny.pre-spawn-environ.PYTHONSAFEPATH": "1",
+    }
+    with dask.config.set(settings):
+        get_mp_context().set_forkserver_preload(["distributed", "rl_slt.pipeline.engine.preload"])
         for _ in range(_STARTS):
             try:
                 with _no_ctrl_c():

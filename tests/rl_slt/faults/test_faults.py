@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from distributed.cli import dask_scheduler, dask_worker
 from safetensors.torch import load_file, save
 
 from agents.checkpoints import HEADER, TENSORS
@@ -25,9 +26,11 @@ from rl_slt.pipeline.commands.status import describe
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.disk.locks import stage_lock
 from rl_slt.pipeline.disk.store import ItemStore, failures
+from rl_slt.pipeline.engine import jobs
 from rl_slt.pipeline.engine.jobs import Job, SerialEngine, open_engine
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages.llc import estimate_runs
+from tests.forked import Forked, rl_slt
 
 OPTIONS = [
     "--states", "frozen", "--n-states", "48", "--chains", "2", "--draws", "8",
@@ -140,31 +143,31 @@ def test_files_that_may_not_grow_are_told_in_lines(run: Run) -> None:
     assert len(rows(run)) == 3
 
 
+def scheduler(*options: str) -> None:
+    dask_scheduler.main([*options, "--no-dashboard"])
+
+
+def worker(*options: str) -> None:
+    dask_worker.main([*options, "--no-dashboard", "--nthreads", "1", "--no-nanny"])
+
+
 class Cluster:
     """A real scheduler and a real worker, as processes of their own."""
 
     def __init__(self, folder: Path) -> None:
         file = folder / "scheduler.json"
-        command = [
-            sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", "0",
-            "--no-dashboard", "--host", "127.0.0.1", "--scheduler-file", str(file),
-        ]  # fmt: skip
-        self.scheduler = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        command = [
-            sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1",
-            "--no-dashboard", "--no-nanny", "--scheduler-file", str(file),
-        ]  # fmt: skip
+        options = "--scheduler-file", str(file)
+        self.scheduler = Forked(scheduler, "--port", "0", "--host", "127.0.0.1", *options)
         for _ in range(600):
             if file.exists() and file.read_text().strip():
                 break
             time.sleep(0.1)
         self.address = str(json.loads(file.read_text())["address"])
-        self.worker = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=folder)
+        self.worker = Forked(worker, *options, cwd=folder)
 
     def close(self) -> None:
         for process in (self.worker, self.scheduler):
             process.kill()
-            process.wait()
 
 
 @pytest.fixture
@@ -184,10 +187,16 @@ def test_a_cluster_of_its_own_gives_the_same_numbers_and_its_loss_is_told(
         assert estimate_runs([run], plan, engine) == []
         pd.testing.assert_frame_equal(rows(run), rows(here))
         long = [Job(f"sleep {i}", time.sleep, (60,)) for i in range(3)]
-        threading.Timer(2, os.kill, (cluster.scheduler.pid, signal.SIGKILL)).start()
+        threading.Timer(2, cluster.scheduler.kill).start()
         outcomes = list(engine.run(long, lambda: None))
     assert {o.label for o in outcomes} == {"sleep 0", "sleep 1", "sleep 2"}
     assert all("scheduler was lost" in o.reason and not o.trace for o in outcomes)
+
+
+def waits_shortly(argv: list[str]) -> None:
+    """The command, which waits for a lost scheduler for 5 seconds."""
+    jobs._ANSWER_SECONDS = 5
+    main(argv)
 
 
 def test_a_command_whose_scheduler_is_lost_says_so_and_its_work_is_kept(
@@ -195,12 +204,7 @@ def test_a_command_whose_scheduler_is_lost_says_so_and_its_work_is_kept(
 ) -> None:
     # A second or more for each estimate, so that the scheduler is lost in between.
     command = ["llc", str(run.path), *OPTIONS, "--draws", "100"]
-    soon = "from rl_slt.pipeline.engine import jobs; jobs._ANSWER_SECONDS = 5; "
-    there = subprocess.Popen(
-        [*RLSLT[:-1], soon + RLSLT[-1], *command, "--scheduler", cluster.address],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    there = Forked(waits_shortly, [*command, "--scheduler", cluster.address])
     parts = run.path / "parts" / "llc"
     finished: list[Path] = []
     while not finished and there.poll() is None:  # however slow the machine is
@@ -208,9 +212,9 @@ def test_a_command_whose_scheduler_is_lost_says_so_and_its_work_is_kept(
         time.sleep(0.02)
     cluster.scheduler.kill()
     written = {path: path.stat().st_mtime_ns for path in finished}
-    err = there.communicate()[1]
-    assert there.returncode == 1 and "Traceback" not in err
-    assert "scheduler was lost" in err and "rl-slt" in err
+    done = there.wait()
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "scheduler was lost" in done.stderr and "rl-slt" in done.stderr
     with pytest.raises(SystemExit) as end:
         main([*command, "--workers", "0"])
     assert not end.value.code and len(rows(run)) == 3
@@ -219,6 +223,7 @@ def test_a_command_whose_scheduler_is_lost_says_so_and_its_work_is_kept(
 
 CTRL_C = """
 import time
+from rl_slt.pipeline.engine import jobs
 from rl_slt.pipeline.engine.jobs import Job, open_engine
 if __name__ == "__main__":
     try:
@@ -245,9 +250,9 @@ def test_ctrl_c_at_a_terminal_is_heard_by_the_command_alone(tmp_path: Path) -> N
 
 
 def test_two_commands_at_once_do_not_disturb_each_other(run: Run) -> None:
-    command = [*RLSLT, "llc", str(run.path), "--workers", "0", *OPTIONS]
-    pair = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    ends = [(process.communicate()[1], process.returncode) for process in pair]
+    command = ["llc", run.path, "--workers", "0", *OPTIONS]
+    pair = [rl_slt(*command) for _ in range(2)]
+    ends = [(done.stderr, done.returncode) for done in [process.wait() for process in pair]]
     for err, status in ends:
         assert "Traceback" not in err
         assert status == 0 or (status == 2 and "another rl-slt works on 'llc'" in err)

@@ -2,20 +2,15 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
+from tests.forked import rl_slt
+
 TINY = Path(__file__).parents[3] / "benchmarks" / "tiny.toml"
 STUDY = TINY.read_text().replace("steps = 512", "steps = 1024")
-RLSLT = [sys.executable, "-c", "from rl_slt.cli import main; main()"]
-
-
-def rl_slt(*argv: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*RLSLT, *map(str, argv)], cwd=cwd, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +27,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not (folder / "said.json").exists():
             folder.mkdir()
             (folder / "tiny.toml").write_text(STUDY)
-            done = rl_slt("run", "tiny.toml", "--out", "a", "--workers", "0", cwd=folder)
+            done = rl_slt("run", "tiny.toml", "--out", "a", "--workers", "0", cwd=folder).wait()
             assert done.returncode == 0, done.stderr
             said = {"out": done.stdout, "err": done.stderr}
             (folder / "said.json").write_text(json.dumps(said))

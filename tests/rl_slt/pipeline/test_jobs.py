@@ -42,14 +42,22 @@ def test_in_this_process(tmp_path: Path) -> None:
     check_outcomes(outcomes(some_jobs(tmp_path), workers=0), tmp_path)
 
 
+LOADED = """
+import sys
+from envs.native import _KEPT
+assert _KEPT and "rl_slt.pipeline.stages.llc" in sys.modules
+"""
+
+
 def test_on_workers_and_a_worker_that_dies_costs_its_own_unit_alone(tmp_path: Path) -> None:
-    jobs = [*some_jobs(tmp_path), Job("killer", os._exit, (9,))]
+    jobs = [*some_jobs(tmp_path), Job("killer", os._exit, (9,)), Job("loaded", exec, (LOADED,))]
     many = [Job(f"many {i}", operator.add, (i, 1)) for i in range(300)]
     found = outcomes([*jobs, *many], workers=2)
     check_outcomes(found, tmp_path)
     assert len(found) == len(jobs) + 300
     assert all(found[job.label] == Outcome(job.label) for job in many)
     assert "worker died" in found["killer"].reason
+    assert found["loaded"] == Outcome("loaded")  # before they were forked
 
 
 def test_jobs_compute_on_one_thread_and_give_the_setting_back() -> None:

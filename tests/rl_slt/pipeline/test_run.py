@@ -1,12 +1,9 @@
 """The whole path on real CoinRun, as a process: levels to report, killed, resumed, repeated."""
 
 import json
-import os
 import random
 import re
 import shutil
-import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -28,8 +25,9 @@ from rl_slt.pipeline.stages import llc
 from rl_slt.pipeline.stages.analyse import analyse_run
 from rl_slt.pipeline.stages.llc import load_inputs, plan_estimates
 from rl_slt.pipeline.states import StateSetSpec
+from tests.forked import rl_slt
 from tests.rl_slt.other_device import other_device
-from tests.rl_slt.pipeline.conftest import RLSLT, STUDY, rl_slt
+from tests.rl_slt.pipeline.conftest import STUDY
 
 TIMES = ["seconds", "created"]
 
@@ -142,24 +140,22 @@ def test_killed_at_random_moments_it_goes_on_on_workers_and_repeats_nothing(
     for name in ("runs/end-s0/parts", "runs/end-s0/tables", "tables"):
         shutil.rmtree(copy / name)
     (copy / "report.html").unlink()
-    command = [*RLSLT, "run", str(place / "tiny.toml"), "--out", "c", "--workers", "0"]
+    command = ["run", place / "tiny.toml", "--out", "c"]
     for kinds in (("llc",), ("baselines", "probe")):
         finished = items(copy)
-        with subprocess.Popen(
-            command, cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True
-        ) as process:
-            while not any(p.parent.name in kinds for p in items(copy).keys() - finished.keys()):
-                assert process.poll() is None
-                time.sleep(0.01)
-            time.sleep(chance.uniform(0, 1))
-            os.killpg(process.pid, signal.SIGKILL)
+        process = rl_slt(*command, "--workers", "0", cwd=tmp_path)
+        while not any(p.parent.name in kinds for p in items(copy).keys() - finished.keys()):
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 1))
+        process.kill()
         now = items(copy)
         assert now.keys() > finished.keys()
         assert {path: now[path] for path in finished} == finished
     assert len(items(copy)) < len(items(study))
     shutil.rmtree(copy / "runs" / "behind-s0")
     finished = items(copy)
-    done = rl_slt("run", place / "tiny.toml", "--out", "c", "--workers", "2", cwd=tmp_path)
+    done = rl_slt(*command, "--workers", "2", cwd=tmp_path).wait()
     assert done.returncode == 0, done.stderr
     now = items(copy)
     assert {path: now[path] for path in finished} == finished
