@@ -77,6 +77,7 @@ def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
         estimated = {str(event.get("estimate_id")) for event in known}
         reported = [event for event in known if _is_transition(event)]
         seen: list[Checkpoint] = []
+        rows: dict[str, pd.DataFrame] = {}
         throttle = Throttle(watch.share)
         while True:
             finished = run.finished
@@ -86,8 +87,8 @@ def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
                 for item in (item for item in items if item.key not in estimated):
                     estimated.add(item.key)
                     yield _log(run, _estimate(item, None if finished else throttle))
-                    yield from _warnings(run, items, level, reported)
-                yield from _warnings(run, items, level, reported)  # one that a kill kept back
+                    yield from _warnings(run, items, rows, level, reported)
+                yield from _warnings(run, items, rows, level, reported)  # one that a kill kept back
                 # An `llc` command that holds the lock will bring the tables up to date itself.
                 with contextlib.suppress(InputError), stage_lock(run.path, "llc"):
                     assemble(run)
@@ -99,19 +100,26 @@ def follow(path: Path, watch: Watch) -> Iterator[dict[str, Any]]:
 
 
 def _warnings(
-    run: Run, items: list[Estimate], level: float, reported: list[dict[str, Any]]
+    run: Run,
+    items: list[Estimate],
+    rows: dict[str, pd.DataFrame],
+    level: float,
+    reported: list[dict[str, Any]],
 ) -> Iterator[dict[str, Any]]:
     """Report the significant transitions of the estimates so far that are not reported yet.
 
     One at the edge is reported once more when it is confirmed. `seen` is the newest checkpoint that
     is estimated, `trained` the newest that training had saved by then: on a busy machine the watch
-    falls behind, and its warning is as late as that.
+    falls behind, and its warning is as late as that. `rows` keeps what was read, by item.
     """
-    made = [i.store.read_item(i.key, "llc") for i in items if i.store.has(i.key)]
+    made = [item for item in items if item.store.has(item.key)]
     if not made:
         return
-    rows = pd.concat(made, ignore_index=True)
-    good = rows[rows["status"] != "failed"]
+    for item in made:
+        if item.key not in rows:
+            rows[item.key] = item.store.read_item(item.key, "llc")
+    every = pd.concat([rows[item.key] for item in made], ignore_index=True)
+    good = every[every["status"] != "failed"]
     found = detect_transitions(good["step"], good["llc"], change_stderr(good), level=level)
     for row in found[found["kind"] != "trend"].to_dict("records"):
         numbers = ("step", "step_low", "step_high", "change", "p_value")
