@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,11 @@ def measured_columns(table: str) -> list[str]:
 
 def empty(table: str) -> pd.DataFrame:
     """A table of that name without rows."""
+    return _empty(table).copy()
+
+
+@cache
+def _empty(table: str) -> pd.DataFrame:
     columns = _columns(table)
     return pd.DataFrame({name: pd.array([], dtype=_KINDS[k]) for name, k in columns.items()})
 

@@ -78,6 +78,8 @@ class StudyData:
         arms = {run.name: run.arm for run in self.runs}
         tables = {
             name: frame.assign(arm=frame["run"].map(arms).fillna(frame["arm"]).astype("string"))
+            if len(frame)
+            else frame
             for name, frame in self.tables.items()
         }
         return replace(self, tables=tables)

@@ -155,7 +155,7 @@ def _tables(path: Path, runs: list[RunData], is_study: bool, note: Note) -> dict
         shared = schema.empty(name)
         if is_study:
             shared = _read_table(path / "tables" / f"{name}.parquet", name, note)
-            shared = shared[shared["run"].isin(known)]
+            shared = shared[shared["run"].isin(known)] if len(shared) else shared
         if name in schema.OVER_RUNS and len(shared):
             tables[name] = shared  # corrected for all pairs of the study, not of one run alone
             continue
@@ -173,6 +173,8 @@ def _tables(path: Path, runs: list[RunData], is_study: bool, note: Note) -> dict
 
 def _own_rows(run: RunData, table: str, note: Note) -> pd.DataFrame:
     frame = _read_table(run.path / "tables" / f"{table}.parquet", table, note)
+    if not len(frame):
+        return frame
     frame = frame[frame["run"] != schema.ALL_RUNS]  # statistics over the runs of a "study" of one
     own = [run.name, run.config.get("name")]  # the second where the folder was renamed or copied
     alien = frame["run"].notna() & ~frame["run"].isin(own)
@@ -187,7 +189,8 @@ def _absent(
     """Runs without rows in a table that each run should have, and arms without runs."""
     out = [f"Arm {arm} has no runs yet." for arm in arms if arm not in {run.arm for run in runs}]
     for table, what in _EXPECTED.items():
-        without = [run.name for run in runs if run.name not in set(tables[table]["run"])]
+        having = set(tables[table]["run"])
+        without = [run.name for run in runs if run.name not in having]
         if without:
             some = f"{', '.join(without[:4])}{' and others' if len(without) > 4 else ''}"
             out.append(f"No {what} of {some} (table {table}).")
@@ -222,7 +225,8 @@ def _read_table(path: Path, table: str, note: Note) -> pd.DataFrame:
     frame = _read(path, pd.read_parquet, note)
     if frame is None:
         return schema.empty(table)
-    lacking = [name for name in schema.TABLES[table] if name not in {*frame, *schema.DEFAULTS}]
+    known = {*frame, *schema.DEFAULTS}
+    lacking = [name for name in schema.TABLES[table] if name not in known]
     if lacking and len(frame):
         note(f"{_label(path)} lacks the columns {', '.join(lacking)}.")
     try:

@@ -138,7 +138,13 @@ class Model:
 
     def correlation(self, phi: float) -> Array:
         """Of the noise of all points, `[m, m]`."""
-        return np.asarray(phi**self._distance)
+        if phi not in self._correlations:
+            self._correlations[phi] = np.asarray(phi**self._distance)
+        return self._correlations[phi]
+
+    @cached_property
+    def _correlations(self) -> dict[float, Array]:
+        return {}
 
     @cached_property
     def _whiten(self) -> Array:
@@ -163,8 +169,12 @@ class Model:
         """Sum of squares below which residuals are rounding."""
         return max(1e-18 * float(np.sum((self.values / self.scale) ** 2)), 1e-300)
 
-    def measure(self, base: Array, columns: Array) -> Sizes:
-        """Sizes of columns `[m, k]`, each alone next to the base `[m, b]`."""
+    def gains(self, base: Array, columns: Array) -> Array:
+        """What each column adds to the log likelihood, as in `Sizes`, without its error, `[k]`."""
+        return self._fit(base, columns)[2]
+
+    def _fit(self, base: Array, columns: Array) -> tuple[Array, Array, Array]:
+        """Weights `[m, k]`, sizes and gains `[k]` of `Sizes`, before the errors of the sizes."""
         q, _ = np.linalg.qr(self._whiten @ base)
         z = self._whiten @ columns
         z -= q @ (q.T @ z)
@@ -173,21 +183,26 @@ class Model:
         a = self._whiten.T @ z / norm * self.scale[:, None]
         size = a.T @ (self.values / self.scale)
         explained = size**2 * norm
-        noise, gain = [np.ones_like(z)] * len(self.phis), 0.5 * explained
-        freedom = np.full(len(size), np.inf)
+        if self.floor is None:
+            return a, size, 0.5 * explained
+        rest = max(
+            float(np.sum((self._whiten @ (self.scale * self.residuals(base))) ** 2)), self._least
+        )
+        gain = 0.5 * len(z) * np.log(rest / np.maximum(rest - explained, self._least))
+        return a, size, gain
+
+    def measure(self, base: Array, columns: Array) -> Sizes:
+        """Sizes of columns `[m, k]`, each alone next to the base `[m, b]`."""
+        a, size, gain = self._fit(base, columns)
+        loads, freedom = [a] * len(self.phis), np.full(len(size), np.inf)
         if self.floor is not None:
-            rest = max(
-                float(np.sum((self._whiten @ (self.scale * self.residuals(base))) ** 2)),
-                self._least,
-            )
-            gain = 0.5 * len(z) * np.log(rest / np.maximum(rest - explained, self._least))
-            noise = [self._noise(base, columns, phi) for phi in self.phis]
+            loads = [a * self._noise(base, columns, phi) for phi in self.phis]
             sides = [np.clip(a, 0.0, None), np.clip(-a, 0.0, None)]
             points = [np.sum(side, axis=0) ** 2 / np.sum(side**2, axis=0) for side in sides]
             freedom = np.minimum(*points) - 1.0
         variance = [
-            np.sum(a * n * (self.correlation(phi) @ (a * n)), axis=0)
-            for phi, n in zip(self.phis, noise, strict=True)
+            np.sum(load * (self.correlation(phi) @ load), axis=0)
+            for phi, load in zip(self.phis, loads, strict=True)
         ]
         stderr = np.sqrt(np.max(variance, axis=0))
         return Sizes(size, stderr, freedom, a / stderr, gain)

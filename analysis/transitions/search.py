@@ -179,7 +179,7 @@ def _grow(
 def likely(model: Model, ramps: Ramps, chosen: list[int], j: int) -> Array:
     """Log posterior up to a constant of each ramp instead of change j, the others held, `[k]`."""
     rest = [c for i, c in enumerate(chosen) if i != j]
-    gain = model.measure(ramps.design(rest), ramps.columns).gain + np.log(ramps.prior)
+    gain = model.gains(ramps.design(rest), ramps.columns) + np.log(ramps.prior)
     low = max((ramps.end[c] for c in rest if ramps.end[c] <= ramps.begin[chosen[j]]), default=0)
     high = min(
         (ramps.begin[c] for c in rest if ramps.begin[c] >= ramps.end[chosen[j]]), default=np.inf
