@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
+from torch.fx.node import map_arg
 
 from rl_slt.data.policy_data import PolicyData
 
@@ -46,6 +47,7 @@ class Hoisted(NamedTuple):
         prepare: what depends on weights and on counts in nothing, of the same arguments; None
             where there is nothing to keep.
         finish: the function, of the same arguments and of what `prepare` gave.
+        graph: of `finish`.
         layouts: of what `prepare` gives.
         reads: fields that the function looks at.
         late: those of them that `finish` looks at.
@@ -53,6 +55,7 @@ class Hoisted(NamedTuple):
 
     prepare: Callable[..., Sequence[Tensor]] | None
     finish: Callable[..., tuple[Tensor, Tensor]]
+    graph: GraphModule
     layouts: tuple[Layout, ...]
     reads: frozenset[str]
     late: frozenset[str]
@@ -95,7 +98,49 @@ def hoist(graph: GraphModule, given: Sequence[str | None], own: set[str], sample
     graph.graph.eliminate_dead_code()
     graph.recompile()
     still = frozenset(name for node, name in fields.items() if name in reads and node.users)
-    return Hoisted(_plain(prepare) if prepare else None, _plain(graph), layouts, reads, still)
+    first = _plain(prepare) if prepare else None
+    return Hoisted(first, _plain(graph), graph, layouts, reads, still)
+
+
+def folded(
+    graph: GraphModule, given: Sequence[Tensor | None]
+) -> tuple[Callable[..., tuple[Tensor, Tensor]], list[Tensor | None]]:
+    """A graph for arguments that stay but for the first: what follows from them is computed once.
+
+    Args:
+        graph: takes the weights first.
+        given: its other arguments, None where it does not look at one.
+
+    Returns:
+        The function of weights and kept tensors, and these; the graph and what was given where all
+        kept would be too large, or where the graph writes into a tensor or draws numbers.
+    """
+    weights, *others = (node for node in graph.graph.nodes if node.op == "placeholder")
+    known: dict[Node, Any] = dict(zip(others, given, strict=True))
+    part, copies, kept = Graph(), dict[Node, Node](), dict[Node, Node]()
+    copies[weights] = part.node_copy(weights)
+    inputs = part.placeholder("kept_0")  # before which others come
+    for node in graph.graph.nodes:
+        if node in known or node is weights:
+            continue
+        if _mutates(node) or _draws(node):
+            return _plain(graph), [*given]
+        if node.op == "call_function" and known.keys() >= {*node.all_input_nodes}:
+            args, options = map_arg((node.args, node.kwargs), known.__getitem__)
+            known[node] = node.target(*args, **options)  # type: ignore[operator]
+            continue
+        for source in node.all_input_nodes:
+            if source in known and source not in kept:
+                with part.inserting_before(inputs):
+                    kept[source] = copies[source] = part.placeholder(f"kept_{len(kept) + 1}")
+        copies[node] = part.node_copy(node, copies.__getitem__)
+    part.erase_node(inputs)
+    tensors = [known[node] for node in kept]
+    old = {x.untyped_storage().data_ptr(): x.nbytes for x in given if x is not None}
+    new = sum(x.nbytes for x in tensors if x.untyped_storage().data_ptr() not in old)
+    if new > MOST_TIMES * sum(old.values()) + SMALL_BYTES:
+        return _plain(graph), [*given]
+    return _plain(GraphModule(graph, part)), tensors
 
 
 def _edges(nodes: list[Node], early: set[Node], most: int, samples: int) -> list[Node]:
@@ -142,6 +187,10 @@ def _is_view(node: Node) -> bool:
 def _mutates(node: Node) -> bool:
     schema = getattr(node.target, "_schema", None)
     return schema is not None and schema.is_mutable
+
+
+def _draws(node: Node) -> bool:
+    return torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
 
 
 def _bytes(node: Node) -> int:

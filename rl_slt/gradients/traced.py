@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.gradients.flat import FlatPolicy
-from rl_slt.gradients.hoisted import Hoisted, Kept, hoist
+from rl_slt.gradients.hoisted import Hoisted, Kept, folded, hoist
 from rl_slt.gradients.patches import patches_as_rows
 from rl_slt.gradients.precision import in_bfloat16
 from rl_slt.losses.base import Loss
@@ -68,7 +68,8 @@ class TracedGradient:
         structure = None if anew else structure_of(flat, loss)
         self._graphs: dict[Any, Hoisted] = {} if structure is None else _graphs_of(structure)
         self._kept = None if data is None else Kept(data)
-        self._whole: dict[Any, list[Tensor | None]] = {}  # what a graph reads of all data
+        # of all data: a graph without what follows from them alone, and what it reads
+        self._whole: dict[Any, tuple[Callable[..., tuple[Tensor, Tensor]], Sequence[Any]]] = {}
         self.reads: frozenset[str] = frozenset()
         self.rounded = False
 
@@ -120,18 +121,21 @@ class TracedGradient:
             fields = {name: kept.take(name, where) for name in kept.fields}
             return fields if weights is None else fields | {COUNTS: weights}
 
+        if whole and key in self._whole:
+            finish, tensors = self._whole[key]
+            grads, values = finish(w, *tensors)
+            return values, grads
         graph = self._graph(key, w, batch, shared)
-        fixed, tensors = self.flat.fixed.values(), self._whole.get(key)
-        if tensors is None:
-            given = [*fixed, *kept.fields, *(() if weights is None else (weights,))]
-            made = kept.prepared(key, graph, given, where)
-            if made is None:
-                return self(w, batch(), shared)
-            tensors = [kept.take(n, where) if n in graph.late else None for n in kept.fields]
-            tensors += made if weights is None else [weights, *made]
-            if whole:
-                self._whole[key] = tensors
-        grads, values = graph.finish(w, *fixed, *tensors)
+        fixed = self.flat.fixed.values()
+        given = [*fixed, *kept.fields, *(() if weights is None else (weights,))]
+        made = kept.prepared(key, graph, given, where)
+        if made is None:
+            return self(w, batch(), shared)
+        fields = [kept.take(n, where) if n in graph.late else None for n in kept.fields]
+        tensors = [*fixed, *fields, *(() if weights is None else (weights,)), *made]
+        if whole:
+            self._whole[key] = folded(graph.graph, tensors)
+        grads, values = graph.finish(w, *tensors)
         return values, grads
 
     def _key(self, w: Tensor, forms: dict[str, Any], shared: bool) -> Any:
@@ -275,7 +279,13 @@ def drop_idle(graph: GraphModule) -> GraphModule:
     In a small network each costs about as much as a step that computes.
     """
     for node in list(graph.graph.nodes):
-        if (source := _same_as(node)) is not None:
+        if node.target is aten.ones_like.default and (form := _form(node)) is not None:
+            with graph.graph.inserting_before(node):  # of no tensor, whose value has no part
+                options = {"dtype": form[0], "device": node.meta["val"].device}
+                source = graph.graph.call_function(aten.ones.default, (list(form[1]),), options)
+            source.meta = dict(node.meta)
+            node.replace_all_uses_with(source)
+        elif (source := _same_as(node)) is not None:
             node.replace_all_uses_with(source)
     graph.graph.eliminate_dead_code()
     graph.recompile()
