@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-MOST_GAMES = 200  # that wait to be used again, of 0.6 MB each
+MOST_GAMES = 100  # that wait to be used again, of 0.6 MB each
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -26,17 +26,21 @@ def _collections_pass_over_what_was_imported() -> None:
     gc.freeze()
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _no_memory_of_other_modules() -> Iterator[None]:
-    """What a module freed waits to be used again, games too: over all modules that is gigabytes."""
+@pytest.fixture(autouse=True)
+def _few_games_wait() -> Iterator[None]:
+    """Games that tests closed wait to be used again: over all settings that is a gigabyte."""
     yield
     native = sys.modules.get("envs.native")
-    if native is None:  # without which freed memory is given back at once
-        return
-    if sum(len(games.rew) for games in native._KEPT) >= MOST_GAMES:
+    if native and sum(key[0] * len(free) for key, free in native._FREE.items()) >= MOST_GAMES:
         if "rl_slt.pipeline.states" in sys.modules:
             sys.modules["rl_slt.pipeline.states"].shared_env.cache_clear()
         native.drop_released()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_memory_of_other_modules() -> Iterator[None]:
+    """What a module freed goes back to the system."""
+    yield
     with suppress(OSError, AttributeError):  # of glibc
         ctypes.CDLL(None).malloc_trim(0)
 

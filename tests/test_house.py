@@ -128,12 +128,6 @@ def loaded_by(statement: str) -> set[str]:
     return set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
 
 
-def test_the_estimator_loads_no_plotting() -> None:
-    # Where arviz-base is installed, arviz-stats loads it, and it matplotlib: neither is ours.
-    alone = "import sys; sys.modules['arviz_base'] = None; from rl_slt import estimate_llc"
-    assert "matplotlib" not in loaded_by(alone)
-
-
 def test_help_loads_nothing_slow() -> None:
     assert not loaded_by("import rl_slt.cli") & {
         "torch",
