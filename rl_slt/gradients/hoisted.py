@@ -127,7 +127,7 @@ def folded(
             return _plain(graph), [*given]
         if node.op == "call_function" and known.keys() >= {*node.all_input_nodes}:
             args, options = map_arg((node.args, node.kwargs), known.__getitem__)
-            known[node] = node.target(*args, **options)  # type: ignore[operator]
+            known[node] = node.target(*args, **options)
             continue
         for source in node.all_input_nodes:
             if source in known and source not in kept:

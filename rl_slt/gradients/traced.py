@@ -279,13 +279,13 @@ def drop_idle(graph: GraphModule) -> GraphModule:
     In a small network each costs about as much as a step that computes.
     """
     for node in list(graph.graph.nodes):
+        source = _same_as(node)
         if node.target is aten.ones_like.default and (form := _form(node)) is not None:
             with graph.graph.inserting_before(node):  # of no tensor, whose value has no part
                 options = {"dtype": form[0], "device": node.meta["val"].device}
                 source = graph.graph.call_function(aten.ones.default, (list(form[1]),), options)
             source.meta = dict(node.meta)
-            node.replace_all_uses_with(source)
-        elif (source := _same_as(node)) is not None:
+        if source is not None:
             node.replace_all_uses_with(source)
     graph.graph.eliminate_dead_code()
     graph.recompile()
