@@ -149,7 +149,7 @@ def test_the_llc_is_that_of_the_exact_regret() -> None:
     settings: dict[str, Any] = {"nbeta": 60.0, "localization": 1.0, "gauge": "none"}
     policy, states = solved(tau)
     exact = estimate_llc(
-        policy, PolicyData(states), loss=ExactRegret(corridor(), tau), seed=1, draws=400, **settings
+        policy, PolicyData(states), loss=ExactRegret(corridor(), tau), seed=1, draws=200, **settings
     )
     assert exact.status == "ok"
     level = torch.arange(480) % 3

@@ -2,8 +2,8 @@
 
 import importlib.util
 import os
+import runpy
 import stat
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from rl_slt.pipeline.disk.layout import Run
+from tests.forked import Forked
 
 pytest.importorskip("dask_jobqueue")
 SCRIPT = Path(__file__).parents[3] / "docs" / "slurm.py"
@@ -56,23 +57,23 @@ def test_the_job_asks_for_a_process_on_every_core(slurm: Any) -> None:
         assert said in text, text
 
 
+def on_jobs(words: list[str], path: str) -> None:
+    """The script with these words, and the programs in that folder before others."""
+    os.environ["PATH"] = os.pathsep.join([path, os.environ["PATH"]])
+    sys.argv = [str(SCRIPT), *words]
+    runpy.run_path(str(SCRIPT), run_name="__main__")
+
+
 def test_a_command_runs_on_the_jobs(run: Run, tmp_path: Path) -> None:
     for name, text in {"sbatch": SBATCH, "scancel": "#!/bin/sh\nkill $(cat pids)\n"}.items():
         path = tmp_path / "bin" / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
         path.chmod(path.stat().st_mode | stat.S_IEXEC)
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--nodes", "1", "--cores", "1", "--memory", "2GB",
-         "llc", "run", "--states", "frozen", "--n-states", "48", "--chains", "2", "--draws", "8",
-         "--burn-in", "4", "--batch-size", "16", "--sampler", "baoab",
-         "--preconditioner-rank", "0"],
-        cwd=tmp_path,
-        env={**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )  # fmt: skip
+    options = "--nodes 1 --cores 1 --memory 2GB llc run --states frozen --n-states 48 --chains 2"
+    more = "--draws 8 --burn-in 4 --batch-size 16 --sampler baoab --preconditioner-rank 0"
+    words = f"{options} {more}".split()
+    done = Forked(on_jobs, words, str(tmp_path / "bin"), cwd=tmp_path).wait()
     assert done.returncode == 0, done.stderr
     assert "#SBATCH" in done.stderr
     table = pd.read_parquet(run.tables / "llc.parquet")
