@@ -7,10 +7,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from agents.checkpoints import HEADER
 from analysis import schema
 from rl_slt.cli import main
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.disk.store import write_table
+from tests.rl_slt.cli.conftest import FORGED, HEADERS, forge, sound_run
 from tests.rl_slt.disk import marks
 
 OPTIONS = [
@@ -26,22 +28,29 @@ def run(capsys: pytest.CaptureFixture[str], *argv: object) -> tuple[int, str]:
     return int(end.value.code or 0), capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["pickled", "huge-header", "wide-tensor", "network-path", "network-wide", "actions-many"],
-)
-def test_a_hostile_checkpoint_costs_its_own_units(
-    mistakes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch, name: str,
-) -> None:  # fmt: skip
+HOSTILE = ["pickled", "huge-header", "wide-tensor", "network-path", "network-wide", "actions-many"]
+
+
+def test_hostile_checkpoints_cost_their_own_units(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(mistakes / name, tmp_path / "theirs")
+    steps = dict(enumerate(HOSTILE, 1))
+    sound_run(Path("theirs"), (0, *steps))
+    for step, name in steps.items():
+        checkpoint = Path("theirs", "checkpoints", f"{step:012d}")
+        if name in FORGED:
+            forge(checkpoint, FORGED[name][0], **FORGED[name][1])
+        else:
+            known = json.loads((checkpoint / HEADER).read_text())
+            (checkpoint / HEADER).write_text(json.dumps(known | HEADERS[name]))
     status, err = run(capsys, "llc", "theirs", *OPTIONS)
-    failed = [line for line in err.splitlines() if "failed: " in line]
-    assert status == 1 and len(failed) == 1 and "step 1024" in failed[0]
+    failed = [line for line in err.splitlines() if "failed: " in line and "rl-slt" in line]
+    assert status == 1 and len(failed) == len(HOSTILE), err
+    assert all(f"step {step} " in line for step, line in zip(steps, failed, strict=True))
     assert "Traceback" not in err
     assert pd.read_parquet("theirs/tables/llc.parquet")["step"].tolist() == [0]
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["theirs"]
+    assert [p.name for p in tmp_path.iterdir()] == ["theirs"]
 
 
 def test_an_index_of_paths_reaches_nothing(
