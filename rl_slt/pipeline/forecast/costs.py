@@ -79,6 +79,28 @@ class Costs(SettingsModel):
         return self.estimate[loss] + steps * self.gradient_step[loss]
 
 
+_OF_PATCH = Costs(
+    run=4.5, step=1.3e-4, state=4.5e-4, estimate={"kl": 2.4}, gradient_step={"kl": 8.4e-3},
+    layout=1e-4, baseline=0.17, level=0.065, clips=1.6, report=1.6, wait=1.0,
+)  # fmt: skip
+
+
+def typical(plan: StudyPlan) -> Costs | None:
+    """Costs of studies like the demo, as they were measured once; None of other studies.
+
+    They are of a core of an Intel Xeon (Sapphire Rapids). On other processors their ratios are
+    about right, which is all that progress needs once it knows the pace of the work at hand.
+
+    Args:
+        plan: the study; like the demo it is where PPO trains the network `patch` on a CPU and all
+            losses are KL divergences.
+    """
+    configs = [plan.train_config(arm, plan.seeds[0]) for arm in plan.arms]
+    alike = all((each.trainer, each.network) == ("ppo", "patch") for each in configs)
+    devices = {each.device for each in configs} | {plan.llc.device}
+    return _OF_PATCH if alike and devices == {"cpu"} and plan.llc.losses == ("kl",) else None
+
+
 def measure(plan: StudyPlan, workers: int = 1) -> Costs:
     """The costs of a plan's work, from a few seconds of each kind of it; its folder is deleted.
 

@@ -8,7 +8,7 @@ from agents import read_json_object, write_json
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Study
 from rl_slt.pipeline.engine.progress import duration
-from rl_slt.pipeline.forecast.costs import Costs, measure
+from rl_slt.pipeline.forecast.costs import Costs, measure, typical
 from rl_slt.pipeline.forecast.work import STAGES, forecast
 from rl_slt.pipeline.plan.study import StudyPlan
 
@@ -30,9 +30,10 @@ class WholeStudy:
     """What progress lines say of the whole study.
 
     What is left of the stage at work comes from how long its part so far took, and the time of
-    later stages from costs, corrected by how much longer than these say all took so far. Where a
-    stage has more than a minute to go and costs are not known yet they are measured then, but for
-    studies of so little training that a busy machine alone makes them slow.
+    later stages from costs, corrected by how much longer than these say all took so far. Typical
+    costs will do for a study like the demo. Of others they are measured where a stage has more
+    than a minute to go, which takes about half of one, but for studies of so little training that
+    a busy machine alone makes them slow.
 
     Args:
         plan: as it is carried out.
@@ -45,7 +46,9 @@ class WholeStudy:
         self, plan: StudyPlan, study: Study, workers: int, costs: Costs | None = None
     ) -> None:
         self.plan, self.study, self.workers = plan, study, workers
-        self.costs = costs or known_costs(study)
+        measured = costs or known_costs(study)
+        self.costs = measured or typical(plan)
+        self.told = measured is not None  # typical costs tell a time once there is a pace
         if costs is not None:
             write_json(study.path / COSTS, costs.as_dict())
         self.spent, self.expected = 0.0, 0.0
@@ -75,11 +78,13 @@ class WholeStudy:
             self.costs = measure(self.plan).replace(wait=1.0)  # the study itself is what waits
             write_json(self.study.path / COSTS, self.costs.as_dict())
             self.work = forecast(self.plan, self.costs, self.study, self.workers)
+            self.told = True
         mine = self.work.of(self.stage)
         done, total = self.work.count()
         done += int(share * (len(mine.tasks) - mine.count()[0]))
         told = f"study: {done} of {total} units"
-        return f"{told}, {duration(self.left(share))} left" if self.costs else told
+        self.told |= self.costs is not None and share > TELLING
+        return f"{told}, {duration(self.left(share))} left" if self.told else told
 
     def left(self, share: float) -> float:
         """Seconds until the study is done, where costs are known.

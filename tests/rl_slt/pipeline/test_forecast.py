@@ -19,7 +19,7 @@ from rl_slt.pipeline.engine import progress
 from rl_slt.pipeline.engine.work import evenly
 from rl_slt.pipeline.forecast import whole
 from rl_slt.pipeline.forecast.budget import cuts_between, describe_cuts, fit, parse_budget
-from rl_slt.pipeline.forecast.costs import Costs
+from rl_slt.pipeline.forecast.costs import Costs, typical
 from rl_slt.pipeline.forecast.whole import WholeStudy
 from rl_slt.pipeline.forecast.work import STAGES, forecast, makespan
 from rl_slt.pipeline.plan.study import StudyPlan, load_preset, parse_study
@@ -312,6 +312,27 @@ def test_progress_speaks_of_the_whole_study(
     after = work.of("probe").seconds + work.of("report").seconds
     expected = 500 * (1 - share) / share + 500 / (share * stage) * after
     assert told.left(4 / 60) == pytest.approx(expected)
+
+
+def test_a_study_like_the_demo_is_not_measured_and_tells_a_time_once_there_is_a_pace(
+    measured: list[StudyPlan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(whole.time, "monotonic", lambda: now[0])
+    demo = load_preset("demo")
+    told = WholeStudy(demo, open_or_create(demo, tmp_path / "out"), 2)
+    train, all_of_it = told.work.of("train").seconds, told.work.seconds
+    now[0] = 0.15 * train
+    assert told(0.05, 1000.0) == f"study: 0 of {told.work.count()[1]} units"
+    assert told(0.15, 0.85 * train).endswith(
+        f"{progress.duration(0.85 * train + all_of_it - train)} left"
+    )
+    now[0] = 10 * train  # a processor ten times slower is so at what is later
+    assert told.left(0.5) == pytest.approx(10 * train + 20 * (all_of_it - train))
+    assert measured == [] and typical(demo) is not None
+    arms = {arm: {**changes, "network": "small"} for arm, changes in demo.arms.items()}
+    assert typical(demo.replace(arms=arms)) is None
+    assert typical(demo.replace(llc=demo.llc.replace(losses=("kl", "nll")))) is None
 
 
 def test_status_tells_the_units_of_the_study_and_the_time_left(
