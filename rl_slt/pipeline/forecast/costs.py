@@ -78,6 +78,16 @@ class Costs(SettingsModel):
         """Seconds of an estimate of so many steps."""
         return self.estimate[loss] + steps * self.gradient_step[loss]
 
+    def at_pace(self, pace: float) -> Costs:
+        """The costs where all takes `pace` times as long."""
+
+        def slower(value: Any) -> Any:
+            return (
+                {k: pace * v for k, v in value.items()} if isinstance(value, dict) else pace * value
+            )
+
+        return Costs(**{k: slower(v) for k, v in self.as_dict().items()} | {"wait": self.wait})
+
 
 _OF_PATCH = Costs(
     run=4.5, step=1.3e-4, state=4.5e-4, estimate={"kl": 2.4}, gradient_step={"kl": 8.4e-3},
@@ -89,7 +99,7 @@ def typical(plan: StudyPlan) -> Costs | None:
     """Costs of studies like the demo, as they were measured once; None of other studies.
 
     They are of a core of an Intel Xeon (Sapphire Rapids). On other processors their ratios are
-    about right, which is all that progress needs once it knows the pace of the work at hand.
+    about right, which will do once the pace of the work at hand is known (`Costs.at_pace`).
 
     Args:
         plan: the study; like the demo it is where PPO trains the network `patch` on a CPU and all

@@ -19,7 +19,7 @@ TELLING = 0.1  # share of a stage from which on its own speed counts
 
 
 def known_costs(study: Study) -> Costs | None:
-    """The costs that were measured for a study; None where they were not, or do not read."""
+    """The costs that a study's progress goes by; None where there are none yet, or do not read."""
     try:
         return Costs.build(read_json_object(study.path / COSTS), COSTS)
     except InputError:
@@ -76,15 +76,25 @@ class WholeStudy:
         waits = self.measurable and left is not None and left > WORTH_MEASURING
         if self.costs is None and waits:
             self.costs = measure(self.plan).replace(wait=1.0)  # the study itself is what waits
-            write_json(self.study.path / COSTS, self.costs.as_dict())
             self.work = forecast(self.plan, self.costs, self.study, self.workers)
-            self.told = True
+            self._tell(self.costs)
+        elif self.costs is not None and not self.told and share > TELLING:
+            self._tell(self.costs.at_pace(self._pace(share)))
         mine = self.work.of(self.stage)
         done, total = self.work.count()
         done += int(share * (len(mine.tasks) - mine.count()[0]))
         told = f"study: {done} of {total} units"
-        self.told |= self.costs is not None and share > TELLING
         return f"{told}, {duration(self.left(share))} left" if self.told else told
+
+    def _tell(self, costs: Costs) -> None:
+        """Tell times from now on, and keep these costs with the study for other commands."""
+        self.told = True
+        write_json(self.study.path / COSTS, costs.as_dict())
+
+    def _pace(self, share: float) -> float:
+        """How many times longer than its costs say all took so far, with this share of a stage."""
+        expected = self.expected + share * self.work.of(self.stage).seconds
+        return (self.spent + time.monotonic() - self.begun) / expected if expected > 0 else 1.0
 
     def left(self, share: float) -> float:
         """Seconds until the study is done, where costs are known.
@@ -96,9 +106,7 @@ class WholeStudy:
         each = [task.seconds * task.left for task in mine.tasks if task.seconds * task.left]
         if self.stage != STAGES[0] and each:  # of long and short jobs, in their order
             share = sum(each[: round(share * len(each))]) / sum(each)
-        expected, pace = mine.seconds, 1.0
-        if self.expected + share * expected > 0 and (self.expected or share > TELLING):
-            pace = (self.spent + spent) / (self.expected + share * expected)
-        own = spent * (1 - share) / share if share > TELLING else pace * (1 - share) * expected
+        pace = self._pace(share) if self.expected or share > TELLING else 1.0
+        own = spent * (1 - share) / share if share > TELLING else pace * (1 - share) * mine.seconds
         later = STAGES[STAGES.index(self.stage) + 1 :]
         return own + pace * sum(self.work.of(stage).seconds for stage in later)

@@ -319,17 +319,23 @@ def test_a_study_like_the_demo_is_not_measured_and_tells_a_time_once_there_is_a_
 ) -> None:
     now = [0.0]
     monkeypatch.setattr(whole.time, "monotonic", lambda: now[0])
-    demo = load_preset("demo")
-    told = WholeStudy(demo, open_or_create(demo, tmp_path / "out"), 2)
-    train, all_of_it = told.work.of("train").seconds, told.work.seconds
+    demo, usual = load_preset("demo"), typical(load_preset("demo"))
+    study = open_or_create(demo, tmp_path / "out")
+    told = WholeStudy(demo, study, 2)
+    train, every = told.work.of("train").seconds, told.work.seconds
     now[0] = 0.15 * train
     assert told(0.05, 1000.0) == f"study: 0 of {told.work.count()[1]} units"
-    assert told(0.15, 0.85 * train).endswith(
-        f"{progress.duration(0.85 * train + all_of_it - train)} left"
-    )
-    now[0] = 10 * train  # a processor ten times slower is so at what is later
-    assert told.left(0.5) == pytest.approx(10 * train + 20 * (all_of_it - train))
-    assert measured == [] and typical(demo) is not None
+    assert whole.known_costs(study) is None
+    now[0] = 3 * 0.15 * train  # a processor three times slower is so at what is later, too
+    later = 3 * (0.85 * train + every - train)
+    assert told(0.15, 3 * 0.85 * train).endswith(f"units, {progress.duration(later)} left")
+    now[0] = 10 * train
+    assert told.left(0.5) == pytest.approx(10 * train + 20 * (every - train))
+    # What was told first is known to status, and to the command that goes on.
+    kept = WholeStudy(demo, study, 2)
+    assert measured == [] and usual is not None and kept.costs is not None and kept.told
+    assert kept.costs.step == pytest.approx(3 * usual.step) and kept.costs.wait == usual.wait
+    assert any("units" in line and line.endswith(" left") for line in describe(study.path))
     arms = {arm: {**changes, "network": "small"} for arm, changes in demo.arms.items()}
     assert typical(demo.replace(arms=arms)) is None
     assert typical(demo.replace(llc=demo.llc.replace(losses=("kl", "nll")))) is None
