@@ -20,13 +20,14 @@ def check_device(name: str) -> torch.device:
 def chosen_precision(name: str, device: torch.device) -> str:
     """What a precision called `auto` means on `device`; other names are what they say.
 
-    bfloat16 where the processor has instructions for it (on CPUs: AMX tiles or AVX-512's pairs).
-    Elsewhere its convolutions take twice as long as those in float32.
+    bfloat16 where the processor has instructions for it (on CPUs: AMX tiles or AVX-512's pairs) and
+    torch may use them. Elsewhere its convolutions take twice as long as those in float32.
     """
     if name != "auto":
         return name
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        fast = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+        has = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+        fast = has and torch.backends.cpu.get_cpu_capability() == "AVX512"
     return "bfloat16" if fast else "float32"

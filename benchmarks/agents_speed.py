@@ -116,6 +116,9 @@ def processor() -> str:
     kinds = {"AMX": torch.cpu._is_amx_tile_supported(),
              "AVX512_BF16": torch.cpu._is_avx512_bf16_supported()}  # fmt: skip
     has = " and ".join(kind for kind, there in kinds.items() if there) or "none"
+    capability = torch.backends.cpu.get_cpu_capability()
+    if "AVX512" in has and capability != "AVX512":
+        return f"{processor_kind()}, held to {capability}"
     return f"{processor_kind()}, for bfloat16: {has}"
 
 

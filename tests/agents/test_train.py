@@ -218,17 +218,24 @@ def test_training_leaves_torch_as_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tiles", "pairs", "expected"),
-    [(True, True, "bfloat16"), (False, True, "bfloat16"), (False, False, "float32")],
-)
+    ("tiles", "pairs", "held", "expected"),
+    [(True, True, "AVX512", "bfloat16"), (False, True, "AVX512", "bfloat16"),
+     (False, False, "AVX512", "float32"), (True, True, "AVX2", "float32")],
+)  # fmt: skip
 @pytest.mark.usefixtures("fake_envs")
 def test_auto_takes_the_faster_precision(
-    tiles: bool, pairs: bool, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiles: bool,
+    pairs: bool,
+    held: str,
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: held)
     monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: tiles)
     monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: pairs)
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: not pairs)
-    assert chosen_precision("auto", torch.device("cuda")) != expected
+    assert (chosen_precision("auto", torch.device("cuda")) == "float32") == pairs
     assert chosen_precision("float32", torch.device("cpu")) == "float32"
     agents.train(CONFIG.replace(precision="auto", steps=64), tmp_path)
     assert json.loads((tmp_path / "config.json").read_bytes())["precision"] == expected
