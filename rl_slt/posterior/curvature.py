@@ -15,7 +15,7 @@ the relative temperature. At a given K the posterior's ridge `gamma / nbeta` is 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Generator, Tensor
@@ -50,18 +50,20 @@ def trace_of(target: Target, generator: Generator) -> Trace:
     if width is None:
         return _hessian_trace(target, generator)
     if knows_all(target, width):
-        parts = [
-            part.double().square().sum(1)
-            for part in row_gradients(target, *every_row(target, width))
-        ]
-        squares = torch.cat(parts).view(target.n, width).sum(1)
+        squares = squared_norms(row_gradients(target, *every_row(target, width)))
+        squares = squares.view(target.n, width).sum(1)
         return Trace(float(squares.mean()), 0.0, squares)
     signs = random_signs(target.flat.w_star.new_empty(target.n, width), generator)
     index = torch.arange(target.n, device=target.device)
-    parts = [part.double().square().sum(1) for part in row_gradients(target, index, signs)]
-    squares = torch.cat(parts)
+    squares = squared_norms(row_gradients(target, index, signs))
     stderr = cluster_stderr(squares, target.samples.clusters)
     return Trace(float(squares.mean()), stderr, squares)
+
+
+def squared_norms(parts: Iterable[Tensor]) -> Tensor:
+    """Of rows in parts `[b, d]`, in double precision without copies of the rows in it."""
+    norms = [torch.linalg.vector_norm(part, dim=1, dtype=torch.float64) for part in parts]
+    return torch.cat(norms).square()
 
 
 def count_rows(target: Target) -> int | None:
