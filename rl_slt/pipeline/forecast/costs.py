@@ -90,15 +90,15 @@ class Costs(SettingsModel):
 
 
 _OF_PATCH = Costs(
-    run=4.5, step=1.3e-4, state=4.5e-4, estimate={"kl": 2.4}, gradient_step={"kl": 8.4e-3},
-    layout=1e-4, baseline=0.17, level=0.065, clips=1.6, report=1.6, wait=1.0,
+    run=5.0, step=1.5e-4, state=4.5e-4, estimate={"kl": 2.7}, gradient_step={"kl": 8.4e-3},
+    layout=1e-4, baseline=0.17, level=0.04, clips=1.6, report=5.0, wait=1.0,
 )  # fmt: skip
 
 
 def typical(plan: StudyPlan) -> Costs | None:
     """Costs of studies like the demo, as they were measured once; None of other studies.
 
-    They are of a core of an Intel Xeon (Sapphire Rapids). On other processors their ratios are
+    They are of one of two busy cores of an Intel Xeon (Sapphire Rapids). On other processors their ratios are
     about right, which will do once the pace of the work at hand is known (`Costs.at_pace`).
 
     Args:
