@@ -98,8 +98,8 @@ _OF_PATCH = Costs(
 def typical(plan: StudyPlan) -> Costs | None:
     """Costs of studies like the demo, as they were measured once; None of other studies.
 
-    They are of one of two busy cores of an Intel Xeon (Sapphire Rapids). On other processors their ratios are
-    about right, which will do once the pace of the work at hand is known (`Costs.at_pace`).
+    They are of one of two busy cores of an Intel Xeon (Sapphire Rapids). On other processors their
+    ratios are about right, which will do once the pace of the work is known (`Costs.at_pace`).
 
     Args:
         plan: the study; like the demo it is where PPO trains the network `patch` on a CPU and all
