@@ -2,16 +2,20 @@
 
 import ctypes
 import gc
+import os
 import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-MOST_GAMES = 100  # that wait to be used again, of 0.6 MB each
+STATM = Path("/proc/self/statm")
+MOST_FREED = 150 << 20  # bytes that a process may grow before it gives back what it does not use
+_KEPT = [0]  # bytes that it kept then
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -27,22 +31,23 @@ def _collections_pass_over_what_was_imported() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _few_games_wait() -> Iterator[None]:
-    """Games that tests closed wait to be used again: over all settings that is a gigabyte."""
+def _no_memory_of_other_tests() -> Iterator[None]:
+    """What tests freed waits to be used again, games too: over all tests that is gigabytes."""
     yield
-    native = sys.modules.get("envs.native")
-    if native and sum(key[0] * len(free) for key, free in native._FREE.items()) >= MOST_GAMES:
-        if "rl_slt.pipeline.states" in sys.modules:
-            sys.modules["rl_slt.pipeline.states"].shared_env.cache_clear()
-        native.drop_released()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_memory_of_other_modules() -> Iterator[None]:
-    """What a module freed goes back to the system."""
-    yield
+    if not STATM.exists() or resident() < _KEPT[0] + MOST_FREED:
+        return
+    if "rl_slt.pipeline.states" in sys.modules:
+        sys.modules["rl_slt.pipeline.states"].shared_env.cache_clear()
+    if "envs.native" in sys.modules:
+        sys.modules["envs.native"].drop_released()
     with suppress(OSError, AttributeError):  # of glibc
         ctypes.CDLL(None).malloc_trim(0)
+    _KEPT[0] = resident()
+
+
+def resident() -> int:
+    """Bytes of memory that this process has."""
+    return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.fixture(autouse=True)
