@@ -12,6 +12,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -22,6 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from functools import cached_property
+from multiprocessing import forkserver
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
@@ -255,7 +258,6 @@ def _local(workers: int) -> Iterator[Any]:
     """A client of that many new processes here, started again when one dies before it is ready."""
     import dask
     import distributed
-    from distributed.utils import get_mp_context
 
     _check_main_script()
     reason = ""
@@ -263,11 +265,9 @@ def _local(workers: int) -> Iterator[Any]:
         "distributed.scheduler.allowed-failures": 2,
         "distributed.admin.log-format": "",
         "distributed.worker.multiprocessing-method": "forkserver",
-        # What is imported before they fork is not looked for in the current folder.
-        "distributed.nanny.pre-spawn-environ.PYTHONSAFEPATH": "1",
     }
     with dask.config.set(settings):
-        get_mp_context().set_forkserver_preload(["distributed", "rl_slt.pipeline.engine.preload"])
+        _start_forkserver()
         for _ in range(_STARTS):
             try:
                 with _no_ctrl_c():
@@ -295,6 +295,30 @@ def _local(workers: int) -> Iterator[Any]:
         f"--workers {workers} is not possible here, they did not start in {_STARTS} tries "
         f"({reason}); fewer may, and --workers 0 works in the command's own process"
     )
+
+
+def _start_forkserver() -> None:
+    """Start the process that workers fork from, in Dask's environment of workers (one thread).
+
+    It imports nothing from the current folder; what else this process starts may.
+    """
+    import dask
+
+    multiprocessing.set_forkserver_preload(["distributed", "rl_slt.pipeline.engine.preload"])
+    usual = dask.config.get("distributed.nanny.pre-spawn-environ")
+    wanted = {name: os.environ.get(name, str(value)) for name, value in usual.items()}
+    wanted["PYTHONSAFEPATH"] = "1"
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        with _no_ctrl_c():
+            forkserver.ensure_running()
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextlib.contextmanager

@@ -43,9 +43,11 @@ def test_in_this_process(tmp_path: Path) -> None:
 
 
 LOADED = """
-import sys
+import os, sys, threadpoolctl
 from envs.native import _KEPT
 assert _KEPT and "rl_slt.pipeline.stages.llc" in sys.modules
+assert {pool["num_threads"] for pool in threadpoolctl.threadpool_info()} == {1}
+assert os.environ["MALLOC_TRIM_THRESHOLD_"]
 """
 
 
@@ -58,6 +60,7 @@ def test_on_workers_and_a_worker_that_dies_costs_its_own_unit_alone(tmp_path: Pa
     assert all(found[job.label] == Outcome(job.label) for job in many)
     assert "worker died" in found["killer"].reason
     assert found["loaded"] == Outcome("loaded")  # before they were forked
+    assert "PYTHONSAFEPATH" not in os.environ
 
 
 def test_jobs_compute_on_one_thread_and_give_the_setting_back() -> None:
