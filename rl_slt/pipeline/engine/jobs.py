@@ -286,9 +286,9 @@ def _local(workers: int) -> Iterator[Any]:
                 with _connect(cluster) as client:
                     yield client
             finally:
-                # A worker that is just being started again may never answer: its results are
-                # stored, and the process itself ends with this one.
-                with contextlib.suppress(TimeoutError):
+                # A worker that is just being started again may never answer, or have no process yet
+                # (asserted): its results are stored, and the process itself ends with this one.
+                with contextlib.suppress(TimeoutError, AssertionError):
                     cluster.close(timeout=_CLOSE_SECONDS)
             return
     raise InputError(
@@ -353,8 +353,9 @@ def _check_main_script() -> None:
 def _connect(address: Any) -> Any:
     from distributed import Client
 
-    # asyncio, too: it logs a traceback for each connection that was being made to a lost scheduler.
-    for name in ("distributed", "asyncio"):
+    # Others, too: they log a traceback for each connection that was being made to a lost scheduler.
+    levels = ("distributed", "distributed.client", "distributed.gc")  # each has one of its own
+    for name in (*levels, "asyncio", "tornado.application"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         return Client(address, timeout=_ANSWER_SECONDS)

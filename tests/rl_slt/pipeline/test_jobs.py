@@ -1,5 +1,6 @@
 """The same jobs give the same outcomes in this process and on workers, and faults stay apart."""
 
+import logging
 import operator
 import os
 import sys
@@ -61,6 +62,8 @@ def test_on_workers_and_a_worker_that_dies_costs_its_own_unit_alone(tmp_path: Pa
     assert "worker died" in found["killer"].reason
     assert found["loaded"] == Outcome("loaded")  # before they were forked
     assert "PYTHONSAFEPATH" not in os.environ
+    loggers = [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]
+    assert all(logging.getLogger(n).getEffectiveLevel() == logging.CRITICAL for n in loggers)
 
 
 def test_jobs_compute_on_one_thread_and_give_the_setting_back() -> None:
