@@ -223,7 +223,6 @@ def test_a_command_whose_scheduler_is_lost_says_so_and_its_work_is_kept(
 
 CTRL_C = """
 import time
-from rl_slt.pipeline.engine import jobs
 from rl_slt.pipeline.engine.jobs import Job, open_engine
 if __name__ == "__main__":
     try:
