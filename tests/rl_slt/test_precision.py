@@ -1,5 +1,7 @@
 """Convolutions in bfloat16: what is rounded, what is not, and that estimates stay the same."""
 
+from itertools import product
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -110,7 +112,8 @@ def test_step_sizes_are_not_those_of_rounding() -> None:
 
 
 def test_auto_asks_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    for has in (True, False):
+    for has, capability in product((True, False), ("AVX512", "AVX2")):
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda has=has: has)
-        assert wants_bfloat16("auto") is has
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda held=capability: held)
+        assert wants_bfloat16("auto") is (has and capability == "AVX512")
     assert wants_bfloat16("bfloat16") and not wants_bfloat16("float32")
