@@ -71,22 +71,12 @@ class Costs(SettingsModel):
     """the clips of a run"""
     report: Seconds
     """analysis and page, for each run"""
-    wait: Annotated[float, Field(ge=1)]
-    """seconds that pass for a second of work: above 1 where others use the processor"""
+    wait: Annotated[float, Field(gt=0)]
+    """seconds that pass for one of these: above 1 where others use the processor or it is slower"""
 
     def of_estimate(self, loss: str, steps: float) -> float:
         """Seconds of an estimate of so many steps."""
         return self.estimate[loss] + steps * self.gradient_step[loss]
-
-    def at_pace(self, pace: float) -> Costs:
-        """The costs where all takes `pace` times as long."""
-
-        def slower(value: Any) -> Any:
-            return (
-                {k: pace * v for k, v in value.items()} if isinstance(value, dict) else pace * value
-            )
-
-        return Costs(**{k: slower(v) for k, v in self.as_dict().items()} | {"wait": self.wait})
 
 
 _OF_PATCH = Costs(
@@ -99,7 +89,7 @@ def typical(plan: StudyPlan) -> Costs | None:
     """Costs of studies like the demo, as they were measured once; None of other studies.
 
     They are of one of two busy cores of an Intel Xeon (Sapphire Rapids). On other processors their
-    ratios are about right, which will do once the pace of the work is known (`Costs.at_pace`).
+    ratios are about right, which will do once the pace of the work is known (`wait`).
 
     Args:
         plan: the study; like the demo it is where PPO trains the network `patch` on a CPU and all

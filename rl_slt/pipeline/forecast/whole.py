@@ -79,7 +79,7 @@ class WholeStudy:
             self.work = forecast(self.plan, self.costs, self.study, self.workers)
             self._tell(self.costs)
         elif self.costs is not None and not self.told and share > TELLING:
-            self._tell(self.costs.at_pace(self._pace(share)))
+            self._tell(self.costs.replace(wait=self._pace(share)))
         mine = self.work.of(self.stage)
         done, total = self.work.count()
         done += int(share * (len(mine.tasks) - mine.count()[0]))

@@ -334,7 +334,7 @@ def test_a_study_like_the_demo_is_not_measured_and_tells_a_time_once_there_is_a_
     # What was told first is known to status, and to the command that goes on.
     kept = WholeStudy(demo, study, 2)
     assert measured == [] and usual is not None and kept.costs is not None and kept.told
-    assert kept.costs.step == pytest.approx(3 * usual.step) and kept.costs.wait == usual.wait
+    assert kept.costs.replace(wait=1) == usual and kept.costs.wait == pytest.approx(3)
     assert any("units" in line and line.endswith(" left") for line in describe(study.path))
     arms = {arm: {**changes, "network": "small"} for arm, changes in demo.arms.items()}
     assert typical(demo.replace(arms=arms)) is None
