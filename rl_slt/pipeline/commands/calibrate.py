@@ -166,7 +166,6 @@ def _sweep(
             ]
             missing = [trial for trial in trials if not trial.path.exists()]
             before, begun = begun + len(trials) - len(missing), begun + len(trials)
-            bar.update(before)
             report = lambda done, label: bar.update(before + done, label)  # noqa: E731
             failed.extend(run_items(missing, make_trial, engine, report))
             rows = [_read_row(trial) for trial in trials if trial.path.exists()]

@@ -51,6 +51,7 @@ def run_experiment(
         for stage in stages:
             todo = [part for part in stage if not part.path(out).exists()]
             done += len(stage) - len(todo)
+            bar.update(done)
             jobs = [Job(f"{part.table} of {part.name}", part.make, (out,)) for part in todo]
             for outcome in engine.run(jobs, lambda: None):
                 done += 1

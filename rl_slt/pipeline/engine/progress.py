@@ -46,17 +46,19 @@ class Meter:
 
     def __init__(self, title: str, total: float, unit: str = "", bar: Progress | None = None):
         self.title, self.total, self.unit, self.bar = title, total, unit, bar
-        self.begun = self.printed = time.monotonic()
-        self.first: float | None = None  # what was done before does not count for the rate
+        self.begun = self.printed = self.moved = time.monotonic()
+        self.first: float | None = None
         if bar is not None:
             bar.add_task(title, total=total, note="")
 
     def update(self, done: float, note: str = "") -> None:
         """Show that this much is done in all, with a few words next to it."""
         now = time.monotonic()
-        self.first = done if self.first is None else self.first
-        spent, new = now - self.begun, done - self.first
-        facts = [f"{duration(spent)} spent"]
+        if self.first is None or done == self.first:
+            # Neither what was done before nor the start of workers counts for the rate.
+            self.first, self.moved = done, now
+        spent, new = now - self.moved, done - self.first
+        facts = [f"{duration(now - self.begun)} spent"]
         left = spent * (self.total - done) / new if new > 0 and spent > 0 else None
         if left is not None:
             facts.append(f"{duration(left)} left")

@@ -111,13 +111,14 @@ def run_items(
         items: what is missing.
         make: a module-level function that computes an item and stores it.
         engine: where they are made.
-        report: called with (items that are over, label of the last) after each.
+        report: called with (items that are over, label of the last) first and after each.
 
     Returns:
         The failures, with their reasons.
     """
     jobs = [Job(item.label, make, (item,), item.run) for item in items]
-    outcomes = []
+    outcomes: list[Outcome] = []
+    report(0, "")
     for outcome in engine.run(jobs, lambda: None):
         outcomes.append(outcome)
         report(len(outcomes), outcome.label)

@@ -73,6 +73,8 @@ class WholeStudy:
             share: of the stage's jobs that is done, of those to do when it began.
             left: seconds that the stage has to go, by the share; None is unknown.
         """
+        if share == 0:  # workers start: that takes as long, whatever there is to do
+            self.begun = time.monotonic()
         waits = self.measurable and left is not None and left > WORTH_MEASURING
         if self.costs is None and waits:
             self.costs = measure(self.plan).replace(wait=1.0)  # the study itself is what waits

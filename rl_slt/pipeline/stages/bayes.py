@@ -74,6 +74,7 @@ def run_bayes(study: Study, plan: StudyPlan, engine: Engine) -> tuple[list[Outco
         jobs.insert(0, Job(f"training of {len(todo)} agents", train_all, (todo,)))
     failed = []
     with meter("posterior and descent", len(jobs)) as bar:
+        bar.update(0)
         for done, outcome in enumerate(engine.run(jobs, lambda: None), 1):
             failed += [outcome] if outcome.reason else []
             bar.update(done, outcome.label)

@@ -323,13 +323,15 @@ def test_a_study_like_the_demo_is_not_measured_and_tells_a_time_once_there_is_a_
     study = open_or_create(demo, tmp_path / "out")
     told = WholeStudy(demo, study, 2)
     train, every = told.work.of("train").seconds, told.work.seconds
-    now[0] = 0.15 * train
+    now[0] = train  # workers start, however long there is to train
+    assert told(0.0, None) == f"study: 0 of {told.work.count()[1]} units"
+    now[0] = 1.15 * train
     assert told(0.05, 1000.0) == f"study: 0 of {told.work.count()[1]} units"
     assert whole.known_costs(study) is None
-    now[0] = 3 * 0.15 * train  # a processor three times slower is so at what is later, too
+    now[0] = train + 3 * 0.15 * train  # a processor three times slower is so at what is later, too
     later = 3 * (0.85 * train + every - train)
     assert told(0.15, 3 * 0.85 * train).endswith(f"units, {progress.duration(later)} left")
-    now[0] = 10 * train
+    now[0] = 11 * train
     assert told.left(0.5) == pytest.approx(10 * train + 20 * (every - train))
     # What was told first is known to status, and to the command that goes on.
     kept = WholeStudy(demo, study, 2)

@@ -21,12 +21,14 @@ def test_plain_lines_tell_what_is_done_how_long_and_how_fast(
 ) -> None:
     with progress.meter("training", 1000, unit="steps") as bar:
         bar.update(0)
-        clock[0] = 5.0
+        clock[0] = 4.0  # workers start
+        bar.update(0)
+        clock[0] = 9.0
         bar.update(10)  # too early for a line
-        clock[0] = 20.0
+        clock[0] = 24.0
         bar.update(200, "2 under way")
     line = capsys.readouterr().err
-    assert line == "training: 200/1,000 (20 s spent, 80 s left, 10 steps/s) 2 under way\n"
+    assert line == "training: 200/1,000 (24 s spent, 80 s left, 10 steps/s) 2 under way\n"
 
 
 def test_what_was_done_before_does_not_count_for_the_rate(

@@ -78,6 +78,7 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
         jobs += [Job(f"picture of {Path(i.run).name}", draw, (i,), i.run) for i in last]
         try:
             with meter("probes", len(jobs)) as bar:
+                bar.update(0)
                 for done, outcome in enumerate(engine.run(jobs, lambda: None), 1):
                     bar.update(done, outcome.label)
                     failed += [outcome] if outcome.reason else []

@@ -114,6 +114,7 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
         try:
             with meter("probes", sum(map(len, rounds))) as bar:
                 done = 0
+                bar.update(done)
                 for jobs in rounds:
                     for outcome in engine.run(jobs, lambda: None):
                         done += 1
