@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from rl_slt.cli.options import (
     parse_setting,
 )
 from rl_slt.errors import InputError
+from rl_slt.pipeline.engine.forked import start_forkserver
 
 PATH = click.Path(path_type=Path)
 RUN = click.argument("run", type=PATH)
@@ -89,8 +91,15 @@ def engine_options(command: Any) -> Any:
     """`--workers` and `--scheduler`: where the work is done."""
     workers = "Processes on this machine; 0 works in this one [one per core]."
     scheduler = "Dask scheduler to use, as tcp://HOST:8786."
-    command = click.option("--scheduler", metavar="ADDRESS", help=scheduler)(command)
-    return click.option("--workers", type=INTEGER, help=workers)(command)
+
+    @functools.wraps(command)
+    def begun(*args: Any, **options: Any) -> Any:
+        if options["scheduler"] is None and options["workers"] != 0:
+            start_forkserver()  # it imports while the command does
+        return command(*args, **options)
+
+    begun = click.option("--scheduler", metavar="ADDRESS", help=scheduler)(begun)
+    return click.option("--workers", type=INTEGER, help=workers)(begun)
 
 
 @cli.command("run", job="study")

@@ -12,11 +12,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import multiprocessing
-import os
-import signal
 import sys
-import threading
 import time
 import traceback
 from collections import deque
@@ -24,7 +20,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from functools import cached_property
-from multiprocessing import forkserver
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
@@ -33,6 +28,7 @@ from agents import Run, check_device
 from envs import cores, keep_freed_memory
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.store import record_failure
+from rl_slt.pipeline.engine.forked import no_ctrl_c, start_forkserver
 from rl_slt.threads import one_thread
 
 _STARTS = 3  # of the workers, before it is given up
@@ -265,12 +261,13 @@ def _local(workers: int) -> Iterator[Any]:
         "distributed.scheduler.allowed-failures": 2,
         "distributed.admin.log-format": "",
         "distributed.worker.multiprocessing-method": "forkserver",
+        "distributed.worker.profile.enabled": False,  # reads all stacks a hundred times a second
     }
     with dask.config.set(settings):
-        _start_forkserver()
+        start_forkserver()
         for _ in range(_STARTS):
             try:
-                with _no_ctrl_c():
+                with no_ctrl_c():
                     cluster = distributed.LocalCluster(
                         n_workers=workers,
                         threads_per_worker=1,
@@ -295,43 +292,6 @@ def _local(workers: int) -> Iterator[Any]:
         f"--workers {workers} is not possible here, they did not start in {_STARTS} tries "
         f"({reason}); fewer may, and --workers 0 works in the command's own process"
     )
-
-
-def _start_forkserver() -> None:
-    """Start the process that workers fork from, in Dask's environment of workers (one thread).
-
-    It imports nothing from the current folder; what else this process starts may.
-    """
-    import dask
-
-    multiprocessing.set_forkserver_preload(["distributed", "rl_slt.pipeline.engine.preload"])
-    usual = dask.config.get("distributed.nanny.pre-spawn-environ")
-    wanted = {name: os.environ.get(name, str(value)) for name, value in usual.items()}
-    wanted["PYTHONSAFEPATH"] = "1"
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        with _no_ctrl_c():
-            forkserver.ensure_running()
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _no_ctrl_c() -> Iterator[None]:
-    """Processes begun here do not hear the terminal's Ctrl-C: this one does, and ends them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _check_main_script() -> None:

@@ -5,10 +5,17 @@ Nothing here may ask for a GPU, which the forked processes could then not use.
 """
 
 import contextlib
+import gc
 
-import rl_slt.pipeline.commands.run  # noqa: F401 (the stages, torch and pandas)
-from envs import load_images
-from rl_slt.errors import InputError
+gc.disable()  # a million objects come, none of which goes
+
+import distributed  # noqa: F401, E402
+
+import rl_slt.pipeline.commands.run  # noqa: F401, E402 (the stages, torch and pandas)
+from envs import load_images  # noqa: E402
+from rl_slt.errors import InputError  # noqa: E402
 
 with contextlib.suppress(InputError):  # without procgen gridworlds remain
     load_images()
+gc.freeze()  # nor do collections in the workers then copy the pages that they share
+gc.enable()

@@ -174,3 +174,20 @@ def test_help_waits_for_nothing_heavy(argv: list[str], heavy: set[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("set()\n")
+
+
+@pytest.mark.parametrize(
+    ("engine", "begun"),
+    [([], "start {}"), (["--workers", "0"], ""), (["--scheduler", "tcp://127.0.0.1:1"], "")],
+    ids=["workers", "none", "cluster"],
+)
+def test_what_workers_come_from_is_begun_before_the_imports(engine: list[str], begun: str) -> None:
+    heavy = {"torch", "pandas", "distributed"}
+    code = (
+        "import sys; from rl_slt.cli import commands, main\n"
+        f"begin = lambda: print('start', {heavy} & set(sys.modules) or {{}})\n"
+        "commands.start_forkserver = begin\n"
+        f"main({['probe', 'nowhere', *engine]})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout.strip() == begun
