@@ -45,6 +45,7 @@ def test_every_page_is_there_and_in_the_navigation(site: Path) -> None:
         place = page.relative_to(ROOT / "docs").with_suffix(".html").as_posix()
         assert (site / place).exists(), place
         assert f'href="{place}"' in index, place
+    assert [*site.rglob("*.py*")] == []
 
 
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
