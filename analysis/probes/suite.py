@@ -49,6 +49,14 @@ class ProbeSuite(SettingsModel):
         first = range(*self.levels)[: self.n_levels + len(met)]
         return tuple(seed for seed in first if seed not in met)[: self.n_levels]
 
+    def part(self, i: int, of: int) -> Self:
+        """The same probes on the i-th of some parts of the levels, all about as many."""
+        first, last = (len(self.seeds) * k // of for k in (i, i + 1))
+        seeds = self.seeds[first:last]
+        levels = (seeds[0], seeds[-1] + 1)
+        met = None if self.met is None else tuple(m for m in self.met if m in range(*levels))
+        return self.replace(levels=levels, n_levels=len(seeds), met=met)
+
 
 _DEMO = ("end", "end@mid", "none", "none@mid", "ground", "behind", "both")
 _STANDARD = ("end", "end@mid", "none", "none@mid", "section", "ground", "behind", "both")

@@ -242,7 +242,9 @@ def _probe(plan: StudyPlan, run: Run, clock: _Ticks) -> dict[str, Any]:
     item = plan_items(run, plan.probe.replace(levels=levels), run.path / "parts" / "states")[-1]
     items.look_up_layouts(item)
     found = {"layout": clock.since() / _TRAINING_LEVELS}
-    items.make_baselines(item)
+    for part in range(item.parts):
+        items.make_baselines(item, part)
+    items.join_baselines(item)
     if item.states:
         items.collect_states(item)
     found["baseline"] = clock.since() / levels

@@ -21,6 +21,7 @@ from rl_slt.pipeline.stages.llc import (
     profile_plan,
     series_read,
 )
+from rl_slt.pipeline.stages.probe.items import PARTS
 from rl_slt.pipeline.states import parse_states
 from rl_slt.profile import SHARE
 
@@ -181,17 +182,18 @@ def _probe(plan: StudyPlan, runs: _Runs, costs: Costs | None) -> Iterator[Task]:
         done = min(n, store["probe"])
         seconds = costs.level * levels if costs else 0.0
         tasks += [
-            Task("probe", 2, "checkpoints probed", seconds, float(k >= done)) for k in range(n)
+            Task("probe", 1, "checkpoints probed", seconds, float(k >= done)) for k in range(n)
         ]
         filmed = run is not None and (run.path / "clips" / "item.json").exists()
         seconds = costs.clips if costs else 0.0
-        tasks.append(Task("probe", 3, "runs filmed", seconds, float(not filmed or done < n)))
+        tasks.append(Task("probe", 2, "runs filmed", seconds, float(not filmed or done < n)))
     over = not any(task.left for task in tasks)
     low, high = configs[0].levels or (0, _LOOKED_UP)
     known = max(store["baselines"] for store in stores)
     for k in range(shared):
         seconds = costs.layout * (high - low) if costs else 0.0
         yield Task("probe", 0, "layouts", seconds, float(not over))
-        seconds = costs.baseline * levels if costs else 0.0
-        yield Task("probe", 1, "baselines", seconds, float(k >= known))
+        parts = min(PARTS, levels) if played else 1
+        seconds = costs.baseline * levels / parts if costs else 0.0
+        yield from [Task("probe", 0, "parts of baselines", seconds, float(k >= known))] * parts
     yield from tasks

@@ -100,7 +100,7 @@ def test_a_plan_counts_its_work_and_its_time(plan: StudyPlan) -> None:
     estimate, profile = 2 + 280 * 0.1, 2 + 280 * 0.1 * 2
     assert work.of("llc").seconds == pytest.approx((4 * profile + 56 * estimate) / 2)
     levels = 200  # of the standard suite
-    assert work.of("probe").seconds == pytest.approx(levels * 0.5 + 10 * levels * 0.05 + 2 * 1)
+    assert work.of("probe").seconds == pytest.approx(levels * 0.5 / 2 + 10 * levels * 0.05 + 2 * 1)
     assert work.seconds == pytest.approx(sum(work.of(stage).seconds for stage in STAGES))
     assert work.of("report").seconds == 4 * 3
     fewer = forecast(plan.changed(llc={"match_entropy_of": 2}), COSTS, workers=2)
@@ -250,7 +250,7 @@ def test_a_plan_is_printed_and_nothing_written(
         "  probe: 20 checkpoints of 8 probes x 200 levels, 32,000 episodes, and the baselines; "
         "about 5 min",
         "  report: analysis and page; about 12 s",
-        f"about {time / 60:.0f} min here with 1 worker, 0 of 95 units done before",
+        f"about {time / 60:.0f} min here with 1 worker, 0 of 98 units done before",
     ]
     limited = describe_plan(plan, tmp_path / "out", f"{int(time * 0.8)}s", 0, None)
     assert limited[-3].endswith(", which chooses settings and stops nothing:")
@@ -280,7 +280,7 @@ def test_progress_speaks_of_the_whole_study(
         now[0] = 16.0
         bar.update(1024)
         assert measured == []  # less than a minute to go: not worth it
-        assert "48 s left, 64 steps/s, study: 1 of 95 units)" in capsys.readouterr().err
+        assert "48 s left, 64 steps/s, study: 1 of 98 units)" in capsys.readouterr().err
         now[0] = 82.0  # twice as long as the costs say: what is later takes twice as long, too
         bar.update(4095)
         bar.update(4096)
@@ -291,14 +291,14 @@ def test_progress_speaks_of_the_whole_study(
         bar.update(0)
         now[0] = 1041.0
         bar.update(2048)
-        assert "study: 2 of 95 units)" in capsys.readouterr().err
+        assert "study: 2 of 98 units)" in capsys.readouterr().err
         now[0] = 1100.0
         bar.update(2100)
     assert measured == [plan]  # once, and kept with the study
     pace = 100 / (work.of("train").seconds * 2100 / 4096)
     left = 100 * (4096 - 2100) / 2100 + pace * later
     assert told.left(2100 / 4096) == pytest.approx(left)
-    assert f"study: 2 of 95 units, {left / 3600:.1f} h left)" in capsys.readouterr().err
+    assert f"study: 2 of 98 units, {left / 3600:.1f} h left)" in capsys.readouterr().err
     assert WholeStudy(plan, study, 1).costs == COSTS
     monkeypatch.setattr(whole, "LEAST_STEPS", 4097)
     assert not WholeStudy(plan, study, 1).measurable
@@ -347,9 +347,9 @@ def test_status_tells_the_units_of_the_study_and_the_time_left(
     plan: StudyPlan, tmp_path: Path
 ) -> None:
     study = open_or_create(plan, tmp_path / "out")
-    assert "units: 0 of 95 done" in describe(study.path)
+    assert "units: 0 of 98 done" in describe(study.path)
     WholeStudy(plan, study, 2, COSTS)
-    lines = [line for line in describe(study.path) if line.startswith("units: 0 of 95 done, about")]
+    lines = [line for line in describe(study.path) if line.startswith("units: 0 of 98 done, about")]
     assert len(lines) == 1 and lines[0].endswith(" left")
 
 
@@ -362,7 +362,7 @@ def test_this_machine_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.toml"]
     times = re.findall(r"; about (\d+) (?:s|min)", done.output)
     assert len(times) == 4 and all(int(time) > 0 for time in times)
-    assert "0 of 25 units done before" in done.output
+    assert "0 of 26 units done before" in done.output
 
 
 def test_a_stage_that_is_done_at_its_first_word_is_whole_for_the_study(

@@ -1,6 +1,7 @@
 """The probe stage on a run with two untrained checkpoints: tables, clips, what is redone."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,13 +11,14 @@ import torch
 import agents
 import envs
 from agents.checkpoints import NetworkSpec, save_checkpoint, write_index
+from analysis.probes import run_baselines
 from analysis.schema import TABLES
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run
 from rl_slt.pipeline.engine.jobs import SerialEngine
 from rl_slt.pipeline.plan.study import ProbePlan
 from rl_slt.pipeline.stages.probe import stage as probe
-from rl_slt.pipeline.stages.probe.items import shared_states
+from rl_slt.pipeline.stages.probe.items import join_baselines, make_baselines, shared_states
 
 PLAN = ProbePlan(suite="demo", levels=3, time_limit=12, states=20)
 SETTINGS = {"pits": False, "crates": False, "steps": False, "monochrome": True}
@@ -71,12 +73,29 @@ def test_checkpoints_see_the_same_states(runs: list[Run]) -> None:
     assert not (runs[1].path / "parts" / "states").exists()  # shared, not collected again
 
 
+def test_baselines_of_parts_are_those_of_one_go(runs: list[Run]) -> None:
+    """Also where levels in between are left out; nothing is left of the parts."""
+    (item,) = probe.plan_items(runs[0], PLAN.replace(checkpoints=1), runs[0].path)
+    suite = item.suite.replace(n_levels=5, met=tuple(item.suite.levels[0] + i for i in (1, 4, 9)))
+    item = replace(item, suite=suite)
+    for part in range(item.parts):
+        join_baselines(item)
+        assert not item.store("baselines").has(item.setting)
+        make_baselines(item, part)
+    join_baselines(item)
+    found = item.store("baselines").read_item(item.setting, "episodes")
+    whole = run_baselines(suite, item.seed)
+    columns = [*whole.columns.difference(["run", "setting_id", "version"])]
+    pd.testing.assert_frame_equal(found[columns], whole[columns], check_dtype=False)
+    assert not item.store("baseline_parts").keys()
+
+
 def test_nothing_is_done_twice(
     runs: list[Run], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = [table(run, "probes") for run in runs]
     for module, name in ((probe, "make"), (probe, "make_baselines"), (probe, "make_clips")):
-        monkeypatch.setattr(module, name, lambda item: pytest.fail("made again"))
+        monkeypatch.setattr(module, name, lambda *_: pytest.fail("made again"))
     assert not probe.probe_runs(runs, PLAN, SerialEngine())
     assert capsys.readouterr().err == "probe: 0 checkpoints probed, 4 kept\n"
     for run, frame in zip(runs, before, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +18,9 @@ from analysis.schema import conform
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.store import ItemStore, digest
 from rl_slt.versions import STAGES, version_key
+
+PARTS = 4  # in which the baselines are played, side by side
+_PART = "baseline_parts"
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,15 @@ class ProbeItem:
     def setting(self) -> str:
         """Hash of the settings alone, the `setting_id`; and the key of the baselines' episodes."""
         return digest([version_key("probe"), "baselines", self.suite, self.seed])
+
+    @property
+    def parts(self) -> int:
+        """In how many parts of the levels the baselines are played."""
+        return min(PARTS, self.suite.n_levels)
+
+    def part_key(self, part: int) -> str:
+        """The key of a part of the baselines' episodes."""
+        return f"{self.setting}-{part}"
 
     @property
     def fixed_states_key(self) -> str:
@@ -132,11 +145,24 @@ def _origin(setting: str, stage: str) -> dict[str, Any]:
     return {"setting_id": setting, "created": now, "version": STAGES[stage]}
 
 
-def make_baselines(item: ProbeItem) -> None:
-    """Play the baselines of a suite and store their episodes (called on a worker)."""
-    episodes = probes.run_baselines(item.suite, seed=item.seed)
+def make_baselines(item: ProbeItem, part: int) -> None:
+    """Play the baselines on a part of the levels and store their episodes (called on a worker)."""
+    episodes = probes.run_baselines(item.suite.part(part, item.parts), seed=item.seed)
     episodes = episodes.assign(setting_id=item.setting, version=STAGES["probe"])
-    item.store("baselines").put(item.setting, {"episodes": episodes})
+    item.store(_PART).put(item.part_key(part), {"episodes": episodes})
+
+
+def join_baselines(item: ProbeItem) -> None:
+    """Store the baselines' episodes on all levels, where all parts of them are there."""
+    store, keys = item.store(_PART), [item.part_key(part) for part in range(item.parts)]
+    if not all(map(store.has, keys)):
+        return
+    episodes = pd.concat([store.read_item(key, "episodes") for key in keys])
+    blocks = episodes.groupby(["policy", "probe"], sort=False)  # the order of one go
+    whole = pd.concat([block for _, block in blocks], ignore_index=True)
+    item.store("baselines").put(item.setting, {"episodes": whole})
+    for key in keys:
+        shutil.rmtree(store.root / key, ignore_errors=True)
 
 
 def look_up_layouts(item: ProbeItem) -> None:

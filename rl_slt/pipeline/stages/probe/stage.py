@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ from rl_slt.pipeline.stages.probe.clips import has_clips, make_clips
 from rl_slt.pipeline.stages.probe.items import (
     ProbeItem,
     collect_states,
+    join_baselines,
     look_up_layouts,
     make,
     make_baselines,
@@ -97,35 +99,39 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
         baselines = {item.setting: item for item in items}
         _share(runs, baselines)
         unknown = {k: one for k, one in baselines.items() if not one.store("layouts").has(k)}
-        last = {item.run: item for item in items}.values()
-        films = [Job(f"clips of {Path(item.run).name}", make_clips, (item,), item.run)
-                 for item in last if not has_clips(item)]  # fmt: skip
-        rounds = [
-            [
-                *_shared_jobs(todo, baselines),
-                *(
-                    Job(f"layouts of {i.suite.name}", look_up_layouts, (i,))
-                    for i in unknown.values()
-                ),
-            ],
-            [Job(item.label, make, (item,), item.run) for item in todo],
-            films,
+        shared = [
+            *_shared_jobs(todo, baselines),
+            *(Job(f"layouts of {i.suite.name}", look_up_layouts, (i,)) for i in unknown.values()),
         ]
-        try:
-            with meter("probes", sum(map(len, rounds))) as bar:
-                done = 0
-                bar.update(done)
-                for jobs in rounds:
-                    for outcome in engine.run(jobs, lambda: None):
-                        done += 1
-                        bar.update(done, outcome.label)
-                        failed += [outcome] if outcome.reason else []
-                    _share(runs, baselines)
-        finally:
-            for run in runs:
-                own = [item for item in items if item.run == str(run.path.resolve())]
-                failed += attempt(f"probe tables of {run.name}", assemble, run, own)
-        _draw(runs, again=bool(todo))
+        played = [Job(item.label, make, (item,), item.run) for item in todo]
+        pictures = _pictures(runs, again=bool(todo))
+        last = {item.run: item for item in items}.values()
+        shown = pictures + [
+            Job(f"clips of {Path(item.run).name}", make_clips, (item,), item.run)
+            for item in last
+            if not has_clips(item)
+        ]
+        with meter("probes", len(shared) + len(played) + len(shown)) as bar:
+            done = 0
+
+            def work(jobs: Sequence[Job]) -> None:
+                nonlocal done
+                for outcome in engine.run(jobs, lambda: None):
+                    done += 1
+                    bar.update(done, outcome.label)
+                    failed.extend([outcome] if outcome.reason else [])
+
+            try:
+                work(shared)
+                for item in baselines.values():
+                    failed += attempt("baselines", join_baselines, item)
+                _share(runs, baselines)
+                work(played)
+            finally:
+                for run in runs:
+                    own = [item for item in items if item.run == str(run.path.resolve())]
+                    failed += attempt(f"probe tables of {run.name}", assemble, run, own)
+            work(shown)
     made = [item.is_done for item in todo]
     for key, item in unknown.items():
         if (layouts := item.store("layouts")).has(key):
@@ -216,9 +222,10 @@ def _shared_jobs(todo: Sequence[ProbeItem], baselines: dict[str, ProbeItem]) -> 
     """What the items to do have in common, each once."""
     wanted = {item.setting for item in todo}
     jobs = [
-        Job(f"baselines on {item.suite.name}", make_baselines, (item,))
+        Job(f"baselines on {item.suite.name}, part {part + 1}", make_baselines, (item, part))
         for key, item in baselines.items()
         if key in wanted and not item.store("baselines").has(key)
+        for part in range(item.parts)
     ]
     files = {item.states_file: item for item in todo if not item.has_fixed_states}
     missing = [item for file, item in files.items() if not Path(file).exists()]
@@ -238,25 +245,29 @@ def _share(runs: Sequence[Run], wanted: dict[str, ProbeItem]) -> None:
                 store.put(key, {table: rows})
 
 
-def _draw(runs: Sequence[Run], again: bool) -> None:
-    """Write `probes.png` of each run, and of each study that one of them is in.
+def _pictures(runs: Sequence[Run], again: bool) -> list[Job]:
+    """What draws `probes.png` of each run, and of each study that one of them is in.
 
     Args:
-        runs: probed runs; one without any score gets no picture.
+        runs: probed runs.
         again: also where there is a picture already.
     """
-    pictures = {run.path / PICTURE: [run] for run in runs}
+    shown = {run.path / PICTURE: [run] for run in runs}
     for folder in dict.fromkeys(run.path.parent.parent for run in runs):
         if (folder / "study.json").is_file():
-            pictures[folder / PICTURE] = Study(folder).runs[:_COLUMNS]
-    for path, shown in pictures.items():
-        if path.exists() and not again:
-            continue
-        tables = [run.tables / "probes.parquet" for run in shown]
-        frames = [frame for p in tables if p.exists() and len(frame := read_table(p))]
-        try:
-            if frames:
-                figure = probes.plot_scores(pd.concat(frames, ignore_index=True))
-                write_bytes(path, probes.figure_png(figure))
-        except InputError:  # nothing but failures so far, which are reported elsewhere: no picture
-            continue
+            shown[folder / PICTURE] = Study(folder).runs[:_COLUMNS]
+    return [
+        Job(f"picture of {path.parent.name}", _draw, (path, [run.tables for run in of]))
+        for path, of in shown.items()
+        if again or not path.exists()
+    ]
+
+
+def _draw(path: Path, tables: Sequence[Path]) -> None:
+    """Write the picture of some runs' tables (called on a worker); none where all are empty."""
+    found = [folder / "probes.parquet" for folder in tables]
+    frames = [frame for p in found if p.exists() and len(frame := read_table(p))]
+    with contextlib.suppress(InputError):  # nothing but failures so far, which are told elsewhere
+        if frames:
+            figure = probes.plot_scores(pd.concat(frames, ignore_index=True))
+            write_bytes(path, probes.figure_png(figure))
