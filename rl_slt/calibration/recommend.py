@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TOLERANCE = 0.03
+_SHORT = "R-hat|sample size|drift|standard error|not yet at equilibrium"  # more draws help
 ONE_Z, ALL_Z = 3.0, 2.0  # for one policy among several, and for all together
 
 
@@ -109,9 +110,12 @@ def recommend(
         notes.append(f"localization {gamma:g} rejected ({', '.join(objections)})")
     largest = float(grid["localization"].max()) if len(grid) else float("nan")
     best = settings.replace(localization=largest)
-    doubts = grid.loc[(grid["varied"] == "localization") & (grid["status"] != "ok"), "message"]
-    slow = doubts.str.contains("R-hat|sample size|drift|standard error", na=False).any()
-    advice = "none is sound: try a larger localization" + (", or more draws" if slow else "")
+    bad = grid[(grid["varied"] == "localization") & (grid["status"] != "ok")]
+    short = bad["message"].str.split("; ").explode().str.contains(_SHORT, na=False)
+    if len(short) and short.all() and set(bad["localization"]) == set(grid["localization"]):
+        advice = "none is sound, all for chains too short: try more draws and a longer burn-in"
+    else:
+        advice = "none is sound: try a larger localization" + ", or more draws" * bool(short.any())
     return Calibration(table, best, False, "; ".join([*notes, advice]))
 
 

@@ -62,12 +62,17 @@ def test_a_policy_without_an_estimate_counts_against() -> None:
     assert not best.sound and "1 of 2 estimates not ok" in best.reason
 
 
-def test_nothing_sound_is_said() -> None:
+def test_nothing_sound_is_said_with_what_may_help() -> None:
     best = recommend(frame(pair(10, 50, 40)))
-    assert (best.settings.localization, best.sound) == (
-        10.0,
-        False,
-    ) and "none is sound" in best.reason
+    assert (best.settings.localization, best.sound) == (10.0, False)
+    assert best.reason.endswith("none is sound: try a larger localization")
+    ess = "effective sample size 11 is below 50"
+    both = f"{ess}; the noise of the batches adds up to 40% to it: larger batches"
+    few, noisy = (pair(30, 30, 30, status="suspect", message=text) for text in (ess, both))
+    for others in (pair(10, 50, 40), noisy):
+        assert recommend(frame(others, few)).reason.endswith("larger localization, or more draws")
+    short = recommend(frame(few, pair(100, 20, 20, status="failed", message="R-hat 1.2"))).reason
+    assert "all for chains too short: try more draws and a longer burn-in" in short
 
 
 @pytest.mark.parametrize(
