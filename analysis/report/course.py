@@ -41,7 +41,9 @@ class Crossing:
 
     @property
     def when(self) -> str:
-        """`between steps 4,096 and 12,288`, or `first at step 0`: it never surely was below."""
+        """`between steps 4,096 and 12,288`; `first at step 512`: it never surely was below."""
+        if self.after is None and self.step == 0:
+            return "from the start, before any training"
         if self.after is None:
             return f"first at step {self.step:,}"
         return f"between steps {self.after:,} and {self.step:,}"

@@ -51,20 +51,25 @@ def test_going_left_first_is_told_in_words(data: StudyData) -> None:
     assert "arm “behind” at first goes left (between steps 0 and 12,288)" in goals
 
 
+@pytest.mark.parametrize(
+    ("shares", "when"),
+    [([0.5, 0.46, 0.6, 0.52, 0.49, 0.5], "first at step 12,288"),
+     ([0.6, 0.46, 0.6, 0.52, 0.49, 0.5], "from the start, before any training")],
+)  # fmt: skip
 def test_a_share_that_never_was_surely_below_is_not_said_to_pass_or_to_stay(
-    data: StudyData,
+    data: StudyData, shares: list[float], when: str
 ) -> None:
     """Of a share of one half at all checkpoints one in many is surely above by chance."""
     probes = data.table("probes").copy()
     mine = probes["run"].eq("behind-s0") & probes["probe"].eq("behind")
-    shares = pd.DataFrame({"step": STEPS, "value": [0.5, 0.46, 0.6, 0.52, 0.49, 0.5]})
-    values = probes.loc[mine, "step"].map(shares.set_index("step")["value"])
+    by_step = pd.Series(shares, STEPS)
+    values = probes.loc[mine, "step"].map(by_step)
     for name, off in (("value", 0.0), ("ci_low", -0.09), ("ci_high", 0.09)):
         probes.loc[mine, name] = values + off
     noisy = replace(data, tables=data.tables | {"probes": probes})
     text = next(line for line in course_sentences(noisy) if "“behind”" in line)
-    assert "coin behind the agent is above one half first at step 12,288 (0.60 [0.51" in text
-    assert first_proxy(noisy, "behind") == "goes left (first at step 12,288)"
+    assert f"coin behind the agent is above one half {when} (0.60 [0.51" in text
+    assert first_proxy(noisy, "behind") == f"goes left ({when})"
 
 
 def test_an_agent_that_masters_its_levels_first_has_no_proxy(data: StudyData) -> None:
