@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Hashable
 from typing import Any
 
 import pandas as pd
@@ -21,6 +22,7 @@ from analysis.report.sentences import limits, summary_sentences
 from analysis.series import interval_stderr
 
 _Arm = dict[str, Any]
+_EXAMPLES = 3  # estimates that are named for a reason
 
 
 @queries.once
@@ -32,8 +34,8 @@ def build_summary(data: StudyData) -> dict[str, Any]:
         and baseline at the last checkpoint), comparisons (of the first arm with each other one,
         with intervals as in `differences`; of LLCs only where they were made alike), headline
         (goals, LLC, link and verdict, a sentence each), sentences (what else came out), course (of
-        the goal along training, a sentence per arm), limits (what the data cannot show), warnings,
-        missing and timings.
+        the goal along training, a sentence per arm), limits (what the data cannot show), warnings
+        (each estimate that is not sound), reasons (of these, as `_reasons`), missing and timings.
     """
     arms = [_arm(data, arm) for arm in data.arms]
     columns = ["run", "step", "states", "loss", "status", "message"]
@@ -52,6 +54,7 @@ def build_summary(data: StudyData) -> dict[str, Any]:
         "course": course_sentences(data),
         "limits": limits(arms, data),
         "warnings": warnings,
+        "reasons": _reasons(warnings),
         "missing": data.missing,
         "timings": data.timings,
     }
@@ -118,6 +121,26 @@ def _llc(rows: pd.DataFrame) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _reasons(warnings: list[dict[Hashable, Any]]) -> list[dict[str, Any]]:
+    """Why estimates are not sound, the most frequent first: how many, the text and some of them.
+
+    Reasons that differ in their numbers alone are one, with the numbers of the first estimate; an
+    estimate counts for each of its reasons.
+    """
+    of: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for w in warnings:
+        place = f"{w['run']}, step {w['step']}, {w['states']} ({w['loss']})"
+        for reason in w["message"].split("; "):
+            key = w["status"], re.sub(r"[+-]?\d\S*", "", reason)
+            of.setdefault(key, []).append((reason, place))
+    found = [
+        {"estimates": len(places), "status": status, "reason": places[0][0],
+         "such as": "; ".join(place for _, place in places[:_EXAMPLES])}
+        for (status, _), places in of.items()
+    ]  # fmt: skip
+    return sorted(found, key=lambda one: -one["estimates"])
+
+
 def _score(values: pd.Series, bounds: Bounds, low: pd.Series, high: pd.Series) -> dict[str, Any]:
     """The mean over seeds with its interval; of one seed with a value, that value's own."""
     mean, *ends, seeds = over_seeds(values, bounds, (low, high))
@@ -169,8 +192,10 @@ def to_markdown(summary: dict[str, Any]) -> str:
     if summary["warnings"]:
         lines += ["", "## Estimates that are not sound", ""]
         lines += [
-            _cell(f"- {w['run']}, step {w['step']}, {w['states']}: {w['status']}. {w['message']}")
-            for w in summary["warnings"]
+            _cell(
+                f"- {one['estimates']} {one['status']}: {one['reason']}; such as {one['such as']}"
+            )
+            for one in summary["reasons"]
         ]
     if summary["missing"]:
         lines += ["", "## Missing", "", *(f"- {_cell(line)}" for line in summary["missing"])]

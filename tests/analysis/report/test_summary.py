@@ -177,6 +177,26 @@ def test_warnings_are_counted_with_their_reasons(data: StudyData) -> None:
     assert "4 LLC estimates are marked as not sound" in summary["sentences"][-1]
 
 
+def test_warnings_that_differ_in_numbers_alone_are_one_row(data: StudyData) -> None:
+    llc = data.table("llc").copy()
+    ok = llc.index[llc["status"].eq("ok")]
+    llc.loc[ok, "status"] = "suspect"
+    llc.loc[ok, "message"] = [
+        f"R-hat 1.{k + 10} is above 1.05; effective sample size {k} is below 50"
+        for k in range(len(ok))
+    ]
+    summary = build_summary(replace(data, tables=data.tables | {"llc": llc}))
+    rhat, size, *rest = summary["reasons"]
+    known = llc["message"].eq("R-hat 1.21 is above 1.05").sum()
+    assert (rhat["estimates"], size["estimates"]) == (len(ok) + known, len(ok))
+    assert re.fullmatch(r"effective sample size \d+ is below 50", size["reason"])
+    assert size["such as"].count("step") == 3
+    assert [one["reason"] for one in rest] == ["chain 2 diverged"]
+    assert len(summary["warnings"]) > 3 * len(summary["reasons"])
+    lines = to_markdown(summary).splitlines()
+    assert f"- {len(ok)} suspect: {size['reason']}; such as {size['such as']}" in lines
+
+
 def test_associations_without_p_values_claim_nothing(
     data: StudyData, large_data: StudyData
 ) -> None:
