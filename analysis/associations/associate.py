@@ -14,7 +14,7 @@ from analysis.associations.within import within_run
 from analysis.permutations import critical_value, extremes, q_values, spread, step_down
 from analysis.schema import ALL_RUNS, conform, empty
 from analysis.series import arms_of_runs, llc_series, probe_series
-from analysis.transitions import detect_transitions
+from analysis.transitions import transition_steps
 
 Array = npt.NDArray[np.float64]
 EXTRA = {
@@ -136,8 +136,7 @@ def _by_run(frame: pd.DataFrame, by: list[str]) -> dict[tuple[str, ...], dict[st
     out: dict[tuple[str, ...], dict[str, _Series]] = {}
     for (run, *name), group in frame.groupby(["run", *by], sort=True):
         steps, values, stderr = (group[c].to_numpy(float) for c in ("step", "value", "stderr"))
-        found = detect_transitions(steps, values, stderr)
-        changes = found.loc[found["kind"] != "trend", "step"].to_numpy(dtype=float)
+        changes = transition_steps(steps, values, stderr)
         out.setdefault(tuple(map(str, name)), {})[str(run)] = _Series(steps, values, changes)
     return out
 

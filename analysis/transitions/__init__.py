@@ -9,6 +9,7 @@ from analysis.transitions.detect import (
     detect_in_all,
     detect_transitions,
     settling_step,
+    transition_steps,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "detect_in_all",
     "detect_transitions",
     "settling_step",
+    "transition_steps",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -69,8 +69,13 @@ def detect_transitions(
         InputError: on unequal lengths, on repeated, negative or infinite steps, or on negative
             standard errors.
     """
-    points = clean_points(steps, values, stderr)
-    return _rows(points, level, run, series)[1]
+    return _named(_rows(clean_points(steps, values, stderr), level)[1], run, series)
+
+
+def transition_steps(steps: object, values: object, stderr: object = None) -> Array:
+    """The column `step` of `detect_transitions`, `[k]`, without trends."""
+    found = _rows(clean_points(steps, values, stderr), LEVEL)[1]
+    return found["step"].to_numpy(dtype=float)[(found["kind"] != "trend").to_numpy()]
 
 
 def detect_in_all(
@@ -95,20 +100,18 @@ def detect_in_all(
     found = []
     for run, name, points in cleaned:
         scale = scales.get(name, 1.0)
-        found.append(
-            (*_rows(replace(points, stderr=scale * points.stderr), rate, run, name), scale)
-        )
-    tested = [(p, rows, scale) for p, rows, scale in found if p is not None]
-    q = stats.false_discovery_control([p for p, *_ in tested]) if tested else []
+        p, rows = _rows(replace(points, stderr=scale * points.stderr), rate)
+        found += [] if p is None else [(p, rows, run, name, scale)]
+    q = stats.false_discovery_control([p for p, *_ in found]) if found else []
     frames = [
-        rows.assign(q_value=float(of), tested=len(tested), error_scale=scale)
-        for of, (_, rows, scale) in zip(q, tested, strict=True)
+        _named(rows, run, name).assign(q_value=float(of), tested=len(found), error_scale=scale)
+        for of, (_, rows, run, name, scale) in zip(q, found, strict=True)
         if of <= rate and len(rows)
     ]
     if frames:
         return pd.concat(frames, ignore_index=True)
     number = pd.Series(dtype=float)
-    return _empty().assign(q_value=number, tested=number.astype(int), error_scale=number)
+    return _no_rows().assign(q_value=number, tested=number.astype(int), error_scale=number)
 
 
 def _error_scales(series: Iterable[tuple[str, Points]], level: float) -> dict[str, float]:
@@ -132,10 +135,6 @@ def settling_step(steps: Array, values: Array, stderr: Array) -> float:
     return float(steps[int(np.max(np.flatnonzero(away), initial=-1)) + 1])
 
 
-def _empty() -> pd.DataFrame:
-    return _no_rows().copy()
-
-
 @cache  # most series have no transition
 def _no_rows() -> pd.DataFrame:
     kinds = {"status": "string"}
@@ -148,17 +147,30 @@ def _testable(points: Points) -> bool:
     return len(points) >= MIN_POINTS and bool(np.isfinite(points.resolution))
 
 
-def _rows(points: Points, level: float, run: str, series: str) -> tuple[float | None, pd.DataFrame]:
-    """The p-value of any change, None where there is nothing to test, and the rows."""
+def _named(rows: pd.DataFrame, run: str, series: str) -> pd.DataFrame:
+    return rows.assign(run=run, series=series).astype({"run": "string", "series": "string"})
+
+
+def _rows(points: Points, level: float) -> tuple[float | None, pd.DataFrame]:
+    """The p-value of any change, None where there is nothing to test, and the rows of no name."""
     if not _testable(points):
-        return None, _empty()
+        return None, _no_rows()
+    columns = (points.index, points.steps, points.values, points.stderr)
+    return _found(level, points.exact, *(column.tobytes() for column in columns))
+
+
+@lru_cache(maxsize=4096)  # an analysis asks several times for each series
+def _found(level: float, exact: bool, *columns: bytes) -> tuple[float, pd.DataFrame]:
+    """`_rows` of points, by their columns."""
+    index, steps, values, stderr = (np.frombuffer(column) for column in columns)
+    points = Points(index, steps, values, stderr, exact)
     ramps = build_ramps(points.index)
     p, model, chosen = search(points, ramps, level)
     if not chosen:
-        return p, _empty()
+        return p, _no_rows()
     groups = _without_plateau(model, ramps, chosen)
     rows = pd.DataFrame([_row(points, model, ramps, chosen, group) for group in groups])
-    rows = conform("transitions", rows.assign(detector=DETECTOR, p_value=p, run=run, series=series))
+    rows = conform("transitions", rows.assign(detector=DETECTOR, p_value=p, run="", series=""))
     return p, rows.astype({"status": "string"})
 
 

@@ -202,12 +202,12 @@ def series_of(
     A failed estimate is no point of its series.
     """
     names = [":".join(["llc", *filter(None, key)]) for key in series_parts(llc).to_numpy()]
-    for name, rows in llc.groupby(pd.Series(names, llc.index, dtype="string"), sort=True):
-        rows = rows.sort_values("step")
-        yield str(name), rows["step"], rows["llc"], change_stderr(rows)
+    llc = llc.assign(series=names, stderr=change_stderr(llc)).sort_values("step")
+    for name, rows in llc.groupby("series", sort=True):
+        yield str(name), rows["step"], rows["llc"], rows["stderr"]
+    probes = probes.assign(stderr=probe_stderr(probes)).sort_values("step")
     for (probe, metric), rows in probes.groupby(["probe", "metric"], sort=True):
-        rows = rows.sort_values("step")
-        yield f"probe:{probe}:{metric}", rows["step"], rows["value"], probe_stderr(rows)
+        yield f"probe:{probe}:{metric}", rows["step"], rows["value"], rows["stderr"]
 
 
 def table_of(run: Run, name: str) -> pd.DataFrame:
