@@ -65,8 +65,14 @@ from rl_slt import (
     PolicyKL,
     PolicyNLL,
     RMSpropSGLD,
+    Traces,
+    Tracing,
     estimate_llc,
+    goal_volume,
+    local_volume,
 )
+from rl_slt.response.influence import influence as influence_of
+from rl_slt.response.susceptibility import susceptibility as respond
 from rl_slt.versions import STAGES as VERSIONS
 
 GOLDEN = HERE / "golden.json"
@@ -190,6 +196,17 @@ class Material:
         study = write_study(self.place / "study")
         run(self.place, "report study --format json --out study.json")
         return study
+
+    @cached_property
+    def traces(self) -> Traces:
+        """Kept draws of a small policy, with the losses of other states and a number of it."""
+        torch.set_num_threads(1)
+        inputs, others = _normal((96, 4), 11), _normal((24, 4), 12)
+        keep = Tracing(64, {"others": others}, observables={"first": _first_logit})
+        found = estimate_llc(_mlp(), inputs, chains=2, draws=256, burn_in=100, localization=10.0,
+                             sampler=BAOAB(), traces=keep)  # fmt: skip
+        assert found.traces is not None
+        return found.traces
 
 
 def checkpoints(path: Path) -> list[Path]:
@@ -417,6 +434,11 @@ def _mlp() -> nn.Module:
     return _filled(mlp, 1)
 
 
+def _first_logit(mlp: nn.Module) -> float:
+    """A number of a policy: what it makes of one state."""
+    return float(mlp(_normal((1, 4), 14))[0, 0])
+
+
 def _conv() -> nn.Module:
     class Bytes(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
@@ -481,6 +503,47 @@ def probe(material: Material) -> Numbers:
     effects = table(material.probed, "counterfactual")
     out |= rows(effects, ["side", "distance", "metric"], numbers)
     return out
+
+
+def influence(material: Material) -> Numbers:
+    """Which states hold what a small policy does on others, over kept draws."""
+    found = influence_of(material.traces, "others").table()
+    columns = ("influence", "stderr", "correlation", "p_value")
+    return rows(found[found["state"] < 8], ["state"], columns)
+
+
+def susceptibility(material: Material) -> Numbers:
+    """How the loss and an observable of a small policy answer to a tilt of the data."""
+    found = {name: respond(material.traces, "others", name) for name in ("loss", "first")}
+    return {
+        f"{name} {key}": plain(value)
+        for name, one in found.items()
+        for key, value in one._asdict().items()
+    }
+
+
+def volume(material: Material) -> Numbers:
+    """Shares of the localizer's mass that keep a small policy, and a goal of it."""
+    torch.set_num_threads(1)
+    given: dict[str, Any] = {"localization": 10.0, "directions": 64}
+    sampling: dict[str, Any] = {"chains": 2, "draws": 100, "burn_in": 50}
+    mlp, inputs = _mlp(), _normal((96, 4), 11)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        policy = local_volume(mlp, inputs, (10.0, 100.0), **given, **sampling)
+    columns = ["free_energy", "free_energy_stderr", "minus_log_share", "status"]
+    out = rows(policy.round({"nbeta": 6}), ["nbeta", "method"], [*columns, "bias", "ess"])
+    score = lambda net: net(inputs).mean(0)[0]  # noqa: E731
+    goal = goal_volume(mlp, inputs, score, particles=16, **given)
+    return out | rows(goal, ["keep", "method"], ["score", *columns[2:], "bias"])
+
+
+def steering(material: Material) -> Numbers:
+    """An agent steered along the direction of a coin, on states and in play."""
+    name = material.agents[0].name
+    run(material.place, f"steer {name} --levels 14 --controls 2 --probe behind")
+    columns = ("value", "ci_low", "ci_high", "without", "n")
+    return rows(table(material.agents[0], "steering"), ["probe", "metric", "change"], columns)
 
 
 def compare(material: Material) -> Numbers:
@@ -659,6 +722,10 @@ STAGES: dict[str, Stage] = {
     ),
     "calibrate": Stage(calibrate, 2e-3, 1e-5, SHORT, SWAPS | NOISY),
     "probe": Stage(probe, 1e-3, 1e-6, f"{FLOAT32}; episodes are those of fixed weights"),
+    "influence": Stage(influence, 2e-3, 1e-8, SHORT),
+    "susceptibility": Stage(susceptibility, 2e-3, 1e-6, SHORT),
+    "volume": Stage(volume, 2e-3, 1e-5, SHORT),
+    "steering": Stage(steering, 1e-3, 1e-6, f"{FLOAT32}; episodes are those of fixed weights"),
     "compare": Stage(compare, 1e-4, 1e-6, f"{FLOAT32}; differences of near numbers"),
     "covariates": Stage(covariates, 1e-3, 1e-6, f"{FLOAT32}, of a trained agent"),
     "transitions": Stage(transitions, 1e-6, 1e-9, ANALYSIS),
