@@ -10,7 +10,7 @@ import importlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -105,14 +105,23 @@ def procgen_package() -> tuple[str, str]:
     )
 
 
-def make_games(num: int, game: str, **options: Any) -> Games:
-    """New games; `options` are those of both packages, such as `rand_seed` and `num_threads`."""
+@cache
+def import_procgen() -> Callable[..., Games]:
+    """What makes games, after the import of the package.
+
+    Raises:
+        InputError: none is installed.
+    """
     module, make = _PACKAGES[procgen_package()[0]]
     silence_gym()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # gym and procgen: deprecated calls, unclosed files
-        package = importlib.import_module(module)
-    return make(package, num, game, **options)
+        return partial(make, importlib.import_module(module))
+
+
+def make_games(num: int, game: str, **options: Any) -> Games:
+    """New games; `options` are those of both packages, such as `rand_seed` and `num_threads`."""
+    return import_procgen()(num, game, **options)
 
 
 @cache

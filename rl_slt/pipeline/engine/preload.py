@@ -4,18 +4,23 @@ So each is there at once, and all share what would be half a gigabyte and six se
 Nothing here may ask for a GPU, which the forked processes could then not use.
 """
 
+# ruff: noqa: E402, F401, I001 (an order for speed)
 import contextlib
 import gc
 
 gc.disable()  # a million objects come, none of which goes
 
-import distributed  # noqa: F401, E402
+from envs import load_images
+from rl_slt.errors import InputError
 
-import rl_slt.pipeline.commands.run  # noqa: F401, E402 (the stages, torch and pandas)
-from envs import load_images  # noqa: E402
-from rl_slt.errors import InputError  # noqa: E402
-
+images = None
 with contextlib.suppress(InputError):  # without procgen gridworlds remain
-    load_images()
-gc.freeze()  # nor do collections in the workers then copy the pages that they share
+    images = load_images()
+
+import distributed
+import rl_slt.pipeline.commands.run  # the stages, torch and pandas
+
+if images is not None:
+    images.join()
+gc.freeze()  # so that no collection in the workers copies the pages that they share
 gc.enable()

@@ -98,11 +98,8 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
         todo = [item for item in items if not item.is_done]
         baselines = {item.setting: item for item in items}
         _share(runs, baselines)
-        unknown = {k: one for k, one in baselines.items() if not one.store("layouts").has(k)}
-        shared = [
-            *_shared_jobs(todo, baselines),
-            *(Job(f"layouts of {i.suite.name}", look_up_layouts, (i,)) for i in unknown.values()),
-        ]
+        unknown = [key for key, one in baselines.items() if not one.store("layouts").has(key)]
+        shared = _shared_jobs(todo, baselines)
         played = [Job(item.label, make, (item,), item.run) for item in todo]
         pictures = _pictures(runs, again=bool(todo))
         last = {item.run: item for item in items}.values()
@@ -133,8 +130,8 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
                     failed += attempt(f"probe tables of {run.name}", assemble, run, own)
             work(shown)
     made = [item.is_done for item in todo]
-    for key, item in unknown.items():
-        if (layouts := item.store("layouts")).has(key):
+    for key in unknown:
+        if (layouts := baselines[key].store("layouts")).has(key):
             _LOG.info("%s", probes.met_sentence(layouts.read_item(key, "probes")))
     print_done("probe", "checkpoints probed", made, len(items) - len(made))
     return failed
@@ -219,9 +216,11 @@ def plan_items(run: Run, plan: ProbePlan, cache: Path) -> list[ProbeItem]:
 
 
 def _shared_jobs(todo: Sequence[ProbeItem], baselines: dict[str, ProbeItem]) -> list[Job]:
-    """What the items to do have in common, each once."""
+    """What the items have in common, each once; the longest first."""
+    unknown = [item for key, item in baselines.items() if not item.store("layouts").has(key)]
     wanted = {item.setting for item in todo}
-    jobs = [
+    jobs = [Job(f"layouts of {item.suite.name}", look_up_layouts, (item,)) for item in unknown]
+    jobs += [
         Job(f"baselines on {item.suite.name}, part {part + 1}", make_baselines, (item, part))
         for key, item in baselines.items()
         if key in wanted and not item.store("baselines").has(key)
