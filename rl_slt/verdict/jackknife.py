@@ -66,8 +66,8 @@ def states_stderr(
     numbers, of_state = torch.unique(clusters[index], return_inverse=True)
     count, share = len(numbers), None if curvature is None else curvature[index].double()
     sums = []
-    for c in range(len(snapshots[0])):
-        influence = _influence(_excess(target, [w[c] for w in snapshots], index), target.nbeta)
+    for excess in _excess(target, snapshots, index):
+        influence = _influence(excess, target.nbeta)
         moved = 1.0 if share is None else share / share.mean()
         influence = influence - influence.mean() * moved
         sums.append(cluster_sums(influence / len(index), of_state, count))
@@ -113,15 +113,20 @@ def _some(clusters: Tensor, seed: int) -> Tensor:
     return torch.isin(clusters, order[: max(few, 2)]).nonzero()[:, 0]
 
 
-def _excess(target: Target, draws: Sequence[Tensor], index: Tensor) -> Tensor:
-    """Losses less those at w*, `[M, B]`, at weights minus w* `[d]` each, of the states `index`."""
+@torch.inference_mode()
+def _excess(target: Target, snapshots: Sequence[Tensor], index: Tensor) -> Tensor:
+    """Losses less those at w*, `[C, M, B]`, of some states, at M weights minus w* `[C, d]`."""
     loss, flat = target.loss.expected, target.flat
     parts = list(target.samples.take(index).chunks(512))
-    rows = torch.stack([
-        torch.cat([target.losses(flat.load(w), part, loss) for part in parts])
-        for w in (flat.w_star, *(flat.w_star + delta for delta in draws))
+
+    def losses(w: Tensor) -> Tensor:
+        module = flat.load(w)
+        return torch.cat([target.losses(module, part, loss) for part in parts]).double()
+
+    center, chains = losses(flat.w_star), zip(*snapshots, strict=True)
+    return torch.stack([
+        torch.stack([losses(flat.w_star + delta) for delta in chain]) - center for chain in chains
     ])  # fmt: skip
-    return rows[1:].double() - rows[0].double()
 
 
 def _influence(excess: Tensor, nbeta: float) -> Tensor:

@@ -1,5 +1,7 @@
 """One protocol for every registered network."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -83,6 +85,37 @@ def test_modules_can_be_hooked_and_frozen_by_name() -> None:
     network.get_submodule("body.conv1").register_forward_hook(hook)
     network(torch.zeros(2, 64, 64, 3, dtype=torch.uint8))
     assert seen == [(2, 16, 14, 14)]
+
+
+class _Twice(nn.Linear):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return 2 * super().forward(input)
+
+
+def test_what_is_done_to_layers_counts_without_gradients_too() -> None:
+    """Layers are products of matrices there, unless somebody watches or has changed one."""
+    torch.manual_seed(0)
+    obs = torch.randint(0, 256, (3, 64, 64, 3), dtype=torch.uint8)
+
+    def watched(network: Any) -> None:
+        network.body.conv1.register_forward_hook(lambda *of: 0.5 * of[-1])
+
+    def handed(network: Any) -> None:
+        network.body.fc.register_forward_pre_hook(lambda _, given: (given[0] - 1,))
+
+    def given_another(network: Any) -> None:
+        network.body.conv2.forward = lambda x: torch.ones(len(x), 32, 4, 4)
+
+    def replaced(network: Any) -> None:
+        network.body.fc = _Twice(512, 64)
+
+    for change in (lambda _: None, watched, handed, given_another, replaced):
+        network = build_network("patch")
+        change(network)
+        with torch.inference_mode():
+            fast, _ = network(obs)
+        slow, _ = network(obs)
+        torch.testing.assert_close(fast, slow.detach(), rtol=1e-4, atol=1e-6)
 
 
 def test_patches_are_of_every_second_pixel_and_none_is_read_twice() -> None:
