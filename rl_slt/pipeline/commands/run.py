@@ -94,10 +94,10 @@ def run_study(
                 failed += estimate_runs(runs, plan.llc, llc_engine, plan.placements)
             with _timed(whole, "probe"):
                 failed += probe_all(runs, plan.probe, engine)
-    with _timed(whole, "report"):
-        analyse_study(study)
-        data, page = pages.load_study(study.path), study.path / "report.html"
-        write_bytes(page, pages.build_report(data).encode())
+        with _timed(whole, "report"):
+            analyse_study(study, engine)
+            data, page = pages.load_study(study.path), study.path / "report.html"
+            write_bytes(page, pages.build_report(data).encode())
     report_failures(failed)
     return StudyResult(
         study.path, page, tuple(pages.build_summary(data)["headline"]), tuple(failed)

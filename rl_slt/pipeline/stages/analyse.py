@@ -29,6 +29,7 @@ from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import Run, Study
 from rl_slt.pipeline.disk.locks import wait_for_lock
 from rl_slt.pipeline.disk.store import clear_leftovers, read_table, write_table
+from rl_slt.pipeline.engine.jobs import Engine
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages import covariates
 from rl_slt.threads import one_thread
@@ -43,10 +44,14 @@ class DamagedTable(InputError):
 
 
 @one_thread()
-def analyse_study(study: Study) -> None:
+def analyse_study(study: Study, engine: Engine | None = None) -> None:
     """Write the derived tables of every run, then the tables over all runs.
 
     Commands that end at the same moment take turns: the last to write has seen all tables.
+
+    Args:
+        study: the study.
+        engine: where checkpoints are measured; None is here.
 
     Raises:
         DamagedTable: before anything is written.
@@ -61,7 +66,7 @@ def analyse_study(study: Study) -> None:
             plan = LLCPlan.build(study.settings("llc"), "llc")
         except InputError:  # written by another version, or by hand
             plan = LLCPlan()
-        covariates.collect_runs(runs, plan)
+        covariates.collect_runs(runs, plan, engine)
         _derive(runs)
         for name in schema.TABLES:
             if name != "llc_draws" and name not in schema.OVER_RUNS:  # draws stay with their runs

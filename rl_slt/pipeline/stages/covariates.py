@@ -23,8 +23,8 @@ from analysis.report import read_progress, return_at
 from envs import Classes, find_game, kl, log_probs
 from rl_slt import PolicyData
 from rl_slt.errors import InputError
-from rl_slt.pipeline.disk.store import ItemStore, digest, write_table
-from rl_slt.pipeline.engine.jobs import Outcome, SerialEngine
+from rl_slt.pipeline.disk.store import digest, write_table
+from rl_slt.pipeline.engine.jobs import Engine, Outcome, SerialEngine
 from rl_slt.pipeline.engine.work import WorkItem, checkpoints_of, run_items
 from rl_slt.pipeline.plan.study import LLCPlan
 from rl_slt.pipeline.stages.llc import states_of
@@ -56,25 +56,28 @@ class Covariates(WorkItem):
         return digest([version_key("covariates"), _STATES, self.states, weights])
 
 
-def collect_runs(runs: Sequence[Run], plan: LLCPlan | None = None) -> list[Outcome]:
+def collect_runs(
+    runs: Sequence[Run], plan: LLCPlan | None = None, engine: Engine | None = None
+) -> list[Outcome]:
     """Bring the table `covariates` of the runs up to date; finished checkpoints are kept.
 
     Args:
         runs: runs without checkpoints or training settings are left as they are.
         plan: whose frozen states are used (their number and seed), so that they are collected once.
+        engine: where what is missing is made; None is here.
 
     Returns:
         The checkpoints that failed, with their reasons.
     """
     known = [run for run in runs if run.checkpoints and isinstance(run.config.get("train"), dict)]
     placements = sorted({run.training.coin for run in known})
-    failed = []
+    of = {run.path: plan_covariates(run, plan or LLCPlan(), placements) for run in known}
+    missing = [i for items in of.values() for i in items if not i.store.has(i.key)]
+    failed = run_items(missing, make, engine or SerialEngine())
     for run in known:
-        items = plan_covariates(run, plan or LLCPlan(), placements)
-        store = ItemStore(run.path, "covariates")
-        failed += run_items([i for i in items if not store.has(i.key)], make, SerialEngine())
-        frames = [store.read_item(i.key, "covariates") for i in items if store.has(i.key)]
-        if frames:
+        found = [i for i in of[run.path] if i.store.has(i.key)]
+        if found:
+            frames = [i.store.read_item(i.key, "covariates") for i in found]
             frame = pd.concat(frames, ignore_index=True)
             curve = read_progress(run.path / "progress.csv", run.config["train"])
             frame["return"] = return_at(curve, frame["step"])
