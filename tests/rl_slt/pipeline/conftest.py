@@ -10,7 +10,7 @@ from filelock import FileLock
 from tests.forked import rl_slt
 
 TINY = Path(__file__).parents[3] / "benchmarks" / "tiny.toml"
-STUDY = TINY.read_text().replace("steps = 512", "steps = 1024")
+STUDY = TINY.read_text()
 
 
 @pytest.fixture(scope="session")
