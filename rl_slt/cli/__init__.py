@@ -14,6 +14,7 @@ import click
 
 from rl_slt.cli.commands import cli
 from rl_slt.errors import InputError
+from rl_slt.pipeline.engine.forked import end_forkserver
 from rl_slt.shadows import refuse_shadow
 
 COMMANDS = tuple(cli.commands)
@@ -61,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(_run(list(argv)))
     gc.set_threshold(50_000, 20, 20)  # imports make a million objects, none of them garbage
     status = _run(sys.argv[1:])
+    end_forkserver()
     gc.freeze()  # nor is what ends with the process
     sys.exit(status)
 

@@ -12,6 +12,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from multiprocessing import forkserver
+from typing import Any
 
 _PRELOAD = ["rl_slt.pipeline.engine.preload"]
 # As Dask sets them for its workers: one thread each, and freed memory goes back.
@@ -42,6 +43,16 @@ def start_forkserver() -> None:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def end_forkserver() -> None:
+    """Kill it, at the end of a command: one that needed no workers leaves it in its imports.
+
+    Whoever reads the command's output would wait until all who may write have ended.
+    """
+    server: Any = forkserver._forkserver
+    if server._forkserver_pid is not None:
+        os.kill(server._forkserver_pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager

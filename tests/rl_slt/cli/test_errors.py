@@ -1,5 +1,6 @@
 """A user's mistake is one line on stderr and changes nothing; a bug keeps its traceback."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -191,3 +192,18 @@ def test_what_workers_come_from_is_begun_before_the_imports(engine: list[str], b
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2 and done.stdout.strip() == begun
+
+
+def test_what_workers_come_from_ends_with_a_command_that_needed_none(tmp_path: Path) -> None:
+    """Whoever reads the command's output would wait for its end, too."""
+    (tmp_path / "slow.py").write_text("import time; time.sleep(60)")
+    code = (
+        "from rl_slt.cli import main; from rl_slt.pipeline.engine import forked\n"
+        "forked._PRELOAD = ['slow']; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "probe", "nowhere"],
+        capture_output=True, text=True, timeout=50,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+    )  # fmt: skip
+    assert done.returncode == 2 and done.stderr.count("\n") == 1

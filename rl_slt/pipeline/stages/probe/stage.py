@@ -110,6 +110,7 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
         ]
         with meter("probes", len(shared) + len(played) + len(shown)) as bar:
             done = 0
+            bar.update(done)
 
             def work(jobs: Sequence[Job]) -> None:
                 nonlocal done
