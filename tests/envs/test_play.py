@@ -143,12 +143,12 @@ def test_causes_of_death(mode: Mode) -> None:
 @pytest.mark.parametrize("mode", ["easy", "hard"])
 def test_nobody_dies_where_mid_level_starts_put_them(mode: Mode) -> None:
     settings = envs.LevelSettings(distribution_mode=mode)
-    for first in range(0, 600, 100):
-        levels = (first, first + 100)
-        vector = envs.make_vec(100, "behind", levels, settings=settings, order="sequential")
+    for first in range(0, 600, 50):
+        levels = (first, first + 50)
+        vector = envs.make_vec(50, "behind", levels, settings=settings, order="sequential")
         vector.reset()
         for _ in range(3):
-            assert not vector.step(np.full(100, STAY))[2].any()
+            assert not vector.step(np.full(50, STAY))[2].any()
         vector.close()
 
 

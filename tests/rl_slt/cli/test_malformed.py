@@ -20,7 +20,6 @@ LINES = (Path(__file__).parent / "malformed.txt").read_text().splitlines()
 LINES = [line for line in LINES if not line.startswith("#")]
 CASES = [(argv, message.strip()) for argv, message in zip(LINES[::2], LINES[1::2], strict=True)]
 PROGRESS = re.compile(r"== \w+ ==|[\w ]+: [\d.]+ s$|[\w ]+: [\d,]+/[\d,]+ ")
-RLSLT = [sys.executable, "-c", "from rl_slt.cli import main; main()"]
 
 
 def errors(stderr: str) -> list[str]:
@@ -68,13 +67,6 @@ def test_there_are_enough_of_every_command() -> None:
     assert all(counts[name] >= 4 for name in COMMANDS)
 
 
-@pytest.mark.parametrize("argv", ["train new --coin moon", "report gone --out x.html"])
-def test_as_a_process(mistakes: Path, argv: str) -> None:
-    done = subprocess.run([*RLSLT, *argv.split()], cwd=mistakes, capture_output=True, text=True)
-    assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr.startswith("rl-slt: error: ") and done.stderr.count("\n") == 1
-
-
 READ_ONLY = [
     "llc good --workers 0", "probe good --workers 0", "train new --steps 512", "run sound.toml",
     "report good --out x.html", "levels --out x.png",
@@ -89,6 +81,15 @@ for argv in json.loads(sys.argv[1]):
     except SystemExit as end:
         print(f"status {end.code}", file=sys.stderr)
 """
+
+
+def test_in_a_process_of_its_own(mistakes: Path) -> None:
+    argvs = ["train new --coin moon", "report gone --out x.html"]
+    command = [sys.executable, "-c", ONE_AFTER_ANOTHER, json.dumps(argvs)]
+    done = subprocess.run(command, cwd=mistakes, capture_output=True, text=True)
+    lines = done.stderr.splitlines()
+    assert done.stdout == "" and lines[1::2] == ["status 2"] * 2, done.stderr
+    assert all(line.startswith("rl-slt: error: ") for line in lines[::2])
 
 
 def test_a_folder_that_may_not_be_written(mistakes: Path, tmp_path: Path) -> None:
