@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.modules.module import _global_forward_hooks, _global_forward_pre_hooks
 
 from agents.networks.base import Body, init_relu
 from agents.networks.strided import StridedConv2d, compute_dtype
@@ -70,13 +71,25 @@ class PatchBody(ConvBody):
 
     def __init__(self, obs_shape: Shape = (64, 64, 3), width: int = 64):
         super().__init__(obs_shape, width)
+        self.obs_shape = tuple(obs_shape)
         self.order = patch_order(obs_shape, self.unseen, [k for _, k, _ in self.sizes], self.pixels)
 
     def forward(self, obs: torch.Tensor) -> torch.Tensor:
         """Frames uint8 `[B, H, W, C]` to features float `[B, width]`."""
-        if torch.is_inference_mode_enabled() and all(map(is_plain, self.children())):
+        if torch.is_inference_mode_enabled() and self._is_known(obs):
             return self.read_features(self.read(obs))  # nothing is differentiated or traced
         return super().forward(obs)
+
+    def _is_known(self, obs: torch.Tensor) -> bool:
+        """Whether frames and layers are those that `read_features` is made for."""
+        frames = obs.dtype == torch.uint8 and (*obs.shape[1:],) == self.obs_shape
+        if not (frames and len(obs) and all(map(is_plain, self.modules()))):
+            return False
+        for number, (_, kernel, stride) in enumerate(self.sizes, start=1):
+            layer = getattr(self, f"conv{number}")
+            if (layer.kernel_size, layer.stride) != ((kernel,) * 2, (stride,) * 2):
+                return False
+        return True
 
     def read(self, obs: torch.Tensor) -> torch.Tensor:
         """The bytes that are read of each frame, patch by patch, `[B, R]`."""
@@ -102,8 +115,10 @@ class PatchBody(ConvBody):
 
 def is_plain(layer: nn.Module) -> bool:
     """Whether calling the layer does what its class says: nobody watches or has changed it."""
-    own = type(layer) in (StridedConv2d, nn.Linear) and "forward" not in vars(layer)
-    return own and not (layer._forward_hooks or layer._forward_pre_hooks)
+    known = type(layer) in (PatchBody, StridedConv2d, nn.Linear)
+    own = known and not {"forward", "features"} & vars(layer).keys()
+    hooks = layer._forward_hooks, layer._forward_pre_hooks
+    return own and not any((*hooks, _global_forward_hooks, _global_forward_pre_hooks))
 
 
 def patch_order(

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from agents.networks import NETWORKS, build_network
+from agents.networks.strided import StridedConv2d
 from rl_slt import InputError
 
 FRAMES = sorted(name for name, body in NETWORKS.items() if body.frames)
@@ -109,13 +110,38 @@ def test_what_is_done_to_layers_counts_without_gradients_too() -> None:
     def replaced(network: Any) -> None:
         network.body.fc = _Twice(512, 64)
 
-    for change in (lambda _: None, watched, handed, given_another, replaced):
+    def read_otherwise(network: Any) -> None:
+        network.body.conv1 = StridedConv2d(3, 32, 8, 8)
+        network.body.fc = nn.Linear(128, 64)
+
+    def all_told(network: Any) -> None:
+        network.body.features = lambda x: torch.ones(len(x), 64)
+
+    changes = watched, handed, given_another, replaced, read_otherwise, all_told
+    for change in (lambda _: None, *changes):
         network = build_network("patch")
         change(network)
-        with torch.inference_mode():
-            fast, _ = network(obs)
-        slow, _ = network(obs)
-        torch.testing.assert_close(fast, slow.detach(), rtol=1e-4, atol=1e-6)
+        check_without_gradients(network, obs)
+    half = lambda layer, _, x: 0.5 * x if isinstance(layer, StridedConv2d) else None  # noqa: E731
+    hook = nn.modules.module.register_module_forward_hook(half)
+    try:
+        check_without_gradients(build_network("patch"), obs)
+    finally:
+        hook.remove()
+
+
+def check_without_gradients(network: nn.Module, obs: torch.Tensor) -> None:
+    with torch.inference_mode():
+        fast, _ = network(obs)
+    slow, _ = network(obs)
+    torch.testing.assert_close(fast, slow.detach(), rtol=1e-4, atol=1e-6)
+
+
+def test_frames_of_other_kinds_count_alike_without_gradients() -> None:
+    """None, floats, and another size, whose patches lie elsewhere."""
+    obs = torch.randint(0, 256, (2, 72, 72, 3), dtype=torch.uint8)
+    for frames in (obs[:0, :64, :64], obs[:, :64, :64] / 255, obs[:, :64, :64].float(), obs):
+        check_without_gradients(build_network("patch"), frames)
 
 
 def test_patches_are_of_every_second_pixel_and_none_is_read_twice() -> None:
