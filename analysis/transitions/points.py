@@ -75,7 +75,7 @@ def clean_points(steps: object, values: object, stderr: object = None) -> Points
 
 
 def _vector(name: str, values: object) -> Array:
-    if isinstance(values, np.ndarray) and values.dtype == float and values.ndim == 1:
+    if type(values) is np.ndarray and values.dtype == float and values.ndim == 1:
         return values.copy()
     try:
         return pd.to_numeric(pd.Series(values)).to_numpy(dtype=float, na_value=np.nan, copy=True)

@@ -22,6 +22,9 @@ def test_missing_may_be_none_or_pandas_na() -> None:
     some = pd.array([1.0, None, 3.0], dtype="Float64")
     assert clean_points([0, 1, 2], some).values.tolist() == [1.0, 3.0]
     assert clean_points([0, 1, 2], [1.0, None, 3.0]).values.tolist() == [1.0, 3.0]
+    masked: object = np.ma.masked_array([1.0, 2.0, 3.0], [False, True, False])
+    points = clean_points([0, 1, 2], masked)
+    assert points.values.tolist() == [1.0, 3.0] and np.isfinite(points.resolution)
 
 
 def test_lone_outlier_is_dropped_but_a_step_is_not() -> None:
