@@ -41,9 +41,12 @@ class Crossing:
 
     @property
     def when(self) -> str:
-        """`between steps 4,096 and 12,288`; `first at step 512`: it never surely was below."""
+        """`between steps 4,096 and 12,288`; `first at step 512`: it never surely was below.
+
+        Step 0 of a branch has the weights that it begins with, which are trained.
+        """
         if self.after is None and self.step == 0:
-            return "from the start, before any training"
+            return "from the start, at step 0"
         if self.after is None:
             return f"first at step {self.step:,}"
         return f"between steps {self.after:,} and {self.step:,}"

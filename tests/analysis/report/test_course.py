@@ -54,7 +54,7 @@ def test_going_left_first_is_told_in_words(data: StudyData) -> None:
 @pytest.mark.parametrize(
     ("shares", "when"),
     [([0.5, 0.46, 0.6, 0.52, 0.49, 0.5], "first at step 12,288"),
-     ([0.6, 0.46, 0.6, 0.52, 0.49, 0.5], "from the start, before any training")],
+     ([0.6, 0.46, 0.6, 0.52, 0.49, 0.5], "from the start, at step 0")],
 )  # fmt: skip
 def test_a_share_that_never_was_surely_below_is_not_said_to_pass_or_to_stay(
     data: StudyData, shares: list[float], when: str
