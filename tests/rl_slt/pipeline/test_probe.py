@@ -90,6 +90,24 @@ def test_baselines_of_parts_are_those_of_one_go(runs: list[Run]) -> None:
     assert not item.store("baseline_parts").keys()
 
 
+def test_parts_of_baselines_that_are_there_are_not_played_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a command that was ended among them."""
+    run, plan = make_run(tmp_path / "a-s0", 0), PLAN.replace(states=0)
+    (*_, item) = probe.plan_items(run, plan, tmp_path)
+    make_baselines(item, 1)
+    played = []
+
+    def count(item: probe.ProbeItem, part: int) -> None:
+        played.append(part)
+        make_baselines(item, part)
+
+    monkeypatch.setattr(probe, "make_baselines", count)
+    assert not probe.probe_runs([run], plan, SerialEngine())
+    assert played == [0, 2]
+
+
 def test_nothing_is_done_twice(
     runs: list[Run], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

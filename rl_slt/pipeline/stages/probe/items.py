@@ -152,11 +152,16 @@ def make_baselines(item: ProbeItem, part: int) -> None:
     item.store(_PART).put(item.part_key(part), {"episodes": episodes})
 
 
+def missing_parts(item: ProbeItem) -> list[int]:
+    """The parts of the baselines that are to be played."""
+    return [k for k in range(item.parts) if not item.store(_PART).has(item.part_key(k))]
+
+
 def join_baselines(item: ProbeItem) -> None:
     """Store the baselines' episodes on all levels, where all parts of them are there."""
-    store, keys = item.store(_PART), [item.part_key(part) for part in range(item.parts)]
-    if not all(map(store.has, keys)):
+    if missing_parts(item):
         return
+    store, keys = item.store(_PART), [item.part_key(part) for part in range(item.parts)]
     episodes = pd.concat([store.read_item(key, "episodes") for key in keys])
     blocks = episodes.groupby(["policy", "probe"], sort=False)  # the order of one go
     whole = pd.concat([block for _, block in blocks], ignore_index=True)

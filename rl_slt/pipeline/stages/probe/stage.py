@@ -36,6 +36,7 @@ from rl_slt.pipeline.stages.probe.items import (
     look_up_layouts,
     make,
     make_baselines,
+    missing_parts,
     states_file,
 )
 
@@ -225,7 +226,7 @@ def _shared_jobs(todo: Sequence[ProbeItem], baselines: dict[str, ProbeItem]) -> 
         Job(f"baselines on {item.suite.name}, part {part + 1}", make_baselines, (item, part))
         for key, item in baselines.items()
         if key in wanted and not item.store("baselines").has(key)
-        for part in range(item.parts)
+        for part in missing_parts(item)
     ]
     files = {item.states_file: item for item in todo if not item.has_fixed_states}
     missing = [item for file, item in files.items() if not Path(file).exists()]
