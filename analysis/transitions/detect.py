@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ DETECTOR = "ramps"  # in the column `detector`
 AT_EDGE = "at the edge, unconfirmed"
 NOT_LOCATED = "somewhere in training, not located"
 UNSURE = (AT_EDGE, NOT_LOCATED)  # in the column `status`
+_Row = dict[str, Any]
 EXTRA = ("change_low", "change_high", "status", "p_value")
 
 
@@ -69,13 +71,14 @@ def detect_transitions(
         InputError: on unequal lengths, on repeated, negative or infinite steps, or on negative
             standard errors.
     """
-    return _named(_rows(clean_points(steps, values, stderr), level)[1], run, series)
+    rows = _rows(clean_points(steps, values, stderr), level)[1]
+    return _table([row | {"run": run, "series": series} for row in rows])
 
 
 def transition_steps(steps: object, values: object, stderr: object = None) -> Array:
     """The column `step` of `detect_transitions`, `[k]`, without trends."""
-    found = _rows(clean_points(steps, values, stderr), LEVEL)[1]
-    return found["step"].to_numpy(dtype=float)[(found["kind"] != "trend").to_numpy()]
+    rows = _rows(clean_points(steps, values, stderr), LEVEL)[1]
+    return np.array([row["step"] for row in rows if row["kind"] != "trend"], dtype=float)
 
 
 def detect_in_all(
@@ -103,15 +106,16 @@ def detect_in_all(
         p, rows = _rows(replace(points, stderr=scale * points.stderr), rate)
         found += [] if p is None else [(p, rows, run, name, scale)]
     q = stats.false_discovery_control([p for p, *_ in found]) if found else []
-    frames = [
-        _named(rows, run, name).assign(q_value=float(of), tested=len(found), error_scale=scale)
-        for of, (_, rows, run, name, scale) in zip(q, found, strict=True)
-        if of <= rate and len(rows)
-    ]
-    if frames:
-        return pd.concat(frames, ignore_index=True)
+    told = [
+        row | {"run": run, "series": name, "q_value": float(of), "tested": len(found),
+               "error_scale": scale}
+        for of, (_, rows, run, name, scale) in zip(q, found, strict=True) if of <= rate
+        for row in rows
+    ]  # fmt: skip
+    if told:
+        return _table(told)
     number = pd.Series(dtype=float)
-    return _no_rows().assign(q_value=number, tested=number.astype(int), error_scale=number)
+    return _table([]).assign(q_value=number, tested=number.astype(int), error_scale=number)
 
 
 def _error_scales(series: Iterable[tuple[str, Points]], level: float) -> dict[str, float]:
@@ -135,8 +139,9 @@ def settling_step(steps: Array, values: Array, stderr: Array) -> float:
     return float(steps[int(np.max(np.flatnonzero(away), initial=-1)) + 1])
 
 
-@cache  # most series have no transition
-def _no_rows() -> pd.DataFrame:
+def _table(rows: list[_Row]) -> pd.DataFrame:
+    if rows:
+        return conform("transitions", pd.DataFrame(rows)).astype({"status": "string"})
     kinds = {"status": "string"}
     return empty("transitions").assign(
         **{name: pd.Series(dtype=kinds.get(name, "float64")) for name in EXTRA}
@@ -147,31 +152,24 @@ def _testable(points: Points) -> bool:
     return len(points) >= MIN_POINTS and bool(np.isfinite(points.resolution))
 
 
-def _named(rows: pd.DataFrame, run: str, series: str) -> pd.DataFrame:
-    return rows.assign(run=run, series=series).astype({"run": "string", "series": "string"})
-
-
-def _rows(points: Points, level: float) -> tuple[float | None, pd.DataFrame]:
+def _rows(points: Points, level: float) -> tuple[float | None, tuple[_Row, ...]]:
     """The p-value of any change, None where there is nothing to test, and the rows of no name."""
     if not _testable(points):
-        return None, _no_rows()
+        return None, ()
     columns = (points.index, points.steps, points.values, points.stderr)
     return _found(level, points.exact, *(column.tobytes() for column in columns))
 
 
 @lru_cache(maxsize=4096)  # an analysis asks several times for each series
-def _found(level: float, exact: bool, *columns: bytes) -> tuple[float, pd.DataFrame]:
+def _found(level: float, exact: bool, *columns: bytes) -> tuple[float, tuple[_Row, ...]]:
     """`_rows` of points, by their columns."""
     index, steps, values, stderr = (np.frombuffer(column) for column in columns)
     points = Points(index, steps, values, stderr, exact)
     ramps = build_ramps(points.index)
     p, model, chosen = search(points, ramps, level)
-    if not chosen:
-        return p, _no_rows()
-    groups = _without_plateau(model, ramps, chosen)
-    rows = pd.DataFrame([_row(points, model, ramps, chosen, group) for group in groups])
-    rows = conform("transitions", rows.assign(detector=DETECTOR, p_value=p, run="", series=""))
-    return p, rows.astype({"status": "string"})
+    groups = _without_plateau(model, ramps, chosen) if chosen else []
+    same = {"detector": DETECTOR, "p_value": p}
+    return p, tuple(_row(points, model, ramps, chosen, group) | same for group in groups)
 
 
 def _without_plateau(model: Model, ramps: Ramps, chosen: list[int]) -> list[list[int]]:
@@ -201,9 +199,7 @@ def _size(
     return curve, float(size.size[0]), float(factor * size.stderr[0])
 
 
-def _row(
-    points: Points, model: Model, ramps: Ramps, chosen: list[int], group: list[int]
-) -> dict[str, object]:
+def _row(points: Points, model: Model, ramps: Ramps, chosen: list[int], group: list[int]) -> _Row:
     curve, change, error = _size(model, ramps, chosen, group)
     first, last = (_places(model, ramps, chosen, j) for j in (group[0], group[-1]))
     begin, end = ramps.begin[first].min(), ramps.end[last].max()

@@ -22,7 +22,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 Array = npt.NDArray[np.float64]
 MAX_PHI = 0.5
@@ -110,7 +110,7 @@ class Sizes:
     def p_values(self) -> Array:
         """Two-sided p-values of no change, of each column on its own, `[k]`."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            p = 2.0 * stats.t.sf(np.abs(self.size) / self.stderr, self.freedom)
+            p = 2.0 * special.stdtr(self.freedom, -np.abs(self.size) / self.stderr)
         return np.where(np.isfinite(p) & (self.freedom >= 1.0), p, 1.0)
 
 
@@ -216,7 +216,7 @@ class Model:
         """
         if self.floor is not None or not _SIMULATED[0] < p < _SIMULATED[1]:
             return p
-        limit = stats.norm.isf(0.5 * p * share)
+        limit = -special.ndtri(0.5 * p * share)
         noise = np.random.default_rng(0).standard_normal((len(self.index), _DRAWS))
         beaten = []
         for phi in self.phis:

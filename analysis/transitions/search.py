@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from analysis.transitions.points import Points, noise_level
-from analysis.transitions.ramps import WIDE_PHIS, Model, Ramps
+from analysis.transitions.ramps import WIDE_PHIS, Model, Ramps, build_ramps
 
 Array = npt.NDArray[np.float64]
 COST = 1.92  # nats that a change must be worth, next to its prior
@@ -51,7 +52,7 @@ def search(points: Points, ramps: Ramps, level: float) -> tuple[float, Model, li
     known = bool(np.all(points.stderr > 0.0))
     p = 0.0
     if known:
-        p, model, chosen = _explain(Model(points.index, points.values, points.stderr), ramps, level)
+        p, model, chosen = _believing(points, level)
         rss, fits = _misfit(model, ramps, chosen)
         if fits >= WIDENED or not chosen:
             return p, model, chosen
@@ -88,28 +89,42 @@ def error_scale(series: Sequence[tuple[Points, Ramps]], level: float) -> float:
         return 1.0
     sums, ratios = np.zeros(2), []
     for points, ramps in series:
-        model = Model(points.index, points.values, points.stderr)
-        _, model, chosen = _explain(model, ramps, level)
+        _, model, chosen = _believing(points, level)
         rss, _ = _misfit(model, ramps, chosen)
         sums += rss, max(len(points) - 1 - 2 * len(chosen), 1)
         rest = _freedom(model, ramps.design(chosen)) - len(chosen)
         ratios.append(rss / max(rest, 1.0))
     # once: asked again with wider errors, steps of 3 sd that are no longer found count as noise,
     # and one in ten more is lost
-    small = stats.chi2.sf(*sums) < TOO_SMALL
+    small = special.chdtrc(*sums[::-1]) < TOO_SMALL
     return max(1.0, float(np.sqrt(np.median(ratios)))) if small else 1.0
 
 
 def _misfit(model: Model, ramps: Ramps, chosen: list[int]) -> tuple[float, float]:
     """Sum of squared residuals, and its p-value for noise of the model's scale (chi-square)."""
     rss = float(np.sum(model.residuals(ramps.design(chosen)) ** 2))
-    return rss, float(stats.chi2.sf(rss, max(len(model.values) - 1 - 2 * len(chosen), 1)))
+    return rss, float(special.chdtrc(max(len(model.values) - 1 - 2 * len(chosen), 1), rss))
 
 
 def _freedom(model: Model, base: Array) -> float:
     """The least that noise of size 1 leaves of its sum of squares, over the phis."""
     q, _ = np.linalg.qr(base / model.scale[:, None])
     return min(len(q) - float(np.sum(q * (model.correlation(phi) @ q))) for phi in model.phis)
+
+
+def _believing(points: Points, level: float) -> tuple[float, Model, list[int]]:
+    """`_explain` of a series by its own standard errors."""
+    columns = (points.index, points.values, points.stderr)
+    p, phis, chosen = _believed(level, *(column.tobytes() for column in columns))
+    return p, Model(*columns, phis=phis), list(chosen)
+
+
+@lru_cache(maxsize=4096)  # asked once to pool errors, once for the changes
+def _believed(level: float, *columns: bytes) -> tuple[float, tuple[float, ...], tuple[int, ...]]:
+    """p-value, phis and changes of `_believing`."""
+    index, values, stderr = (np.frombuffer(column) for column in columns)
+    p, model, chosen = _explain(Model(index, values, stderr), build_ramps(index), level)
+    return p, model.phis, tuple(chosen)
 
 
 def _explain(model: Model, ramps: Ramps, level: float) -> tuple[float, Model, list[int]]:
