@@ -126,15 +126,20 @@ class ItemStore:
         """The rows of one table over all finished items, in the order of the keys.
 
         Raises:
-            InputError: an item's file does not read; it names the file to delete.
+            InputError: an item's file does not read; it names the folder to delete.
         """
         known = [key for key in self.keys() if (self.root / key / f"{table}.parquet").exists()]
         frames = [frame for key in known if len(frame := self.read_item(key, table))]
         return pd.concat(frames, ignore_index=True) if frames else schema.empty(table)
 
     def read_item(self, key: str, table: str) -> pd.DataFrame:
-        """One table of one finished item; of a run that was copied, under its new folder's name."""
-        return read_table(self.root / key / f"{table}.parquet").assign(run=self.run.name)
+        """One table of one finished item; of a run that was copied, under its new folder's name.
+
+        Raises:
+            InputError: it does not read; the folder to delete is named.
+        """
+        folder = self.root / key
+        return read_table(folder / f"{table}.parquet", folder).assign(run=self.run.name)
 
 
 @dataclass(frozen=True)
@@ -177,8 +182,12 @@ def clear_leftovers(folder: Path) -> None:
         remove_leftovers(place)
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path, item: Path | None = None) -> pd.DataFrame:
     """A Parquet table.
+
+    Args:
+        path: its file.
+        item: the folder of the finished item that it is of: while that is there, none is made.
 
     Raises:
         InputError: if the file is missing or is no Parquet table.
@@ -186,11 +195,12 @@ def read_table(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path)
     except FileNotFoundError:
-        raise InputError(f"{path} is missing") from None
+        again = f"; delete {item} to make it again" if item is not None and item.is_dir() else ""
+        raise InputError(f"{path} is missing{again}") from None
     except (OSError, ValueError, KeyError) as error:  # pyarrow's errors derive from these
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"{path} is not a readable table ({reason}); delete it to make it again"
+            f"{path} is not a readable table ({reason}); delete {item or 'it'} to make it again"
         ) from None
 
 

@@ -68,6 +68,19 @@ def test_unreadable_tables_are_one_line_that_names_them(tmp_path: Path) -> None:
         read_table(tmp_path / "bad.parquet")
 
 
+def test_of_a_damaged_item_the_folder_is_named_since_it_counts_as_finished(tmp_path: Path) -> None:
+    store = ItemStore(tmp_path, "probe")
+    with pytest.raises(InputError, match=r"probes\.parquet is missing$"):
+        store.read_item("k", "probes")
+    store.put("k", {"probes": probes_frame()})
+    (store.root / "k" / "probes.parquet").write_bytes(b"no table")
+    with pytest.raises(InputError, match=rf"not a readable .*; delete {store.root / 'k'} to make"):
+        store.read_item("k", "probes")
+    (store.root / "k" / "probes.parquet").unlink()
+    with pytest.raises(InputError, match=rf"missing; delete {store.root / 'k'} to make it again"):
+        store.read_item("k", "probes")
+
+
 def test_tables_have_the_contract_columns_first(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"arm": "coin moved"}')
     write_table("probes", probes_frame().assign(extra=1), Run(tmp_path))
