@@ -61,8 +61,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if argv is not None:
         sys.exit(_run(list(argv)))
     gc.set_threshold(50_000, 20, 20)  # imports make a million objects, none of them garbage
-    status = _run(sys.argv[1:])
-    end_forkserver()
+    try:
+        status = _run(sys.argv[1:])
+    finally:
+        end_forkserver()
     gc.freeze()  # nor is what ends with the process
     sys.exit(status)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,8 @@ def engine_options(command: Any) -> Any:
     @functools.wraps(command)
     def begun(*args: Any, **options: Any) -> Any:
         if options["scheduler"] is None and options["workers"] != 0:
-            start_forkserver()  # it imports while the command does
+            with contextlib.suppress(InputError):  # who needs workers will say so
+                start_forkserver()  # it imports while the command does
         return command(*args, **options)
 
     begun = click.option("--scheduler", metavar="ADDRESS", help=scheduler)(begun)

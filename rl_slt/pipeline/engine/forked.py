@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from multiprocessing import forkserver
 from typing import Any
 
+from rl_slt.errors import InputError
+
 _PRELOAD = ["rl_slt.pipeline.engine.preload"]
 # As Dask sets them for its workers: one thread each, and freed memory goes back.
 _ENVIRON = {
@@ -28,6 +30,9 @@ def start_forkserver() -> None:
     """Start it where it does not run yet; it does not wait for it.
 
     It imports nothing from the current folder; what else this process starts may.
+
+    Raises:
+        InputError: it cannot be started here.
     """
     wanted = {name: os.environ.get(name, value) for name, value in _ENVIRON.items()}
     wanted["PYTHONSAFEPATH"] = "1"
@@ -37,6 +42,11 @@ def start_forkserver() -> None:
     try:
         with no_ctrl_c():
             forkserver.ensure_running()
+    except OSError as error:  # its socket lies in the folder of temporary files
+        raise InputError(
+            f"no workers can be started here ({error}); a short TMPDIR may help, and --workers 0 "
+            "works in the command's own process"
+        ) from None
     finally:
         for name, value in before.items():
             if value is None:
@@ -52,7 +62,8 @@ def end_forkserver() -> None:
     """
     server: Any = forkserver._forkserver
     if server._forkserver_pid is not None:
-        os.kill(server._forkserver_pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # killed before, and nobody waits for it
+            os.kill(server._forkserver_pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager

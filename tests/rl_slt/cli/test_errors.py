@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from multiprocessing import forkserver
 from pathlib import Path
 
 import click
@@ -12,6 +13,9 @@ import torch
 import agents
 from rl_slt.cli import COMMANDS, main
 from rl_slt.cli.commands import cli
+from rl_slt.errors import InputError
+from rl_slt.pipeline.engine.forked import end_forkserver
+from rl_slt.pipeline.engine.jobs import Job, open_engine
 
 
 def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
@@ -194,16 +198,45 @@ def test_what_workers_come_from_is_begun_before_the_imports(engine: list[str], b
     assert done.returncode == 2 and done.stdout.strip() == begun
 
 
-def test_what_workers_come_from_ends_with_a_command_that_needed_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("broken", "status", "last"),
+    [("", 2, "rl-slt: error: no such run or study: nowhere"),
+     ("cli._run = lambda argv: 1 / (forked.start_forkserver() or 0); ", 1,
+      "ZeroDivisionError: division by zero")],
+    ids=["mistake", "bug"],
+)  # fmt: skip
+def test_what_workers_come_from_ends_with_a_command_that_needed_none(
+    tmp_path: Path, broken: str, status: int, last: str
+) -> None:
     """Whoever reads the command's output would wait for its end, too."""
     (tmp_path / "slow.py").write_text("import time; time.sleep(60)")
     code = (
-        "from rl_slt.cli import main; from rl_slt.pipeline.engine import forked\n"
-        "forked._PRELOAD = ['slow']; main()"
+        "from rl_slt import cli; from rl_slt.pipeline.engine import forked\n"
+        f"{broken}forked._PRELOAD = ['slow']; cli.main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "probe", "nowhere"],
         capture_output=True, text=True, timeout=50,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
     )  # fmt: skip
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.returncode == status and done.stderr.splitlines()[-1] == last
+
+
+def test_what_workers_come_from_may_be_gone_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    (gone := subprocess.Popen(["true"])).wait()
+    monkeypatch.setattr(forkserver._forkserver, "_forkserver_pid", gone.pid)
+    end_forkserver()
+
+
+def test_workers_that_cannot_be_started_are_a_mistake_where_they_are_needed(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As where the folder of temporary files has too long a name for a socket."""
+
+    def refuse() -> None:
+        raise OSError("AF_UNIX path too long")
+
+    monkeypatch.setattr(forkserver, "ensure_running", refuse)
+    assert "no such run or study: nowhere" in run(capsys, "probe", "nowhere")[2]
+    with open_engine(1) as engine, pytest.raises(InputError, match=r"AF_UNIX.*a short TMPDIR may"):
+        list(engine.run([Job("nothing", print, ())], lambda: None))
