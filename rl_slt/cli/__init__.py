@@ -60,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     if argv is not None:
         sys.exit(_run(list(argv)))
+    _open_closed()
     gc.set_threshold(50_000, 20, 20)  # imports make a million objects, none of them garbage
     try:
         status = _run(sys.argv[1:])
@@ -67,6 +68,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         end_forkserver()
     gc.freeze()  # nor is what ends with the process
     sys.exit(status)
+
+
+def _open_closed() -> None:
+    """What the caller closed (`rl-slt ... >&-`) goes nowhere; else other files get its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, os.O_RDWR)  # the lowest that is free
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
 
 
 def _run(argv: list[str]) -> int:

@@ -150,6 +150,24 @@ def test_every_command_has_help_with_an_example(
     assert all(p.help for p in options if isinstance(p, click.Option))
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_what_the_caller_closed_is_no_bug(closed: str) -> None:
+    code = (
+        "import os, sys; from rl_slt import cli\n"
+        "def job(argv):\n"
+        "    print('said'); sys.stdout.flush(); print('told', file=sys.stderr)\n"
+        "    files = sys.stdin, sys.stdout, sys.stderr\n"
+        "    assert [file.fileno() for file in files] == [0, 1, 2]\n"
+        "    assert os.open(os.devnull, os.O_RDONLY) > 2\n"
+        "cli._run = job; cli.main()"
+    )
+    words = ["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, code]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert (done.stdout == "said\n") == (">&-" not in closed.split())
+    assert (done.stderr == "told\n") == ("2>&-" not in closed)
+
+
 def test_as_a_process() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "from rl_slt.cli import main; main()", "moon"],
