@@ -14,7 +14,7 @@ import click
 
 from rl_slt.cli.commands import cli
 from rl_slt.errors import InputError
-from rl_slt.pipeline.engine.forked import end_forkserver
+from rl_slt.forkserver import end_forkserver
 from rl_slt.shadows import refuse_shadow
 
 COMMANDS = tuple(cli.commands)

@@ -20,7 +20,7 @@ from rl_slt.cli.options import (
     parse_setting,
 )
 from rl_slt.errors import InputError
-from rl_slt.pipeline.engine.forked import start_forkserver
+from rl_slt.forkserver import start_forkserver
 
 PATH = click.Path(path_type=Path)
 RUN = click.argument("run", type=PATH)

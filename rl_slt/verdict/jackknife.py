@@ -113,7 +113,6 @@ def _some(clusters: Tensor, seed: int) -> Tensor:
     return torch.isin(clusters, order[: max(few, 2)]).nonzero()[:, 0]
 
 
-@torch.inference_mode()
 def _excess(target: Target, snapshots: Sequence[Tensor], index: Tensor) -> Tensor:
     """Losses less those at w*, `[C, M, B]`, of some states, at M weights minus w* `[C, d]`."""
     loss, flat = target.loss.expected, target.flat
@@ -123,10 +122,12 @@ def _excess(target: Target, snapshots: Sequence[Tensor], index: Tensor) -> Tenso
         module = flat.load(w)
         return torch.cat([target.losses(module, part, loss) for part in parts]).double()
 
-    center, chains = losses(flat.w_star), zip(*snapshots, strict=True)
-    return torch.stack([
-        torch.stack([losses(flat.w_star + delta) for delta in chain]) - center for chain in chains
-    ])  # fmt: skip
+    with torch.inference_mode(target.device.type == "cpu"):  # faster there
+        center, chains = losses(flat.w_star), zip(*snapshots, strict=True)
+        return torch.stack([
+            torch.stack([losses(flat.w_star + delta) for delta in chain]) - center
+            for chain in chains
+        ])  # fmt: skip
 
 
 def _influence(excess: Tensor, nbeta: float) -> Tensor:

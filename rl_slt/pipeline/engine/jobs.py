@@ -27,8 +27,8 @@ from typing import Any, Protocol
 from agents import Run, check_device
 from envs import cores, keep_freed_memory
 from rl_slt.errors import InputError
+from rl_slt.forkserver import no_ctrl_c, start_forkserver
 from rl_slt.pipeline.disk.store import record_failure
-from rl_slt.pipeline.engine.forked import no_ctrl_c, start_forkserver
 from rl_slt.threads import one_thread
 
 _STARTS = 3  # of the workers, before it is given up
@@ -318,7 +318,7 @@ def _connect(address: Any) -> Any:
     for name in (*levels, "asyncio", "tornado.application"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        return Client(address, timeout=_ANSWER_SECONDS)
+        return Client(address, timeout=_ANSWER_SECONDS, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise InputError(
             f"no Dask scheduler answers at {address!r} ({_one_line(error)}); "

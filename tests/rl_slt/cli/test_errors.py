@@ -14,7 +14,7 @@ import agents
 from rl_slt.cli import COMMANDS, main
 from rl_slt.cli.commands import cli
 from rl_slt.errors import InputError
-from rl_slt.pipeline.engine.forked import end_forkserver
+from rl_slt.forkserver import end_forkserver
 from rl_slt.pipeline.engine.jobs import Job, open_engine
 
 
@@ -219,7 +219,7 @@ def test_what_workers_come_from_is_begun_before_the_imports(engine: list[str], b
 @pytest.mark.parametrize(
     ("broken", "status", "last"),
     [("", 2, "rl-slt: error: no such run or study: nowhere"),
-     ("cli._run = lambda argv: 1 / (forked.start_forkserver() or 0); ", 1,
+     ("cli._run = lambda argv: 1 / (forkserver.start_forkserver() or 0); ", 1,
       "ZeroDivisionError: division by zero")],
     ids=["mistake", "bug"],
 )  # fmt: skip
@@ -228,10 +228,7 @@ def test_what_workers_come_from_ends_with_a_command_that_needed_none(
 ) -> None:
     """Whoever reads the command's output would wait for its end, too."""
     (tmp_path / "slow.py").write_text("import time; time.sleep(60)")
-    code = (
-        "from rl_slt import cli; from rl_slt.pipeline.engine import forked\n"
-        f"{broken}forked._PRELOAD = ['slow']; cli.main()"
-    )
+    code = f"from rl_slt import cli, forkserver\n{broken}forkserver._PRELOAD = ['slow']; cli.main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "probe", "nowhere"],
         capture_output=True, text=True, timeout=50,

@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+import dask
 import distributed
 import pytest
 import torch
@@ -85,6 +86,7 @@ def test_jobs_compute_on_one_thread_and_give_the_setting_back() -> None:
 def test_wrong_engines(engine: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message), open_engine(**engine):  # type: ignore[arg-type]
         pass
+    assert dask.config.get("scheduler", None) is None  # nor does what else uses Dask wait for one
 
 
 def test_without_work_no_worker_is_started() -> None:
