@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.probes import FIXED_STATE_GOALS
+from analysis.probes.scores import one_mode
 from analysis.schema import UNNAMED, only_defined
 from rl_slt import InputError
 
@@ -25,11 +26,12 @@ def goal_rows(probes: pd.DataFrame) -> pd.DataFrame:
 
     Left out are rates of others than the agent (`coin_rate:coin-blind`), which do not change with
     training, as do rows without a step, and of the fixed-state probes all metrics that are no goal
-    by their records.
+    by their records; so are greedy actions where there are sampled ones.
 
     Args:
         probes: table `probes`.
     """
+    probes = one_mode(probes)
     pairs = zip(probes["probe"].fillna(""), probes["metric"].fillna(""), strict=True)
     keep = [":" not in metric or (probe, metric) in FIXED_STATE_GOALS for probe, metric in pairs]
     return probes[pd.Series(keep, index=probes.index, dtype=bool) & probes["step"].notna()]
@@ -223,10 +225,13 @@ def _finite(values: pd.Series) -> pd.Series:
 def probe_series(probes: pd.DataFrame) -> pd.DataFrame:
     """Probe metrics of every run along training; rows without a step (baselines) are left out.
 
+    Of sampled actions where there are any.
+
     Returns:
         Columns run, arm, probe, metric, step, value, stderr (`probe_stderr`); by step.
     """
     frame = with_columns("probes", probes, ("run", "probe", "metric", "step", "value"))
+    frame = one_mode(frame)
     frame = frame[frame["step"].notna()]
     frame = frame.drop_duplicates(["run", "probe", "metric", "step"], keep="last")
     frame = frame.astype(dict.fromkeys(("run", "probe", "metric"), str))

@@ -13,6 +13,7 @@ import pandas as pd
 
 from analysis.hypotheses.design import Untestable, join_notes
 from analysis.hypotheses.hypothesis import LABELS, Hypothesis
+from analysis.probes.scores import one_mode
 from analysis.schema import only_defined
 from analysis.series import (
     MAIN_LOSS,
@@ -57,7 +58,7 @@ class Measures:
         )
         llc = with_columns("llc", llc, ["run"])
         probes = with_columns("probes", probes, ["run", "probe", "metric", "value"])
-        self.probes = probes[probes["step"].notna()] if len(probes) else probes
+        self.probes = one_mode(probes[probes["step"].notna()]) if len(probes) else probes
         self.probes = self.probes.reset_index(drop=True)
         self._rows_of = self.probes.groupby(["probe", "metric"]).groups if len(self.probes) else {}
         self._known: dict[tuple[object, ...], Course] = {}

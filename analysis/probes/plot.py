@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.probes.records import FIXED_STATE_METRICS, LINEAR_PROBE
-from analysis.probes.scores import SCORES
+from analysis.probes.scores import SCORES, one_mode
 from rl_slt import InputError
 
 
@@ -67,7 +67,7 @@ def plot_scores(probes: pd.DataFrame) -> Figure:
     Raises:
         InputError: if the table has no scores.
     """
-    rows = _one_mode(probes[probes["step"].notna()])
+    rows = one_mode(probes[probes["step"].notna()])
     if not rows["metric"].isin(_SCORES).any():
         raise InputError("no scores in the table: allowed a table from score_episodes")
     runs = sorted(map(str, rows["run"].unique()))
@@ -109,13 +109,6 @@ def figure_png(figure: Figure, dpi: int = 110) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
-
-
-def _one_mode(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of sampled actions where there are any, and those that know no mode."""
-    if "mode" not in rows or not (rows["mode"] == "sampled").any():
-        return rows
-    return rows[rows["mode"].fillna("sampled") == "sampled"]
 
 
 def _log_steps(axes: np.ndarray, steps: pd.Series) -> None:

@@ -322,3 +322,10 @@ def _outcome_table(frame: pd.DataFrame) -> pd.DataFrame:
     if table.empty:
         raise InputError("no level was played in every probe: run all probes on the same levels")
     return table
+
+
+def one_mode(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of sampled actions where there are any, and those that know no mode."""
+    if "mode" not in rows or not (rows["mode"] == "sampled").any():
+        return rows
+    return rows[rows["mode"].fillna("sampled") == "sampled"]

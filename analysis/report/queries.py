@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis import meaning
 from analysis.probes import FIXED_STATE_PROBES, PROBES, SCORES, main_metric, wilson
+from analysis.probes.scores import one_mode
 from analysis.report.data import StudyData
 from analysis.report.labels import is_own, listed
 from analysis.series import MAIN_LOSS, current_setting, is_shared, setting_of
@@ -148,9 +149,7 @@ def probe_rows(data: StudyData) -> pd.DataFrame:
 
     Where a run has episodes but no scores, shares of episodes stand in.
     """
-    table = data.table("probes").dropna(subset=["run", "step", "probe", "metric"])
-    if "mode" in table and bool((table["mode"] == "sampled").any()):
-        table = table[table["mode"].fillna("sampled") == "sampled"]
+    table = one_mode(data.table("probes").dropna(subset=["run", "step", "probe", "metric"]))
     episodes = data.table("episodes")
     bare = (episodes["policy"] == "agent") & ~episodes["run"].isin(table["run"])
     parts = (table, _shares(episodes[bare], ["run", "arm", "step", "probe"]))

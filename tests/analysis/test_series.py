@@ -10,6 +10,7 @@ from analysis import change_stderr, current_setting, detect_transitions, probe_s
 from analysis.probes import wilson
 from analysis.series import (
     arms_of_runs,
+    goal_rows,
     interval_stderr,
     llc_series,
     llc_table,
@@ -139,6 +140,17 @@ def test_probe_errors_come_from_the_interval_and_baselines_are_left_out() -> Non
     assert abs(series["stderr"][0] - 0.1) < 1e-3
     assert series["arm"][0] == "unnamed"
     assert probe_series(probes.assign(arm="b"))["arm"][0] == "b"
+
+
+def test_of_greedy_and_sampled_actions_the_sampled_count() -> None:
+    """They stand side by side in the table, whichever was made last."""
+    rows = {"run": "a-s0", "step": 0, "probe": "behind", "metric": "coin_rate"}
+    probes = pd.DataFrame(
+        [rows | {"mode": mode, "value": value} for mode, value in (("sampled", 0.4), ("greedy", 1))]
+    )
+    assert probe_series(probes)["value"].tolist() == [0.4]
+    assert goal_rows(probes)["value"].tolist() == [0.4]
+    assert goal_rows(probes[1:])["value"].tolist() == [1.0]
 
 
 def rates(hits: NDArray[np.int_], n: int) -> pd.DataFrame:
