@@ -48,6 +48,7 @@ class Meter:
         self.title, self.total, self.unit, self.bar = title, total, unit, bar
         self.begun = self.printed = self.moved = time.monotonic()
         self.first: float | None = None
+        self.base, self.waited = 0.0, False
         if bar is not None:
             bar.add_task(title, total=total, note="")
 
@@ -56,15 +57,19 @@ class Meter:
         now = time.monotonic()
         if self.first is None or done == self.first:
             # Neither what was done before nor the start of workers counts for the rate.
-            self.first, self.moved = done, now
-        spent, new = now - self.moved, done - self.first
+            self.waited = self.first is not None
+            self.first = self.base = done
+            self.moved = now
+        elif self.waited:  # nor does what comes first after a wait: none saw when that was begun
+            self.base, self.moved, self.waited = done, now, False
+        spent, new = now - self.moved, done - self.base
         facts = [f"{duration(now - self.begun)} spent"]
         left = spent * (self.total - done) / new if new > 0 and spent > 0 else None
         if left is not None:
             facts.append(f"{duration(left)} left")
             facts += [f"{new / spent:,.0f} {self.unit}/s"] if self.unit else []
         if whole := _WHOLE.get():
-            share = new / (self.total - self.first) if done < self.total else 1.0
+            share = (done - self.first) / (self.total - self.first) if done < self.total else 1.0
             facts.append(whole(share, left))
         if self.bar is not None:
             self.bar.update(

@@ -26,9 +26,9 @@ def test_plain_lines_tell_what_is_done_how_long_and_how_fast(
         clock[0] = 9.0
         bar.update(10)  # too early for a line
         clock[0] = 24.0
-        bar.update(200, "2 under way")
+        bar.update(160, "2 under way")
     line = capsys.readouterr().err
-    assert line == "training: 200/1,000 (24 s spent, 80 s left, 10 steps/s) 2 under way\n"
+    assert line == "training: 160/1,000 (24 s spent, 84 s left, 10 steps/s) 2 under way\n"
 
 
 def test_what_was_done_before_does_not_count_for_the_rate(
