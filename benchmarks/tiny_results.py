@@ -54,6 +54,7 @@ _OF_RUN = (
     "checkpoints/*/policy.safetensors", "progress.csv", "watch.jsonl",
 )  # fmt: skip
 _ITEMS = ("parts/*/*", "clips/item.json", "comparisons/*/comparison.json")
+_PASSING = "parts/baseline_parts/"  # joined into one item, then removed
 
 
 class Unsound(Exception):
@@ -117,7 +118,7 @@ def units(place: Path) -> dict[str, tuple[int, int]]:
                 if not any(part.startswith(".") for part in path.relative_to(place).parts):
                     stat = path.stat()
                     kept[str(path.relative_to(place))] = (stat.st_ino, stat.st_mtime_ns)
-    return kept
+    return {name: mark for name, mark in kept.items() if _PASSING not in name}
 
 
 def results(place: Path) -> dict[str, Any]:
