@@ -73,10 +73,11 @@ class Record:
 
 
 def victims(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """The worker processes of a command."""
+    """The worker processes of a command: those that its forkserver has forked."""
     with contextlib.suppress(psutil.NoSuchProcess):
-        children = psutil.Process(process.pid).children(recursive=True)
-        return [c for c in children if "spawn_main" in " ".join(c.cmdline())]
+        children = psutil.Process(process.pid).children()
+        servers = [c for c in children if "forkserver" in " ".join(c.cmdline())]
+        return [worker for server in servers for worker in server.children()]
     return []
 
 
