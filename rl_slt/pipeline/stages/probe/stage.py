@@ -100,7 +100,11 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
         baselines = {item.setting: item for item in items}
         _share(runs, baselines)
         unknown = [key for key, one in baselines.items() if not one.store("layouts").has(key)]
-        shared = _shared_jobs(todo, baselines)
+        shared = [
+            Job(f"layouts of {baselines[key].suite.name}", look_up_layouts, (baselines[key],))
+            for key in unknown
+        ]
+        shared += _shared_jobs(todo, baselines)
         played = [Job(item.label, make, (item,), item.run) for item in todo]
         pictures = _pictures(runs, again=bool(todo))
         last = {item.run: item for item in items}.values()
@@ -218,11 +222,9 @@ def plan_items(run: Run, plan: ProbePlan, cache: Path) -> list[ProbeItem]:
 
 
 def _shared_jobs(todo: Sequence[ProbeItem], baselines: dict[str, ProbeItem]) -> list[Job]:
-    """What the items have in common, each once; the longest first."""
-    unknown = [item for key, item in baselines.items() if not item.store("layouts").has(key)]
+    """What the items to do have in common, each once."""
     wanted = {item.setting for item in todo}
-    jobs = [Job(f"layouts of {item.suite.name}", look_up_layouts, (item,)) for item in unknown]
-    jobs += [
+    jobs = [
         Job(f"baselines on {item.suite.name}, part {part + 1}", make_baselines, (item, part))
         for key, item in baselines.items()
         if key in wanted and not item.store("baselines").has(key)
