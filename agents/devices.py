@@ -20,14 +20,15 @@ def check_device(name: str) -> torch.device:
 def chosen_precision(name: str, device: torch.device) -> str:
     """What a precision called `auto` means on `device`; other names are what they say.
 
-    bfloat16 where the processor has instructions for it (on CPUs: AMX tiles or AVX-512's pairs) and
-    torch may use them. Elsewhere its convolutions take twice as long as those in float32.
+    bfloat16 where a GPU has instructions for it, or a CPU has tiles (AMX) and torch may use them.
+    On other CPUs float32 is the faster one: also with AVX-512's pairs bfloat16 took 1.3 to 1.5
+    times as long on an Intel Xeon (`benchmarks/results/agents_speed.md`).
     """
     if name != "auto":
         return name
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        has = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-        fast = has and torch.backends.cpu.get_cpu_capability() == "AVX512"
+        held = torch.backends.cpu.get_cpu_capability() != "AVX512"
+        fast = torch.cpu._is_amx_tile_supported() and not held
     return "bfloat16" if fast else "float32"

@@ -63,6 +63,8 @@ def train(
     with _begun(config, Path(out), resume, arm) as todo:
         if todo:
             envs.keep_freed_memory()
+            begun = Run(Path(out)).config.get("precision", config.precision)
+            config = config.replace(precision=begun)  # `auto` stays what it was at the beginning
             if config.trainer == "clone":
                 clone(config, Path(out), progress)
             else:

@@ -24,7 +24,7 @@ def wants_bfloat16(precision: str) -> bool:
     """Whether convolutions are made in bfloat16; `auto`: where the processor has units for it.
 
     Without them (Intel calls its AMX), or where torch is held to AVX2, bfloat16 takes twice as long
-    as float32. AVX-512's pairs, by which a training gains, take 1.1 to 1.3 times as long here.
+    as float32; with AVX-512's pairs 1.1 to 1.3 times as long.
     """
     if precision == "auto":
         held = torch.backends.cpu.get_cpu_capability() != "AVX512"

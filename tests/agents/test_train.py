@@ -73,6 +73,21 @@ def test_killed_and_resumed_equals_uninterrupted(
 
 
 @pytest.mark.usefixtures("fake_envs")
+def test_resumed_on_another_processor_keeps_its_precision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: True)
+    auto = CONFIG.replace(precision="auto")
+    with pytest.raises(Killed):
+        agents.train(auto, tmp_path / "moved", progress=kill_at(2))
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False)
+    agents.train(auto, tmp_path / "moved", resume=True)
+    agents.train(CONFIG.replace(precision="bfloat16"), tmp_path / "whole")
+    assert outputs(tmp_path / "moved") == outputs(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("fake_envs")
 def test_interrupt_saves_and_resumes(tmp_path: Path) -> None:
     import os
     import signal
@@ -219,7 +234,7 @@ def test_training_leaves_torch_as_it_was(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("tiles", "pairs", "held", "expected"),
-    [(True, True, "AVX512", "bfloat16"), (False, True, "AVX512", "bfloat16"),
+    [(True, True, "AVX512", "bfloat16"), (False, True, "AVX512", "float32"),
      (False, False, "AVX512", "float32"), (True, True, "AVX2", "float32")],
 )  # fmt: skip
 @pytest.mark.usefixtures("fake_envs")
