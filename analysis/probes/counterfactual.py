@@ -113,7 +113,7 @@ def counterfactual_rows(table: pd.DataFrame) -> pd.DataFrame:
     rows = [
         row | {"probe": COUNTERFACTUAL, "metric": f"{row['metric']}:{where}"}
         for where, part in _by_side(table)
-        for row in _means(part)
+        for row in _means(_by_level(part, []))
     ]
     frame = pd.DataFrame(rows, columns=["probe", "metric", "value", "ci_low", "ci_high", "n"])
     return conform("probes", frame.assign(note="", **_origin(table)))
@@ -122,9 +122,9 @@ def counterfactual_rows(table: pd.DataFrame) -> pd.DataFrame:
 def distance_rows(table: pd.DataFrame) -> pd.DataFrame:
     """Means of `run_counterfactual` by side and distance, in the columns of `counterfactual`."""
     rows = [
-        row | {"side": side, "distance": int(distance)}
+        row | {"side": side, "distance": distance}
         for side, part in _by_side(table)
-        for distance, some in part.groupby(part["dx"].abs())
+        for distance, some in _by_level(part, [part["dx"].abs()]).groupby("dx")
         for row in _means(some)
     ]
     columns = ["side", "distance", "metric", "value", "ci_low", "ci_high", "n"]
@@ -138,11 +138,15 @@ def _by_side(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     yield "end", table[table["condition"] == "end"]
 
 
-def _means(part: pd.DataFrame) -> Iterator[dict[str, object]]:
+def _by_level(part: pd.DataFrame, first: list[pd.Series]) -> pd.DataFrame:
+    """Each level's mean of each quantity, apart for each value of what comes first."""
+    return part.groupby([*first, "level_seed"])[list(METRICS)].mean()
+
+
+def _means(levels: pd.DataFrame) -> Iterator[dict[str, object]]:
     """Mean over levels of each quantity; none for one that no state has."""
     for metric in METRICS:
-        known = part[part[metric].notna()]
-        means = known.groupby("level_seed")[metric].mean().to_numpy(dtype=np.float64)
+        means = levels[metric].dropna().to_numpy(dtype=np.float64)
         if len(means):
             low, high = mean_interval(means)
             yield {

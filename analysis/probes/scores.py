@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -310,14 +310,17 @@ def _why_not(score: Score, probe: str, rates: dict[Key, Floats], min_capability:
 
 def _outcome_table(frame: pd.DataFrame) -> pd.DataFrame:
     """`[levels, (probe, policy, outcome)]` of 0 and 1, for levels played under all of them."""
+    rows = frame[frame["policy"].isin(("agent", "coin-seeker"))]
+    outcomes = {
+        name: of(rows).to_numpy(np.float64, na_value=np.nan) for name, of in OUTCOMES.items()
+    }
     columns: dict[Key, pd.Series] = {}
-    for (probe, policy), part in frame.groupby(["probe", "policy"]):
-        one = part.set_index("level_seed")
-        if policy == "agent" or policy == "coin-seeker":
-            for name, outcome in OUTCOMES.items():
-                values = outcome(one)
-                if values.notna().all():
-                    columns[(str(probe), str(policy), name)] = values.astype(float)
+    parts = rows.groupby(["probe", "policy"]).indices
+    for (probe, policy), where in sorted(cast("dict[tuple[str, str], Any]", parts).items()):
+        levels = pd.Index(rows["level_seed"].to_numpy()[where])
+        for name, values in outcomes.items():
+            if not np.isnan(values[where]).any():
+                columns[(probe, policy, name)] = pd.Series(values[where], levels)
     table = pd.DataFrame(columns).dropna()
     if table.empty:
         raise InputError("no level was played in every probe: run all probes on the same levels")

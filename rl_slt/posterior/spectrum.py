@@ -42,6 +42,7 @@ ROWS, MOST_DRAWS = 1024, 4  # of gradients in all, and for each sample at most
 TWICE = 128  # samples with a second row at least, which shows what the signs do
 DENSE = 1024  # weights up to which H itself is made, of all samples
 NEGATIVE = 1e-4  # of the largest eigenvalue: below zero by no more is rounding
+BLOCKS = 4  # of rows, whose inner products are made once for both sides of the diagonal
 COLUMNS = 8191  # a prime: no pattern of a layer's weights falls into step with it
 
 
@@ -249,4 +250,9 @@ class Fold:
 
 def _inner(x: Tensor, samples: int) -> Tensor:
     """`x x' / samples` `[M, M]` of rows `[M, p]`, in double precision."""
-    return (x @ x.T).double() / samples
+    found = x.new_empty(len(x), len(x), dtype=torch.float64)
+    size = max(1, -(-len(x) // BLOCKS))
+    for i in range(0, len(x), size):  # what is right of the diagonal is what is below it
+        part = x[i:] @ x[i : i + size].T
+        found[i:, i : i + size], found[i : i + size, i:] = part, part.T
+    return found / samples
