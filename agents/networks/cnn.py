@@ -107,10 +107,10 @@ class PatchBody(ConvBody):
         for number in range(1, len(self.sizes) + 1):
             layer = getattr(self, f"conv{number}")
             kernel = layer.weight.permute(0, 2, 3, 1).flatten(1) * scale
-            x = F.relu(F.linear(x.reshape(-1, kernel.shape[1]), kernel, layer.bias))
+            x = F.linear(x.reshape(-1, kernel.shape[1]), kernel, layer.bias).relu_()
             scale = 1.0
         channels_last = self.fc.weight.unflatten(1, (x.shape[1], -1)).transpose(1, 2).flatten(1)
-        return F.relu(F.linear(x.reshape(len(read), -1), channels_last, self.fc.bias))
+        return F.linear(x.reshape(len(read), -1), channels_last, self.fc.bias).relu_()
 
 
 def is_plain(layer: nn.Module) -> bool:

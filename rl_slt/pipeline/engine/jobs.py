@@ -112,6 +112,25 @@ class SerialEngine:
             yield _recorded(job, outcome)
 
 
+@contextlib.contextmanager
+def assembling(tables: Sequence[Job], engine: Engine, failed: list[Outcome]) -> Iterator[None]:
+    """Around the work of a stage: when it ends, also by an interruption, tables are made of it.
+
+    Args:
+        tables: what makes them.
+        engine: that makes them; after an interruption, and what it cannot, this process does.
+        failed: of the work; takes the outcomes of tables that fail.
+    """
+    made: set[str] = set()
+    try:
+        yield
+        if all(outcome.reason != _SCHEDULER_LOST for outcome in failed):
+            made = {o.label for o in engine.run(tables, lambda: None) if not o.reason}
+    finally:
+        here = [run_guarded(table) for table in tables if table.label not in made]
+        failed += [outcome for outcome in here if outcome.reason]
+
+
 class DaskEngine:
     """Jobs on the workers of a Dask cluster, local or remote, over a shared file system.
 

@@ -35,7 +35,7 @@ from rl_slt.pipeline.disk.store import (
     file_digest,
     write_table,
 )
-from rl_slt.pipeline.engine.jobs import Engine, Outcome, attempt
+from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome, SerialEngine, assembling
 from rl_slt.pipeline.engine.progress import meter, print_done
 from rl_slt.pipeline.engine.work import WorkItem, checkpoints_of, evenly, kept_steps, run_items
 from rl_slt.pipeline.environments import environment_of
@@ -465,15 +465,13 @@ def estimate_runs(
         todo: list[Estimate | Profile] = [*lacking, *apart]
         if plan.traces is not None and missing:
             _LOG.info("%s", describe_traces(missing, plan))
-        try:
+        tables = [Job(f"llc tables of {run.name}", assemble, (run,)) for run in runs]
+        with assembling(tables, engine if todo else SerialEngine(), failed):
             with meter("LLC", len(todo)) as bar:
                 report = lambda done, label: bar.update(done, label.removeprefix("llc of "))  # noqa: E731
                 failed += run_items(todo, make, engine, report)
             left = [e for e in missing if e.key in within and not e.done]
             failed += run_items(left, make, engine)
-        finally:
-            for run in runs:
-                failed += attempt(f"llc tables of {run.name}", assemble, run)
     made = [e.done for e in missing]
     print_done("llc", "estimates made", made, len(estimates) - len(made))
     if profiles:

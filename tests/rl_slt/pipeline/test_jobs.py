@@ -4,6 +4,7 @@ import logging
 import operator
 import os
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import dask
@@ -13,7 +14,15 @@ import torch
 
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.layout import open_path
-from rl_slt.pipeline.engine.jobs import Job, Outcome, open_engine, run_guarded
+from rl_slt.pipeline.engine import jobs as jobs_module
+from rl_slt.pipeline.engine.jobs import (
+    Job,
+    Outcome,
+    SerialEngine,
+    assembling,
+    open_engine,
+    run_guarded,
+)
 
 
 def outcomes(jobs: list[Job], **engine: int) -> dict[str, Outcome]:
@@ -87,6 +96,42 @@ def test_wrong_engines(engine: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message), open_engine(**engine):  # type: ignore[arg-type]
         pass
     assert dask.config.get("scheduler", None) is None  # nor does what else uses Dask wait for one
+
+
+class Loses(SerialEngine):
+    """An engine whose scheduler is lost; it counts how often it is asked."""
+
+    asked = 0
+
+    def run(self, jobs: Sequence[Job], tick: Callable[[], None]) -> Iterator[Outcome]:
+        self.asked += 1
+        yield from (Outcome(job.label, jobs_module._SCHEDULER_LOST) for job in jobs)
+
+
+def test_tables_are_made_whatever_becomes_of_the_work(tmp_path: Path) -> None:
+    tables = [Job(name, (tmp_path / name).touch, ()) for name in ("a", "b")]
+    wrong = Job("wrong", operator.truediv, (1, 0))
+
+    def made() -> list[str]:
+        found = sorted(path.name for path in tmp_path.iterdir())
+        for name in found:
+            (tmp_path / name).unlink()
+        return found
+
+    failed: list[Outcome] = []
+    with assembling([*tables, wrong], SerialEngine(), failed):
+        assert not made()
+    assert made() == ["a", "b"] and [outcome.label for outcome in failed] == ["wrong"]
+    with pytest.raises(KeyboardInterrupt), assembling(tables, SerialEngine(), []):
+        raise KeyboardInterrupt
+    assert made() == ["a", "b"]
+    engine = Loses()
+    with assembling(tables, engine, failed := []):
+        failed += engine.run([Job("work", print, ())], lambda: None)
+    assert made() == ["a", "b"] and engine.asked == 1 and len(failed) == 1
+    with assembling(tables, engine, []):
+        pass
+    assert made() == ["a", "b"]
 
 
 def test_without_work_no_worker_is_started() -> None:

@@ -23,7 +23,7 @@ from envs.gridworld import plot_policy
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.locks import stage_locks
 from rl_slt.pipeline.disk.store import clear_leftovers, digest, write_table
-from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome, attempt
+from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome, SerialEngine, assembling
 from rl_slt.pipeline.engine.progress import meter, print_done
 from rl_slt.pipeline.engine.work import WorkItem, checkpoints_of, kept_steps
 from rl_slt.pipeline.plan.study import ProbePlan
@@ -68,7 +68,8 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
         The items that failed, with their reasons.
     """
     of = {run.path: plan_items(run, plan) for run in runs}
-    items, failed = [item for each in of.values() for item in each], []
+    items = [item for each in of.values() for item in each]
+    failed: list[Outcome] = []
     with stage_locks(runs, "probe"):
         for run in runs:
             clear_leftovers(run.path)
@@ -76,15 +77,15 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
         last = [each[-1] for each in of.values() if not has_picture(each[-1])]
         jobs = [Job(item.label, make, (item,), item.run) for item in todo]
         jobs += [Job(f"picture of {Path(i.run).name}", draw, (i,), i.run) for i in last]
-        try:
-            with meter("probes", len(jobs)) as bar:
-                bar.update(0)
-                for done, outcome in enumerate(engine.run(jobs, lambda: None), 1):
-                    bar.update(done, outcome.label)
-                    failed += [outcome] if outcome.reason else []
-        finally:
-            for run in runs:
-                failed += attempt(f"probe tables of {run.name}", assemble, run, of[run.path])
+        tables = [Job(f"probe tables of {run.name}", assemble, (run, of[run.path])) for run in runs]
+        with (
+            assembling(tables, engine if todo else SerialEngine(), failed),
+            meter("probes", len(jobs)) as bar,
+        ):
+            bar.update(0)
+            for done, outcome in enumerate(engine.run(jobs, lambda: None), 1):
+                bar.update(done, outcome.label)
+                failed += [outcome] if outcome.reason else []
     made = [item.store.has(item.key) for item in todo]
     print_done("probe", "checkpoints probed", made, len(items) - len(made))
     return failed

@@ -24,7 +24,7 @@ from rl_slt.pipeline.disk.store import (
     read_table,
     write_table,
 )
-from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome, attempt
+from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome, SerialEngine, assembling, attempt
 from rl_slt.pipeline.engine.progress import meter, print_done
 from rl_slt.pipeline.engine.work import kept_steps
 from rl_slt.pipeline.plan.study import ProbePlan
@@ -113,6 +113,8 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
             for item in last
             if not has_clips(item)
         ]
+        of = {run: [item for item in items if item.run == str(run.path.resolve())] for run in runs}
+        tables = [Job(f"probe tables of {run.name}", assemble, (run, of[run])) for run in runs]
         with meter("probes", len(shared) + len(played) + len(shown)) as bar:
             done = 0
             bar.update(done)
@@ -124,16 +126,12 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
                     bar.update(done, outcome.label)
                     failed.extend([outcome] if outcome.reason else [])
 
-            try:
+            with assembling(tables, engine if todo else SerialEngine(), failed):
                 work(shared)
                 for item in baselines.values():
                     failed += attempt("baselines", join_baselines, item)
                 _share(runs, baselines)
                 work(played)
-            finally:
-                for run in runs:
-                    own = [item for item in items if item.run == str(run.path.resolve())]
-                    failed += attempt(f"probe tables of {run.name}", assemble, run, own)
             work(shown)
     made = [item.is_done for item in todo]
     for key in unknown:
