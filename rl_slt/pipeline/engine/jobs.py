@@ -336,13 +336,20 @@ def _connect(address: Any) -> Any:
     levels = ("distributed", "distributed.client", "distributed.gc")  # each has one of its own
     for name in (*levels, "asyncio", "tornado.application"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    client = Client.__new__(Client)
     try:
-        return Client(address, timeout=_ANSWER_SECONDS, set_as_default=False)
-    except (OSError, ValueError, TimeoutError) as error:
+        client.__init__(address, timeout=_ANSWER_SECONDS, set_as_default=False)  # type: ignore[misc]
+    except BaseException as error:
+        # Left to the garbage collector it may be closed while another one is being made, which
+        # never ends: each waits for one lock.
+        client.close()
+        if not isinstance(error, OSError | ValueError | TimeoutError):
+            raise
         raise InputError(
             f"no Dask scheduler answers at {address!r} ({_one_line(error)}); "
             "expected an address such as tcp://127.0.0.1:8786"
         ) from None
+    return client
 
 
 def _one_line(error: BaseException) -> str:

@@ -98,6 +98,21 @@ def test_wrong_engines(engine: dict[str, object], message: str) -> None:
     assert dask.config.get("scheduler", None) is None  # nor does what else uses Dask wait for one
 
 
+def test_a_client_without_a_scheduler_is_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The garbage collector would close it at any time, and wait there for a lock that is held."""
+    made: list[distributed.Client] = []
+    real = distributed.Client.__init__
+
+    def init(client: distributed.Client, *args: object, **options: object) -> None:
+        made.append(client)
+        real(client, *args, **options)
+
+    monkeypatch.setattr(distributed.Client, "__init__", init)
+    with pytest.raises(InputError, match="no Dask scheduler"), open_engine(scheduler="nonsense"):
+        pass
+    assert [client.status for client in made] == ["closed"]
+
+
 class Loses(SerialEngine):
     """An engine whose scheduler is lost; it counts how often it is asked."""
 
