@@ -343,7 +343,7 @@ def _connect(address: Any) -> Any:
         # Left to the garbage collector it may be closed while another one is being made, which
         # never ends: each waits for one lock.
         client.close()
-        if not isinstance(error, OSError | ValueError | TimeoutError):
+        if not isinstance(error, OSError | ValueError | TypeError | TimeoutError):
             raise
         raise InputError(
             f"no Dask scheduler answers at {address!r} ({_one_line(error)}); "

@@ -90,6 +90,7 @@ def test_jobs_compute_on_one_thread_and_give_the_setting_back() -> None:
         ({"workers": -1}, "workers=-1: must be an integer at least 0"),
         ({"workers": 1, "scheduler": "tcp://x:1"}, "not both"),
         ({"scheduler": "nonsense"}, "no Dask scheduler answers at 'nonsense'"),
+        ({"scheduler": "tls://127.0.0.1:5"}, "no Dask scheduler answers at 'tls:"),
     ],
 )
 def test_wrong_engines(engine: dict[str, object], message: str) -> None:
