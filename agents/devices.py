@@ -21,8 +21,8 @@ def chosen_precision(name: str, device: torch.device) -> str:
     """What a precision called `auto` means on `device`; other names are what they say.
 
     bfloat16 where a GPU has instructions for it, or a CPU has tiles (AMX) and torch may use them.
-    On other CPUs float32 is the faster one: also with AVX-512's pairs bfloat16 took 1.3 to 1.5
-    times as long on an Intel Xeon (`benchmarks/results/agents_speed.md`).
+    On other CPUs float32 is the faster one: with AVX-512's pairs trainings took 1.04 to 1.28 times
+    as long in bfloat16 on an Intel Xeon (`benchmarks/results/agents_speed.md`).
     """
     if name != "auto":
         return name
