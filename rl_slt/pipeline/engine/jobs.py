@@ -113,18 +113,21 @@ class SerialEngine:
 
 
 @contextlib.contextmanager
-def assembling(tables: Sequence[Job], engine: Engine, failed: list[Outcome]) -> Iterator[None]:
+def assembling(
+    tables: Sequence[Job], engine: Engine | None, failed: list[Outcome]
+) -> Iterator[None]:
     """Around the work of a stage: when it ends, also by an interruption, tables are made of it.
 
     Args:
         tables: what makes them.
-        engine: that makes them; after an interruption, and what it cannot, this process does.
+        engine: that makes them; this process does where it is None, after an interruption, and what
+            the engine cannot.
         failed: of the work; takes the outcomes of tables that fail.
     """
     made: set[str] = set()
     try:
         yield
-        if all(outcome.reason != _SCHEDULER_LOST for outcome in failed):
+        if engine is not None and all(o.reason != _SCHEDULER_LOST for o in failed):
             made = {o.label for o in engine.run(tables, lambda: None) if not o.reason}
     finally:
         here = [run_guarded(table) for table in tables if table.label not in made]

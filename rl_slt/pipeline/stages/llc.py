@@ -35,7 +35,7 @@ from rl_slt.pipeline.disk.store import (
     file_digest,
     write_table,
 )
-from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome, SerialEngine, assembling
+from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome, assembling
 from rl_slt.pipeline.engine.progress import meter, print_done
 from rl_slt.pipeline.engine.work import WorkItem, checkpoints_of, evenly, kept_steps, run_items
 from rl_slt.pipeline.environments import environment_of
@@ -466,7 +466,7 @@ def estimate_runs(
         if plan.traces is not None and missing:
             _LOG.info("%s", describe_traces(missing, plan))
         tables = [Job(f"llc tables of {run.name}", assemble, (run,)) for run in runs]
-        with assembling(tables, engine if todo else SerialEngine(), failed):
+        with assembling(tables, engine if todo else None, failed):
             with meter("LLC", len(todo)) as bar:
                 report = lambda done, label: bar.update(done, label.removeprefix("llc of "))  # noqa: E731
                 failed += run_items(todo, make, engine, report)

@@ -23,7 +23,7 @@ from envs.gridworld import plot_policy
 from rl_slt.errors import InputError
 from rl_slt.pipeline.disk.locks import stage_locks
 from rl_slt.pipeline.disk.store import clear_leftovers, digest, write_table
-from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome, SerialEngine, assembling
+from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome, assembling
 from rl_slt.pipeline.engine.progress import meter, print_done
 from rl_slt.pipeline.engine.work import WorkItem, checkpoints_of, kept_steps
 from rl_slt.pipeline.plan.study import ProbePlan
@@ -79,7 +79,7 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
         jobs += [Job(f"picture of {Path(i.run).name}", draw, (i,), i.run) for i in last]
         tables = [Job(f"probe tables of {run.name}", assemble, (run, of[run.path])) for run in runs]
         with (
-            assembling(tables, engine if todo else SerialEngine(), failed),
+            assembling(tables, engine if todo else None, failed),
             meter("probes", len(jobs)) as bar,
         ):
             bar.update(0)

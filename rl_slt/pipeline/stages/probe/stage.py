@@ -24,7 +24,7 @@ from rl_slt.pipeline.disk.store import (
     read_table,
     write_table,
 )
-from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome, SerialEngine, assembling, attempt
+from rl_slt.pipeline.engine.jobs import Engine, Job, Outcome, assembling, attempt
 from rl_slt.pipeline.engine.progress import meter, print_done
 from rl_slt.pipeline.engine.work import kept_steps
 from rl_slt.pipeline.plan.study import ProbePlan
@@ -91,7 +91,8 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
         The items that failed, with their reasons.
     """
     cache = runs[0].path.resolve() / "parts" / "states" if runs else Path()
-    items = [item for run in runs for item in plan_items(run, plan, cache)]
+    of = {run: plan_items(run, plan, cache) for run in runs}
+    items = [item for each in of.values() for item in each]
     failed: list[Outcome] = []
     with stage_locks(runs, "probe"):
         for run in runs:
@@ -113,7 +114,6 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
             for item in last
             if not has_clips(item)
         ]
-        of = {run: [item for item in items if item.run == str(run.path.resolve())] for run in runs}
         tables = [Job(f"probe tables of {run.name}", assemble, (run, of[run])) for run in runs]
         with meter("probes", len(shared) + len(played) + len(shown)) as bar:
             done = 0
@@ -126,7 +126,7 @@ def probe_runs(runs: Sequence[Run], plan: ProbePlan, engine: Engine) -> list[Out
                     bar.update(done, outcome.label)
                     failed.extend([outcome] if outcome.reason else [])
 
-            with assembling(tables, engine if todo else SerialEngine(), failed):
+            with assembling(tables, engine if todo else None, failed):
                 work(shared)
                 for item in baselines.values():
                     failed += attempt("baselines", join_baselines, item)
