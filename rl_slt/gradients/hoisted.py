@@ -17,11 +17,11 @@ from torch.fx import Graph, GraphModule, Node
 from torch.fx.node import map_arg
 
 from rl_slt.data.policy_data import PolicyData
+from rl_slt.gradients.lowered import is_view, keep_forms, lowered, mutates
 
 # Bytes kept of a sample, at most: so many times its fields', and as much as is never worth saving.
 MOST_TIMES, SMALL_BYTES = 2, 4096
 MOST_BYTES = 1 << 28  # kept of all samples
-SHAPED_ALIKE = {torch.ops.aten._unsafe_view.default}  # views that their schema does not tell
 
 
 class Layout(NamedTuple):
@@ -84,7 +84,7 @@ def hoist(graph: GraphModule, given: Sequence[str | None], own: set[str], sample
         elif of_data.intersection(node.all_input_nodes):
             of_data.add(node)
     early = {node for node in of_data if node.op == "call_function"}
-    if any(_mutates(node) and node.args[0] in of_data for node in late):
+    if any(mutates(node) and node.args[0] in of_data for node in late):
         early.clear()
     reads = frozenset(name for node, name in fields.items() if name in own and node.users)
     own_bytes = sum(_bytes(node) for node, name in fields.items() if name in reads)
@@ -123,7 +123,7 @@ def folded(
     for node in graph.graph.nodes:
         if node in known or node is weights:
             continue
-        if _mutates(node) or _draws(node):
+        if mutates(node) or _draws(node):
             return _plain(graph), [*given]
         if node.op == "call_function" and known.keys() >= {*node.all_input_nodes}:
             args, options = map_arg((node.args, node.kwargs), known.__getitem__)
@@ -149,7 +149,7 @@ def _edges(nodes: list[Node], early: set[Node], most: int, samples: int) -> list
         edges: list[Node] = []
         for node in reversed(nodes):
             if node in early and not early.issuperset(node.users):
-                if _is_view(node) or not _by_sample(node, samples):
+                if is_view(node) or not _by_sample(node, samples):
                     early.remove(node)
                 else:
                     edges.append(node)
@@ -174,19 +174,9 @@ def _upto(graph: GraphModule, edges: list[Node]) -> GraphModule:
 
 def _plain(graph: GraphModule) -> Callable[..., Any]:
     """A graph as a function without gradients, and without the tensors it was traced with."""
-    for node in graph.graph.nodes:
-        node.meta.clear()
-    forward: Callable[..., Any] = torch.no_grad()(graph.forward)
+    keep_forms(graph)
+    forward: Callable[..., Any] = torch.no_grad()(lowered(graph).forward)
     return forward
-
-
-def _is_view(node: Node) -> bool:
-    return node.target in SHAPED_ALIKE or getattr(node.target, "is_view", False)
-
-
-def _mutates(node: Node) -> bool:
-    schema = getattr(node.target, "_schema", None)
-    return schema is not None and schema.is_mutable
 
 
 def _draws(node: Node) -> bool:

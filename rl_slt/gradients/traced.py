@@ -20,6 +20,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from rl_slt.data.policy_data import PolicyData
 from rl_slt.gradients.flat import FlatPolicy
 from rl_slt.gradients.hoisted import Hoisted, Kept, folded, hoist
+from rl_slt.gradients.lowered import form_of
 from rl_slt.gradients.patches import patches_as_rows
 from rl_slt.gradients.precision import in_bfloat16
 from rl_slt.losses.base import Loss
@@ -280,7 +281,7 @@ def drop_idle(graph: GraphModule) -> GraphModule:
     """
     for node in list(graph.graph.nodes):
         source = _same_as(node)
-        if node.target is aten.ones_like.default and (form := _form(node)) is not None:
+        if node.target is aten.ones_like.default and (form := form_of(node)) is not None:
             with graph.graph.inserting_before(node):  # of no tensor, whose value has no part
                 options = {"dtype": form[0], "device": node.meta["val"].device}
                 source = graph.graph.call_function(aten.ones.default, (list(form[1]),), options)
@@ -299,17 +300,11 @@ def _same_as(node: Node) -> Node | None:
         return None
     by_one = node.target in (aten.mul.Scalar, aten.mul.Tensor) and node.args[1:] in ((1,), (1.0,))
     if node.target in FORMS or by_one:
-        return source if _form(source) == _form(node) is not None else None
+        return source if form_of(source) == form_of(node) is not None else None
     if node.target is aten.transpose.int and source.target is node.target:
         first = source.args[0]
         return first if source.args[1:] == node.args[1:] and isinstance(first, Node) else None
     return None
-
-
-def _form(node: Node) -> tuple[Any, ...] | None:
-    """Type, shape and strides of the tensor that a traced node gives; None of what is none."""
-    value = node.meta.get("val")
-    return (value.dtype, value.shape, value.stride()) if isinstance(value, Tensor) else None
 
 
 def has_conv(module: nn.Module) -> bool:
