@@ -6,7 +6,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 OUT ?= demo
-comma := ,
 
 .PHONY: help demo test test-slow test-faults docs site venv clean
 
@@ -48,20 +47,21 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) could not make a virtual environment (on Debian: apt install python3-venv)." >&2; rm -rf $(VENV); exit 1; }
 
 # torch comes first and pinned: a later resolver run must not replace it by another build.
-define install
-@echo "== installing rl-slt$(1) from constraints.txt =="
-@$(PIP) --only-binary torch,procgen-mirror,procgen-gym torch \
-	"procgen-mirror; python_version < '3.13'" "procgen-gym; python_version >= '3.13'" \
-	|| { echo "No ready wheel of torch or procgen for this machine: needs Linux on x86-64, Python 3.11 to 3.13." >&2; exit 1; }
-@$(PIP) -e '.$(1)'
-endef
-
-$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(call install)
+$(VENV)/.torch: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "== installing torch and procgen from constraints.txt =="
+	@$(PIP) --only-binary torch,procgen-mirror,procgen-gym torch \
+		"procgen-mirror; python_version < '3.13'" "procgen-gym; python_version >= '3.13'" \
+		|| { echo "No ready wheel of torch or procgen for this machine: needs Linux on x86-64, Python 3.11 to 3.13." >&2; exit 1; }
 	@touch $@
 
-$(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
-	$(call install,[test$(comma)docs])
+$(VENV)/.installed: $(VENV)/.torch
+	@echo "== installing rl-slt from constraints.txt =="
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.torch
+	@echo "== installing rl-slt[test,docs] from constraints.txt =="
+	@$(PIP) -e '.[test,docs]'
 	@touch $(VENV)/.installed $@
 
 clean:
