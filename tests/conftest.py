@@ -1,6 +1,7 @@
 """Shared by all tests: one torch thread for each test process, and a Chromium to look at pages."""
 
 import ctypes
+import functools
 import gc
 import os
 import shutil
@@ -14,13 +15,14 @@ import pytest
 import torch
 
 STATM = Path("/proc/self/statm")
-MOST_FREED = 150 << 20  # bytes that a process may grow before it gives back what it does not use
+MOST_FREED = 60 << 20  # bytes that a process may grow before it gives back what it does not use
+MOST_GAMES = 16  # sets of games that a module may leave to the next
 _KEPT = [0]  # bytes that it kept then
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Golden numbers first: they take most memory, and processes are small at the beginning."""
-    items.sort(key=lambda item: "golden" not in item.path.parts)
+    items.sort(key=lambda item: ("golden" not in item.path.parts, "[compare]" not in item.name))
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -39,16 +41,34 @@ def _collections_pass_over_what_was_imported() -> None:
 def _no_memory_of_other_tests() -> Iterator[None]:
     """What tests freed waits to be used again, games too: over all tests that is gigabytes."""
     yield
-    if not STATM.exists() or resident() < _KEPT[0] + MOST_FREED:
-        return
-    if "rl_slt.pipeline.states" in sys.modules:
-        sys.modules["rl_slt.pipeline.states"].shared_env.cache_clear()
+    if STATM.exists() and resident() > _KEPT[0] + MOST_FREED:
+        give_back()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_games_of_other_modules() -> Iterator[None]:
+    """A game takes 0.6 MB, and 4 when it has shown many levels, whose pictures it keeps."""
+    yield
+    if "envs.native" in sys.modules and len(sys.modules["envs.native"]._KEPT) > MOST_GAMES:
+        give_back()
+
+
+def give_back() -> None:
+    """Give the memory that is not used back to the system, and what our functions remember."""
+    for name, module in [*sys.modules.items()]:
+        if name.partition(".")[0] in ("agents", "analysis", "envs", "rl_slt"):
+            for value in [*vars(module).values()]:
+                if isinstance(value, functools._lru_cache_wrapper):
+                    value.cache_clear()
     if "envs.native" in sys.modules:
-        sys.modules["envs.native"].drop_released()
-    gc.collect()
+        sys.modules["envs.simulator"].shared_simulator.__wrapped__.cache_clear()
+        sys.modules["envs.native"].drop_released()  # which collects
+    else:
+        gc.collect()
     with suppress(OSError, AttributeError):  # of glibc
         ctypes.CDLL(None).malloc_trim(0)
-    _KEPT[0] = resident()
+    if STATM.exists():
+        _KEPT[0] = resident()
 
 
 def resident() -> int:

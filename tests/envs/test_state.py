@@ -61,16 +61,16 @@ def test_a_game_keeps_the_generators_that_it_is_not_told(raw: Maker, game: str) 
 @pytest.mark.parametrize("game, mode", [("coinrun", "easy"), ("coinrun", "hard"), ("maze", "easy")])
 def test_a_level_made_uses_nothing_of_its_generator(game: str, mode: Mode) -> None:
     settings, rng = envs.LevelSettings(distribution_mode=mode), np.random.default_rng(3)
-    games = [acquire(32, game, settings) for _ in range(2)]
+    games = [acquire(8, game, settings) for _ in range(2)]
     ended = 0
-    for first in range(0, 256, 32):
-        for index in range(32):
+    for first in range(0, 256, 8):
+        for index in range(8):
             level = shared_simulator(game, settings).level(first + index)
             other = shared_simulator(game, settings).level(5000 + first + index)
             games[0].set_state(index, level.data)
             games[1].set_state(index, mixed(bytes(level.data), other))
         for _ in range(60):
-            actions = np.where(rng.random(32) < 0.4, 8, rng.integers(0, 15, 32))
+            actions = np.where(rng.random(8) < 0.4, 8, rng.integers(0, 15, 8))
             for one in games:
                 one.step(actions)
             assert np.array_equal(games[0].obs, games[1].obs)
