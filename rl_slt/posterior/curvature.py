@@ -30,7 +30,6 @@ from rl_slt.posterior.target import Target, Trace
 PROBES = 32  # random directions of a Hessian's trace
 LEAST_SAMPLES, MOST_PRODUCTS = 64, 1 << 27  # of it, so that many weights cost no more
 MOST_ROWS = 4096
-BLOCK = 4096  # weights whose squares are summed in the precision of the rows
 CHUNK, ELEMENTS = 16, 1 << 21  # per-sample gradients at once, at least; numbers in them
 
 
@@ -62,12 +61,9 @@ def trace_of(target: Target, generator: Generator) -> Trace:
 
 
 def squared_norms(parts: Iterable[Tensor]) -> Tensor:
-    """Of rows in parts `[b, d]`, in double precision over blocks: without copies of the rows."""
-    norms = [
-        torch.stack([torch.linalg.vector_norm(block, dim=1) for block in part.split(BLOCK, 1)])
-        for part in parts
-    ]
-    return torch.cat([norm.double().square().sum(0) for norm in norms])
+    """Of rows in parts `[b, d]`, in double precision without copies of the rows in it."""
+    norms = [torch.linalg.vector_norm(part, dim=1, dtype=torch.float64) for part in parts]
+    return torch.cat(norms).square()
 
 
 def count_rows(target: Target) -> int | None:
