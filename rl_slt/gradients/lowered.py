@@ -6,6 +6,7 @@ that takes the place of an argument is neither fetched nor evicts what comes nex
 
 from __future__ import annotations
 
+from operator import getitem
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch._ops import OpOverload
 from torch.fx import Graph, GraphModule, Node
 
 aten = torch.ops.aten
-SHAPED_ALIKE = {aten._unsafe_view.default}  # views that their schema does not tell
+VIEWS = {aten._unsafe_view.default}  # that no schema tells
 # Operations of one meaning, whose functions for Python take half as long as their overloads.
 QUICK = (
     *("_log_softmax", "add", "addmm", "bmm", "cat", "clone", "constant_pad_nd", "div", "exp"),
@@ -40,9 +41,9 @@ def lowered(graph: GraphModule) -> GraphModule:
     written = _written(graph.graph)
     for node, new in copies.items():
         if node in written:
-            place = copies[written[node]]
-            new.target = IN_PLACE[node.target]
-            new.args = (place, *(a for a in new.args if a is not place))
+            place, others = copies[written[node]], [*new.args]
+            others.remove(place)
+            new.target, new.args = IN_PLACE[node.target], (place, *others)
             if isinstance(new.target, OpOverload):
                 new.kwargs = {_OUT: place}
         elif node.op == "call_function":
@@ -52,7 +53,7 @@ def lowered(graph: GraphModule) -> GraphModule:
 
 def is_view(node: Node) -> bool:
     """Whether a node's tensor is a part of its first argument's memory."""
-    return node.target in SHAPED_ALIKE or getattr(node.target, "is_view", False)
+    return node.target in VIEWS or getattr(node.target, "is_view", False)
 
 
 def mutates(node: Node) -> bool:
@@ -81,7 +82,10 @@ def _written(graph: Graph) -> dict[Node, Node]:
     owner: dict[Node, Node] = {}  # the node that made the memory
     read: dict[Node, int] = {}  # when the memory is read last
     for node in graph.nodes:
-        owner[node] = owner[node.args[0]] if is_view(node) else node
+        part = (
+            is_view(node) or node.target is getitem
+        )  # one of several results, or of several views
+        owner[node] = owner[node.args[0]] if part else node
         latest = max((order[user] for user in node.users), default=order[node])
         read[owner[node]] = max(read.get(owner[node], 0), latest)
     found: dict[Node, Node] = {}

@@ -33,6 +33,22 @@ def seen_through_a_view(x: Tensor, y: Tensor, b: Tensor) -> tuple[Tensor, ...]:
     return torch.relu(before), part.exp()
 
 
+def seen_in_parts(x: Tensor, y: Tensor, b: Tensor) -> tuple[Tensor, ...]:
+    before = x @ y
+    left, right = before.split(2)
+    return torch.relu(before), left.exp(), right.neg()
+
+
+def of_several_results(x: Tensor, y: Tensor, b: Tensor) -> tuple[Tensor, ...]:
+    values, where = (x @ y).max(1)
+    return torch.relu(values), where
+
+
+def twice_itself(x: Tensor, y: Tensor, b: Tensor) -> tuple[Tensor, ...]:
+    product = x @ y
+    return (product + product,)
+
+
 def given_back(x: Tensor, y: Tensor, b: Tensor) -> tuple[Tensor, ...]:
     before = x @ y
     return before, torch.tanh(before)
@@ -66,7 +82,8 @@ def backwards_of_what_stays(x: Tensor, y: Tensor, b: Tensor) -> tuple[Tensor, ..
     ("function", "written"),
     [
         (layer, 2), (with_bias_first, 1), (read_again, 0), (seen_through_a_view, 0),
-        (given_back, 0), (of_an_argument, 0), (broadcast, 0), (with_itself, 0), (backwards, 2),
+        (seen_in_parts, 0), (of_several_results, 0), (twice_itself, 1), (given_back, 0),
+        (of_an_argument, 0), (broadcast, 0), (with_itself, 0), (backwards, 2),
         (backwards_of_what_stays, 1),
     ],
 )  # fmt: skip
