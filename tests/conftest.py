@@ -1,13 +1,11 @@
 """Shared by all tests: one torch thread for each test process, and a Chromium to look at pages."""
 
-import ctypes
 import functools
 import gc
 import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,18 +53,16 @@ def _no_games_of_other_modules() -> Iterator[None]:
 
 def give_back() -> None:
     """Give the memory that is not used back to the system, and what our functions remember."""
+    from envs.native import drop_released
+
     for name, module in [*sys.modules.items()]:
         if name.partition(".")[0] in ("agents", "analysis", "envs", "rl_slt"):
             for value in [*vars(module).values()]:
                 if isinstance(value, functools._lru_cache_wrapper):
                     value.cache_clear()
-    if "envs.native" in sys.modules:
+    if "envs.simulator" in sys.modules:
         sys.modules["envs.simulator"].shared_simulator.__wrapped__.cache_clear()
-        sys.modules["envs.native"].drop_released()  # which collects
-    else:
-        gc.collect()
-    with suppress(OSError, AttributeError):  # of glibc
-        ctypes.CDLL(None).malloc_trim(0)
+    drop_released()  # which collects, and gives back what else is free
     if STATM.exists():
         _KEPT[0] = resident()
 

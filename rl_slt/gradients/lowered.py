@@ -82,10 +82,8 @@ def _written(graph: Graph) -> dict[Node, Node]:
     owner: dict[Node, Node] = {}  # the node that made the memory
     read: dict[Node, int] = {}  # when the memory is read last
     for node in graph.nodes:
-        part = (
-            is_view(node) or node.target is getitem
-        )  # one of several results, or of several views
-        owner[node] = owner[node.args[0]] if part else node
+        shared = is_view(node) or node.target is getitem  # of several results, or of several views
+        owner[node] = owner[node.args[0]] if shared else node
         latest = max((order[user] for user in node.users), default=order[node])
         read[owner[node]] = max(read.get(owner[node], 0), latest)
     found: dict[Node, Node] = {}
