@@ -64,7 +64,8 @@ def test_agents_of_sb3_act_the_same(tmp_path: Path, fake_vec: Any, settings: Any
     model = sb3_agent(fake_vec, tmp_path / "agent.zip", **settings)
     import_agent(tmp_path / "agent", tmp_path / "run")  # as SB3 loads it, without the suffix
     for ours, theirs in zip(imported(tmp_path / "run"), of_sb3(model), strict=True):
-        assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+        size = max(1.0, float(theirs.abs().max()))  # sums of frames up to 255 cancel
+        assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-4 * size)
 
 
 def test_fewer_actions_need_a_map(tmp_path: Path, fake_vec: Any) -> None:

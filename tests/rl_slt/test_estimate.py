@@ -268,7 +268,8 @@ def test_a_clipped_surrogate_has_a_number_at_its_minimum_in_any_unit_of_reward()
         assert at_minimum.status == "ok"
         found.append(at_minimum)
     one, two = found
-    assert abs(one.llc - two.llc) < 2 * math.hypot(one.stderr, two.stderr)
+    # Of some processor's roundings one in 20 is two standard errors off, and four one in 16,000.
+    assert abs(one.llc - two.llc) < 4 * math.hypot(one.stderr, two.stderr)
     assert one.llc > 20 * one.stderr
 
 

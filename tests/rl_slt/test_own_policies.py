@@ -53,7 +53,7 @@ def plain() -> LLCEstimate:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
     low, states = Net().to(dtype), STATES.to(dtype)
-    found, wanted = estimate(low, states, draws=20), estimate(low.float(), states.float(), draws=20)
+    found, wanted = estimate(low, states, draws=60), estimate(low.float(), states.float(), draws=60)
     assert found.llc == wanted.llc
 
 

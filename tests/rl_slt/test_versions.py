@@ -92,6 +92,7 @@ def test_every_stage_that_is_stored_or_derived_has_a_version() -> None:
 @pytest.fixture
 def rounds(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     """Let this processor have units for bfloat16, or none."""
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX512")
     return lambda has: monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: has)
 
 

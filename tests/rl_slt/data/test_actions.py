@@ -56,10 +56,10 @@ def test_an_estimate_is_that_of_the_policy_on_classes() -> None:
         assert found.loss_mean == pytest.approx(expected.loss_mean, rel=1e-3)
 
 
-@pytest.mark.filterwarnings("ignore:this LLC is suspect")  # of two short chains
+@pytest.mark.filterwarnings("ignore:this LLC is suspect")  # of short chains
 def test_merging_takes_the_split_out_of_the_estimate() -> None:
     states = torch.randn(200, 4, generator=torch.Generator().manual_seed(0))
-    few: dict[str, Any] = dict(nbeta=500.0, chains=2, draws=200, states_error=False)
+    few: dict[str, Any] = dict(nbeta=500.0, localization=10.0, draws=150, states_error=False)
     apart = estimate_llc(policy(), states, **few)
     merged = estimate_llc(policy(), states, distinct_actions=CLASSES, **few)
     assert apart.llc - merged.llc > 4 * (apart.stderr**2 + merged.stderr**2) ** 0.5
