@@ -64,17 +64,17 @@ class Batches:
 
     def __init__(self, samples: Samples, size: int, generator: torch.Generator) -> None:
         self._samples, self._size, self._generator = samples, size, generator
-        self._order = torch.empty(0, dtype=torch.int64, device=samples.device)
+        self._left: list[Tensor] = []  # batches of the order in use, the next one last
 
     def next(self) -> Tensor | None:
         """Samples of the next batch `[size]`; None means all."""
         n, device = self._samples.n, self._samples.device
         if self._size >= n:
             return None
-        if len(self._order) < self._size:
-            self._order = torch.randperm(n, generator=self._generator, device=device)
-        batch, self._order = self._order[: self._size], self._order[self._size :]
-        return batch
+        if not self._left:
+            order = torch.randperm(n, generator=self._generator, device=device)
+            self._left = [*order[: n - n % self._size].split(self._size)][::-1]
+        return self._left.pop()
 
 
 def distinct(fields: Iterable[Tensor]) -> tuple[Tensor, Tensor] | None:

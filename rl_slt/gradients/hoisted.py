@@ -300,4 +300,5 @@ class Kept:
 
 def _at(rows: Tensor, where: Tensor) -> Tensor:
     """Rows at `where` of any shape."""
-    return rows.index_select(0, where.reshape(-1)).unflatten(0, where.shape)
+    found = rows.index_select(0, where.reshape(-1))
+    return found.view(*where.shape, *rows.shape[1:])

@@ -36,6 +36,6 @@ class PolicyKL(ReferenceLoss):
     def __call__(self, policy: Policy, batch: PolicyData) -> Tensor:
         """Per-sample losses `[B]`, nats."""
         assert batch.reference_logits is not None
-        log_p = log_softmax(batch.reference_logits)
+        log_p = log_softmax(batch.reference_logits).contiguous()  # kept by states (`hoist`)
         log_q = log_softmax(logits_of(policy(batch.states)))
         return (log_p.exp() * (log_p - log_q)).sum(-1)

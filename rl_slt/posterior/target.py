@@ -276,9 +276,9 @@ class Target:
         self.grads += sum(len(i) for i in rows)
         traced = self.traced if self.batched and len(w) > 1 else None
         if not self.loss.redrawn and (traced or self._alone):
-            centers = torch.stack([self.center_losses[i].mean() for i in rows])
-            found = traced.of_rows(w, torch.stack(rows)) if traced else self._each(w, rows)
-            return *found, centers
+            where = torch.stack(rows)
+            found = traced.of_rows(w, where) if traced else self._each(w, rows)
+            return *found, self.center_losses[where].mean(1)
         batches = [
             self.loss.refresh(self.samples.take(i), g, self.flat.load(at))
             for i, g, at in zip(rows, generators, w, strict=True)
