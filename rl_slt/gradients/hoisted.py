@@ -36,8 +36,9 @@ class Layout(NamedTuple):
 
     def value(self, rows: Tensor) -> Tensor:
         """The value of such rows, as it would lie in memory."""
-        back = sorted(range(len(self.order)), key=self.order.__getitem__)
-        return rows.view(self.shape).permute(back)
+        every = range(len(self.order))
+        back, value = sorted(every, key=self.order.__getitem__), rows.view(self.shape)
+        return value if back == [*every] else value.permute(back)
 
 
 class Hoisted(NamedTuple):
@@ -257,8 +258,8 @@ class Kept:
 
     def _of(self, graph: Hoisted, where: Tensor) -> list[Tensor]:
         assert self._rows is not None
-        each = zip(self._rows, graph.layouts, strict=True)
-        return [layout.value(_at(rows, where.reshape(-1))) for rows, layout in each]
+        each, where = zip(self._rows, graph.layouts, strict=True), where.reshape(-1)
+        return [layout.value(rows.index_select(0, where)) for rows, layout in each]
 
     def _serves(self, graph: Hoisted, where: Tensor, wanted: Sequence[Tensor]) -> bool:
         """Whether what is kept is what a graph wants."""

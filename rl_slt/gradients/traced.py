@@ -300,11 +300,24 @@ def _same_as(node: Node) -> Node | None:
         return None
     by_one = node.target in (aten.mul.Scalar, aten.mul.Tensor) and node.args[1:] in ((1,), (1.0,))
     if node.target in FORMS or by_one:
-        return source if form_of(source) == form_of(node) is not None else None
+        same = form_of(source) == form_of(node) is not None
+        return source if same or (by_one and all(map(_adds_row, node.users))) else None
     if node.target is aten.transpose.int and source.target is node.target:
         first = source.args[0]
         return first if source.args[1:] == node.args[1:] and isinstance(first, Node) else None
     return None
+
+
+def _adds_row(node: Node) -> bool:
+    """Whether a node is a row `[C, d]` of each chain, to be added to all rows of its `[C, B, d]`.
+
+    Of a bias, which layers multiply by 1: that it lies among all weights then does not matter.
+    """
+    source, sums = node.all_input_nodes[0], {user.target for user in node.users}
+    if node.target is not aten.view.default or sums != {aten.add.Tensor}:
+        return False
+    shape: list[Any] = [*source.meta["val"].shape]
+    return len(shape) == 2 and node.args[1] == [shape[0], 1, shape[1]]
 
 
 def has_conv(module: nn.Module) -> bool:

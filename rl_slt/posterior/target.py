@@ -278,7 +278,7 @@ class Target:
         if not self.loss.redrawn and (traced or self._alone):
             where = torch.stack(rows)
             found = traced.of_rows(w, where) if traced else self._each(w, rows)
-            return *found, self.center_losses[where].mean(1)
+            return *found, self.center_losses.take(where).mean(1)
         batches = [
             self.loss.refresh(self.samples.take(i), g, self.flat.load(at))
             for i, g, at in zip(rows, generators, w, strict=True)
