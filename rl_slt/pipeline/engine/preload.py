@@ -19,6 +19,7 @@ with contextlib.suppress(InputError):  # without procgen gridworlds remain
 
 import distributed
 import rl_slt.pipeline.commands.run  # the stages, torch and pandas
+import torch._dynamo  # by the first optimizer and by the first graph that is traced
 
 if images is not None:
     images.join()
