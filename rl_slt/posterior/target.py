@@ -37,9 +37,9 @@ class Evaluation(NamedTuple):
         grad: gradient of U in the sampler's coordinates.
         prior: `(gamma / 2) |w - w*|^2`.
         virial: `(w - w*) . grad U`, whose mean is d under the exact posterior (Stein identity).
-        stiff: mean of `(u . (w - w*)) (u . grad U)` over the unit directions u in which the
-            preconditioner found more curvature of the loss than of the localizer; its mean is 1
-            by the same identity. None where there is no such direction.
+        stiff: mean of `(u . z) (u . grad U)`, in the sampler's coordinates z, over the unit
+            directions u in which the preconditioner found more curvature of the loss than of the
+            localizer; its mean is 1 by the same identity. None where there is no such direction.
         noise: rows `[C, m - 1, d]` whose outer products sum to the covariance of `grad` over
             batches, without bias, in the sampler's coordinates; None where it was not asked for.
     """
@@ -94,26 +94,30 @@ class Preconditioner:
     basis: Tensor
     shrink: Tensor
 
-    def forward(self, z: Tensor) -> Tensor:
-        """`T z` of rows `[C, d]`."""
-        return self._along(z, self.shrink) * self.scale
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """`T z` of rows `[C, d]`, and `z U` `[C, k]`."""
+        moved, along = self._along(z, self.shrink)
+        return moved * self.scale, along
 
-    def transpose(self, g: Tensor) -> Tensor:
-        """`T' g` of rows `[C, d]`."""
-        return self._along(g * self.scale, self.shrink)
+    def transpose(self, g: Tensor) -> tuple[Tensor, Tensor]:
+        """`T' g` of rows `[C, d]`, and its products with U `[C, k]`."""
+        pulled, along = self._along(g * self.scale, self.shrink)
+        return pulled, along * self.shrink
 
     def inverse(self, delta: Tensor) -> Tensor:
         """`T^-1 delta` of rows `[C, d]`."""
-        return self._along(delta / self.scale, 1 / self.shrink)
+        return self._along(delta / self.scale, 1 / self.shrink)[0]
 
     @cached_property
-    def stiff(self) -> Tensor:
-        """The columns of U with `nbeta h > gamma`, `[d, j]`."""
-        return self.basis[:, self.shrink**2 < 0.5]
+    def stiff(self) -> Tensor | None:
+        """Shares `[k]` of the columns of U with `nbeta h > gamma` in a mean over those."""
+        stiff = (self.shrink**2 < 0.5).to(self.shrink)
+        return stiff / stiff.sum() if stiff.any() else None
 
-    def _along(self, rows: Tensor, factor: Tensor) -> Tensor:
-        """Rows `[C, d]` with their parts along U times `factor` `[k]`."""
-        return torch.addmm(rows, (rows @ self.basis) * (factor - 1), self.basis.T)
+    def _along(self, rows: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows `[C, d]` with their parts along U times `factor` `[k]`, and those parts."""
+        along = rows @ self.basis
+        return torch.addmm(rows, along * (factor - 1), self.basis.T), along
 
 
 class Target:
@@ -180,7 +184,7 @@ class Target:
 
     def weights(self, z: Tensor) -> Tensor:
         """`w - w*` `[C, d]` of coordinates `z` `[C, d]`."""
-        return self.held(z if self.preconditioner is None else self.preconditioner.forward(z))
+        return self.held(z if self.preconditioner is None else self.preconditioner.forward(z)[0])
 
     def change_nbeta(self, nbeta: float) -> None:
         """Go over to another inverse temperature, and the preconditioner with it.
@@ -216,7 +220,8 @@ class Target:
             parts: equal parts that each batch is divided into, to tell its gradient's noise from
                 their differences; 1 tells none.
         """
-        moved = z if self.preconditioner is None else self.preconditioner.forward(z)
+        own = self.preconditioner
+        moved, along = (z, None) if own is None else own.forward(z)
         delta = self.held(moved)
         w, noise = self.flat.w_star + delta, None
         if self.loss.plays:
@@ -243,10 +248,9 @@ class Target:
             energy = energy + 0.5 / self.width**2 * _dots(idle, idle)
             pull = grad_w.add(idle, alpha=1 / self.width**2)
         grad_z = pull
-        if self.preconditioner is not None:
-            grad_z = self.preconditioner.transpose(pull)
-            if (along := self.preconditioner.stiff).shape[1]:
-                stiff = ((delta @ along) * (grad_w @ along)).mean(1)
+        if own is not None and along is not None:
+            grad_z, pulled = own.transpose(pull)
+            stiff = None if own.stiff is None else (along * pulled) @ own.stiff
         return Evaluation(loss, at_center, energy, grad_z, prior, virial, stiff, noise)
 
     def _noise(self, grads: Tensor, size: int) -> Tensor:
@@ -263,7 +267,7 @@ class Target:
         share = (1 - size / self.n) / (parts * (parts - 1))
         rows = self.held(((self.nbeta * share**0.5 * contrast) @ grads).flatten(0, 1))
         if self.preconditioner is not None:
-            rows = self.preconditioner.transpose(rows)
+            rows = self.preconditioner.transpose(rows)[0]
         return rows.unflatten(0, (len(grads), parts - 1))
 
     def _loss_grad(

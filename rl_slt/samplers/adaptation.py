@@ -48,7 +48,7 @@ def row_curvature(target: Target, z: Tensor, generators: Sequence[Generator]) ->
     """
     rows = fisher_rows(target, z, 2 * LEAST_ROWS, generators)
     if target.preconditioner is not None:
-        rows = target.preconditioner.transpose(rows)
+        rows = target.preconditioner.transpose(rows)[0]
     values, _ = leading_curvature(rows, 1)
     scale = 1.0 if target.preconditioner is not None else target.localization
     return float(target.nbeta * values[-1]) + scale

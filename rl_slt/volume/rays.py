@@ -165,7 +165,7 @@ def rays_of(
     log_det = float(t.shrink.double().log().sum() + _log_scale(t, localization, d))
     for k in range(count):
         s = center.clone().normal_(generator=generator)
-        way = t.forward((s / s.norm())[None])[0]
+        way = t.forward((s / s.norm())[None])[0][0]
         stretch[k] = localization * float(way.double().square().sum())
         values[k, 1:] = [value(center + float(r) * way) for r in radii[1:]]
         if k + 1 == PILOT and count > PILOT:
