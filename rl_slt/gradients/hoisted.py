@@ -7,6 +7,7 @@ probabilities, all layers below the free ones. Compilers call it loop-invariant 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate
 from operator import mul
 from typing import Any, NamedTuple
@@ -209,6 +210,10 @@ def _by_sample(node: Node, samples: int) -> bool:
     return whole and samples in accumulate(shape, mul)
 
 
+Ask = Callable[[Tensor], Sequence[Tensor]]
+"""Samples to what a graph prepares of them."""
+
+
 class Kept:
     """What graphs of one policy prepare of each sample of some data, made once.
 
@@ -222,8 +227,9 @@ class Kept:
     def __init__(self, data: PolicyData) -> None:
         self.fields = data.tensors()
         self._size, self._device = len(data), data.states.device
-        self._rows: list[Tensor] | None = None
-        self._right: dict[Any, bool] = {}
+        # `[N, *]` each, by their place in what a graph prepares and the length of that
+        self._rows: dict[tuple[int, int], list[Tensor]] = {}
+        self._of: dict[Any, list[Tensor] | None] = {}  # those of each graph
 
     def take(self, name: str, where: Tensor) -> Tensor:
         """A field of the samples `where` `[...]`, `[..., *]`."""
@@ -234,8 +240,9 @@ class Kept:
     ) -> list[Tensor] | None:
         """What `graph.prepare` gives of the samples `where`; None where it must be asked itself.
 
-        A network may mix the samples of a batch, or take another path in a batch of other size.
-        So each graph is asked once, and what was kept serves it only if that is the same.
+        A network may mix the samples of a batch, or take another path in a batch of other size,
+        and a mean's weights are of that size. So each graph is asked once, and what was kept
+        serves it only if that is the same.
 
         Args:
             key: of the graph.
@@ -250,53 +257,67 @@ class Kept:
             tensors = (self.take(x, rows) if isinstance(x, str) else x for x in given)
             return graph.prepare(None, *tensors)  # type: ignore[misc]
 
-        if self._rows is None:
-            self._rows = self._make(graph, ask, where.shape)
-        if key not in self._right:
-            self._right[key] = self._serves(graph, where, ask(where))
-        return self._of(graph, where) if self._right[key] else None
+        if key not in self._of:
+            self._of[key] = self._rows_of(graph, ask, where)
+        kept, where = self._of[key], where.reshape(-1)
+        if kept is None:
+            return None
+        each = zip(graph.layouts, kept, strict=True)
+        return [layout.value(rows.index_select(0, where)) for layout, rows in each]
 
-    def _of(self, graph: Hoisted, where: Tensor) -> list[Tensor]:
-        assert self._rows is not None
-        each, where = zip(self._rows, graph.layouts, strict=True), where.reshape(-1)
-        return [layout.value(rows.index_select(0, where)) for rows, layout in each]
+    def _rows_of(self, graph: Hoisted, ask: Ask, where: Tensor) -> list[Tensor] | None:
+        """What is kept of all samples for a graph, made where that of no other graph serves it."""
+        wanted = ask(where)
+        known = [self._rows.setdefault((k, len(wanted)), []) for k in range(len(wanted))]
+        gives = [partial(_gives, *x, where) for x in zip(graph.layouts, wanted, strict=True)]
+        lacking = [
+            k for k, value in enumerate(wanted)
+            if not (value.any() and any(map(gives[k], known[k])))  # zeros tell nothing of others
+        ]  # fmt: skip
+        made = self._make(graph, ask, where.shape, lacking)
+        if len(made) < len(lacking) or not all(
+            gives[k](rows) for k, rows in zip(lacking, made, strict=True)
+        ):
+            return None
+        for k, rows in zip(lacking, made, strict=True):
+            known[k].insert(0, rows)
+        return [next(filter(gives[k], known[k])) for k in range(len(wanted))]
 
-    def _serves(self, graph: Hoisted, where: Tensor, wanted: Sequence[Tensor]) -> bool:
-        """Whether what is kept is what a graph wants."""
-        kept = self._rows
-        assert kept is not None
-        if [r.shape[1] * where.numel() for r in kept] != [x.numel() for x in wanted]:
-            return False
-        return all(
-            a.dtype == b.dtype and torch.allclose(a, b, rtol=1e-4, atol=1e-5, equal_nan=True)
-            for a, b in zip(self._of(graph, where), wanted, strict=True)
-        )
-
-    def _make(
-        self, graph: Hoisted, ask: Callable[[Tensor], Sequence[Tensor]], shape: torch.Size
-    ) -> list[Tensor]:
+    def _make(self, graph: Hoisted, ask: Ask, shape: torch.Size, which: list[int]) -> list[Tensor]:
         """Rows of all samples, in other company than that of any batch; none if that is too much.
 
         Args:
             graph: that prepares them.
             ask: gives what it prepares of samples.
             shape: of the samples that it takes.
+            which: of the tensors that it prepares.
         """
         size = shape.numel()
         order = torch.randperm(self._size, generator=torch.Generator().manual_seed(0))
         order = order.repeat(-(-size // self._size)).to(self._device)
-        rows: list[Tensor] = []
+        most = MOST_BYTES - sum(rows.nbytes for each in self._rows.values() for rows in each)
+        made: list[Tensor] = []
         for end in range(size, self._size + size, size):
             mine = order[min(end, len(order)) - size :][:size]
             values = ask(mine.view(shape))
-            parts = [x.rows(v, size) for x, v in zip(graph.layouts, values, strict=True)]
-            if not rows:
-                if sum(part.nbytes for part in parts) / size * self._size > MOST_BYTES:
+            parts = [graph.layouts[k].rows(values[k], size) for k in which]
+            if len(made) < len(which):
+                if sum(part.nbytes for part in parts) / size * self._size > most:
                     break
-                rows = [part.new_empty(self._size, part.shape[1]) for part in parts]
-            for kept, part in zip(rows, parts, strict=True):
+                made = [part.new_empty(self._size, part.shape[1]) for part in parts]
+            for kept, part in zip(made, parts, strict=True):
                 kept[mine] = part
-        return rows
+        return made
+
+
+def _gives(layout: Layout, wanted: Tensor, where: Tensor, rows: Tensor) -> bool:
+    """Whether kept rows give what a graph wants of the samples `where`."""
+    index = where.reshape(-1)
+    if rows.dtype != wanted.dtype or rows.shape[1] * len(index) != wanted.numel():
+        return False
+    value = layout.value(rows.index_select(0, index))
+    size = float(wanted.double().nan_to_num(0, 0, 0).abs().max()) if wanted.numel() else 0.0
+    return torch.allclose(value, wanted, rtol=1e-4, atol=1e-5 * size, equal_nan=True)
 
 
 def _at(rows: Tensor, where: Tensor) -> Tensor:

@@ -92,6 +92,38 @@ def test_frames_are_cut_into_patches_once_for_the_same_gradients_to_the_bit() ->
         assert torch.equal(found, wanted)
 
 
+def gathered(target: Target, rows: Tensor) -> None:
+    """Gradients of samples are right, and made of what is kept alone."""
+    gradient = target.traced
+    assert gradient is not None
+    w = target.flat.w_star.repeat(len(rows), 1) * 1.1
+    with mock.patch.object(type(gradient), "__call__", side_effect=AssertionError):
+        found = gradient.of_rows(w, rows)
+    fields = {k: v[rows] for k, v in target.data.tensors().items()}
+    for mine, wanted in zip(found, gradient(w, fields), strict=True):
+        torch.testing.assert_close(mine, wanted)
+
+
+def test_batches_of_every_size_are_gathered() -> None:
+    """A mean's weights, which go with the reference's probabilities, are of one size alone."""
+    target, generator = target_of(Net(), STATES), torch.Generator().manual_seed(4)
+    for size in (16, 8, 16, 5):
+        gathered(target, torch.randint(target.n, (3, size), generator=generator))
+
+
+def test_a_batch_of_zeros_tells_nothing_of_others() -> None:
+    def rewarded(policy: Policy, batch: PolicyData) -> Tensor:
+        assert batch.rewards is not None
+        return logits_of(policy(batch.states)).logsumexp(-1) * batch.rewards
+
+    target = target_of(Net(), STATES, loss=rewarded)
+    zero = torch.arange(target.n) < 20
+    target.data.tensors()["rewards"].masked_fill_(zero, 0.0)
+    none, some = zero.nonzero()[:, 0], (~zero).nonzero()[:, 0]
+    for rows in (some[:16], none[:8], some[:8]):
+        gathered(target, rows.repeat(2, 1))
+
+
 @pytest.mark.parametrize("network", ["patch", "small"])
 def test_frozen_layers_are_computed_once(network: str) -> None:
     policy = build_network(network, obs_shape=(36, 36, 3), width=8)
