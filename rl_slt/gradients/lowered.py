@@ -15,7 +15,10 @@ from torch._ops import OpOverload
 from torch.fx import Graph, GraphModule, Node
 
 aten = torch.ops.aten
-VIEWS = {aten._unsafe_view.default}  # that no schema tells
+# Views that no schema tells.
+VIEWS = {
+    aten._unsafe_view.default, aten.unsafe_split.Tensor, aten.unsafe_split_with_sizes.default,
+}  # fmt: skip
 # Operations of one meaning, whose functions for Python take half as long as their overloads.
 QUICK = (
     *("_log_softmax", "add", "addmm", "bmm", "cat", "clone", "constant_pad_nd", "div", "exp"),
@@ -112,10 +115,10 @@ def _fresh(node: Node) -> bool:
 
 
 def form_of(node: Node) -> tuple[Any, ...] | None:
-    """Type, shape and strides of the tensor that a traced node gives; None of what is none."""
+    """Type, shape, strides and device of a traced node's tensor; None where it is none."""
     value = node.meta.get("val")
     if isinstance(value, Tensor):
-        return value.dtype, value.shape, value.stride()
+        return value.dtype, value.shape, value.stride(), value.device
     return node.meta.get("form")
 
 

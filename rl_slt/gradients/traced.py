@@ -300,8 +300,10 @@ def _same_as(node: Node) -> Node | None:
         return None
     by_one = node.target in (aten.mul.Scalar, aten.mul.Tensor) and node.args[1:] in ((1,), (1.0,))
     if node.target in FORMS or by_one:
-        same = form_of(source) == form_of(node) is not None
-        return source if same or (by_one and all(map(_adds_row, node.users))) else None
+        old, new = form_of(source), form_of(node)
+        if old is None or new is None or old[0] != new[0]:
+            return None
+        return source if old == new or (by_one and all(map(_adds_row, node.users))) else None
     if node.target is aten.transpose.int and source.target is node.target:
         first = source.args[0]
         return first if source.args[1:] == node.args[1:] and isinstance(first, Node) else None

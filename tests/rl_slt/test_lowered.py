@@ -39,6 +39,11 @@ def seen_in_parts(x: Tensor, y: Tensor, b: Tensor) -> tuple[Tensor, ...]:
     return torch.relu(before), left.exp(), right.neg()
 
 
+def seen_in_parts_of_an_argument(x: Tensor, y: Tensor, b: Tensor) -> tuple[Tensor, ...]:
+    upper, _ = torch.unsafe_chunk(x, 2)
+    return torch.relu(upper), x.exp()
+
+
 def of_several_results(x: Tensor, y: Tensor, b: Tensor) -> tuple[Tensor, ...]:
     values, where = (x @ y).max(1)
     return torch.relu(values), where
@@ -82,7 +87,8 @@ def backwards_of_what_stays(x: Tensor, y: Tensor, b: Tensor) -> tuple[Tensor, ..
     ("function", "written"),
     [
         (layer, 2), (with_bias_first, 1), (read_again, 0), (seen_through_a_view, 0),
-        (seen_in_parts, 0), (of_several_results, 0), (twice_itself, 1), (given_back, 0),
+        (seen_in_parts, 0), (seen_in_parts_of_an_argument, 0), (of_several_results, 0),
+        (twice_itself, 1), (given_back, 0),
         (of_an_argument, 0), (broadcast, 0), (with_itself, 0), (backwards, 2),
         (backwards_of_what_stays, 1),
     ],

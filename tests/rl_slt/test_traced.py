@@ -113,6 +113,28 @@ def test_steps_that_change_nothing_are_left_out() -> None:
     assert steps(graph) == ["aten.exp.default"]
 
 
+def test_biases_are_added_as_they_lie() -> None:
+    def biased(x: Tensor, products: Tensor) -> Tensor:
+        part = x[:, 1:3] * 1
+        return products + part.view(3, 1, 2)
+
+    x, products = torch.arange(12, dtype=torch.uint8).view(3, 4) + 200, torch.rand(3, 5, 2)
+    for given in (x.float(), x.float() / 7):
+        graph = drop_idle(make_fx(biased)(given, products))
+        assert torch.equal(graph(given, products), biased(given, products))
+        assert not [step for step in steps(graph) if "mul" in step]
+
+
+def test_a_product_of_another_type_stays() -> None:
+    def widened(x: Tensor, y: Tensor) -> Tensor:
+        return y + (x * 1.0).view(3, 1, 4)
+
+    x = torch.arange(12, dtype=torch.uint8).view(3, 4) + 200
+    y = x.view(3, 1, 4).expand(3, 5, 4)
+    graph = drop_idle(make_fx(widened)(x, y))
+    assert torch.equal(graph(x, y), widened(x, y)) and graph(x, y).max() > 255
+
+
 def test_steps_that_change_the_form_stay() -> None:
     def other(x: Tensor) -> Tensor:
         return x.view(2, 6).expand(4, 2, 6).transpose(0, 1).transpose(1, 2) * 2
