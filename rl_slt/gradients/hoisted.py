@@ -7,7 +7,6 @@ probabilities, all layers below the free ones. Compilers call it loop-invariant 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import accumulate
 from operator import mul
 from typing import Any, NamedTuple
@@ -35,10 +34,10 @@ class Layout(NamedTuple):
         """A value as rows, one of each sample."""
         return value.permute(self.order).reshape(samples, -1)
 
-    def value(self, rows: Tensor) -> Tensor:
-        """The value of such rows, as it would lie in memory."""
-        every = range(len(self.order))
-        back, value = sorted(every, key=self.order.__getitem__), rows.view(self.shape)
+    def value(self, rows: Tensor, where: Tensor) -> Tensor:
+        """The value of such rows at `where` `[M]`, as it would lie in memory."""
+        every, value = range(len(self.order)), rows.index_select(0, where).view(self.shape)
+        back = sorted(every, key=self.order.__getitem__)
         return value if back == [*every] else value.permute(back)
 
 
@@ -263,25 +262,28 @@ class Kept:
         if kept is None:
             return None
         each = zip(graph.layouts, kept, strict=True)
-        return [layout.value(rows.index_select(0, where)) for layout, rows in each]
+        return [layout.value(rows, where) for layout, rows in each]
 
     def _rows_of(self, graph: Hoisted, ask: Ask, where: Tensor) -> list[Tensor] | None:
         """What is kept of all samples for a graph, made where that of no other graph serves it."""
         wanted = ask(where)
-        known = [self._rows.setdefault((k, len(wanted)), []) for k in range(len(wanted))]
-        gives = [partial(_gives, *x, where) for x in zip(graph.layouts, wanted, strict=True)]
-        lacking = [
-            k for k, value in enumerate(wanted)
-            if not (value.any() and any(map(gives[k], known[k])))  # zeros tell nothing of others
-        ]  # fmt: skip
-        made = self._make(graph, ask, where.shape, lacking)
-        if len(made) < len(lacking) or not all(
-            gives[k](rows) for k, rows in zip(lacking, made, strict=True)
-        ):
+        places = [(k, len(wanted)) for k in range(len(wanted))]
+
+        def right(k: int, rows: Tensor) -> bool:
+            return _gives(graph.layouts[k], wanted[k], where, rows)
+
+        found: list[Tensor | None] = [None] * len(wanted)
+        for k, place in enumerate(places):
+            if wanted[k].any():  # zeros tell nothing of other samples
+                found[k] = next((r for r in self._rows.get(place, ()) if right(k, r)), None)
+        lacking = [k for k, rows in enumerate(found) if rows is None]
+        made = self._make(graph, ask, where.shape, lacking) if lacking else []
+        if len(made) < len(lacking) or not all(map(right, lacking, made)):
             return None
         for k, rows in zip(lacking, made, strict=True):
-            known[k].insert(0, rows)
-        return [next(filter(gives[k], known[k])) for k in range(len(wanted))]
+            self._rows.setdefault(places[k], []).append(rows)
+            found[k] = rows
+        return [rows for rows in found if rows is not None]
 
     def _make(self, graph: Hoisted, ask: Ask, shape: torch.Size, which: list[int]) -> list[Tensor]:
         """Rows of all samples, in other company than that of any batch; none if that is too much.
@@ -301,7 +303,7 @@ class Kept:
             mine = order[min(end, len(order)) - size :][:size]
             values = ask(mine.view(shape))
             parts = [graph.layouts[k].rows(values[k], size) for k in which]
-            if len(made) < len(which):
+            if not made:
                 if sum(part.nbytes for part in parts) / size * self._size > most:
                     break
                 made = [part.new_empty(self._size, part.shape[1]) for part in parts]
@@ -315,7 +317,7 @@ def _gives(layout: Layout, wanted: Tensor, where: Tensor, rows: Tensor) -> bool:
     index = where.reshape(-1)
     if rows.dtype != wanted.dtype or rows.shape[1] * len(index) != wanted.numel():
         return False
-    value = layout.value(rows.index_select(0, index))
+    value = layout.value(rows, index)
     size = float(wanted.double().nan_to_num(0, 0, 0).abs().max()) if wanted.numel() else 0.0
     return torch.allclose(value, wanted, rtol=1e-4, atol=1e-5 * size, equal_nan=True)
 
